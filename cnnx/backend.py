@@ -1,0 +1,347 @@
+"""Back ends: which code computes a kernel, chosen by name, never in silence.
+
+A back end is a set of kernels, `kernel(inputs, /, outputs, *, numbers) -> None`. Two ship with cnnx:
+`reference` (the equations in Python) and `optimized` (Cython; the default). A name is looked for
+in this order: the call's `backend=`, `use_backend`, `set_backend`, the environment's `CNNX_BACKEND`,
+`"optimized"`. Nothing falls back to another back end: what is missing is an error.
+
+This module alone imports kernels.
+"""
+
+import importlib
+import importlib.metadata
+import os
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import ModuleType
+from typing import Any
+
+Kernel = Callable[..., None]
+
+__all__ = [
+    "backends",
+    "get_backend",
+    "get_num_threads",
+    "register_backend",
+    "set_backend",
+    "set_num_threads",
+    "use_backend",
+]
+
+ENTRY_POINTS = "cnnx.backends"
+_BUILTIN = ("reference", "optimized")
+
+_registered: dict[str, Mapping[str, Any] | ModuleType] = {}
+_loaded: dict[str, Mapping[str, Kernel]] = {}
+_specialised: dict[tuple[str, str, str], Kernel] = {}
+_process_choice: str | None = None
+_context_choice: ContextVar[str | None] = ContextVar("cnnx_backend", default=None)
+_interceptor: ContextVar[Callable[[str, Kernel], Kernel] | None] = ContextVar("cnnx_interceptor", default=None)
+
+
+# ---------------------------------------------------------------------------------------- selection
+
+
+def set_backend(name: str) -> None:
+    """Choose the back end of this process.
+
+    Parameters
+    ----------
+    name : str
+        `"optimized"`, `"reference"`, or one that was registered.
+
+    Raises
+    ------
+    TypeError
+        `name` is not a string.
+    ValueError
+        No back end has that name.
+
+    Examples
+    --------
+    >>> import cnnx
+    >>> cnnx.set_backend("optimized")
+    >>> cnnx.get_backend()
+    'optimized'
+    """
+    global _process_choice
+    _process_choice = _known(name)
+
+
+@contextmanager
+def use_backend(name: str) -> Iterator[None]:
+    """Choose the back end within a `with` block, for this thread or task alone.
+
+    Parameters
+    ----------
+    name : str
+        As `set_backend` takes it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `set_backend` raises them.
+
+    Examples
+    --------
+    >>> import cnnx
+    >>> with cnnx.use_backend("reference"):
+    ...     cnnx.get_backend()
+    'reference'
+    """
+    token = _context_choice.set(_known(name))
+    try:
+        yield
+    finally:
+        _context_choice.reset(token)
+
+
+def get_backend() -> str:
+    """The name of the back end that a call without `backend=` uses now.
+
+    Raises
+    ------
+    ValueError
+        `CNNX_BACKEND` holds a name that no back end has.
+    """
+    chosen = _context_choice.get() or _process_choice
+    if chosen:
+        return chosen
+    environment = os.environ.get("CNNX_BACKEND")
+    return _known(environment, "CNNX_BACKEND") if environment else "optimized"
+
+
+def backends() -> tuple[str, ...]:
+    """The names of all back ends: those of cnnx, registered ones, and entry points of group `cnnx.backends`."""
+    return tuple(dict.fromkeys((*_BUILTIN, *_registered, *(point.name for point in _entry_points()))))
+
+
+def register_backend(name: str, kernels: Mapping[str, Any] | ModuleType) -> None:
+    """Make a set of kernels known under a name, so that calls can use it and `cnnx audit` can judge it.
+
+    Parameters
+    ----------
+    name : str
+        A new name; those of cnnx itself are taken. Registering a name again replaces its kernels.
+    kernels : mapping or module
+        Kernels by name, with the signatures of `cnnx.reference`:
+        `kernel(inputs, /, outputs, *, numbers) -> None`; the outputs are allocated by the caller.
+        Some kernels may be missing: a call that needs one raises NotImplementedError.
+
+    Raises
+    ------
+    TypeError
+        `name` is not a string, or `kernels` neither a mapping nor a module.
+    ValueError
+        `name` is empty or belongs to cnnx.
+
+    Examples
+    --------
+    >>> import cnnx, numpy as np
+    >>> def relu(Z, /, Y):
+    ...     np.maximum(Z, 0, out=Y)
+    >>> cnnx.register_backend("numpy-relu", {"relu": relu})
+    >>> cnnx.relu(np.array([-1.0, 2.0]), backend="numpy-relu")
+    array([0., 2.])
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"back end name: expected a string, got {type(name).__name__}")
+    if not name or name in _BUILTIN:
+        raise ValueError(f"back end name: expected a new name, got {name!r}")
+    if not isinstance(kernels, (Mapping, ModuleType)):
+        raise TypeError(f"kernels: expected a mapping or a module, got {type(kernels).__name__}")
+    _registered[name] = kernels
+    _loaded.pop(name, None)
+    for key in [key for key in _specialised if key[0] == name]:
+        del _specialised[key]
+
+
+def _entry_points() -> tuple[importlib.metadata.EntryPoint, ...]:
+    return tuple(importlib.metadata.entry_points(group=ENTRY_POINTS))
+
+
+def _known(name: object, source: str = "backend") -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"{source}: expected the name of a back end, got {type(name).__name__}")
+    if name not in _BUILTIN and name not in _registered and name not in backends():
+        raise ValueError(f"{source}: no back end is called {name!r}; there are {', '.join(backends())}")
+    return name
+
+
+# ------------------------------------------------------------------------------------------ kernels
+
+
+def kernel(name: str, dtype: str, backend: str | None = None) -> Kernel:
+    """The kernel `name` for arrays of `dtype` ("float32" or "float64") of the chosen back end."""
+    chosen = get_backend() if backend is None else backend
+    found = _specialised.get((chosen, name, dtype))
+    if found is None:
+        found = _specialise(_known(chosen), name, dtype)
+        _specialised[chosen, name, dtype] = found
+    wrap = _interceptor.get()
+    return found if wrap is None else wrap(name, found)
+
+
+@contextmanager
+def intercept(wrap: Callable[[str, Kernel], Kernel]) -> Iterator[None]:
+    """Within the block, hand out `wrap(name, kernel)` for every kernel: how the audit looks into calls."""
+    token = _interceptor.set(wrap)
+    try:
+        yield
+    finally:
+        _interceptor.reset(token)
+
+
+def equations(name: str) -> dict[str, Callable[..., Any]]:
+    """The reference's element functions of kernel `name`: output name -> function of one element."""
+    elements: dict[str, Callable[..., Any]] = _kernels("reference")[name].elements  # type: ignore[attr-defined]
+    return elements
+
+
+def kernel_names(backend: str) -> tuple[str, ...]:
+    """The kernels that a back end has, sorted."""
+    return tuple(sorted(_kernels(_known(backend))))
+
+
+def _specialise(backend: str, name: str, dtype: str) -> Kernel:
+    try:
+        found = _kernels(backend)[name]
+    except KeyError:
+        raise NotImplementedError(
+            f"back end {backend!r} has no kernel {name!r}; choose another back end for this call, e.g. "
+            f'backend="optimized"'
+        ) from None
+    # A fused Cython kernel holds one function per dtype: choosing here spares a search at every call.
+    by_type = getattr(found, "__signatures__", None)
+    return by_type[{"float32": "float", "float64": "double"}[dtype]] if by_type else found
+
+
+def _kernels(backend: str) -> Mapping[str, Kernel]:
+    found = _loaded.get(backend)
+    if found is None:
+        found = _loaded[backend] = _load(backend)
+    return found
+
+
+def _load(backend: str) -> Mapping[str, Kernel]:
+    if backend == "reference":
+        return {
+            name: function
+            for module in _twins("reference")
+            for name, function in vars(module).items()
+            if hasattr(function, "elements")
+        }
+    if backend == "optimized":
+        _apply_thread_environment()
+        return {
+            name: function
+            for module in _twins("optimized")
+            for name, function in vars(module).items()
+            if hasattr(function, "__signatures__")
+        }
+    if backend in _registered:
+        theirs = _registered[backend]
+    else:
+        point = next(point for point in _entry_points() if point.name == backend)
+        theirs = point.load()
+        if not isinstance(theirs, (Mapping, ModuleType)):
+            raise TypeError(
+                f"back end {backend!r} ({point.value}): expected a mapping or a module, got {type(theirs).__name__}"
+            )
+    if isinstance(theirs, ModuleType):
+        return {name: function for name, function in vars(theirs).items() if callable(function)}
+    return theirs
+
+
+def _twins(package: str) -> list[ModuleType]:
+    """The modules of a kernel package: one for each file of the reference."""
+    reference = importlib.import_module("cnnx.reference")
+    names = sorted(m.name for m in pkgutil.iter_modules(reference.__path__) if not m.name.startswith("_"))
+    return [_import(f"cnnx.{package}.{name}") for name in names]
+
+
+def _import(module: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(
+            f"{module} cannot be imported ({error}); build cnnx again (pip install .) or choose "
+            f'the slow back end by name: cnnx.set_backend("reference")'
+        ) from error
+
+
+# ------------------------------------------------------------------------------------------ threads
+
+
+def set_num_threads(n: int) -> None:
+    """Set how many threads the optimized kernels use, for the whole process.
+
+    The start value is `CNNX_NUM_THREADS`, else what OpenMP says (`OMP_NUM_THREADS`, or the number of
+    processors). Results do not depend on it. Small work stays on one thread.
+
+    Parameters
+    ----------
+    n : int
+        At least 1.
+
+    Raises
+    ------
+    TypeError
+        `n` is not an integer.
+    ValueError
+        `n` is less than 1 or more than 1024.
+    RuntimeError
+        More than one thread was asked of a build without OpenMP, or of a process made by fork(),
+        where OpenMP's threads do not exist: use the "spawn" or "forkserver" start method there.
+
+    Examples
+    --------
+    >>> import cnnx
+    >>> cnnx.set_num_threads(1)
+    >>> cnnx.get_num_threads()
+    1
+    """
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        raise TypeError(f"num_threads: expected an integer, got {type(n).__name__}")
+    _kernels("optimized")  # first, so that CNNX_NUM_THREADS cannot overwrite this choice later
+    _set_threads(n.__index__(), "num_threads")
+
+
+def get_num_threads() -> int:
+    """How many threads the optimized kernels use; 1 without OpenMP and in a child made by fork()."""
+    _kernels("optimized")
+    count: int = _import("cnnx.optimized._threads").get()
+    return count
+
+
+def build_info() -> dict[str, Any]:
+    """How the optimized back end was built: OpenMP, checks, compiler, path."""
+    threads = _import("cnnx.optimized._threads")
+    return {"openmp": threads.has_openmp(), "forked": threads.is_forked_child(), "path": threads.__file__}
+
+
+def _apply_thread_environment() -> None:
+    wanted = os.environ.get("CNNX_NUM_THREADS")
+    if not wanted:
+        return
+    try:
+        n = int(wanted)
+    except ValueError:
+        raise ValueError(f"CNNX_NUM_THREADS: expected an integer of at least 1, got {wanted!r}") from None
+    _set_threads(n, "CNNX_NUM_THREADS")
+
+
+def _set_threads(n: int, source: str) -> None:
+    threads = _import("cnnx.optimized._threads")
+    if not 1 <= n <= 1024:
+        raise ValueError(f"{source}: expected an integer from 1 to 1024, got {n}")
+    if n > 1 and not threads.has_openmp():
+        raise RuntimeError(f"{source}: {n} threads asked for, but cnnx was built without OpenMP (CNNX_OPENMP)")
+    if n > 1 and threads.is_forked_child():
+        raise RuntimeError(
+            f"{source}: {n} threads asked for in a process made by fork(), which has to compute serially; "
+            'start processes by "spawn" or "forkserver" instead'
+        )
+    threads.set(n)

@@ -1,0 +1,148 @@
+"""Validation, once for every op: what passes here cannot crash a kernel."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Pair = tuple[int, int]
+Padding = tuple[Pair, Pair]
+
+# Extents and options above this are refused, so that no index computed in a kernel overflows 64 bits.
+LARGEST = 2**31 - 1
+
+IMAGES = "(N, C, H, W)"
+
+
+def array(name: str, value: object) -> Array:
+    """`value` as a C-contiguous, aligned array in native byte order; copied only where it is not one."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name}: expected an array, got a masked array, whose mask would be lost; fill it first")
+    if isinstance(value, np.generic) or not hasattr(value, "__array__"):
+        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+    a = np.asarray(value)
+    if a.flags.c_contiguous and a.flags.aligned and a.dtype.isnative:
+        return a
+    return np.require(a, dtype=a.dtype.newbyteorder("="), requirements=["C", "A"])
+
+
+def floats(**arguments: object) -> tuple[Array, ...]:
+    """The arguments as arrays of one dtype, float32 or float64."""
+    arrays = tuple(array(name, value) for name, value in arguments.items())
+    first_name = next(iter(arguments))
+    for name, a in zip(arguments, arrays, strict=True):
+        if a.dtype.char not in "fd":
+            raise TypeError(f"{name}: expected dtype float32 or float64, got {a.dtype}")
+        if a.dtype != arrays[0].dtype:
+            raise TypeError(f"{name}: expected dtype {arrays[0].dtype}, as {first_name} has, got {a.dtype}")
+    return arrays
+
+
+def rank(name: str, a: Array, axes: str, *, empty_batch: bool = True) -> None:
+    """Raise unless `a` has the axes written in `axes`, none of them empty but the batch N."""
+    expected = axes.strip("()").split(", ")
+    if a.ndim != len(expected):
+        raise ValueError(f"{name}: expected {len(expected)} axes {axes}, got shape {a.shape}")
+    for axis, extent in zip(expected, a.shape, strict=True):
+        if extent == 0 and not (axis == "N" and empty_batch):
+            raise ValueError(f"{name}: expected at least one element along {axis} of {axes}, got shape {a.shape}")
+        if extent > LARGEST:
+            raise ValueError(f"{name}: expected at most {LARGEST} elements along {axis}, got shape {a.shape}")
+
+
+def shape(name: str, a: Array, expected: tuple[int, ...], reason: str) -> None:
+    """Raise unless `a` has the shape that `reason` asks for."""
+    if a.shape != expected:
+        raise ValueError(f"{name}: expected shape {expected} {reason}, got {a.shape}")
+
+
+def integer(name: str, value: object, least: int) -> int:
+    """An int or NumPy integer of at least `least`; a bool is none."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name}: expected an integer, got {type(value).__name__} {value!r}")
+    if not least <= value <= LARGEST:
+        raise ValueError(f"{name}: expected an integer from {least} to {LARGEST}, got {value}")
+    return int(value)
+
+
+def pair(name: str, value: object, least: int) -> Pair:
+    """An int for both, or (rows, columns)."""
+    if isinstance(value, (tuple, list)):
+        if len(value) != 2:
+            raise ValueError(f"{name}: expected an integer or (rows, columns), got {value!r}")
+        return integer(f"{name}[0]", value[0], least), integer(f"{name}[1]", value[1], least)
+    both = integer(name, value, least)
+    return both, both
+
+
+def real(name: str, value: object) -> float:
+    """A finite float, int or NumPy number; a bool is none."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name}: expected a number, got {type(value).__name__} {value!r}")
+    if not math.isfinite(value):
+        raise ValueError(f"{name}: expected a finite number, got {value}")
+    return float(value)
+
+
+def flag(name: str, value: object) -> bool:
+    """True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}: expected True or False, got {type(value).__name__} {value!r}")
+    return bool(value)
+
+
+def choice(name: str, value: object, allowed: Sequence[str]) -> str:
+    """One of the allowed strings."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: expected one of {', '.join(map(repr, allowed))}, got {type(value).__name__}")
+    if value not in allowed:
+        raise ValueError(f"{name}: expected one of {', '.join(map(repr, allowed))}, got {value!r}")
+    return value
+
+
+def paddings(value: object, extents: Pair, spans: Pair, stride: Pair) -> Padding:
+    """((top, bottom), (left, right)) of `padding=`, for images of `extents` and windows that span `spans`.
+
+    "same" gives ceil(extent / stride) outputs; where the padding is odd, the larger half is at the
+    bottom or right. "valid" is no padding.
+    """
+    if isinstance(value, str):
+        if choice("padding", value, ("same", "valid")) == "valid":
+            return (0, 0), (0, 0)
+        needed = [
+            max(0, (-(-extent // step) - 1) * step + span - extent)
+            for extent, span, step in zip(extents, spans, stride, strict=True)
+        ]
+        return (needed[0] // 2, needed[0] - needed[0] // 2), (needed[1] // 2, needed[1] - needed[1] // 2)
+    if isinstance(value, (tuple, list)) and any(isinstance(side, (tuple, list)) for side in value):
+        if len(value) != 2 or not all(isinstance(side, (tuple, list)) and len(side) == 2 for side in value):
+            raise ValueError(f"padding: expected ((top, bottom), (left, right)), got {value!r}")
+        return pair("padding[0]", value[0], 0), pair("padding[1]", value[1], 0)
+    rows, columns = pair("padding", value, 0)
+    return (rows, rows), (columns, columns)
+
+
+def output_extent(axis: str, extent: int, padding: Pair, span: int, step: int, *, ceil_mode: bool = False) -> int:
+    """C2: floor((extent + padding - span) / step) + 1; rounded up with `ceil_mode`, but for a last window
+    that would start beyond the image and its first padding."""
+    room = extent + padding[0] + padding[1] - span
+    if room < 0:
+        raise ValueError(
+            f"{axis}: expected a window no larger than the padded image, got a window of {span} and "
+            f"{extent} + {padding[0]} + {padding[1]} {axis}"
+        )
+    if ceil_mode:
+        count = -(-room // step) + 1
+        return count - 1 if (count - 1) * step >= extent + padding[0] else count
+    return room // step + 1
+
+
+def new(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    """An output for a kernel to fill; one too large to exist is a MemoryError."""
+    try:
+        return np.empty(shape, dtype)
+    except ValueError as error:  # NumPy's word for a size beyond the address space
+        raise MemoryError(f"output of shape {shape}: {error}") from None

@@ -1,0 +1,59 @@
+"""What the harness, the benchmarks, the docs and the command line need to know about an op."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How to draw an array argument: its shape and what its numbers are like.
+
+    kind: "number" (any), "positive", "mask" (bool), "index" (integers below `high`) or
+    "probability" (rows that sum to 1).
+    """
+
+    shape: Shape
+    kind: Literal["number", "positive", "mask", "index", "probability"] = "number"
+    high: int = 0
+
+
+@dataclass(frozen=True)
+class Case:
+    """One named call of an op: its array arguments and its options.
+
+    Options go to the forward and the backward function alike, to each those it knows. `exact` says
+    that integer-valued data must give equal results in all back ends, bit by bit.
+    """
+
+    name: str
+    arrays: Mapping[str, Shape | Draw]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    exact: bool = False
+
+
+@dataclass(frozen=True)
+class Op:
+    """One op: its public functions and what is known about them.
+
+    differentiable : array arguments that the backward function gives gradients of, in its order.
+    linear : those of them in which the op is linear (or affine) while the others are fixed.
+    kinks : how the real numbers of a case are kept away from where the slope jumps, for central
+        differences: "zero" keeps every number off 0, "ties" keeps all numbers apart.
+    cost : True if the forward function returns a number and the backward one takes no grad_output.
+    """
+
+    name: str
+    forward: Callable[..., Any]
+    backward: Callable[..., Any]
+    summary: str
+    equations: str
+    kernels: tuple[str, ...]
+    differentiable: tuple[str, ...]
+    cases: tuple[Case, ...]
+    bench: tuple[Case, ...]
+    linear: tuple[str, ...] = ()
+    kinks: Literal["none", "zero", "ties"] = "none"
+    cost: bool = False

@@ -1,0 +1,229 @@
+"""Two-dimensional convolution (C1-C6)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from .. import backend as _backend
+from . import _check
+from ._check import Array, Pair
+from ._spec import Case, Op
+
+Padding2d = int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]] | Literal["same", "valid"]
+
+
+@dataclass(frozen=True)
+class _Geometry:
+    """The checked options, in the kernels' names, and the output's extents."""
+
+    P: int
+    Q: int
+    numbers: dict[str, int]
+
+
+def conv2d(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    *,
+    stride: int | Pair = 1,
+    padding: Padding2d = 0,
+    dilation: int | Pair = 1,
+    groups: int = 1,
+    algorithm: Literal["direct"] = "direct",
+    backend: str | None = None,
+) -> Array:
+    """Convolve images with kernels (cross-correlation, as every source has it).
+
+        Y[n,k,p,q] = b[k] + sum_{c,r,s} F[k,c,r,s] Z~[n,c, u p + d_h r - p_h, v q + d_w s - p_w]
+
+    C1; the output's size is C2. Sources: M17 (4); W15; U19 u_ij; D19 Z^Fk_ij; CN (1), (2).
+
+    Parameters
+    ----------
+    x : array (N, C, H, W), float32 or float64
+    weight : array (K, C/groups, R, S), dtype of x
+    bias : array (K,), dtype of x, or None
+        None counts as zeros.
+    stride, dilation : int or (rows, columns)
+        At least 1.
+    padding : int, (rows, columns), ((top, bottom), (left, right)), "same" or "valid"
+        Zeros around the image. "same" gives ceil(H / stride) rows, the odd one at the bottom or right.
+    groups : int
+        Divides C and K; output channels see the input channels of their own group only.
+    algorithm : "direct"
+    backend : str or None
+        A back end for this call; None takes the chosen one.
+
+    Returns
+    -------
+    array (N, K, P, Q), dtype of x, C-contiguous
+
+    Raises
+    ------
+    TypeError
+        An argument that is no array, another dtype, mixed dtypes, an option of the wrong type.
+    ValueError
+        Ranks or channel counts that do not fit, groups that do not divide, a kernel larger than the
+        padded image, stride or dilation below 1, negative padding, an unknown algorithm or back end.
+
+    Examples
+    --------
+    D19's first filter on the image of an o, without bias:
+
+    >>> import cnnx, numpy as np
+    >>> o = np.array([[[[1, 1, 1], [1, 0, 1], [1, 1, 1]]]], dtype="float32")
+    >>> filter1 = np.array([[[[1, 1], [1, -1]]]], dtype="float32")
+    >>> cnnx.conv2d(o, filter1)
+    array([[[[3., 1.],
+             [1., 1.]]]], dtype=float32)
+    """
+    if bias is None:
+        x, weight = _check.floats(x=x, weight=weight)
+    else:
+        x, weight, bias = _check.floats(x=x, weight=weight, bias=bias)
+    geometry = _geometry(x, weight, stride, padding, dilation, groups, algorithm)
+    K = weight.shape[0]
+    if bias is None:
+        bias = np.zeros(K, x.dtype)
+    _check.shape("bias", bias, (K,), "(one per output channel of weight)")
+    y = _check.new((x.shape[0], K, geometry.P, geometry.Q), x.dtype)
+    _backend.kernel("conv2d", x.dtype.name, backend)(x, weight, bias, y, **geometry.numbers)
+    return y
+
+
+def conv2d_backward(
+    grad_output: Array,
+    x: Array,
+    weight: Array,
+    *,
+    stride: int | Pair = 1,
+    padding: Padding2d = 0,
+    dilation: int | Pair = 1,
+    groups: int = 1,
+    algorithm: Literal["direct"] = "direct",
+    input_grad: bool = True,
+    backend: str | None = None,
+) -> tuple[Array | None, Array, Array]:
+    """Gradients of a cost through `conv2d`, given the gradient with respect to its output.
+
+        dE/dF[k,c,r,s] = sum_{n,p,q} Delta[n,k,p,q] Z~[n,c, u p + d_h r - p_h, v q + d_w s - p_w]
+        dE/db[k]       = sum_{n,p,q} Delta[n,k,p,q]
+        dE/dZ[n,c,h,w] = sum_{k,p,q} Delta[n,k,p,q] F[k,c,r,s], d_h r = h + p_h - u p, d_w s = w + p_w - v q
+
+    C3, C4, C5 with the bounds C6. Sources: M17 (5)-(9); W15; D19 (9), (10); CN. They sum: a mean over
+    the batch is already in grad_output (EQUATIONS section 5).
+
+    Parameters
+    ----------
+    grad_output : array (N, K, P, Q), dtype of x
+        dE/dY.
+    x, weight, stride, padding, dilation, groups, algorithm, backend
+        As in the forward call.
+    input_grad : bool
+        False skips dE/dZ, as a first layer wants.
+
+    Returns
+    -------
+    grad_x : array (N, C, H, W) or None with input_grad=False
+    grad_weight : array (K, C/groups, R, S)
+    grad_bias : array (K,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `conv2d` does; also for a grad_output of another shape than the output's.
+
+    Examples
+    --------
+    >>> import cnnx, numpy as np
+    >>> x = np.arange(4.0).reshape(1, 1, 2, 2)
+    >>> weight = np.full((1, 1, 1, 1), 10.0)
+    >>> grad_x, grad_weight, grad_bias = cnnx.conv2d_backward(np.ones((1, 1, 2, 2)), x, weight)
+    >>> grad_x
+    array([[[[10., 10.],
+             [10., 10.]]]])
+    >>> grad_weight, grad_bias
+    (array([[[[6.]]]]), array([4.]))
+    """
+    grad_output, x, weight = _check.floats(grad_output=grad_output, x=x, weight=weight)
+    geometry = _geometry(x, weight, stride, padding, dilation, groups, algorithm)
+    K = weight.shape[0]
+    _check.shape("grad_output", grad_output, (x.shape[0], K, geometry.P, geometry.Q), "(the output's)")
+    dtype = x.dtype.name
+    grad_x = None
+    if _check.flag("input_grad", input_grad):
+        grad_x = _check.new(x.shape, x.dtype)
+        _backend.kernel("conv2d_grad_input", dtype, backend)(grad_output, weight, grad_x, **geometry.numbers)
+    grad_weight = _check.new(weight.shape, x.dtype)
+    _backend.kernel("conv2d_grad_weight", dtype, backend)(grad_output, x, grad_weight, **geometry.numbers)
+    grad_bias = _check.new((K,), x.dtype)
+    _backend.kernel("conv2d_grad_bias", dtype, backend)(grad_output, grad_bias)
+    return grad_x, grad_weight, grad_bias
+
+
+def _geometry(
+    x: Array, weight: Array, stride: object, padding: object, dilation: object, groups: object, algorithm: object
+) -> _Geometry:
+    _check.rank("x", x, _check.IMAGES)
+    _check.rank("weight", weight, "(K, C/groups, R, S)")
+    _check.choice("algorithm", algorithm, ("direct",))
+    u, v = _check.pair("stride", stride, 1)
+    d_h, d_w = _check.pair("dilation", dilation, 1)
+    groups = _check.integer("groups", groups, 1)
+    C, H, W = x.shape[1:]
+    K, C_group, R, S = weight.shape
+    if C % groups or K % groups:
+        raise ValueError(f"groups: expected a divisor of the {C} input and {K} output channels, got {groups}")
+    if C_group * groups != C:
+        raise ValueError(f"weight: expected {C // groups} input channels ({C} of x / {groups} groups), got {C_group}")
+    spans = d_h * (R - 1) + 1, d_w * (S - 1) + 1
+    rows, columns = _check.paddings(padding, (H, W), spans, (u, v))
+    return _Geometry(
+        P=_check.output_extent("rows", H, rows, spans[0], u),
+        Q=_check.output_extent("columns", W, columns, spans[1], v),
+        numbers=dict(u=u, v=v, p_h=rows[0], p_w=columns[0], d_h=d_h, d_w=d_w, groups=groups),
+    )
+
+
+def _case(name: str, x: tuple[int, ...], weight: tuple[int, ...], *, bias: bool = True, **options: object) -> Case:
+    arrays = {"x": x, "weight": weight} | ({"bias": (weight[0],)} if bias else {})
+    return Case(name, arrays, options, exact=True)
+
+
+OP = Op(
+    name="conv2d",
+    forward=conv2d,
+    backward=conv2d_backward,
+    summary="convolution with stride, padding by side, dilation and groups",
+    equations="C1-C6",
+    kernels=("conv2d", "conv2d_grad_input", "conv2d_grad_weight", "conv2d_grad_bias"),
+    differentiable=("x", "weight", "bias"),
+    linear=("x", "weight", "bias"),
+    cases=(
+        _case("one", (1, 1, 1, 1), (1, 1, 1, 1)),
+        _case("plain", (2, 3, 7, 5), (4, 3, 3, 2)),
+        _case("no bias", (2, 3, 5, 6), (2, 3, 2, 3), bias=False),
+        _case("1x1", (2, 3, 4, 5), (5, 3, 1, 1)),
+        _case("whole image", (2, 2, 4, 3), (3, 2, 4, 3)),
+        _case("stride", (1, 2, 9, 8), (3, 2, 3, 3), stride=(2, 3)),
+        _case("stride beyond kernel", (1, 2, 11, 10), (2, 2, 2, 1), stride=(4, 3)),
+        _case("pad", (2, 2, 5, 4), (3, 2, 3, 3), padding=1),
+        _case("pad wide", (1, 2, 3, 2), (2, 2, 3, 3), padding=(3, 4)),
+        _case("pad by side", (1, 2, 6, 5), (2, 2, 3, 4), padding=((0, 2), (3, 1)), stride=(2, 1)),
+        _case("same odd", (1, 2, 7, 6), (2, 2, 2, 4), padding="same", stride=(2, 3)),
+        _case("valid", (1, 2, 5, 6), (2, 2, 3, 2), padding="valid"),
+        _case("dilation", (1, 2, 9, 11), (2, 2, 3, 2), dilation=(2, 5)),
+        _case("dilation stride pad", (2, 1, 8, 9), (2, 1, 2, 3), dilation=(3, 2), stride=(2, 3), padding=2),
+        _case("groups", (2, 6, 5, 4), (4, 3, 2, 3), groups=2, padding=1),
+        _case("depthwise", (2, 3, 6, 5), (6, 1, 3, 3), groups=3, padding=1, stride=2),
+        _case("long row", (1, 1, 2, 150), (2, 1, 2, 5), padding=(0, 2)),
+        _case("long row stride", (1, 1, 3, 200), (1, 1, 2, 3), stride=(1, 2), padding=(1, 1)),
+        _case("empty batch", (0, 2, 5, 4), (3, 2, 2, 2), padding=1),
+    ),
+    bench=(
+        _case("cn layer 2", (10, 4, 14, 14), (4, 4, 3, 3), padding=1),
+        _case("cn layer 1", (10, 1, 28, 28), (4, 1, 3, 3), padding=1),
+    ),
+)

@@ -1,0 +1,1 @@
+"""The same kernels in Cython: typed, without the GIL, parallel."""

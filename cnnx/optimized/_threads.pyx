@@ -1,0 +1,57 @@
+"""How many threads the kernels use: one number for the process, read by every kernel."""
+
+cdef extern from *:
+    """
+    #ifdef _OPENMP
+    #include <omp.h>
+    #define CNNX_HAS_OPENMP 1
+    #else
+    #define CNNX_HAS_OPENMP 0
+    #define omp_get_max_threads() 1
+    #endif
+
+    /* After fork() the child has none of the parent's OpenMP threads, and libgomp would wait
+       for them for ever: a child computes serially. */
+    static volatile int cnnx_forked = 0;
+    #ifdef _WIN32
+    static int cnnx_watch_forks(void) { return 0; }
+    #else
+    #include <pthread.h>
+    static void cnnx_in_child(void) { cnnx_forked = 1; }
+    static int cnnx_watch_forks(void) { return pthread_atfork(NULL, NULL, cnnx_in_child); }
+    #endif
+    """
+    bint CNNX_HAS_OPENMP
+    bint cnnx_forked
+    int omp_get_max_threads() nogil
+    int cnnx_watch_forks()
+
+# A parallel region costs microseconds, so less work than this (multiply-adds or so) stays on one thread.
+cdef enum:
+    SMALL_WORK = 20_000
+
+cdef int wanted = omp_get_max_threads()
+
+if cnnx_watch_forks() != 0:
+    raise OSError("cnnx: pthread_atfork failed; a forked child could not be kept from hanging")
+
+
+cdef int threads_for(Py_ssize_t work) noexcept nogil:
+    return 1 if cnnx_forked or work < SMALL_WORK else wanted
+
+
+def get():
+    return 1 if cnnx_forked else wanted
+
+
+def set(int n):
+    global wanted
+    wanted = n
+
+
+def has_openmp():
+    return bool(CNNX_HAS_OPENMP)
+
+
+def is_forked_child():
+    return bool(cnnx_forked)

@@ -1,0 +1,140 @@
+"""Convolution: C1, C3-C6 in typed loops. A row of outputs is the innermost loop."""
+
+from cython cimport floating
+from cython.parallel cimport prange
+
+from ._index cimport end_output, first_output, least
+from ._threads cimport threads_for
+
+
+cdef enum:
+    BLOCK = 64  # outputs of one row that are summed up in a local array, free of aliases
+
+
+cdef inline void Y_plane(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F,
+                         const floating[::1] b, floating[:, :, :, ::1] Y,
+                         Py_ssize_t n, Py_ssize_t k, Py_ssize_t u, Py_ssize_t v,
+                         Py_ssize_t p_h, Py_ssize_t p_w, Py_ssize_t d_h, Py_ssize_t d_w,
+                         Py_ssize_t groups) noexcept nogil:
+    # C1 for the output plane (n, k), a block of BLOCK outputs (n, k, p, q0 ...) at a time.
+    cdef Py_ssize_t C = F.shape[1], first_c = k // (F.shape[0] // groups) * C
+    cdef Py_ssize_t p, block, q0, j, c, r, s, h, w, width
+    cdef floating f
+    cdef floating y[BLOCK]
+    for p in range(Y.shape[2]):
+        for block in range((Y.shape[3] + BLOCK - 1) // BLOCK):
+            q0 = block * BLOCK
+            width = least(BLOCK, Y.shape[3] - q0)
+            for j in range(width):
+                y[j] = b[k]
+            for c in range(C):
+                for r in range(F.shape[2]):
+                    h = u * p + d_h * r - p_h
+                    if h < 0 or h >= Z.shape[2]:
+                        continue
+                    for s in range(F.shape[3]):
+                        w = v * q0 + d_w * s - p_w
+                        f = F[k, c, r, s]
+                        if v == 1:  # contiguous on both sides: the compiler makes vectors of this one
+                            for j in range(first_output(-w, 1), end_output(Z.shape[3] - w, 1, width)):
+                                y[j] += f * Z[n, first_c + c, h, j + w]
+                        else:
+                            for j in range(first_output(-w, v), end_output(Z.shape[3] - w, v, width)):
+                                y[j] += f * Z[n, first_c + c, h, v * j + w]
+            for j in range(width):
+                Y[n, k, p, q0 + j] = y[j]
+
+
+cdef inline void dZ_plane(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] F,
+                          floating[:, :, :, ::1] dZ, Py_ssize_t n, Py_ssize_t c,
+                          Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w,
+                          Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups) noexcept nogil:
+    # C5 for the input plane (n, c): every row h gathers from the output rows p that reached it.
+    cdef Py_ssize_t K = F.shape[0] // groups, group = c // F.shape[1], c_g = c % F.shape[1]
+    cdef Py_ssize_t h, w, k, r, s, p, q, row, offset
+    cdef floating f
+    for h in range(dZ.shape[2]):
+        for w in range(dZ.shape[3]):
+            dZ[n, c, h, w] = 0
+        for k in range(group * K, (group + 1) * K):
+            for r in range(F.shape[2]):
+                row = h + p_h - d_h * r  # = u p
+                if row < 0 or row % u != 0 or row // u >= Delta.shape[2]:
+                    continue
+                p = row // u
+                for s in range(F.shape[3]):
+                    offset = d_w * s - p_w
+                    f = F[k, c_g, r, s]
+                    if v == 1:
+                        for q in range(first_output(-offset, 1), end_output(dZ.shape[3] - offset, 1, Delta.shape[3])):
+                            dZ[n, c, h, q + offset] += Delta[n, k, p, q] * f
+                    else:
+                        for q in range(first_output(-offset, v), end_output(dZ.shape[3] - offset, v, Delta.shape[3])):
+                            dZ[n, c, h, v * q + offset] += Delta[n, k, p, q] * f
+
+
+cdef inline void dF_taps(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z,
+                         floating[:, :, :, ::1] dF, Py_ssize_t k, Py_ssize_t c,
+                         Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w,
+                         Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups) noexcept nogil:
+    # C3 for all taps of kernel (k, c).
+    cdef Py_ssize_t z_c = k // (dF.shape[0] // groups) * dF.shape[1] + c
+    cdef Py_ssize_t n, r, s, p, q, h, offset
+    cdef double total
+    for r in range(dF.shape[2]):
+        for s in range(dF.shape[3]):
+            total = 0
+            offset = d_w * s - p_w
+            for n in range(Delta.shape[0]):
+                for p in range(Delta.shape[2]):
+                    h = u * p + d_h * r - p_h
+                    if h < 0 or h >= Z.shape[2]:
+                        continue
+                    for q in range(first_output(-offset, v), end_output(Z.shape[3] - offset, v, Delta.shape[3])):
+                        total = total + <double>Delta[n, k, p, q] * Z[n, z_c, h, v * q + offset]
+            dF[k, c, r, s] = <floating>total
+
+
+cdef inline floating db_k(const floating[:, :, :, ::1] Delta, Py_ssize_t k) noexcept nogil:
+    # C4.
+    cdef Py_ssize_t n, p, q
+    cdef double total = 0
+    for n in range(Delta.shape[0]):
+        for p in range(Delta.shape[2]):
+            for q in range(Delta.shape[3]):
+                total = total + Delta[n, k, p, q]
+    return <floating>total
+
+
+def conv2d(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F, const floating[::1] b, /,
+           floating[:, :, :, ::1] Y, *, Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w,
+           Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups):
+    cdef Py_ssize_t K = Y.shape[1], plane
+    cdef Py_ssize_t work = Y.shape[0] * K * Y.shape[2] * Y.shape[3] * F.shape[1] * F.shape[2] * F.shape[3]
+    for plane in prange(Y.shape[0] * K, nogil=True, schedule="static", num_threads=threads_for(work)):
+        Y_plane(Z, F, b, Y, plane // K, plane % K, u, v, p_h, p_w, d_h, d_w, groups)
+
+
+def conv2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] F, /,
+                      floating[:, :, :, ::1] dZ, *, Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h,
+                      Py_ssize_t p_w, Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups):
+    cdef Py_ssize_t C = dZ.shape[1], plane
+    cdef Py_ssize_t work = Delta.shape[0] * Delta.shape[1] * Delta.shape[2] * Delta.shape[3] * F.shape[1] * F.shape[2] * F.shape[3]
+    for plane in prange(dZ.shape[0] * C, nogil=True, schedule="static", num_threads=threads_for(work)):
+        dZ_plane(Delta, F, dZ, plane // C, plane % C, u, v, p_h, p_w, d_h, d_w, groups)
+
+
+def conv2d_grad_weight(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z, /,
+                       floating[:, :, :, ::1] dF, *, Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h,
+                       Py_ssize_t p_w, Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups):
+    cdef Py_ssize_t C = dF.shape[1], kernel
+    cdef Py_ssize_t work = Delta.shape[0] * Delta.shape[1] * Delta.shape[2] * Delta.shape[3] * C * dF.shape[2] * dF.shape[3]
+    for kernel in prange(dF.shape[0] * C, nogil=True, schedule="static", num_threads=threads_for(work)):
+        dF_taps(Delta, Z, dF, kernel // C, kernel % C, u, v, p_h, p_w, d_h, d_w, groups)
+
+
+def conv2d_grad_bias(const floating[:, :, :, ::1] Delta, /, floating[::1] db):
+    cdef Py_ssize_t k
+    cdef Py_ssize_t work = Delta.shape[0] * Delta.shape[1] * Delta.shape[2] * Delta.shape[3]
+    for k in prange(db.shape[0], nogil=True, schedule="static", num_threads=threads_for(work)):
+        db[k] = db_k(Delta, k)
