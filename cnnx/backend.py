@@ -317,9 +317,9 @@ def get_num_threads() -> int:
 
 
 def build_info() -> dict[str, Any]:
-    """How the optimized back end was built: OpenMP, checks, compiler, path."""
+    """How the optimized back end was built (compiler, Cython, instruction set, OpenMP, checks) and where it is."""
     threads = _import("cnnx.optimized._threads")
-    return {"openmp": threads.has_openmp(), "forked": threads.is_forked_child(), "path": threads.__file__}
+    return {**threads.build(), "forked": threads.is_forked_child(), "path": threads.__file__}
 
 
 def _apply_thread_environment() -> None:

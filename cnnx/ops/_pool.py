@@ -1,0 +1,34 @@
+"""What the pooling ops share: their options, checked, and their windows' geometry."""
+
+from dataclasses import dataclass
+
+from . import _check
+from ._check import Array, Padding
+
+@dataclass(frozen=True)
+class Pool:
+    """The checked options, in the kernels' names, and the output's shape."""
+
+    output: tuple[int, int, int, int]
+    rows: tuple[int, int]  # padding at the top and bottom
+    columns: tuple[int, int]  # padding at the left and right
+    numbers: dict[str, int]
+
+
+def geometry(x: Array, kernel_size: object, stride: object, padding: object, ceil_mode: object) -> Pool:
+    """Check a pooling op's image and options (C2 for the output's size)."""
+    _check.rank("x", x, _check.IMAGES)
+    R, S = _check.pair("kernel_size", kernel_size, 1)
+    u, v = (R, S) if stride is None else _check.pair("stride", stride, 1)
+    N, C, H, W = x.shape
+    pad: Padding = _check.paddings(padding, (H, W), (R, S), (u, v))
+    ceil = _check.flag("ceil_mode", ceil_mode)
+    P = _check.output_extent("rows", H, pad[0], R, u, ceil_mode=ceil)
+    Q = _check.output_extent("columns", W, pad[1], S, v, ceil_mode=ceil)
+    for axis, extent, first, span, step, count in (("rows", H, pad[0][0], R, u, P), ("columns", W, pad[1][0], S, v, Q)):
+        if span <= first or (count - 1) * step - first >= extent:
+            raise ValueError(
+                f"padding: expected every window to hold a pixel, got one wholly in padding ({extent} {axis}, "
+                f"window {span}, stride {step}, padding {pad[0] if axis == 'rows' else pad[1]})"
+            )
+    return Pool((N, C, P, Q), pad[0], pad[1], dict(R=R, S=S, u=u, v=v, p_h=pad[0][0], p_w=pad[1][0]))

@@ -1,0 +1,143 @@
+"""Affine (fully connected) layer (F1-F3)."""
+
+import numpy as np
+
+from .. import backend as _backend
+from . import _check
+from ._check import Array
+from ._spec import Case, Op
+
+
+def affine(x: Array, weight: Array, bias: Array | None = None, *, backend: str | None = None) -> Array:
+    """Multiply rows by a matrix and add a bias.
+
+        Y[n,i] = sum_j w[i,j] Z[n,j] + b[i]
+
+    F1. Sources: M17 (17); U19 y_j; D19 Z^O_n.
+
+    Parameters
+    ----------
+    x : array (N, J), float32 or float64
+    weight : array (I, J), dtype of x
+    bias : array (I,), dtype of x, or None
+        None counts as zeros.
+    backend : str or None
+        A back end for this call; None takes the chosen one.
+
+    Returns
+    -------
+    array (N, I), dtype of x
+
+    Raises
+    ------
+    TypeError
+        An argument that is no array, another dtype, mixed dtypes.
+    ValueError
+        Ranks or extents that do not fit, an unknown back end.
+
+    Examples
+    --------
+    D19's output layer on the pooled o, before the sigmoid:
+
+    >>> import cnnx, numpy as np
+    >>> weight = np.array([[1.5, -4.2], [-2.6, 3.5]])
+    >>> cnnx.affine(np.array([[0.9820, 0.8808]]), weight, np.array([1.0, 1.0])).round(3)
+    array([[-1.226,  1.53 ]])
+    """
+    if bias is None:
+        x, weight = _check.floats(x=x, weight=weight)
+    else:
+        x, weight, bias = _check.floats(x=x, weight=weight, bias=bias)
+    _extents(x, weight)
+    if bias is None:
+        bias = np.zeros(weight.shape[0], x.dtype)
+    _check.shape("bias", bias, (weight.shape[0],), "(one per row of weight)")
+    y = _check.new((x.shape[0], weight.shape[0]), x.dtype)
+    _backend.kernel("affine", x.dtype.name, backend)(x, weight, bias, y)
+    return y
+
+
+def affine_backward(
+    grad_output: Array, x: Array, weight: Array, *, input_grad: bool = True, backend: str | None = None
+) -> tuple[Array | None, Array, Array]:
+    """Gradients of a cost through `affine`, given the gradient with respect to its output.
+
+        dw[i,j] = sum_n Delta[n,i] Z[n,j],  db[i] = sum_n Delta[n,i],  dZ[n,j] = sum_i Delta[n,i] w[i,j]
+
+    F2, F3. Sources: M17 (18)-(20); D19 (2)-(4). They sum: a mean over the batch is already in
+    grad_output (EQUATIONS section 5).
+
+    Parameters
+    ----------
+    grad_output : array (N, I), dtype of x
+    x, weight, backend
+        As in the forward call.
+    input_grad : bool
+        False skips dZ, as a first layer wants.
+
+    Returns
+    -------
+    grad_x : array (N, J), or None with input_grad=False
+    grad_weight : array (I, J)
+    grad_bias : array (I,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `affine` does; ValueError also for a grad_output of another shape than the output's.
+
+    Examples
+    --------
+    >>> import cnnx, numpy as np
+    >>> delta, x, weight = np.array([[1.0]]), np.array([[2.0, 3.0]]), np.array([[4.0, 5.0]])
+    >>> cnnx.affine_backward(delta, x, weight)
+    (array([[4., 5.]]), array([[2., 3.]]), array([1.]))
+    """
+    grad_output, x, weight = _check.floats(grad_output=grad_output, x=x, weight=weight)
+    _extents(x, weight)
+    _check.shape("grad_output", grad_output, (x.shape[0], weight.shape[0]), "(the output's)")
+    dtype = x.dtype.name
+    grad_x = None
+    if _check.flag("input_grad", input_grad):
+        grad_x = _check.new(x.shape, x.dtype)
+        _backend.kernel("affine_grad_input", dtype, backend)(grad_output, weight, grad_x)
+    grad_weight = _check.new(weight.shape, x.dtype)
+    _backend.kernel("affine_grad_weight", dtype, backend)(grad_output, x, grad_weight)
+    grad_bias = _check.new((weight.shape[0],), x.dtype)
+    _backend.kernel("affine_grad_bias", dtype, backend)(grad_output, grad_bias)
+    return grad_x, grad_weight, grad_bias
+
+
+def _extents(x: Array, weight: Array) -> None:
+    _check.rank("x", x, "(N, J)")
+    _check.rank("weight", weight, "(I, J)")
+    if weight.shape[1] != x.shape[1]:
+        raise ValueError(f"weight: expected {x.shape[1]} columns, as x has, got shape {weight.shape}")
+
+
+def _case(name: str, N: int, J: int, I: int, *, bias: bool = True) -> Case:  # noqa: E741
+    arrays = {"x": (N, J), "weight": (I, J)} | ({"bias": (I,)} if bias else {})
+    return Case(name, arrays, exact=True)
+
+
+OP = Op(
+    name="affine",
+    forward=affine,
+    backward=affine_backward,
+    summary="rows times a matrix plus a bias",
+    equations="F1-F3",
+    kernels=("affine", "affine_grad_input", "affine_grad_weight", "affine_grad_bias"),
+    differentiable=("x", "weight", "bias"),
+    linear=("x", "weight", "bias"),
+    cases=(
+        _case("one", 1, 1, 1),
+        _case("wide", 3, 17, 4),
+        _case("tall", 4, 3, 19),
+        _case("no bias", 5, 6, 7, bias=False),
+        _case("one row", 1, 33, 9),
+        _case("one output", 6, 12, 1),
+        _case("batch", 13, 5, 8),
+        _case("empty batch", 0, 4, 3),
+    ),
+    bench=(_case("64 x 196 to 20", 64, 196, 20),),
+)

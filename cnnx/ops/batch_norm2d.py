@@ -1,0 +1,220 @@
+"""Batch normalisation per channel."""
+
+from dataclasses import dataclass
+
+from .. import backend as _backend
+from . import _check
+from ._check import Array
+from ._spec import Case, Draw, Op
+
+
+def batch_norm2d(
+    x: Array,
+    weight: Array,
+    bias: Array,
+    running_mean: Array | None = None,
+    running_var: Array | None = None,
+    *,
+    training: bool = False,
+    eps: float = 1e-5,
+    backend: str | None = None,
+) -> Array:
+    """Normalise each channel to the given weight (deviation) and bias (mean).
+
+        Y = g (Z - mean) / sqrt(var + eps) + b
+
+    EQUATIONS section 4, standard (U19 mentions a normalisation after pooling). Training uses the
+    batch's mean and biased variance over (n, h, w), inference the running ones. Neither is written to.
+
+    Parameters
+    ----------
+    x : array (N, C, H, W), float32 or float64
+    weight, bias : arrays (C,), dtype of x
+        g and b.
+    running_mean, running_var : arrays (C,), dtype of x, or None
+        Needed for inference; running_var is not negative. Ignored, but checked, when training.
+    training : bool
+    eps : float
+        Positive.
+    backend : str or None
+        A back end for this call; None takes the chosen one.
+
+    Returns
+    -------
+    array (N, C, H, W), dtype of x
+
+    Raises
+    ------
+    TypeError
+        An argument that is no array, another dtype, mixed dtypes, an option of the wrong type.
+    ValueError
+        Shapes that do not fit, eps not above 0, fewer than two members per channel when training,
+        missing running statistics or a negative variance at inference, an unknown back end.
+
+    Examples
+    --------
+    >>> import cnnx, numpy as np
+    >>> x = np.array([[[[1.0, 3.0]]]])
+    >>> cnnx.batch_norm2d(x, np.array([2.0]), np.array([10.0]), training=True).round(3)
+    array([[[[ 8., 12.]]]])
+    """
+    x, weight, bias = _check.floats(x=x, weight=weight, bias=bias)
+    _check.rank("x", x, _check.IMAGES)
+    _per_channel(x, "bias", bias)
+    statistics = _statistics(x, weight, running_mean, running_var, training, eps, backend)
+    y = _check.new(x.shape, x.dtype)
+    kernel = _backend.kernel("batch_norm2d", x.dtype.name, backend)
+    kernel(x, weight, bias, statistics.mean, statistics.var, y, eps=statistics.eps)
+    return y
+
+
+def batch_norm2d_backward(
+    grad_output: Array,
+    x: Array,
+    weight: Array,
+    running_mean: Array | None = None,
+    running_var: Array | None = None,
+    *,
+    training: bool = False,
+    eps: float = 1e-5,
+    backend: str | None = None,
+) -> tuple[Array, Array, Array]:
+    """Gradients of a cost through `batch_norm2d`.
+
+        db = sum Delta,  dg = sum Delta Zh,  Zh = (Z - mean) / sqrt(var + eps)
+        training:   dZ = g / sqrt(var + eps) (Delta - db/M - Zh dg/M), M = N H W
+        inference:  dZ = g Delta / sqrt(var + eps)
+
+    EQUATIONS section 4.
+
+    Parameters
+    ----------
+    grad_output : array (N, C, H, W), dtype of x
+    x, weight, running_mean, running_var, training, eps, backend
+        As in the forward call.
+
+    Returns
+    -------
+    grad_x : array (N, C, H, W)
+    grad_weight, grad_bias : arrays (C,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `batch_norm2d` does; ValueError also for a grad_output of another shape than x's.
+
+    Examples
+    --------
+    >>> import cnnx, numpy as np
+    >>> x, delta = np.array([[[[1.0, 3.0]]]]), np.array([[[[1.0, 0.0]]]])
+    >>> grad_x, grad_weight, grad_bias = cnnx.batch_norm2d_backward(delta, x, np.array([2.0]), training=True)
+    >>> grad_weight.round(3), grad_bias
+    (array([-1.]), array([1.]))
+    """
+    grad_output, x, weight = _check.floats(grad_output=grad_output, x=x, weight=weight)
+    _check.rank("x", x, _check.IMAGES)
+    _check.shape("grad_output", grad_output, x.shape, "(x's)")
+    statistics = _statistics(x, weight, running_mean, running_var, training, eps, backend)
+    mean, var, eps = statistics.mean, statistics.var, statistics.eps
+    dtype = x.dtype.name
+    grad_bias = _check.new(weight.shape, x.dtype)
+    _backend.kernel("batch_norm2d_grad_bias", dtype, backend)(grad_output, grad_bias)
+    grad_weight = _check.new(weight.shape, x.dtype)
+    _backend.kernel("batch_norm2d_grad_weight", dtype, backend)(grad_output, x, mean, var, grad_weight, eps=eps)
+    grad_x = _check.new(x.shape, x.dtype)
+    if training:
+        kernel = _backend.kernel("batch_norm2d_grad_input", dtype, backend)
+        kernel(grad_output, x, weight, mean, var, grad_weight, grad_bias, grad_x, eps=eps)
+    else:
+        kernel = _backend.kernel("batch_norm2d_grad_input_inference", dtype, backend)
+        kernel(grad_output, weight, var, grad_x, eps=eps)
+    return grad_x, grad_weight, grad_bias
+
+
+@dataclass(frozen=True)
+class _Statistics:
+    mean: Array
+    var: Array
+    eps: float
+
+
+def _statistics(
+    x: Array,
+    weight: Array,
+    running_mean: Array | None,
+    running_var: Array | None,
+    training: object,
+    eps: object,
+    backend: str | None,
+) -> _Statistics:
+    """The checked mean, variance and eps: of the batch when training, else the running ones."""
+    _per_channel(x, "weight", weight)
+    small = _check.real("eps", eps)
+    if small <= 0:
+        raise ValueError(f"eps: expected a number above 0, got {eps}")
+    given = {"running_mean": running_mean, "running_var": running_var}
+    running = {}
+    for name, value in given.items():
+        if value is not None:
+            _, running[name] = _check.floats(x=x, **{name: value})
+            _per_channel(x, name, running[name])
+    if "running_var" in running and (running["running_var"] < 0).any():
+        raise ValueError(f"running_var: expected variances of at least 0, got {running['running_var'].min()}")
+    if not _check.flag("training", training):
+        for name in given:
+            if name not in running:
+                raise ValueError(f"{name}: expected an array (C,) at inference, got None; or set training=True")
+        return _Statistics(running["running_mean"], running["running_var"], small)
+    if x.size // x.shape[1] < 2:
+        raise ValueError(f"x: expected at least two members per channel when training, got shape {x.shape}")
+    mean = _check.new(weight.shape, x.dtype)
+    _backend.kernel("batch_norm2d_statistics_mean", x.dtype.name, backend)(x, mean)
+    var = _check.new(weight.shape, x.dtype)
+    _backend.kernel("batch_norm2d_statistics_var", x.dtype.name, backend)(x, mean, var)
+    return _Statistics(mean, var, small)
+
+
+def _per_channel(x: Array, name: str, value: Array) -> None:
+    _check.shape(name, value, (x.shape[1],), "(one per channel of x)")
+
+
+def _case(name: str, x: tuple[int, ...], *, training: bool, **options: object) -> Case:
+    C = x[1]
+    running = {} if training else {"running_mean": (C,), "running_var": Draw((C,), "positive")}
+    return Case(
+        f"{name}, {'training' if training else 'inference'}",
+        {"x": x, "weight": (C,), "bias": (C,), **running},
+        {"training": training, **options},
+    )
+
+
+OP = Op(
+    name="batch_norm2d",
+    forward=batch_norm2d,
+    backward=batch_norm2d_backward,
+    summary="each channel to mean b and deviation g; training and inference",
+    equations="section 4",
+    kernels=(
+        "batch_norm2d",
+        "batch_norm2d_statistics_mean",
+        "batch_norm2d_statistics_var",
+        "batch_norm2d_grad_input",
+        "batch_norm2d_grad_input_inference",
+        "batch_norm2d_grad_weight",
+        "batch_norm2d_grad_bias",
+    ),
+    differentiable=("x", "weight", "bias"),
+    cases=(
+        _case("plain", (2, 3, 4, 3), training=True),
+        _case("one channel", (3, 1, 2, 5), training=True),
+        _case("vectors", (7, 4, 1, 1), training=True),
+        _case("one image", (1, 2, 3, 4), training=True),
+        _case("eps", (2, 2, 3, 2), training=True, eps=0.25),
+        _case("plain", (2, 3, 4, 3), training=False),
+        _case("one", (1, 1, 1, 1), training=False),
+        _case("eps", (2, 2, 3, 2), training=False, eps=0.25),
+        _case("long row", (1, 2, 1, 45), training=False),
+        _case("empty batch", (0, 2, 3, 2), training=False),
+    ),
+    bench=(_case("images", (8, 4, 14, 14), training=True),),
+)

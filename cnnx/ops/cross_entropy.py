@@ -1,0 +1,146 @@
+"""Cross entropy of a softmax (E3), with class indices or rows of probabilities."""
+
+import numpy as np
+
+from .. import backend as _backend
+from . import _check
+from ._check import Array
+from ._spec import Case, Draw, Op
+from .squared_error import Reduction, divisor
+
+
+def cross_entropy(
+    logits: Array, target: Array, *, reduction: Reduction = "mean", backend: str | None = None
+) -> float:
+    """Cross entropy between targets and the softmax of the logits, with the maximum shifted out.
+
+        E_n = -sum_i t_i log y_i, y = softmax(z),  E = (1/N) sum_n E_n ("mean") or sum_n E_n ("sum")
+
+    E3, E2. Sources: U19 (softmax for classification); CN (MNIST classifier); M17 2.1.
+
+    Parameters
+    ----------
+    logits : array (N, M), float32 or float64
+    target : array (N,) of any integer dtype, or (N, M) of the logits' dtype
+        Class indices from 0 to M - 1, or rows of probabilities (one-hot rows among them). A row's
+        terms with t_i = 0 are left out (0 log 0 is 0).
+    reduction : "mean" or "sum"
+        "mean" divides by N.
+    backend : str or None
+        A back end for this call; None takes the chosen one.
+
+    Returns
+    -------
+    float
+        Computed in double. 0.0 for N = 0.
+
+    Raises
+    ------
+    TypeError
+        An argument that is no array, another dtype of the logits, a target of neither kind.
+    ValueError
+        Shapes that do not fit, an index outside 0 ... M - 1, an unknown reduction or back end.
+
+    Examples
+    --------
+    >>> import cnnx, numpy as np
+    >>> logits = np.log(np.array([[0.25, 0.75]]))
+    >>> round(cnnx.cross_entropy(logits, np.array([0])), 6), round(float(np.log(4)), 6)
+    (1.386294, 1.386294)
+    """
+    logits, target, suffix = _checked(logits, target)
+    E = _check.new((1,), np.float64)
+    kernel = _backend.kernel(f"cross_entropy{suffix}", logits.dtype.name, backend)
+    kernel(logits, target, E, divisor=divisor(reduction, logits.shape[0]))
+    return float(E[0])
+
+
+def cross_entropy_backward(
+    logits: Array, target: Array, *, reduction: Reduction = "mean", backend: str | None = None
+) -> Array:
+    """dE/dlogits of `cross_entropy`, with the reduction's 1/N in it.
+
+        dz_i = y_i sum_j t_j - t_i
+
+    E3.
+
+    Parameters
+    ----------
+    logits, target, reduction, backend
+        As in the forward call.
+
+    Returns
+    -------
+    array (N, M), dtype of the logits
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `cross_entropy` raises them.
+
+    Examples
+    --------
+    >>> import cnnx, numpy as np
+    >>> cnnx.cross_entropy_backward(np.zeros((1, 2)), np.array([1]))
+    array([[ 0.5, -0.5]])
+    """
+    logits, target, suffix = _checked(logits, target)
+    grad_logits = _check.new(logits.shape, logits.dtype)
+    kernel = _backend.kernel(f"cross_entropy{suffix}_grad_input", logits.dtype.name, backend)
+    kernel(logits, target, grad_logits, divisor=divisor(reduction, logits.shape[0]))
+    return grad_logits
+
+
+def _checked(logits: Array, target: Array) -> tuple[Array, Array, str]:
+    """Logits, target and which kernel: "" for rows of probabilities, "_index" for class indices."""
+    (logits,) = _check.floats(logits=logits)
+    _check.rank("logits", logits, "(N, M)")
+    N, M = logits.shape
+    target = _check.array("target", target)
+    if target.dtype.kind in "iu":
+        _check.shape("target", target, (N,), "(one class index per row of logits)")
+        outside = (target < 0) | (target >= M)
+        if outside.any():
+            n = int(np.argmax(outside))
+            raise ValueError(f"target: expected class indices from 0 to {M - 1}, got {target[n]} at {n}")
+        return logits, target.astype(np.intp, copy=False), "_index"
+    if target.dtype != logits.dtype:
+        raise TypeError(
+            f"target: expected class indices of an integer dtype or probabilities of {logits.dtype}, got {target.dtype}"
+        )
+    _check.shape("target", target, (N, M), "(the logits')")
+    return logits, target, ""
+
+
+def _cases() -> tuple[Case, ...]:
+    cases = []
+    for reduction in ("mean", "sum"):
+        for name, (N, M) in {"rows": (4, 7), "one class": (3, 1), "many classes": (2, 70), "empty": (0, 4)}.items():
+            for kind, target in (
+                ("index", Draw((N,), "index", high=M)),
+                ("probability", Draw((N, M), "probability")),
+                ("number", Draw((N, M), "number")),
+            ):
+                cases.append(
+                    Case(f"{name}, {kind}, {reduction}", {"logits": (N, M), "target": target}, {"reduction": reduction})
+                )
+    return tuple(cases)
+
+
+OP = Op(
+    name="cross_entropy",
+    forward=cross_entropy,
+    backward=cross_entropy_backward,
+    summary="of a softmax, with class indices or rows of probabilities",
+    equations="E3, E2",
+    kernels=(
+        "cross_entropy",
+        "cross_entropy_grad_input",
+        "cross_entropy_index",
+        "cross_entropy_index_grad_input",
+    ),
+    differentiable=("logits",),
+    cost=True,
+    cases=_cases(),
+    bench=(Case("64 x 10", {"logits": (64, 10), "target": Draw((64,), "index", high=10)}),),
+)

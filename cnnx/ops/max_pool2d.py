@@ -1,0 +1,218 @@
+"""Max pooling (P1, P2)."""
+
+from typing import Literal
+
+import numpy as np
+
+from .. import backend as _backend
+from . import _check, _pool
+from ._check import Array, Pair
+from ._spec import Case, Op
+from .conv2d import Padding2d
+
+
+def max_pool2d(
+    x: Array,
+    kernel_size: int | Pair,
+    *,
+    stride: int | Pair | None = None,
+    padding: Padding2d = 0,
+    ceil_mode: bool = False,
+    return_winners: bool = False,
+    backend: str | None = None,
+) -> Array | tuple[Array, Array]:
+    """Take the maximum of every window; padding never wins, NaN always does.
+
+        Y[n,c,p,q] = max over (h,w) in R[p,q] of Z[n,c,h,w]
+
+    P1. Sources: M17 (13); W15; U19; D19; CN (3).
+
+    Parameters
+    ----------
+    x : array (N, C, H, W), float32 or float64
+    kernel_size : int or (rows, columns)
+    stride : int, (rows, columns) or None
+        None takes kernel_size: windows that do not overlap.
+    padding : int, (rows, columns), ((top, bottom), (left, right)), "same" or "valid"
+        It counts as minus infinity.
+    ceil_mode : bool
+        Round the output's size up; a last window must start inside the image or its top/left padding.
+    return_winners : bool
+        Also return where each maximum was found, for the backward call.
+    backend : str or None
+        A back end for this call; None takes the chosen one.
+
+    Returns
+    -------
+    y : array (N, C, P, Q), dtype of x
+    winners : array (N, C, P, Q), int32; only with return_winners=True
+        r S + s of each window's first maximum, counted from the unclipped window's corner.
+
+    Raises
+    ------
+    TypeError
+        An argument that is no array, another dtype, an option of the wrong type.
+    ValueError
+        Ranks that do not fit, a window larger than the padded image or wholly in padding, sizes or
+        strides below 1, negative padding, an unknown back end.
+
+    Examples
+    --------
+    >>> import cnnx, numpy as np
+    >>> x = np.array([[[[1.0, 4.0, 2.0, 0.0], [3.0, 2.0, 5.0, 5.0]]]])
+    >>> y, winners = cnnx.max_pool2d(x, 2, return_winners=True)
+    >>> y
+    array([[[[4., 5.]]]])
+    >>> winners
+    array([[[[1, 2]]]], dtype=int32)
+    """
+    (x,) = _check.floats(x=x)
+    pool = _pool.geometry(x, kernel_size, stride, padding, ceil_mode)
+    y = _check.new(pool.output, x.dtype)
+    if not _check.flag("return_winners", return_winners):
+        _backend.kernel("max_pool2d", x.dtype.name, backend)(x, y, **pool.numbers)
+        return y
+    _offsets_fit(pool)
+    winners = _check.new(pool.output, np.int32)
+    _backend.kernel("max_pool2d_winners", x.dtype.name, backend)(x, y, winners, **pool.numbers)
+    return y, winners
+
+
+def max_pool2d_backward(
+    grad_output: Array,
+    x: Array,
+    kernel_size: int | Pair,
+    *,
+    stride: int | Pair | None = None,
+    padding: Padding2d = 0,
+    ceil_mode: bool = False,
+    ties: Literal["first", "all"] = "first",
+    winners: Array | None = None,
+    backend: str | None = None,
+) -> Array:
+    """Gradient of a cost through `max_pool2d`.
+
+        dZ[n,c,h,w] = sum_{p,q} Delta[n,c,p,q] B, B = 1 where (h,w) is the winner of R[p,q], else 0
+
+    P2. Sources: M17 (14); W15; D19 (7); CN (4), all of which give every tied maximum the whole
+    Delta, which is no derivative: that is ties="all".
+
+    Parameters
+    ----------
+    grad_output : array (N, C, P, Q), dtype of x
+    x, kernel_size, stride, padding, ceil_mode, backend
+        As in the forward call.
+    ties : "first" or "all"
+        Who wins among equal maxima: the first in row-major order, or all (as printed).
+    winners : array (N, C, P, Q), int32, or None
+        What the forward call saved: it need not be found again. Only with ties="first".
+
+    Returns
+    -------
+    array (N, C, H, W), dtype of x
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `max_pool2d` does; ValueError also for a grad_output or winners of another shape than the
+        output's, winners outside their windows, and winners together with ties="all".
+
+    Examples
+    --------
+    >>> import cnnx, numpy as np
+    >>> x = np.array([[[[1.0, 5.0], [5.0, 2.0]]]])
+    >>> delta = np.array([[[[1.0]]]])
+    >>> cnnx.max_pool2d_backward(delta, x, 2)
+    array([[[[0., 1.],
+             [0., 0.]]]])
+    >>> cnnx.max_pool2d_backward(delta, x, 2, ties="all")
+    array([[[[0., 1.],
+             [1., 0.]]]])
+    """
+    grad_output, x = _check.floats(grad_output=grad_output, x=x)
+    pool = _pool.geometry(x, kernel_size, stride, padding, ceil_mode)
+    _check.shape("grad_output", grad_output, pool.output, "(the output's)")
+    _check.choice("ties", ties, ("first", "all"))
+    grad_x = _check.new(x.shape, x.dtype)
+    if winners is not None:
+        if ties == "all":
+            raise ValueError('winners: expected None with ties="all", which needs every tied maximum, got an array')
+        winners = _winners(winners, x, pool)
+        kernel = _backend.kernel("max_pool2d_grad_input_winners", x.dtype.name, backend)
+        kernel(grad_output, winners, grad_x, **pool.numbers)
+        return grad_x
+    name = "max_pool2d_grad_input" if ties == "first" else "max_pool2d_grad_input_all"
+    _backend.kernel(name, x.dtype.name, backend)(grad_output, x, grad_x, **pool.numbers)
+    return grad_x
+
+
+def _offsets_fit(pool: _pool.Pool) -> None:
+    if pool.numbers["R"] * pool.numbers["S"] > _check.LARGEST:
+        raise ValueError(f"kernel_size: expected at most {_check.LARGEST} members for winners, which are int32")
+
+
+def _winners(winners: object, x: Array, pool: _pool.Pool) -> Array:
+    """The winners as an array of int32 whose every offset lies in its window and in the image."""
+    _offsets_fit(pool)
+    B = _check.array("winners", winners)
+    if B.dtype != np.int32:
+        raise TypeError(f"winners: expected dtype int32, got {B.dtype}")
+    _check.shape("winners", B, pool.output, "(the output's)")
+    R, S, u, v, p_h, p_w = pool.numbers.values()
+    h = B // S + u * np.arange(B.shape[2])[:, np.newaxis] - p_h
+    w = B % S + v * np.arange(B.shape[3]) - p_w
+    inside = (B >= 0) & (B < R * S) & (h >= 0) & (h < x.shape[2]) & (w >= 0) & (w < x.shape[3])
+    if not inside.all():
+        at = tuple(int(i) for i in np.argwhere(~inside)[0])
+        raise ValueError(
+            f"winners: expected offsets of pixels in their {R} x {S} windows, got {B[at]} at {at}; "
+            "were they saved with the same options?"
+        )
+    return B
+
+
+def _case(name: str, x: tuple[int, ...], kernel_size: object, **options: object) -> Case:
+    return Case(name, {"x": x}, {"kernel_size": kernel_size, **options}, exact=True)
+
+
+CASES = (
+    _case("one", (1, 1, 1, 1), 1),
+    _case("2x2", (2, 3, 4, 6), 2),
+    _case("odd image", (2, 2, 5, 7), 2),
+    _case("rectangular", (1, 2, 6, 8), (3, 2), stride=(1, 2)),
+    _case("overlapping", (2, 2, 7, 6), 3, stride=1),
+    _case("gaps", (1, 2, 9, 8), 2, stride=(4, 3)),
+    _case("pad", (2, 2, 5, 6), 3, stride=2, padding=1),
+    _case("pad by side", (1, 2, 5, 4), (3, 4), stride=(2, 1), padding=((2, 0), (1, 3))),
+    _case("ceil", (1, 2, 6, 5), 2, stride=(3, 2), ceil_mode=True),
+    _case("ceil pad", (1, 2, 5, 6), (2, 3), stride=2, padding=1, ceil_mode=True),
+    _case("same", (1, 2, 5, 6), (2, 3), stride=(2, 1), padding="same"),
+    _case("whole image", (2, 2, 3, 4), (3, 4)),
+    _case("long row", (1, 1, 3, 70), (2, 3), stride=(1, 2)),
+    _case("empty batch", (0, 2, 4, 4), 2),
+)
+
+OP = Op(
+    name="max_pool2d",
+    forward=max_pool2d,
+    backward=max_pool2d_backward,
+    summary="maximum of windows; ties to the first or to all",
+    equations="P1, P2",
+    kernels=(
+        "max_pool2d",
+        "max_pool2d_winners",
+        "max_pool2d_grad_input",
+        "max_pool2d_grad_input_all",
+        "max_pool2d_grad_input_winners",
+    ),
+    differentiable=("x",),
+    kinks="ties",
+    cases=(
+        *CASES,
+        _case("winners", (2, 2, 5, 6), 3, stride=2, padding=1, return_winners=True),
+        _case("winners overlapping", (1, 2, 7, 6), (2, 3), stride=1, return_winners=True),
+        _case("ties all", (2, 2, 6, 5), 3, stride=2, padding=1, ties="all"),
+        _case("ties all overlapping", (1, 2, 5, 6), 2, stride=1, ties="all"),
+    ),
+    bench=(_case("cn layer 1", (10, 4, 28, 28), 2), _case("3x3 stride 2", (4, 8, 28, 28), 3, stride=2, padding=1)),
+)

@@ -1,0 +1,206 @@
+"""Softmax and its logarithm along one axis."""
+
+import math
+import operator
+
+from .. import backend as _backend
+from . import _check
+from ._check import Array
+from ._spec import Case, Op
+
+
+def softmax(x: Array, axis: int = 1, *, backend: str | None = None) -> Array:
+    """Softmax along an axis, with the maximum shifted out.
+
+        Y_i = exp(Z_i - max Z) / sum_j exp(Z_j - max Z)
+
+    EQUATIONS section 2. Source: U19 footnote 4.
+
+    Parameters
+    ----------
+    x : array of rank >= 1, float32 or float64
+    axis : int
+        Negative axes count from the end.
+    backend : str or None
+        A back end for this call; None takes the chosen one.
+
+    Returns
+    -------
+    array of x's shape and dtype
+
+    Raises
+    ------
+    TypeError
+        x is no array or of another dtype, axis is no integer.
+    ValueError
+        x has no axes or not this one; an unknown back end.
+
+    Examples
+    --------
+    >>> import cnnx, numpy as np
+    >>> cnnx.softmax(np.array([[0.0, np.log(3.0)]]))
+    array([[0.25, 0.75]])
+    """
+    return _forward("softmax", x, axis, backend)
+
+
+def softmax_backward(grad_output: Array, x: Array, axis: int = 1, *, backend: str | None = None) -> Array:
+    """Gradient of a cost through `softmax`.
+
+        dZ_i = Y_i (Delta_i - sum_j Delta_j Y_j)
+
+    EQUATIONS section 2.
+
+    Parameters
+    ----------
+    grad_output, x : arrays of one shape and dtype
+    axis, backend
+        As in the forward call.
+
+    Returns
+    -------
+    array of x's shape and dtype
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `softmax` does; ValueError also for a grad_output of another shape than x's.
+
+    Examples
+    --------
+    >>> import cnnx, numpy as np
+    >>> cnnx.softmax_backward(np.array([[1.0, 0.0]]), np.array([[0.0, 0.0]]))
+    array([[ 0.25, -0.25]])
+    """
+    return _backward("softmax", grad_output, x, axis, backend)
+
+
+def log_softmax(x: Array, axis: int = 1, *, backend: str | None = None) -> Array:
+    """Logarithm of the softmax along an axis.
+
+        Y_i = Z_i - max Z - log sum_j exp(Z_j - max Z)
+
+    EQUATIONS section 2, standard.
+
+    Parameters
+    ----------
+    x : array of rank >= 1, float32 or float64
+    axis : int
+        Negative axes count from the end.
+    backend : str or None
+        A back end for this call; None takes the chosen one.
+
+    Returns
+    -------
+    array of x's shape and dtype
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `softmax` raises them.
+
+    Examples
+    --------
+    >>> import cnnx, numpy as np
+    >>> np.exp(cnnx.log_softmax(np.array([[0.0, np.log(3.0)]])))
+    array([[0.25, 0.75]])
+    """
+    return _forward("log_softmax", x, axis, backend)
+
+
+def log_softmax_backward(grad_output: Array, x: Array, axis: int = 1, *, backend: str | None = None) -> Array:
+    """Gradient of a cost through `log_softmax`.
+
+        dZ_i = Delta_i - exp(Y_i) sum_j Delta_j
+
+    EQUATIONS section 2, standard.
+
+    Parameters
+    ----------
+    grad_output, x : arrays of one shape and dtype
+    axis, backend
+        As in the forward call.
+
+    Returns
+    -------
+    array of x's shape and dtype
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `softmax_backward` raises them.
+
+    Examples
+    --------
+    >>> import cnnx, numpy as np
+    >>> cnnx.log_softmax_backward(np.array([[1.0, 0.0]]), np.array([[0.0, 0.0]]))
+    array([[ 0.5, -0.5]])
+    """
+    return _backward("log_softmax", grad_output, x, axis, backend)
+
+
+def _forward(name: str, x: Array, axis: int, backend: str | None) -> Array:
+    (x,) = _check.floats(x=x)
+    rows = _rows(x, axis)
+    y = _check.new(x.shape, x.dtype)
+    _backend.kernel(name, x.dtype.name, backend)(x.reshape(rows), y.reshape(rows))
+    return y
+
+
+def _backward(name: str, grad_output: Array, x: Array, axis: int, backend: str | None) -> Array:
+    grad_output, x = _check.floats(grad_output=grad_output, x=x)
+    rows = _rows(x, axis)
+    _check.shape("grad_output", grad_output, x.shape, "(x's)")
+    grad_x = _check.new(x.shape, x.dtype)
+    kernel = _backend.kernel(f"{name}_grad_input", x.dtype.name, backend)
+    kernel(grad_output.reshape(rows), x.reshape(rows), grad_x.reshape(rows))
+    return grad_x
+
+
+def _rows(x: Array, axis: object) -> tuple[int, int, int]:
+    """x's shape as (A, M, B): what comes before the axis, the axis, what comes after it."""
+    if isinstance(axis, bool) or not hasattr(axis, "__index__"):
+        raise TypeError(f"axis: expected an integer, got {type(axis).__name__} {axis!r}")
+    i = operator.index(axis)
+    if x.ndim == 0:
+        raise ValueError("x: expected at least one axis, got an array of no axes")
+    if not -x.ndim <= i < x.ndim:
+        raise ValueError(f"axis: expected an axis from {-x.ndim} to {x.ndim - 1} of shape {x.shape}, got {i}")
+    i %= x.ndim
+    if x.shape[i] == 0:
+        raise ValueError(f"x: expected at least one element along axis {i}, got shape {x.shape}")
+    return math.prod(x.shape[:i]), x.shape[i], math.prod(x.shape[i + 1 :])
+
+
+def _cases() -> tuple[Case, ...]:
+    return (
+        Case("rows", {"x": (4, 7)}),
+        Case("one class", {"x": (3, 1)}),
+        Case("columns", {"x": (5, 3)}, {"axis": 0}),
+        Case("vector", {"x": (9,)}, {"axis": -1}),
+        Case("channels", {"x": (2, 5, 3, 4)}),
+        Case("last axis", {"x": (2, 3, 6)}, {"axis": -1}),
+        Case("inner axis", {"x": (2, 2, 4, 3)}, {"axis": 2}),
+        Case("many classes", {"x": (2, 70)}),
+        Case("empty batch", {"x": (0, 4)}),
+    )
+
+
+def _op(name: str, summary: str) -> Op:
+    return Op(
+        name=name,
+        forward=globals()[name],
+        backward=globals()[f"{name}_backward"],
+        summary=summary,
+        equations="section 2",
+        kernels=(name, f"{name}_grad_input"),
+        differentiable=("x",),
+        cases=_cases(),
+        bench=(Case("64 x 10", {"x": (64, 10)}),),
+    )
+
+
+OPS = (
+    _op("softmax", "softmax along an axis, maximum shifted out"),
+    _op("log_softmax", "its logarithm"),
+)

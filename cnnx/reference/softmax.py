@@ -1,0 +1,93 @@
+"""Softmax (U19 footnote 4) and its logarithm, with the maximum shifted out.
+
+Arrays are (A, M, B): softmax runs along the middle axis, A and B count the rest.
+"""
+
+from ._numbers import IEEE, computes
+
+
+def maximum(z):
+    """max_j z_j of a row z."""
+    most = z[0]
+    for z_j in z[1:]:
+        if z_j > most:
+            most = z_j
+    return most
+
+
+def partition(z, *, m=IEEE):
+    """sum_j exp(z_j - max z) of a row z."""
+    most = maximum(z)
+    total = 0
+    for z_j in z:
+        total = total + m.exp(z_j - most)
+    return total
+
+
+def y(z, i, *, m=IEEE):
+    """y_i = exp(z_i - max z) / sum_j exp(z_j - max z) of a row z. U19."""
+    return m.exp(z[i] - maximum(z)) / partition(z, m=m)
+
+
+def log_y(z, i, *, m=IEEE):
+    """log y_i = z_i - max z - log sum_j exp(z_j - max z) of a row z. Standard."""
+    return (z[i] - maximum(z)) - m.log(partition(z, m=m))
+
+
+def softmax_Y(Z, a, i, b, *, m=IEEE):
+    """Y_i = exp(Z_i - max Z) / sum_j exp(Z_j - max Z).
+
+    EQUATIONS section 2: U19.
+    """
+    return y(Z[a, :, b], i, m=m)
+
+
+def softmax_dZ(Delta, Z, a, i, b, *, m=IEEE):
+    """dZ_i = Y_i (Delta_i - sum_j Delta_j Y_j).
+
+    EQUATIONS section 2.
+    """
+    z = Z[a, :, b]
+    total = 0
+    for j in range(Z.shape[1]):
+        total = total + Delta[a, j, b] * y(z, j, m=m)
+    return y(z, i, m=m) * (Delta[a, i, b] - total)
+
+
+def log_softmax_Y(Z, a, i, b, *, m=IEEE):
+    """Y_i = Z_i - max Z - log sum_j exp(Z_j - max Z).
+
+    EQUATIONS section 2, standard.
+    """
+    return log_y(Z[a, :, b], i, m=m)
+
+
+def log_softmax_dZ(Delta, Z, a, i, b, *, m=IEEE):
+    """dZ_i = Delta_i - exp(Y_i) sum_j Delta_j.
+
+    EQUATIONS section 2, standard; exp(Y_i) is the softmax.
+    """
+    total = 0
+    for j in range(Z.shape[1]):
+        total = total + Delta[a, j, b]
+    return Delta[a, i, b] - y(Z[a, :, b], i, m=m) * total
+
+
+@computes(Y=softmax_Y)
+def softmax(Z, /, Y):
+    """Z (A,M,B) -> Y (A,M,B)."""
+
+
+@computes(dZ=softmax_dZ)
+def softmax_grad_input(Delta, Z, /, dZ):
+    """Delta, Z (A,M,B) -> dZ (A,M,B)."""
+
+
+@computes(Y=log_softmax_Y)
+def log_softmax(Z, /, Y):
+    """Z (A,M,B) -> Y (A,M,B)."""
+
+
+@computes(dZ=log_softmax_dZ)
+def log_softmax_grad_input(Delta, Z, /, dZ):
+    """Delta, Z (A,M,B) -> dZ (A,M,B)."""
