@@ -200,6 +200,16 @@ def equations(name: str) -> dict[str, Callable[..., Any]]:
     return elements
 
 
+def reference_kernel(name: str) -> Kernel:
+    """The reference's array function of kernel `name`; its signature is the kernel's contract."""
+    return _kernels("reference")[name]
+
+
+def reference_math() -> Any:
+    """exp, log, ... on floats, as the reference's equations take them by default."""
+    return _import("cnnx.reference._numbers").IEEE
+
+
 def kernel_names(backend: str) -> tuple[str, ...]:
     """The kernels that a back end has, sorted."""
     return tuple(sorted(_kernels(_known(backend))))
@@ -314,6 +324,18 @@ def get_num_threads() -> int:
     _kernels("optimized")
     count: int = _import("cnnx.optimized._threads").get()
     return count
+
+
+@contextmanager
+def always_parallel() -> Iterator[None]:
+    """Within the block small work is split among the threads too: how the audit tests the splitting."""
+    threads = _import("cnnx.optimized._threads")
+    before = threads.get_small_work()
+    threads.set_small_work(0)
+    try:
+        yield
+    finally:
+        threads.set_small_work(before)
 
 
 def build_info() -> dict[str, Any]:

@@ -58,8 +58,7 @@ cdef extern from *:
     int cnnx_watch_forks()
 
 # A parallel region costs microseconds, so less work than this (multiply-adds or so) stays on one thread.
-cdef enum:
-    SMALL_WORK = 20_000
+cdef Py_ssize_t small_work = 20_000
 
 cdef int wanted = omp_get_max_threads()
 
@@ -68,7 +67,7 @@ if cnnx_watch_forks() != 0:
 
 
 cdef int threads_for(Py_ssize_t work) noexcept nogil:
-    return 1 if cnnx_forked or work < SMALL_WORK else wanted
+    return 1 if cnnx_forked or work < small_work else wanted
 
 
 def get():
@@ -78,6 +77,15 @@ def get():
 def set(int n):
     global wanted
     wanted = n
+
+
+def get_small_work():
+    return small_work
+
+
+def set_small_work(Py_ssize_t work):
+    global small_work
+    small_work = work
 
 
 def has_openmp():

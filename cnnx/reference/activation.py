@@ -132,11 +132,12 @@ def activation(phi, phi_prime):
 
     element_Y.__doc__ = f"Y[i] = phi(Z[i]), phi(z) = {phi.__doc__}\n\nA1: M17 (15)."
     element_dZ.__doc__ = f"dZ[i] = Delta[i] phi'(Z[i]), phi'(z) = {phi_prime.__doc__}\n\nA2: M17 (16)."
-    options = [p for p in inspect.signature(phi).parameters.values() if p.kind is p.KEYWORD_ONLY and p.name != "m"]
+    options = [p for p in inspect.signature(phi).parameters.values() if p.kind is p.KEYWORD_ONLY]
     for function, suffix in ((forward, ""), (grad_input, "_grad_input"), (element_Y, "_Y"), (element_dZ, "_dZ")):
         function.__name__ = function.__qualname__ = name + suffix
         arrays = [p for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_KEYWORD]
-        function.__signature__ = inspect.Signature(arrays + options)
+        is_kernel = function in (forward, grad_input)
+        function.__signature__ = inspect.Signature(arrays + [p for p in options if not (is_kernel and p.name == "m")])
     return computes(Y=element_Y)(forward), computes(dZ=element_dZ)(grad_input)
 
 

@@ -14,9 +14,10 @@ def cross_entropy_E(Z, t, _, *, divisor, m=IEEE):
     """
     total = 0
     for n in range(Z.shape[0]):
+        log_Y = log_y(Z[n], m=m)
         for i in range(Z.shape[1]):
             if t[n, i] != 0 or Z[n, i] != Z[n, i]:  # a NaN is not lost with its term
-                total = total - t[n, i] * log_y(Z[n], i, m=m)
+                total = total - t[n, i] * log_Y[i]
     return total / divisor
 
 
@@ -28,20 +29,20 @@ def cross_entropy_dZ(Z, t, n, i, *, divisor, m=IEEE):
     total = 0
     for j in range(Z.shape[1]):
         total = total + t[n, j]
-    return (y(Z[n], i, m=m) * total - t[n, i]) / divisor
+    return (y(Z[n], m=m)[i] * total - t[n, i]) / divisor
 
 
 def cross_entropy_index_E(Z, t, _, *, divisor, m=IEEE):
     """E = (1/divisor) sum_n E_n, E_n = -log y_{t[n]}: E3 with t_i = 1 at i = t[n] alone."""
     total = 0
     for n in range(Z.shape[0]):
-        total = total - log_y(Z[n], t[n], m=m)
+        total = total - log_y(Z[n], m=m)[t[n]]
     return total / divisor
 
 
 def cross_entropy_index_dZ(Z, t, n, i, *, divisor, m=IEEE):
     """dE/dZ_i = (y_i - [i = t[n]]) / divisor: E3 with t_i = 1 at i = t[n] alone."""
-    return (y(Z[n], i, m=m) - (1 if i == t[n] else 0)) / divisor
+    return (y(Z[n], m=m)[i] - (1 if i == t[n] else 0)) / divisor
 
 
 @computes(E=cross_entropy_E)

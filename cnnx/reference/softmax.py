@@ -24,14 +24,16 @@ def partition(z, *, m=IEEE):
     return total
 
 
-def y(z, i, *, m=IEEE):
-    """y_i = exp(z_i - max z) / sum_j exp(z_j - max z) of a row z. U19."""
-    return m.exp(z[i] - maximum(z)) / partition(z, m=m)
+def y(z, *, m=IEEE):
+    """The row y_i = exp(z_i - max z) / sum_j exp(z_j - max z). U19."""
+    most, total = maximum(z), partition(z, m=m)
+    return [m.exp(z_i - most) / total for z_i in z]
 
 
-def log_y(z, i, *, m=IEEE):
-    """log y_i = z_i - max z - log sum_j exp(z_j - max z) of a row z. Standard."""
-    return (z[i] - maximum(z)) - m.log(partition(z, m=m))
+def log_y(z, *, m=IEEE):
+    """The row log y_i = z_i - max z - log sum_j exp(z_j - max z). Standard."""
+    most, log_total = maximum(z), m.log(partition(z, m=m))
+    return [(z_i - most) - log_total for z_i in z]
 
 
 def softmax_Y(Z, a, i, b, *, m=IEEE):
@@ -39,7 +41,7 @@ def softmax_Y(Z, a, i, b, *, m=IEEE):
 
     EQUATIONS section 2: U19.
     """
-    return y(Z[a, :, b], i, m=m)
+    return y(Z[a, :, b], m=m)[i]
 
 
 def softmax_dZ(Delta, Z, a, i, b, *, m=IEEE):
@@ -47,11 +49,11 @@ def softmax_dZ(Delta, Z, a, i, b, *, m=IEEE):
 
     EQUATIONS section 2.
     """
-    z = Z[a, :, b]
+    Y = y(Z[a, :, b], m=m)
     total = 0
     for j in range(Z.shape[1]):
-        total = total + Delta[a, j, b] * y(z, j, m=m)
-    return y(z, i, m=m) * (Delta[a, i, b] - total)
+        total = total + Delta[a, j, b] * Y[j]
+    return Y[i] * (Delta[a, i, b] - total)
 
 
 def log_softmax_Y(Z, a, i, b, *, m=IEEE):
@@ -59,7 +61,7 @@ def log_softmax_Y(Z, a, i, b, *, m=IEEE):
 
     EQUATIONS section 2, standard.
     """
-    return log_y(Z[a, :, b], i, m=m)
+    return log_y(Z[a, :, b], m=m)[i]
 
 
 def log_softmax_dZ(Delta, Z, a, i, b, *, m=IEEE):
@@ -70,7 +72,7 @@ def log_softmax_dZ(Delta, Z, a, i, b, *, m=IEEE):
     total = 0
     for j in range(Z.shape[1]):
         total = total + Delta[a, j, b]
-    return Delta[a, i, b] - y(Z[a, :, b], i, m=m) * total
+    return Delta[a, i, b] - y(Z[a, :, b], m=m)[i] * total
 
 
 @computes(Y=softmax_Y)

@@ -1,0 +1,135 @@
+"""Calls of an op, watched: which kernels ran, on what; and the same run again on other numbers."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .. import backend as _backend
+from ..ops import Case, Op
+from .data import Array, Arrays
+
+
+@dataclass(frozen=True)
+class KernelCall:
+    """One call of a kernel, split by the contract `kernel(inputs, /, outputs, *, numbers)`."""
+
+    kernel: str
+    inputs: tuple[Array, ...]
+    outputs: tuple[Array, ...]
+    numbers: Mapping[str, float]
+
+
+@dataclass
+class Trace:
+    """What a call of a public function returned, and the kernels it called on the way."""
+
+    result: Any = None
+    calls: list[KernelCall] = field(default_factory=list)
+
+
+class ContractError(Exception):
+    """A kernel broke its contract: it returned something, or wrote to its inputs."""
+
+
+def inputs_count(kernel: str) -> int:
+    """How many of a kernel's arrays are inputs: those before the `/` of the reference's signature."""
+    parameters = inspect.signature(_backend.reference_kernel(kernel)).parameters.values()
+    return sum(p.kind is p.POSITIONAL_ONLY for p in parameters)
+
+
+def traced(function: Callable[..., Any], arguments: Mapping[str, Any], backend: str) -> Trace:
+    """Call a public function with a back end. Its kernels find NaN in their outputs and read-only inputs."""
+    trace = Trace()
+
+    def watch(name: str, kernel: Callable[..., Any]) -> Callable[..., None]:
+        count = inputs_count(name)
+
+        def watched(*arrays: Array, **numbers: float) -> None:
+            inputs, outputs = arrays[:count], arrays[count:]
+            for output in outputs:
+                output.fill(np.nan if output.dtype.kind == "f" else np.iinfo(output.dtype).min)
+            before = [a.tobytes() for a in inputs]
+            views = [a.view() for a in inputs]
+            for view in views:
+                view.flags.writeable = False
+            returned = kernel(*views, *outputs, **numbers)
+            if returned is not None:
+                raise ContractError(f"kernel {name}: expected None, got {type(returned).__name__}")
+            if before != [a.tobytes() for a in inputs]:
+                raise ContractError(f"kernel {name} wrote to its inputs")
+            trace.calls.append(KernelCall(name, tuple(inputs), tuple(outputs), dict(numbers)))
+
+        return watched
+
+    with _backend.use_backend(backend), _backend.intercept(watch):
+        trace.result = function(**arguments)
+    return trace
+
+
+def known(function: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the arguments that a public function knows."""
+    parameters = inspect.signature(function).parameters
+    return {name: value for name, value in arguments.items() if name in parameters}
+
+
+def forward_arguments(op: Op, case: Case, arrays: Arrays) -> dict[str, Any]:
+    """What the op's forward function is called with."""
+    return known(op.forward, {**arrays, **case.options})
+
+
+def backward_arguments(op: Op, case: Case, arrays: Arrays, grad_output: Array, result: Any) -> dict[str, Any]:
+    """What the op's backward function is called with, after a forward call gave `result`."""
+    arguments: dict[str, Any] = {**arrays, **case.options, "grad_output": grad_output}
+    if isinstance(result, tuple):
+        arguments["winners"] = result[1]
+    return known(op.backward, arguments)
+
+
+def first(result: Any) -> Any:
+    """The output proper of a forward call that may return more."""
+    return result[0] if isinstance(result, tuple) else result
+
+
+def gradients(op: Op, case: Case, result: Any) -> Arrays:
+    """The gradients that a backward call returned, by the name of their argument."""
+    values = result if isinstance(result, tuple) else (result,)
+    return {name: g for name, g in zip(op.differentiable, values, strict=True) if name in case.arrays}
+
+
+# -------------------------------------------------------------------------------------- run again
+
+
+def address(a: Array) -> tuple[int, int]:
+    """Where an array's numbers lie: the same for a reshaped view, so that calls can be linked."""
+    return a.__array_interface__["data"][0], a.nbytes
+
+
+def replay(
+    calls: list[KernelCall], lift: Callable[[Array], Array], number: Callable[[float], Any], m: Any
+) -> dict[tuple[int, int], Array]:
+    """Run the equations of recorded calls on other numbers.
+
+    lift : turns an array of inputs into an object array of such numbers (integers stay as they are).
+    number : turns a number argument into one.
+    m : the functions of such numbers.
+
+    Returns the outputs by address. An output that is a later call's input goes there as it is.
+    """
+    computed: dict[tuple[int, int], Array] = {}
+    for call in calls:
+        inputs = []
+        for a in call.inputs:
+            earlier = computed.get(address(a)) if a.size else None
+            inputs.append(lift(a) if earlier is None else earlier.reshape(a.shape))
+        numbers = {k: number(v) if isinstance(v, float) else v for k, v in call.numbers.items()}
+        elements = _backend.equations(call.kernel)
+        for output, element in zip(call.outputs, elements.values(), strict=True):
+            extra = {"m": m} if "m" in inspect.signature(element).parameters else {}
+            values = np.empty(output.shape, dtype=object)
+            for index in np.ndindex(output.shape):
+                values[index] = element(*inputs, *index, **numbers, **extra)
+            computed[address(output)] = values
+    return computed

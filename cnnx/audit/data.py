@@ -1,0 +1,88 @@
+"""Inputs for the audit: integers, real numbers or dyadic fractions, in every memory layout."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+
+from ..ops import Case, Draw, Op
+
+Array = np.ndarray[Any, Any]
+Arrays = dict[str, Array]
+Mode = Literal["integer", "real", "dyadic"]
+
+# Farther from a kink than any step of a finite difference goes.
+MARGIN = 1 / 16
+
+
+def draw(op: Op, case: Case, dtype: str, mode: Mode, rng: np.random.Generator) -> Arrays:
+    """The array arguments of a case, read-only. Integers have ties and zeros, on purpose; real and
+    dyadic numbers stay clear of the op's kinks."""
+    return {name: frozen(_draw_one(spec, op, dtype, mode, rng)) for name, spec in case.arrays.items()}
+
+
+def draw_like(result: Array | float, dtype: str, mode: Mode, rng: np.random.Generator) -> Array:
+    """A grad_output for a result: numbers of its shape."""
+    return frozen(_numbers(np.shape(result), mode, rng).astype(dtype))
+
+
+def frozen(a: Array) -> Array:
+    """The array, read-only."""
+    a.flags.writeable = False
+    return a
+
+
+def _draw_one(spec: Draw | tuple[int, ...], op: Op, dtype: str, mode: Mode, rng: np.random.Generator) -> Array:
+    kind, shape = (spec.kind, spec.shape) if isinstance(spec, Draw) else ("number", spec)
+    if kind == "mask":
+        return np.asarray(rng.random(shape) < 0.5)
+    if kind == "index":
+        assert isinstance(spec, Draw)
+        return rng.integers(0, spec.high, shape)
+    if kind == "probability":
+        weights = rng.integers(0, 9, shape) + (np.arange(shape[-1]) == 0)
+        return np.asarray(weights / weights.sum(axis=-1, keepdims=True)).astype(dtype)
+    numbers = _numbers(shape, mode, rng)
+    if kind == "positive":
+        numbers = np.abs(numbers) + 0.5
+    elif mode != "integer" and op.kinks == "zero":
+        numbers = numbers + np.where(numbers < 0, -MARGIN, MARGIN)
+    elif mode != "integer" and op.kinks == "ties":
+        numbers = (rng.permutation(numbers.size).reshape(shape) - numbers.size // 2) * MARGIN
+    return np.asarray(numbers).astype(dtype)
+
+
+def _numbers(shape: tuple[int, ...], mode: Mode, rng: np.random.Generator) -> Array:
+    if mode == "integer":
+        return np.asarray(rng.integers(-3, 4, shape), dtype=float)
+    if mode == "dyadic":
+        return np.asarray(rng.integers(-24, 25, shape) / 16)
+    return np.asarray(rng.standard_normal(shape))
+
+
+def _strided(a: Array) -> Array:
+    wide = np.zeros(tuple(2 * n + 1 for n in a.shape), a.dtype)
+    view = wide[(*(slice(1, None, 2) for _ in a.shape), ...)]  # the ... keeps an array of no axes an array
+    view[...] = a
+    return view
+
+
+def _reversed(a: Array) -> Array:
+    flip = (*(slice(None, None, -1) for _ in a.shape), ...)
+    return np.array(a[flip], order="C")[flip]
+
+
+def _unaligned(a: Array) -> Array:
+    memory = np.zeros(a.nbytes + 1, np.uint8)
+    view = memory[1 : 1 + a.nbytes].view(a.dtype).reshape(a.shape)
+    view[...] = a
+    return view
+
+
+LAYOUTS: dict[str, Callable[[Array], Array]] = {
+    "Fortran": lambda a: np.array(a, order="F"),
+    "strided": _strided,
+    "reversed": _reversed,
+    "byte-swapped": lambda a: a.astype(a.dtype.newbyteorder("S")),
+    "unaligned": _unaligned,
+}

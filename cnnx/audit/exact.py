@@ -1,0 +1,195 @@
+"""The reference against itself, without rounding: every backward equation against the derivative of its
+forward equation, by dual numbers over Fractions; and the adjoint identity of linear ops."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from .. import backend as _backend
+from ..ops import Case, Op
+from .agreement import Sides
+from .calls import Trace, address, backward_arguments, first, forward_arguments, gradients, replay, traced
+from .data import Array, Arrays, draw, draw_like
+from .numbers import Bounded, BoundedMath, Dual, DualMath, FractionMath, IrrationalError
+from .result import Result
+
+COORDINATES = 5  # single coordinates of each input, besides one direction that moves all of them
+
+
+def dual(op: Op, dtypes: tuple[str, ...], sides: Sides, rng: np.random.Generator) -> Result:
+    """The derivative of the forward equations, by dual numbers, equals the backward equations' value.
+
+    On Fractions the two are equal, with no tolerance; where exp, log, sqrt or erf come in, the numbers
+    are floats with an error bound, and the two bounds must meet.
+    """
+    result = Result(op.name, "dual")
+    if not op.kernels:
+        result.skipped = "no equations"
+        return result
+    for case in op.cases:
+        arrays = draw(op, case, "float64", "dyadic", rng)
+        if all(arrays[name].size == 0 for name in op.differentiable if name in arrays):
+            continue
+        try:
+            _check_case(result, op, case, arrays, rng)
+        except Exception as error:
+            result.found(case.name, "exact", f"the reference raised {type(error).__name__}: {error}")
+    return result
+
+
+class _Arithmetic:
+    """A kind of number, ready for `replay`."""
+
+    def __init__(self, name: str, make: Callable[[float], Any], number: Callable[[float], Any], m: Any):
+        self.name, self.make, self.number, self.m = name, make, number, m
+
+    def lift(self, a: Array) -> Array:
+        lifted = a.astype(object)
+        if a.dtype.kind == "f":
+            for index in np.ndindex(a.shape):
+                lifted[index] = self.make(float(a[index]))
+        return lifted
+
+
+def _fractions() -> _Arithmetic:
+    return _Arithmetic("Fractions", Fraction, Fraction, FractionMath())
+
+
+def _floats() -> _Arithmetic:
+    info = np.finfo("float64")
+
+    def bounded(value: float) -> Bounded:
+        return Bounded(value, float(info.eps), float(info.smallest_subnormal))
+
+    return _Arithmetic("bounded floats", bounded, float, BoundedMath())
+
+
+def _check_case(result: Result, op: Op, case: Case, arrays: Arrays, rng: np.random.Generator) -> None:
+    forward = traced(op.forward, forward_arguments(op, case, arrays), "reference")
+    y = first(forward.result)
+    delta = np.ones(1) if op.cost else draw_like(y, "float64", "dyadic", rng)
+    saved = backward_arguments(op, case, arrays, delta, forward.result)
+    backward = traced(op.backward, saved, "reference")
+    try:
+        _compare(result, op, case, arrays, delta, forward, backward, _fractions(), rng)
+        result.note = result.note or "Fractions"
+    except IrrationalError:
+        _compare(result, op, case, arrays, delta, forward, backward, _floats(), rng)
+        result.note = "Fractions and bounded floats" if "Fractions" in result.note else "bounded floats"
+
+
+def _compare(
+    result: Result,
+    op: Op,
+    case: Case,
+    arrays: Arrays,
+    delta: Array,
+    forward: Trace,
+    backward: Trace,
+    kind: _Arithmetic,
+    rng: np.random.Generator,
+) -> None:
+    computed = replay(backward.calls, kind.lift, kind.number, kind.m)
+    weights = kind.lift(delta).reshape(-1)
+    for name, gradient in gradients(op, case, backward.result).items():
+        exact_gradient = computed[address(gradient)].reshape(-1)
+        for direction in _directions(arrays[name], rng):
+            slope = _slope(forward, arrays[name], direction, weights, kind)
+            expected: Any = 0
+            for i in np.flatnonzero(direction):
+                expected = expected + exact_gradient[i] * kind.make(float(direction[i]))
+            result.ran += 1
+            _hold(result, case, name, kind, expected, slope)
+
+
+def _directions(a: Array, rng: np.random.Generator) -> list[Array]:
+    """One direction that moves every element by a different fraction, and some single coordinates."""
+    directions = [rng.integers(1, 17, a.size) / 16]
+    for i in rng.permutation(a.size)[:COORDINATES]:
+        directions.append(np.eye(1, a.size, int(i))[0])
+    return directions
+
+
+def _slope(forward: Trace, moved: Array, direction: Array, weights: Array, kind: _Arithmetic) -> Any:
+    """The derivative of sum(weights * Y) along a direction of one input."""
+
+    def lift(a: Array) -> Array:
+        lifted = kind.lift(a)
+        if address(a) == address(moved):
+            flat = lifted.reshape(-1)
+            for i in np.flatnonzero(direction):
+                flat[i] = Dual(flat[i], kind.make(float(direction[i])))
+        return lifted
+
+    outputs = replay(forward.calls, lift, kind.number, DualMath(kind.m))
+    last = forward.calls[-1]
+    total: Any = 0
+    for weight, y in zip(weights, outputs[address(last.outputs[0])].reshape(-1), strict=True):
+        if isinstance(y, Dual):
+            total = total + weight * y.slope
+    return total
+
+
+def _hold(result: Result, case: Case, name: str, kind: _Arithmetic, expected: Any, slope: Any) -> None:
+    if kind.name == "Fractions":
+        if expected != slope:
+            result.found(
+                case.name, "exact", f"gradient of {name}: backward {float(expected)!r}, derivative {float(slope)!r}"
+            )
+        return
+    (a, a_error), (b, b_error) = (
+        (v.value, v.error) if isinstance(v, Bounded) else (float(v), 0.0) for v in (expected, slope)
+    )
+    room = a_error + b_error
+    share = 0.0 if a == b else (abs(a - b) / room if room > 0 else np.inf)
+    result.used(np.inf if share != share else share)
+    if not share <= 1:
+        result.found(case.name, "exact", f"gradient of {name}: backward {a!r}, derivative {b!r}, bounds {room:.1e}")
+
+
+def adjoint(op: Op, dtypes: tuple[str, ...], sides: Sides, rng: np.random.Generator) -> Result:
+    """<A x, d> = <x, A* d> for an op that is linear in x: exactly, on integers.
+
+    A x is f(x) - f(0), so that a bias does not disturb.
+    """
+    result = Result(op.name, "adjoint")
+    if not op.linear:
+        result.skipped = "not linear"
+        return result
+    for case in (c for c in op.cases if c.exact):
+        for name in (n for n in op.linear if n in case.arrays):
+            for dtype in dtypes:
+                arrays = draw(op, case, dtype, "integer", rng)
+                if arrays[name].size == 0:
+                    continue
+                try:
+                    with _backend.use_backend(sides.backend):
+                        sides_of_identity = _adjoint_case(op, case, arrays, name, dtype, rng)
+                except NotImplementedError as error:
+                    result.skipped = str(error)
+                    continue
+                except Exception as error:
+                    result.found(case.name, dtype, f"{sides.backend!r} raised {type(error).__name__}: {error}")
+                    continue
+                result.ran += 1
+                left, right = sides_of_identity
+                if left != right:
+                    result.found(case.name, dtype, f"<A {name}, d> = {float(left)}, <{name}, A* d> = {float(right)}")
+    return result
+
+
+def _adjoint_case(
+    op: Op, case: Case, arrays: Arrays, name: str, dtype: str, rng: np.random.Generator
+) -> tuple[Fraction, Fraction]:
+    y = op.forward(**forward_arguments(op, case, arrays))
+    zero = op.forward(**forward_arguments(op, case, {**arrays, name: np.zeros_like(arrays[name])}))
+    d = draw_like(y, dtype, "integer", rng)
+    gradient = gradients(op, case, op.backward(**backward_arguments(op, case, arrays, d, None)))[name]
+    return _inner(y, d) - _inner(zero, d), _inner(arrays[name], gradient)
+
+
+def _inner(a: Array, b: Array) -> Fraction:
+    pairs = zip(a.reshape(-1).tolist(), b.reshape(-1).tolist(), strict=True)
+    return sum((Fraction(x) * Fraction(y) for x, y in pairs), Fraction(0))

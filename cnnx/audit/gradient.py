@@ -1,0 +1,186 @@
+"""Gradient check by central differences in float64, for an op or any cost of any arrays."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .. import backend as _backend
+from ..ops import Case, Op
+from .agreement import Sides
+from .calls import backward_arguments, first, forward_arguments, gradients
+from .data import Array, Arrays, draw, draw_like
+from .result import Result
+
+STEP = 2.0**-8
+SMALL = 48  # arrays of up to this many elements are checked along every coordinate
+DIRECTIONS = 6  # larger ones along so many random directions
+
+
+@dataclass
+class GradientReport:
+    """What a gradient check found.
+
+    share : the largest |difference quotient - gradient|, in units of its tolerance.
+    difference : the largest |difference quotient - gradient|.
+    at : where that was.
+    kinks : the places where the cost has no derivative (a tie of a maximum, a kink of an activation):
+        its slopes to the left and right differ. They are reported, not compared.
+    """
+
+    checked: int = 0
+    share: float = 0.0
+    difference: float = 0.0
+    at: str = ""
+    kinks: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Something was checked, all of it agreed, and there was a derivative everywhere."""
+        return self.checked > 0 and self.share <= 1 and not self.kinks
+
+
+def gradient_check(
+    cost: Callable[[Arrays], float],
+    arrays: Arrays,
+    gradients: Mapping[str, Array],
+    *,
+    size: float = 1.0,
+    step: float = STEP,
+    rng: np.random.Generator | None = None,
+) -> GradientReport:
+    """Hold the gradients of a cost against central differences.
+
+    Along every coordinate of small arrays and random directions of large ones the quotients D(h) and
+    D(h/2) are taken; (4 D(h/2) - D(h)) / 3 is compared with the gradient. The tolerance is derived from
+    what was seen: |D(h/2) - D(h)|, which is larger than what the extrapolation leaves over, plus
+    the rounding error 16 eps size / h. A kink is where the one-sided slopes do not come together as h
+    is halved.
+
+    Parameters
+    ----------
+    cost : callable
+        The cost as a function of the arrays, computed in float64.
+    arrays : dict of float64 arrays
+        Where to differentiate.
+    gradients : dict of arrays
+        What to check: for some or all of the arrays.
+    size : float
+        The sum of the absolute values that the cost is a sum of: what its rounding error is relative to.
+    step : float
+        h.
+    rng : numpy Generator or None
+        For the directions; None is seeded with 0.
+
+    Returns
+    -------
+    GradientReport
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnnx.audit import gradient_check
+    >>> x = np.array([1.0, 2.0, 3.0])
+    >>> gradient_check(lambda a: float((a["x"] ** 3).sum()), {"x": x}, {"x": 3 * x**2}).ok
+    True
+    >>> gradient_check(lambda a: float(abs(a["x"]).sum()), {"x": np.zeros(1)}, {"x": np.zeros(1)}).kinks
+    ['x[0]']
+    """
+    rng = rng or np.random.default_rng(0)
+    report = GradientReport()
+    here = cost(arrays)
+    for name, gradient in gradients.items():
+        for label, direction in _directions(name, arrays[name], rng):
+            _check_direction(report, cost, arrays, name, label, direction, gradient, here, size, step)
+    return report
+
+
+def _directions(name: str, a: Array, rng: np.random.Generator) -> list[tuple[str, Array]]:
+    if a.size <= SMALL:
+        directions = []
+        for index in np.ndindex(a.shape):
+            direction = np.zeros_like(a)
+            direction[index] = 1
+            directions.append((f"{name}[{', '.join(map(str, index))}]", direction))
+        return directions
+    return [(f"{name}, direction {i}", rng.choice([-1.0, 1.0], a.shape)) for i in range(DIRECTIONS)]
+
+
+def _check_direction(
+    report: GradientReport,
+    cost: Callable[[Arrays], float],
+    arrays: Arrays,
+    name: str,
+    label: str,
+    direction: Array,
+    gradient: Array,
+    here: float,
+    size: float,
+    step: float,
+) -> None:
+    def slopes(h: float) -> tuple[float, float]:
+        right = cost({**arrays, name: np.asarray(arrays[name] + h * direction)})
+        left = cost({**arrays, name: np.asarray(arrays[name] - h * direction)})
+        return (right - here) / h, (here - left) / h
+
+    (right, left), (right_half, left_half) = slopes(step), slopes(step / 2)
+    rounding = 16 * np.finfo(float).eps * max(size, abs(here)) / step
+    jump, jump_half = abs(right - left), abs(right_half - left_half)
+    quotient, quotient_half = (right + left) / 2, (right_half + left_half) / 2
+    report.checked += 1
+    scale = abs(right_half) + abs(left_half)
+    if jump_half > 0.75 * jump and jump_half > 1e-6 * scale + 4 * rounding:
+        report.kinks.append(label)
+    difference = abs((4 * quotient_half - quotient) / 3 - float((gradient * direction).sum()))
+    tolerance = abs(quotient_half - quotient) + rounding
+    if not difference <= report.difference:
+        report.difference, report.at = difference, label
+    share = 0.0 if difference == 0 else difference / tolerance
+    report.share = max(report.share, np.inf if share != share else share)
+
+
+def gradient(op: Op, dtypes: tuple[str, ...], sides: Sides, rng: np.random.Generator) -> Result:
+    """Every input and parameter of every case of an op, by central differences in float64."""
+    result = Result(op.name, "gradient")
+    for case in op.cases:
+        arrays = draw(op, case, "float64", "real", rng)
+        try:
+            with _backend.use_backend(sides.backend):
+                report = _check_case(op, case, arrays, rng)
+        except NotImplementedError as error:
+            result.skipped = str(error)
+            continue
+        except Exception as error:
+            result.found(case.name, "float64", f"back end {sides.backend!r} raised {type(error).__name__}: {error}")
+            continue
+        if report is None:
+            continue
+        result.ran += 1
+        result.used(report.share)
+        if report.kinks:
+            result.found(case.name, "float64", f"no derivative at {report.kinks[0]}: a tie or a kink in the inputs")
+        elif not report.ok:
+            result.found(
+                case.name,
+                "float64",
+                f"{report.at}: gradient and difference quotient differ by {report.difference:.3g} "
+                f"({report.share:.3g} of the tolerance)",
+            )
+    return result
+
+
+def _check_case(op: Op, case: Case, arrays: Arrays, rng: np.random.Generator) -> GradientReport | None:
+    y = first(op.forward(**forward_arguments(op, case, arrays)))
+    weights = None if op.cost else draw_like(y, "float64", "real", rng)
+    if np.size(y) == 0 or all(arrays[n].size == 0 for n in op.differentiable if n in arrays):
+        return None
+
+    def cost(moved: Arrays) -> float:
+        value = first(op.forward(**forward_arguments(op, case, {**arrays, **moved})))
+        return float(value) if weights is None else float((value * weights).sum())
+
+    saved = op.forward(**forward_arguments(op, case, arrays))
+    delta = np.empty(0) if weights is None else weights
+    got = gradients(op, case, op.backward(**backward_arguments(op, case, arrays, delta, saved)))
+    size = abs(y) if weights is None else float(np.abs(y * weights).sum())
+    return gradient_check(cost, {n: arrays[n] for n in got}, got, size=size, rng=rng)
