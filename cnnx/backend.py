@@ -185,8 +185,11 @@ def kernel(name: str, dtype: str, backend: str | None = None) -> Kernel:
 
 
 @contextmanager
-def intercept(wrap: Callable[[str, Kernel], Kernel]) -> Iterator[None]:
-    """Within the block, hand out `wrap(name, kernel)` for every kernel: how the audit looks into calls."""
+def intercept(wrap: Callable[[str, Kernel], Kernel] | None) -> Iterator[None]:
+    """Within the block, hand out `wrap(name, kernel)` for every kernel: how the audit looks into calls.
+
+    None hands out the kernels themselves.
+    """
     token = _interceptor.set(wrap)
     try:
         yield

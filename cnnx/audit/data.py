@@ -62,14 +62,16 @@ def _numbers(shape: tuple[int, ...], mode: Mode, rng: np.random.Generator) -> Ar
 
 def _strided(a: Array) -> Array:
     wide = np.zeros(tuple(2 * n + 1 for n in a.shape), a.dtype)
-    view = wide[(*(slice(1, None, 2) for _ in a.shape), ...)]  # the ... keeps an array of no axes an array
+    every_second: Any = (*(slice(1, None, 2) for _ in a.shape), ...)  # the ... keeps an array of no axes an array
+    view: Array = wide[every_second]
     view[...] = a
     return view
 
 
 def _reversed(a: Array) -> Array:
-    flip = (*(slice(None, None, -1) for _ in a.shape), ...)
-    return np.array(a[flip], order="C")[flip]
+    flip: Any = (*(slice(None, None, -1) for _ in a.shape), ...)
+    copy: Array = a[flip].copy()
+    return np.asarray(copy[flip])
 
 
 def _unaligned(a: Array) -> Array:

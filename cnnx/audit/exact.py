@@ -107,9 +107,8 @@ def _compare(
 def _directions(a: Array, rng: np.random.Generator) -> list[Array]:
     """One direction that moves every element by a different fraction, and some single coordinates."""
     directions = [rng.integers(1, 17, a.size) / 16]
-    for i in rng.permutation(a.size)[:COORDINATES]:
-        directions.append(np.eye(1, a.size, int(i))[0])
-    return directions
+    coordinates = rng.permutation(a.size)[:COORDINATES]
+    return [*directions, *(np.eye(1, a.size, int(i))[0] for i in coordinates)]
 
 
 def _slope(forward: Trace, moved: Array, direction: Array, weights: Array, kind: _Arithmetic) -> Any:

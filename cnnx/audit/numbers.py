@@ -31,7 +31,9 @@ class Bounded:
 
     __slots__ = ("eps", "inherited", "mass", "terms", "tiny", "value")
 
-    def __init__(self, value: float, eps: float, tiny: float, inherited: float = 0.0, mass: float = -1.0, terms: int = 1):
+    def __init__(
+        self, value: float, eps: float, tiny: float, inherited: float = 0.0, mass: float = -1.0, terms: int = 1
+    ):
         self.value, self.eps, self.tiny = value, eps, tiny
         self.inherited = inherited
         self.mass = abs(value) if mass < 0 else mass
@@ -66,10 +68,10 @@ class Bounded:
     def __neg__(self) -> "Bounded":
         return Bounded(-self.value, self.eps, self.tiny, self.inherited, self.mass, self.terms)
 
-    def __sub__(self, other: Any) -> "Bounded":
+    def __sub__(self, other: Any) -> Any:
         return self + (-other)
 
-    def __rsub__(self, other: Any) -> "Bounded":
+    def __rsub__(self, other: Any) -> Any:
         return -self + other
 
     def __mul__(self, other: Any) -> "Bounded":
@@ -198,10 +200,10 @@ class Dual:
     def __neg__(self) -> "Dual":
         return Dual(-self.value, -self.slope)
 
-    def __sub__(self, other: Any) -> "Dual":
+    def __sub__(self, other: Any) -> Any:
         return self + (-other)
 
-    def __rsub__(self, other: Any) -> "Dual":
+    def __rsub__(self, other: Any) -> Any:
         return -self + other
 
     def __mul__(self, other: Any) -> "Dual":

@@ -100,9 +100,7 @@ class Report:
                     "share": r.share,
                     "note": r.note,
                     "skipped": r.skipped,
-                    "discrepancies": [
-                        {"case": d.case, "dtype": d.dtype, "what": d.what} for d in r.discrepancies
-                    ],
+                    "discrepancies": [{"case": d.case, "dtype": d.dtype, "what": d.what} for d in r.discrepancies],
                 }
                 for r in self.results
             ],

@@ -8,11 +8,12 @@ import numpy as np
 
 from .. import backend as _backend
 from ..ops import OPS, Op
-from .agreement import Sides, bound, exact, layout, special, threads
+from .agreement import Sides, bound, exact
 from .calls import forward_arguments
 from .data import draw
 from .exact import adjoint, dual
 from .gradient import gradient
+from .invariance import layout, special, threads
 from .result import Report, Result
 
 Check = Callable[[Op, tuple[str, ...], Sides, np.random.Generator], Result]
@@ -109,12 +110,12 @@ def _select(what: str, names: Iterable[str] | None, known: dict[str, T]) -> dict
 
 
 def _measure(report: Report, op: Op, sides: Sides) -> None:
-    """How many times as fast the back end is on the op's first benchmark case, forward, float32."""
+    """How many times as fast the back end is on the op's first benchmark case, forward, float32, on one thread."""
     arrays = draw(op, op.bench[0], "float32", "real", np.random.default_rng(report.seed))
     arguments = forward_arguments(op, op.bench[0], arrays)
 
     def seconds(backend: str, budget: float) -> float:
-        times = []
+        times: list[float] = []
         with _backend.use_backend(backend):
             while not times or (sum(times) < budget and len(times) < 50):
                 start = time.perf_counter()
@@ -122,9 +123,13 @@ def _measure(report: Report, op: Op, sides: Sides) -> None:
                 times.append(time.perf_counter() - start)
         return float(np.median(times))
 
+    threads = _backend.get_num_threads()
+    _backend.set_num_threads(1)
     try:
         seconds(sides.backend, 0.0)  # loads what has to be loaded
         slow = seconds(sides.against, 0.05)
         report.speed_up[op.name] = slow / seconds(sides.backend, 0.05)
     except Exception:
         return  # what cannot be called was found by the checks already
+    finally:
+        _backend.set_num_threads(threads)

@@ -3,74 +3,74 @@
 from ._spec import Case as Case
 from ._spec import Draw as Draw
 from ._spec import Op as Op
-from .activation import OPS as _activation
-from .activation import relu as relu
-from .activation import relu_backward as relu_backward
-from .activation import sigmoid as sigmoid
-from .activation import sigmoid_backward as sigmoid_backward
-from .activation import tanh as tanh
-from .activation import tanh_backward as tanh_backward
-from .activation import step as step
-from .activation import step_backward as step_backward
+from .activation import OPS as _ACTIVATION
+from .activation import elu as elu
+from .activation import elu_backward as elu_backward
+from .activation import gelu as gelu
+from .activation import gelu_backward as gelu_backward
 from .activation import identity as identity
 from .activation import identity_backward as identity_backward
 from .activation import leaky_relu as leaky_relu
 from .activation import leaky_relu_backward as leaky_relu_backward
-from .activation import elu as elu
-from .activation import elu_backward as elu_backward
+from .activation import relu as relu
+from .activation import relu_backward as relu_backward
+from .activation import sigmoid as sigmoid
+from .activation import sigmoid_backward as sigmoid_backward
 from .activation import softplus as softplus
 from .activation import softplus_backward as softplus_backward
-from .activation import gelu as gelu
-from .activation import gelu_backward as gelu_backward
-from .affine import OP as _affine
+from .activation import step as step
+from .activation import step_backward as step_backward
+from .activation import tanh as tanh
+from .activation import tanh_backward as tanh_backward
+from .affine import OP as _AFFINE
 from .affine import affine as affine
 from .affine import affine_backward as affine_backward
-from .avg_pool2d import OP as _avg_pool2d
+from .avg_pool2d import OP as _AVG_POOL2D
 from .avg_pool2d import avg_pool2d as avg_pool2d
 from .avg_pool2d import avg_pool2d_backward as avg_pool2d_backward
-from .batch_norm2d import OP as _batch_norm2d
+from .batch_norm2d import OP as _BATCH_NORM2D
 from .batch_norm2d import batch_norm2d as batch_norm2d
 from .batch_norm2d import batch_norm2d_backward as batch_norm2d_backward
-from .conv2d import OP as _conv2d
+from .conv2d import OP as _CONV2D
 from .conv2d import conv2d as conv2d
 from .conv2d import conv2d_backward as conv2d_backward
-from .cross_entropy import OP as _cross_entropy
+from .cross_entropy import OP as _CROSS_ENTROPY
 from .cross_entropy import cross_entropy as cross_entropy
 from .cross_entropy import cross_entropy_backward as cross_entropy_backward
-from .dropout import OP as _dropout
+from .dropout import OP as _DROPOUT
 from .dropout import dropout as dropout
 from .dropout import dropout_backward as dropout_backward
-from .flatten import OP as _flatten
+from .flatten import OP as _FLATTEN
 from .flatten import flatten as flatten
 from .flatten import flatten_backward as flatten_backward
-from .lp_pool2d import OP as _lp_pool2d
+from .lp_pool2d import OP as _LP_POOL2D
 from .lp_pool2d import lp_pool2d as lp_pool2d
 from .lp_pool2d import lp_pool2d_backward as lp_pool2d_backward
-from .max_pool2d import OP as _max_pool2d
+from .max_pool2d import OP as _MAX_POOL2D
 from .max_pool2d import max_pool2d as max_pool2d
 from .max_pool2d import max_pool2d_backward as max_pool2d_backward
-from .squared_error import OP as _squared_error
-from .squared_error import squared_error as squared_error
-from .squared_error import squared_error_backward as squared_error_backward
-from .softmax import OPS as _softmax
-from .softmax import softmax as softmax
-from .softmax import softmax_backward as softmax_backward
+from .softmax import OPS as _SOFTMAX
 from .softmax import log_softmax as log_softmax
 from .softmax import log_softmax_backward as log_softmax_backward
+from .softmax import softmax as softmax
+from .softmax import softmax_backward as softmax_backward
+from .squared_error import OP as _SQUARED_ERROR
+from .squared_error import squared_error as squared_error
+from .squared_error import squared_error_backward as squared_error_backward
 
 OPS: tuple[Op, ...] = (
-    _conv2d,
-    _max_pool2d,
-    _avg_pool2d,
-    _lp_pool2d,
-    *_activation,
-    *_softmax,
-    _affine,
-    _flatten,
-    _dropout,
-    _batch_norm2d,
-    _squared_error,
-    _cross_entropy,
+    _CONV2D,
+    _MAX_POOL2D,
+    _AVG_POOL2D,
+    _LP_POOL2D,
+    *_ACTIVATION,
+    *_SOFTMAX,
+    _AFFINE,
+    _FLATTEN,
+    _DROPOUT,
+    _BATCH_NORM2D,
+    _SQUARED_ERROR,
+    _CROSS_ENTROPY,
 )
 
 __all__ = [function.__name__ for op in OPS for function in (op.forward, op.backward)]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from . import _check
 from ._check import Array, Padding
 
+
 @dataclass(frozen=True)
 class Pool:
     """The checked options, in the kernels' names, and the output's shape."""

@@ -143,9 +143,7 @@ def elu(x: Array, alpha: float = 1.0, *, backend: str | None = None) -> Array:
     return _forward("elu", x, backend, alpha=_check.real("alpha", alpha))
 
 
-def elu_backward(
-    grad_output: Array, x: Array, alpha: float = 1.0, *, backend: str | None = None
-) -> Array:
+def elu_backward(grad_output: Array, x: Array, alpha: float = 1.0, *, backend: str | None = None) -> Array:
     return _backward("elu", grad_output, x, backend, alpha=_check.real("alpha", alpha))
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from .. import backend as _backend
 from . import _check
 from ._check import Array
-from ._spec import Case, Draw, Op
+from ._spec import Case, Draw, Op, Shape
 
 
 def batch_norm2d(
@@ -180,7 +180,7 @@ def _per_channel(x: Array, name: str, value: Array) -> None:
 
 def _case(name: str, x: tuple[int, ...], *, training: bool, **options: object) -> Case:
     C = x[1]
-    running = {} if training else {"running_mean": (C,), "running_var": Draw((C,), "positive")}
+    running: dict[str, Shape | Draw] = {} if training else {"running_mean": (C,), "running_var": Draw((C,), "positive")}
     return Case(
         f"{name}, {'training' if training else 'inference'}",
         {"x": x, "weight": (C,), "bias": (C,), **running},

@@ -9,9 +9,7 @@ from ._spec import Case, Draw, Op
 from .squared_error import Reduction, divisor
 
 
-def cross_entropy(
-    logits: Array, target: Array, *, reduction: Reduction = "mean", backend: str | None = None
-) -> float:
+def cross_entropy(logits: Array, target: Array, *, reduction: Reduction = "mean", backend: str | None = None) -> float:
     """Cross entropy between targets and the softmax of the logits, with the maximum shifted out.
 
         E_n = -sum_i t_i log y_i, y = softmax(z),  E = (1/N) sum_n E_n ("mean") or sum_n E_n ("sum")

@@ -202,5 +202,5 @@ def _op(name: str, summary: str) -> Op:
 
 OPS = (
     _op("softmax", "softmax along an axis, maximum shifted out"),
-    _op("log_softmax", "its logarithm"),
+    _op("log_softmax", "logarithm of the softmax"),
 )

@@ -8,41 +8,64 @@ from ._threads cimport threads_for
 
 
 cdef enum:
-    BLOCK = 64  # outputs of one row that are summed up in a local array, free of aliases
+    # Outputs of one row, and output channels, that are summed up together in local arrays: these have no
+    # aliases, and a row of the input is read once for several channels.
+    BLOCK = 64
+    CHANNELS = 4
 
 
-cdef inline void Y_plane(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F,
-                         const floating[::1] b, floating[:, :, :, ::1] Y,
-                         Py_ssize_t n, Py_ssize_t k, Py_ssize_t u, Py_ssize_t v,
-                         Py_ssize_t p_h, Py_ssize_t p_w, Py_ssize_t d_h, Py_ssize_t d_w,
-                         Py_ssize_t groups) noexcept nogil:
-    # C1 for the output plane (n, k), a block of BLOCK outputs (n, k, p, q0 ...) at a time.
-    cdef Py_ssize_t C = F.shape[1], first_c = k // (F.shape[0] // groups) * C
-    cdef Py_ssize_t p, block, q0, j, c, r, s, h, w, width
-    cdef floating f
-    cdef floating y[BLOCK]
+cdef inline void Y_planes(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F,
+                          const floating[::1] b, floating[:, :, :, ::1] Y,
+                          Py_ssize_t n, Py_ssize_t first_c, Py_ssize_t first_k, Py_ssize_t channels,
+                          Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w,
+                          Py_ssize_t d_h, Py_ssize_t d_w) noexcept nogil:
+    # C1 for the output planes (n, first_k ... first_k + channels - 1), which share the input channels from first_c.
+    cdef Py_ssize_t p, block, q0, i, j, c, r, s, h, w, width
+    cdef floating z
+    cdef floating y[CHANNELS][BLOCK]
+    cdef floating f[CHANNELS]
     for p in range(Y.shape[2]):
         for block in range((Y.shape[3] + BLOCK - 1) // BLOCK):
             q0 = block * BLOCK
             width = least(BLOCK, Y.shape[3] - q0)
-            for j in range(width):
-                y[j] = b[k]
-            for c in range(C):
+            for i in range(CHANNELS):
+                f[i] = b[first_k + i] if i < channels else 0
+                for j in range(width):
+                    y[i][j] = f[i]
+            for c in range(F.shape[1]):
                 for r in range(F.shape[2]):
                     h = u * p + d_h * r - p_h
                     if h < 0 or h >= Z.shape[2]:
                         continue
                     for s in range(F.shape[3]):
                         w = v * q0 + d_w * s - p_w
-                        f = F[k, c, r, s]
+                        for i in range(channels):
+                            f[i] = F[first_k + i, c, r, s]
                         if v == 1:  # contiguous on both sides: the compiler makes vectors of this one
                             for j in range(first_output(-w, 1), end_output(Z.shape[3] - w, 1, width)):
-                                y[j] += f * Z[n, first_c + c, h, j + w]
+                                z = Z[n, first_c + c, h, j + w]
+                                y[0][j] += f[0] * z
+                                y[1][j] += f[1] * z
+                                y[2][j] += f[2] * z
+                                y[3][j] += f[3] * z
                         else:
                             for j in range(first_output(-w, v), end_output(Z.shape[3] - w, v, width)):
-                                y[j] += f * Z[n, first_c + c, h, v * j + w]
-            for j in range(width):
-                Y[n, k, p, q0 + j] = y[j]
+                                z = Z[n, first_c + c, h, v * j + w]
+                                for i in range(channels):
+                                    y[i][j] += f[i] * z
+            for i in range(channels):
+                for j in range(width):
+                    Y[n, first_k + i, p, q0 + j] = y[i][j]
+
+
+cdef inline void Y_task(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F,
+                        const floating[::1] b, floating[:, :, :, ::1] Y, Py_ssize_t task,
+                        Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w,
+                        Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups) noexcept nogil:
+    # Task number (n, group, CHANNELS channels of the group).
+    cdef Py_ssize_t K = F.shape[0] // groups, parts = (K + CHANNELS - 1) // CHANNELS
+    cdef Py_ssize_t n = task // (groups * parts), group = task // parts % groups, k = task % parts * CHANNELS
+    Y_planes(Z, F, b, Y, n, group * F.shape[1], group * K + k, least(CHANNELS, K - k), u, v, p_h, p_w, d_h, d_w)
 
 
 cdef inline void dZ_plane(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] F,
@@ -106,21 +129,25 @@ cdef inline floating db_k(const floating[:, :, :, ::1] Delta, Py_ssize_t k) noex
     return <floating>total
 
 
+cdef inline Py_ssize_t multiply_adds(const floating[:, :, :, ::1] Y, const floating[:, :, :, ::1] F) noexcept nogil:
+    return Y.shape[0] * Y.shape[1] * Y.shape[2] * Y.shape[3] * F.shape[1] * F.shape[2] * F.shape[3]
+
+
 def conv2d(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F, const floating[::1] b, /,
            floating[:, :, :, ::1] Y, *, Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w,
            Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups):
-    cdef Py_ssize_t K = Y.shape[1], plane
-    cdef Py_ssize_t work = Y.shape[0] * K * Y.shape[2] * Y.shape[3] * F.shape[1] * F.shape[2] * F.shape[3]
-    for plane in prange(Y.shape[0] * K, nogil=True, schedule="static", num_threads=threads_for(work)):
-        Y_plane(Z, F, b, Y, plane // K, plane % K, u, v, p_h, p_w, d_h, d_w, groups)
+    cdef Py_ssize_t tasks = Y.shape[0] * groups * ((F.shape[0] // groups + CHANNELS - 1) // CHANNELS), task
+    cdef int threads = threads_for(multiply_adds[floating](Y, F))
+    for task in prange(tasks, nogil=True, schedule="static", num_threads=threads):
+        Y_task(Z, F, b, Y, task, u, v, p_h, p_w, d_h, d_w, groups)
 
 
 def conv2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] F, /,
                       floating[:, :, :, ::1] dZ, *, Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h,
                       Py_ssize_t p_w, Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups):
     cdef Py_ssize_t C = dZ.shape[1], plane
-    cdef Py_ssize_t work = Delta.shape[0] * Delta.shape[1] * Delta.shape[2] * Delta.shape[3] * F.shape[1] * F.shape[2] * F.shape[3]
-    for plane in prange(dZ.shape[0] * C, nogil=True, schedule="static", num_threads=threads_for(work)):
+    cdef int threads = threads_for(multiply_adds[floating](Delta, F))
+    for plane in prange(dZ.shape[0] * C, nogil=True, schedule="static", num_threads=threads):
         dZ_plane(Delta, F, dZ, plane // C, plane % C, u, v, p_h, p_w, d_h, d_w, groups)
 
 
@@ -128,13 +155,13 @@ def conv2d_grad_weight(const floating[:, :, :, ::1] Delta, const floating[:, :, 
                        floating[:, :, :, ::1] dF, *, Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h,
                        Py_ssize_t p_w, Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups):
     cdef Py_ssize_t C = dF.shape[1], kernel
-    cdef Py_ssize_t work = Delta.shape[0] * Delta.shape[1] * Delta.shape[2] * Delta.shape[3] * C * dF.shape[2] * dF.shape[3]
-    for kernel in prange(dF.shape[0] * C, nogil=True, schedule="static", num_threads=threads_for(work)):
+    cdef int threads = threads_for(multiply_adds[floating](Delta, dF))
+    for kernel in prange(dF.shape[0] * C, nogil=True, schedule="static", num_threads=threads):
         dF_taps(Delta, Z, dF, kernel // C, kernel % C, u, v, p_h, p_w, d_h, d_w, groups)
 
 
 def conv2d_grad_bias(const floating[:, :, :, ::1] Delta, /, floating[::1] db):
     cdef Py_ssize_t k
-    cdef Py_ssize_t work = Delta.shape[0] * Delta.shape[1] * Delta.shape[2] * Delta.shape[3]
-    for k in prange(db.shape[0], nogil=True, schedule="static", num_threads=threads_for(work)):
+    cdef int threads = threads_for(Delta.shape[0] * Delta.shape[1] * Delta.shape[2] * Delta.shape[3])
+    for k in prange(db.shape[0], nogil=True, schedule="static", num_threads=threads):
         db[k] = db_k(Delta, k)

@@ -1,0 +1,8 @@
+"""`python -m cnnx` is the command `cnnx`."""
+
+import sys
+
+from .cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""Judge a back end: hold every op against the reference and against mathematics.
+
+Exit code 0: all agree; 1: a discrepancy; 2: usage; 3: nothing ran; 130: Ctrl-C.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+
+from cnnx.audit import CHECKS, DTYPES, Report, Result, audit
+from cnnx.ops import OPS
+
+SHOWN = 20  # discrepancies that are printed; --json has all
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `cnnx audit`."""
+    add = parser.add_argument
+    add("--op", action="append", metavar="NAME", help="an op; may be given again; default: all")
+    add(
+        "--check", action="append", metavar="NAME", help=f"one of {', '.join(CHECKS)}; may be given again; default: all"
+    )
+    add("--dtype", action="append", choices=DTYPES, help="may be given again; default: both")
+    add("--backend", default="optimized", metavar="NAME", help="the one to judge (default optimized)")
+    add("--against", default="reference", metavar="NAME", help="the one to compare with (default reference)")
+    add("--seed", type=int, default=0, metavar="N", help="every random number comes from it (default 0)")
+    add("--no-speed", action="store_true", help="leave the speed-up out")
+    add("--json", action="store_true", help="print JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Audit, print, and return the exit code."""
+    if arguments.seed < 0:
+        raise ValueError(f"--seed: expected an integer of at least 0, got {arguments.seed}")
+    report = audit(
+        arguments.op,
+        dtypes=arguments.dtype or DTYPES,
+        backend=arguments.backend,
+        against=arguments.against,
+        checks=arguments.check,
+        seed=arguments.seed,
+        measure=not arguments.no_speed,
+        progress=_progress if sys.stderr is not None and sys.stderr.isatty() else None,
+    )
+    _clear_progress()
+    print(json.dumps(report.as_dict(), indent=2) if arguments.json else _text(report, arguments.check or list(CHECKS)))
+    if report.interrupted:
+        return 130
+    # The dual check judges the reference's equations alone: a back end that ran nothing else was not judged.
+    if not any(r.ran for r in report.results if r.check != "dual" or arguments.check == ["dual"]):
+        return 3
+    return 0 if report.ok else 1
+
+
+def _text(report: Report, checks: list[str]) -> str:
+    rows = [["op", *checks, "budget", "speed-up"]]
+    for op in (op.name for op in OPS):
+        results = {r.check: r for r in report.results if r.op == op}
+        if results:
+            shares = [r.share for r in results.values() if r.check == "bound" and r.share is not None]
+            speed_up = report.speed_up.get(op)
+            rows.append(
+                [
+                    op,
+                    *(_cell(results.get(check)) for check in checks),
+                    f"{max(shares):.2f}" if shares else "-",
+                    "-" if speed_up is None else f"{speed_up:,.0f}x",
+                ]
+            )
+    lines = [f"back end {report.backend} against {report.against}, seed {report.seed}", "", *_aligned(rows), ""]
+    lines += _legend(report)
+    lines += _discrepancies(report)
+    lines += [f"{r.op}: {r.check}: no case ran" for r in report.failures() if not r.discrepancies]
+    lines.append(f"{report.ran:,} cases, {_count(len(rows) - 1, 'op')}: {_verdict(report)}")
+    return "\n".join(lines)
+
+
+def _verdict(report: Report) -> str:
+    if report.interrupted:
+        return "interrupted"
+    if failed := report.failures():
+        return f"{_count(len(failed), 'check')} failed"
+    return "all agree" if report.ran else "nothing ran"
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
+def _cell(result: Result | None) -> str:
+    """Cases that ran; FAIL where they disagree; - where the check does not apply."""
+    if result is None:
+        return ""
+    if not result.ok:
+        return "FAIL"
+    return str(result.ran) if result.ran else "-"
+
+
+def _aligned(rows: list[list[str]]) -> Iterable[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        name, *numbers = row
+        yield "  ".join([name.ljust(widths[0]), *map(str.rjust, numbers, widths[1:])])
+
+
+def _legend(report: Report) -> list[str]:
+    lines = ["numbers: cases run; -: does not apply; budget: largest share of the error bound used (bound)"]
+    if report.speed_up:
+        lines.append(f"speed-up: time of {report.against} / time of {report.backend}, forward, float32, 1 thread")
+    reasons = sorted({r.skipped for r in report.results if r.skipped and "back end" in r.skipped})
+    return [*lines, *(f"not covered: {reason}" for reason in reasons), ""]
+
+
+def _discrepancies(report: Report) -> list[str]:
+    found = list(report.discrepancies())
+    if not found:
+        return []
+    lines = [str(d) for d in found[:SHOWN]]
+    if len(found) > SHOWN:
+        lines.append(f"... and {len(found) - SHOWN} more (--json has all)")
+    return [*lines, ""]
+
+
+def _progress(op: str, check: str) -> None:
+    sys.stderr.write(f"\r{op}: {check}\x1b[K")
+    sys.stderr.flush()
+
+
+def _clear_progress() -> None:
+    if sys.stderr is not None and sys.stderr.isatty():
+        sys.stderr.write("\r\x1b[K")

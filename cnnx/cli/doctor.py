@@ -1,0 +1,164 @@
+"""Say what is installed, how it was built and what runs here; exit 1 when something is wrong."""
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import cnnx
+from cnnx import backend, ops
+
+EXTRAS = {"plot": "matplotlib", "sklearn": "scikit-learn", "cli": "rich"}
+
+# What each level asks of a processor beyond the one before, as Linux spells it (x86-64 psABI).
+X86_LEVELS = {
+    "x86-64-v2": "cx16 lahf_lm popcnt pni sse4_1 sse4_2 ssse3",
+    "x86-64-v3": "abm avx avx2 bmi1 bmi2 f16c fma movbe xsave",
+    "x86-64-v4": "avx512bw avx512cd avx512dq avx512f avx512vl",
+}
+
+
+class Findings:
+    """What was found: facts by name, notices (worth knowing) and problems (something to repair)."""
+
+    def __init__(self) -> None:
+        self.facts: dict[str, Any] = {}
+        self.notices: list[str] = []
+        self.problems: list[str] = []
+
+    def find(self, name: str, look: Callable[[], Any]) -> Any:
+        """Keep the fact that `look` finds; what it raises is a problem, and the fact None."""
+        try:
+            self.facts[name] = look()
+        except Exception as error:  # whatever is broken: to say so is what this command is for
+            self.facts[name] = None
+            problem = " ".join(str(error).split()) or type(error).__name__
+            if problem not in self.problems:
+                self.problems.append(problem)
+        return self.facts[name]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `cnnx doctor`."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Examine, print, and return the exit code."""
+    findings = examine()
+    print(json.dumps(vars(findings), indent=2) if arguments.json else _text(findings))
+    return 1 if findings.problems else 0
+
+
+def examine() -> Findings:
+    """Look at everything that decides whether cnnx runs, and how."""
+    findings = Findings()
+    find = findings.find
+    find("cnnx", lambda: f"{cnnx.__version__} ({Path(cnnx.__file__).parent})")
+    find("Python", lambda: f"{platform.python_version()} ({sys.executable})")
+    find("NumPy", lambda: np.__version__)
+    find("platform", platform.platform)
+    find("processor", _processor)
+
+    built = find("build", backend.build_info) or {}
+    del findings.facts["build"]
+    find("extension", lambda: built.get("path"))
+    find("compiler", lambda: f"{built['compiler']}, Cython {built['cython']}" if built else None)
+    find("kernels for", lambda: built.get("instructions"))
+    find("checked", lambda: built.get("checked"))
+    find("OpenMP", lambda: built.get("openmp"))
+    find("threads", _threads)
+    if built.get("checked"):
+        findings.notices.append("the kernels are checked ones, slow and for tests; build without CNNX_CHECKED for use")
+    if built.get("openmp") is False:
+        findings.notices.append("the kernels were built without OpenMP and use one thread; build with CNNX_OPENMP=on")
+
+    for name in backend.backends():
+        find(f"back end {name}", partial(_back_end, name))
+    find("active", _active)
+    find("agreement", _agreement)
+    for extra, distribution in EXTRAS.items():
+        find(f"extra {extra}", partial(_distribution, distribution))
+    return findings
+
+
+def _processor() -> str:
+    """The machine; on Linux the highest x86-64 level that the processor offers, and its name."""
+    machine = platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if machine not in ("x86_64", "AMD64") or not cpuinfo.exists():
+        return machine
+    first = {}  # what it says of the first processor
+    for line in cpuinfo.read_text().partition("\n\n")[0].splitlines():
+        name, _, value = line.partition(":")
+        first[name.strip()] = value.strip()
+    offered = set(first.get("flags", "").split())
+    level = "x86-64-v1"
+    for name, flags in X86_LEVELS.items():
+        if not offered.issuperset(flags.split()):
+            break
+        level = name
+    return f"{level} ({first.get('model name', 'unknown model')})"
+
+
+def _threads() -> str:
+    """How many threads the kernels use, and who said so."""
+    count = backend.get_num_threads()
+    for name in ("CNNX_NUM_THREADS", "OMP_NUM_THREADS"):
+        if os.environ.get(name):
+            return f"{count} ({name}={os.environ[name]})"
+    return f"{count} (of {os.cpu_count()} processors)"
+
+
+def _back_end(name: str) -> str:
+    """Where a back end comes from and how many kernels it has; loading it is the test."""
+    points = importlib.metadata.entry_points(group=backend.ENTRY_POINTS)
+    origin = [f" (entry point {point.value})" for point in points if point.name == name]
+    return f"{len(backend.kernel_names(name))} kernels{''.join(origin)}"
+
+
+def _active() -> str:
+    name = backend.get_backend()
+    return f"{name} ({'CNNX_BACKEND' if os.environ.get('CNNX_BACKEND') else 'default'})"
+
+
+def _agreement() -> str:
+    """A small convolution of integers, which both back ends must compute to the same bits."""
+    for dtype in ("float32", "float64"):
+        x = (np.arange(2 * 3 * 5 * 4) % 7 - 3).reshape(2, 3, 5, 4).astype(dtype)
+        weight = (np.arange(2 * 3 * 3 * 2) % 5 - 2).reshape(2, 3, 3, 2).astype(dtype)
+        results = [ops.conv2d(x, weight, padding=1, backend=name) for name in ("optimized", "reference")]
+        if not np.array_equal(*results):
+            raise ArithmeticError(
+                f"conv2d of the optimized back end differs from the reference ({dtype}); "
+                "run `cnnx audit`, and build cnnx again (pip install --force-reinstall --no-cache-dir .)"
+            )
+    return "conv2d of optimized equals the reference"
+
+
+def _distribution(name: str) -> str:
+    try:
+        return f"{name} {importlib.metadata.version(name)}"
+    except importlib.metadata.PackageNotFoundError:
+        return f"{name} is not installed"
+
+
+def _text(findings: Findings) -> str:
+    shown = {None: "not known", True: "yes", False: "no"}
+    width = max(map(len, findings.facts))
+    lines = [f"{name:{width}}  {shown.get(value, value)}" for name, value in findings.facts.items()]
+    lines += [
+        "",
+        *(f"notice: {text}" for text in findings.notices),
+        *(f"problem: {text}" for text in findings.problems),
+    ]
+    count = len(findings.problems)
+    return "\n".join([*lines, f"{count} problem{'s' * (count > 1)} found" if count else "nothing is wrong"])

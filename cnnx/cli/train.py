@@ -1,0 +1,170 @@
+"""Train a network on o and x, on scikit-learn's digits or on MNIST, and say how good it is.
+
+`ox` is D19's network with D19's weights, six examples, the chain rule applied once. `digits` and `mnist`
+train CN's network; MNIST comes from --data, or from OpenML through scikit-learn, and CN's rows are used
+(0-999 test, 1000-9999 train). Ctrl-C ends the training and keeps what was learnt (exit code 130).
+"""
+
+import argparse
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+import cnnx
+from cnnx import data, nn
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained by default."""
+
+    updates: int
+    batch_size: int
+    dtype: str
+
+
+TASKS = {
+    "ox": Task(updates=5000, batch_size=6, dtype="float64"),
+    "digits": Task(updates=2000, batch_size=10, dtype="float32"),
+    "mnist": Task(updates=10000, batch_size=10, dtype="float32"),
+}
+DIGITS_TEST_ROWS = 360  # a fifth
+INTERRUPTED = 130
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `cnnx train`."""
+    add = parser.add_argument
+    add("task", choices=TASKS, help="what to learn")
+    add("--data", metavar="DIR", help="folder of MNIST's IDX files, gzip-compressed or not (mnist only)")
+    add("--backend", metavar="NAME", help="back end; default: CNNX_BACKEND, or optimized")
+    add("--seed", type=int, default=0, metavar="N", help="of weights and order (default 0; ox has fixed weights)")
+    add("--updates", type=int, metavar="N", help=f"default: {_defaults('updates')}")
+    add("--batch-size", type=int, metavar="N", help=f"images per update; default: {_defaults('batch_size')}")
+    add("--learning-rate", type=float, default=0.1, metavar="X", help="default 0.1")
+    add("--dtype", choices=("float32", "float64"), help=f"default: {_defaults('dtype')}")
+    add("--plot", metavar="FILE.png", help="write curves of loss and accuracy, and the first layer's filters")
+    add("--json", action="store_true", help="print JSON, at the end")
+
+
+def _defaults(option: str) -> str:
+    return ", ".join(f"{getattr(task, option)} ({name})" for name, task in TASKS.items())
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, print, and return the exit code."""
+    if arguments.data is not None and arguments.task != "mnist":
+        raise ValueError(f"--data: expected with mnist only, got it with {arguments.task}")
+    for option in ("updates", "batch_size", "dtype"):
+        if getattr(arguments, option) is None:
+            setattr(arguments, option, getattr(TASKS[arguments.task], option))
+    if arguments.plot is not None:
+        from cnnx import plot
+
+        plot.check_target(arguments.plot)  # before the training, which may take long
+    with cnnx.use_backend(arguments.backend or cnnx.get_backend()):
+        try:
+            history, model, result = (_ox if arguments.task == "ox" else _classes)(arguments)
+        except FloatingPointError as error:
+            raise RuntimeError(str(error)) from error
+    if arguments.json:
+        settings = {name: value for name, value in vars(arguments).items() if name not in ("json", "plot", "run")}
+        epochs = [asdict(epoch) for epoch in history.epochs]
+        report = {"settings": settings, "epochs": epochs, "interrupted": history.interrupted, **result}
+        print(json.dumps(report, indent=2))
+    if arguments.plot is not None and history.epochs:
+        title = f"{arguments.task}, seed {arguments.seed}" if arguments.task != "ox" else "o and x (D19)"
+        plot.training(history, model, title).savefig(arguments.plot, dpi=120)
+    return INTERRUPTED if history.interrupted else 0
+
+
+def _classes(arguments: argparse.Namespace) -> tuple[nn.History, nn.Layer, dict[str, Any]]:
+    """CN's network on digits or MNIST."""
+    say = _speaker(arguments)
+    if arguments.task == "mnist":
+        split = data.mnist(arguments.data).split(dtype=arguments.dtype)
+    else:
+        split = data.digits().split(DIGITS_TEST_ROWS, None, dtype=arguments.dtype)
+    weights, order = np.random.SeedSequence(arguments.seed).spawn(2)
+    image = split.x_train.shape[1:]
+    model = nn.cn_network(image=image, dtype=arguments.dtype, seed=weights)
+    count = sum(w.size for w in model.parameters.values())
+    say(f"{len(split.x_train)} training and {len(split.x_test)} test images of {' x '.join(map(str, image))}")
+    say(f"CN's network, {count} parameters, {arguments.dtype}, back end {cnnx.get_backend()}, seed {arguments.seed}")
+    say(f"{arguments.updates} updates of {arguments.batch_size} images, learning rate {arguments.learning_rate:g}\n")
+    say("  pass   updates     loss  accuracy  test loss  test accuracy  images/s")
+
+    passes = 0
+
+    def row(epoch: nn.Epoch) -> None:
+        nonlocal passes
+        passes += 1
+        say(
+            f"{passes:6} {epoch.updates:9} {epoch.loss:8.4f} {_percent(epoch.accuracy):>9} "
+            f"{epoch.validation_loss:10.4f} {_percent(epoch.validation_accuracy):>14} "
+            f"{epoch.images / epoch.seconds:9.0f}"
+        )
+
+    history = nn.fit(
+        model,
+        nn.CrossEntropy(),
+        nn.SGD(arguments.learning_rate),
+        split.x_train,
+        split.y_train,
+        batch_size=arguments.batch_size,
+        updates=arguments.updates,
+        validation=(split.x_test, split.y_test),
+        seed=order,
+        on_epoch=row,
+    )
+    reached = history.epochs[-1].validation_accuracy if history.epochs else None
+    stopped = ", stopped by Ctrl-C" if history.interrupted else ""
+    say(f"\ntest accuracy {_percent(reached)} after {history.updates} updates{stopped}")
+    return history, model, {"updates": history.updates, "test_accuracy": reached}
+
+
+def _ox(arguments: argparse.Namespace) -> tuple[nn.History, nn.Layer, dict[str, Any]]:
+    """D19's network on six examples; the cost is their sum, C_T."""
+    say = _speaker(arguments)
+    examples = data.ox_images("six", dtype=arguments.dtype)
+    model, cost = nn.ox_network(dtype=arguments.dtype), nn.SquaredError(reduction="sum")
+    say(f"D19's network, {arguments.dtype}, back end {cnnx.get_backend()}, learning rate {arguments.learning_rate:g}")
+    say("six examples: three o and three x; C_T is the sum of their squared errors (E1, E2)\n")
+    history = nn.fit(
+        model,
+        cost,
+        nn.SGD(arguments.learning_rate),
+        examples.images,
+        examples.labels,
+        batch_size=arguments.batch_size,
+        updates=arguments.updates,
+        seed=arguments.seed,
+        shuffle=arguments.batch_size < len(examples),
+    )
+    total, _ = nn.evaluate(model, cost, examples.images, examples.labels)
+    totals = dict(enumerate(history.losses[:2])) if arguments.batch_size >= len(examples) else {}
+    totals[history.updates] = total
+    say("  updates     C_T")
+    for updates, value in totals.items():
+        say(f"{updates:9} {value:7.4f}")
+
+    pair = data.ox_images("two", dtype=arguments.dtype)
+    outputs = nn.predict(model, pair.images)
+    say("\n  image  output 1  output 2  target  taken for")
+    names, targets = "ox", pair.labels.astype(int)
+    for name, output, target in zip(names, outputs, targets, strict=True):
+        say(f"{name:>7} {output[0]:9.4f} {output[1]:9.4f}  {target[0]}, {target[1]} {names[output.argmax()]:>9}")
+    apart = nn.accuracy(outputs, pair.labels) == 1
+    say(f"\no and x are {'' if apart else 'not '}told apart{' (stopped by Ctrl-C)' if history.interrupted else ''}")
+    return history, model, {"C_T": totals, "outputs": outputs.tolist(), "told_apart": apart}
+
+
+def _speaker(arguments: argparse.Namespace) -> Any:
+    """What prints a line at once, so that a reader of a pipe sees it too; nothing with --json."""
+    return (lambda text: None) if arguments.json else (lambda text: print(text, flush=True))
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2f} %"

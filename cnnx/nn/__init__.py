@@ -1,0 +1,71 @@
+"""Layers that keep their weights, networks, costs, optimisers and a training loop."""
+
+from ._layer import Layer
+from .activation import (
+    ELU,
+    GELU,
+    Activation,
+    Identity,
+    LeakyReLU,
+    LogSoftmax,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Softplus,
+    Step,
+    Tanh,
+)
+from .cost import Cost, CrossEntropy, SquaredError
+from .evaluate import accuracy, evaluate, predict
+from .fit import fit
+from .history import Epoch, History
+from .init import he, xavier
+from .layers import Affine, BatchNorm2d, Conv2d, Dropout, Flatten
+from .models import cn_network, ox_network
+from .optimizer import SGD, Adam, Optimizer
+from .pooling import AvgPool2d, LpPool2d, MaxPool2d
+from .schedule import CosineSchedule, StepSchedule
+from .sequential import Sequential
+
+__all__ = [
+    "ELU",
+    "GELU",
+    "SGD",
+    "Activation",
+    "Adam",
+    "Affine",
+    "AvgPool2d",
+    "BatchNorm2d",
+    "Conv2d",
+    "CosineSchedule",
+    "Cost",
+    "CrossEntropy",
+    "Dropout",
+    "Epoch",
+    "Flatten",
+    "History",
+    "Identity",
+    "Layer",
+    "LeakyReLU",
+    "LogSoftmax",
+    "LpPool2d",
+    "MaxPool2d",
+    "Optimizer",
+    "ReLU",
+    "Sequential",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "SquaredError",
+    "Step",
+    "StepSchedule",
+    "Tanh",
+    "accuracy",
+    "cn_network",
+    "evaluate",
+    "fit",
+    "he",
+    "ox_network",
+    "predict",
+    "xavier",
+]

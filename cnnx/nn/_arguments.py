@@ -1,0 +1,45 @@
+"""Arguments of layers, costs and optimisers, checked once."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..ops import _check
+
+Seed = int | np.random.SeedSequence | np.random.Generator | None
+
+
+def generator(seed: Seed) -> np.random.Generator:
+    """The random numbers that `seed` starts: those of an integer, of a SeedSequence, a Generator's next ones."""
+    if seed is None or isinstance(seed, (np.random.Generator, np.random.SeedSequence)):
+        return np.random.default_rng(seed)
+    return np.random.default_rng(_check.integer("seed", seed, 0))
+
+
+def floating(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    """float32 or float64."""
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = np.dtype(object)
+    if found.char not in "fd":
+        raise TypeError(f"dtype: expected float32 or float64, got {dtype!r}")
+    return found.newbyteorder("=")
+
+
+def number(name: str, value: object, expected: str, holds: Callable[[float], bool]) -> float:
+    """A finite number for which `holds`, as `expected` says in words."""
+    found = _check.real(name, value)
+    if not holds(found):
+        raise ValueError(f"{name}: expected {expected}, got {value}")
+    return found
+
+
+def not_negative(name: str, value: object) -> float:
+    return number(name, value, "a number of at least 0", lambda v: v >= 0)
+
+
+def below_one(name: str, value: object) -> float:
+    return number(name, value, "a number from 0 to below 1", lambda v: 0 <= v < 1)

@@ -1,0 +1,120 @@
+"""What every layer and every cost has."""
+
+import inspect
+from typing import Any, Self
+
+from ..ops._check import Array
+
+
+def described(obj: object) -> str:
+    """`obj` as the call that makes it: what is kept under its argument's name and is not the default."""
+    shown = []
+    for name, parameter in inspect.signature(type(obj)).parameters.items():
+        value = getattr(obj, name, parameter.default)
+        if parameter.default is parameter.empty:
+            shown.append(repr(value))
+        elif value is not parameter.default and value != parameter.default:
+            shown.append(f"{name}={value!r}")
+    return f"{type(obj).__name__}({', '.join(shown)})"
+
+
+class Layer:
+    """A layer: its parameters, and what its forward call has to keep for the backward one.
+
+    A new layer is a subclass with two methods: `_forward(x)` returns the output and whatever the way
+    back needs; `_backward(grad_output, saved, input_grad)` fills `self._gradients` and returns dE/dZ
+    (or None, where `input_grad` is False and it costs something).
+
+    A layer serves one thread at a time: it remembers its last forward call. Copies and pickles leave
+    out what that call kept, and the gradients.
+
+    Parameters
+    ----------
+    backend : str or None
+        The back end of this layer's calls; None takes the one chosen at each call.
+
+    Attributes
+    ----------
+    training : bool
+        Whether Dropout drops and BatchNorm2d takes the batch's statistics; True at first.
+    """
+
+    def __init__(self, *, backend: str | None = None) -> None:
+        self.backend = backend
+        self.training = True
+        self._parameters: dict[str, Array] = {}
+        self._gradients: dict[str, Array] = {}
+        self._buffers: dict[str, Array] = {}
+        self._saved: Any = None
+
+    @property
+    def parameters(self) -> dict[str, Array]:
+        """What is learnt: name -> array. Optimisers write into these arrays."""
+        return self._parameters
+
+    @property
+    def gradients(self) -> dict[str, Array]:
+        """dE/d(parameter) of the last backward call: name -> array; empty before it."""
+        return self._gradients
+
+    @property
+    def buffers(self) -> dict[str, Array]:
+        """What is kept but not learnt by gradient (running statistics): name -> array."""
+        return self._buffers
+
+    def forward(self, x: Array) -> Array:
+        """The layer's output; keeps what `backward` needs (the array x itself, not a copy).
+
+        Raises
+        ------
+        TypeError, ValueError
+            As the layer's op raises them.
+        """
+        self._saved = None  # a call that fails leaves nothing to go back from
+        y, self._saved = self._forward(x)
+        return y
+
+    def __call__(self, x: Array) -> Array:
+        """The same as `forward`."""
+        return self.forward(x)
+
+    def backward(self, grad_output: Array, *, input_grad: bool = True) -> Array | None:
+        """dE/dZ for the last forward call, given dE/dY; overwrites `gradients`.
+
+        Parameters
+        ----------
+        grad_output : array, shape and dtype of the output
+        input_grad : bool
+            False skips dE/dZ (the result may then be None), as a first layer wants.
+
+        Raises
+        ------
+        RuntimeError
+            No forward call came before.
+        TypeError, ValueError
+            As the layer's op raises them.
+        """
+        if self._saved is None:
+            raise RuntimeError(f"{type(self).__name__}.backward: expected a forward call first, got none")
+        return self._backward(grad_output, self._saved, input_grad)
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training, or with False to evaluation; returns the layer."""
+        self.training = bool(mode)
+        return self
+
+    def eval(self) -> Self:
+        """Switch to evaluation: nothing is dropped, running statistics are used; returns the layer."""
+        return self.train(False)
+
+    def _forward(self, x: Array) -> tuple[Array, Any]:
+        raise NotImplementedError(f"{type(self).__name__}._forward")
+
+    def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
+        raise NotImplementedError(f"{type(self).__name__}._backward")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_saved": None, "_gradients": {}}
+
+    def __repr__(self) -> str:
+        return described(self)

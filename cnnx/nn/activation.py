@@ -1,0 +1,116 @@
+"""Activation layers (A1, A2): one class per function, each a line of a table."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from .. import ops
+from ..ops._check import Array
+from ._layer import Layer
+
+
+class Activation(Layer):
+    """Y = phi(Z) and dE/dZ = dE/dY phi'(Z); arrays of any rank.
+
+    A subclass names the two functions (and the option they take, if there is one):
+    `class ReLU(Activation, forward=cnnx.relu, backward=cnnx.relu_backward)`.
+
+    Parameters
+    ----------
+    backend : str or None
+        A back end for this layer; None takes the one chosen at each call. What the function takes
+        besides (slope, alpha, axis) comes before it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        What the op raises, at the first call.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnnx import nn
+    >>> layer = nn.LeakyReLU(0.25)
+    >>> layer.forward(np.array([-4.0, 0.0, 2.0]))
+    array([-1.,  0.,  2.])
+    >>> layer.backward(np.array([1.0, 1.0, 1.0]))
+    array([0.25, 0.25, 1.  ])
+    """
+
+    _functions: ClassVar[tuple[Callable[..., Array], Callable[..., Array]]]
+    _option: ClassVar[str | None] = None
+
+    def __init_subclass__(
+        cls, *, forward: Callable[..., Array], backward: Callable[..., Array], option: str | None = None
+    ) -> None:
+        cls._functions = forward, backward
+        cls._option = option
+
+    def _options(self) -> dict[str, Any]:
+        options = {self._option: getattr(self, self._option)} if self._option else {}
+        return options | {"backend": self.backend}
+
+    def _forward(self, x: Array) -> tuple[Array, Any]:
+        return self._functions[0](x, **self._options()), x
+
+    def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
+        return self._functions[1](grad_output, saved, **self._options()) if input_grad else None
+
+
+class ReLU(Activation, forward=ops.relu, backward=ops.relu_backward):
+    """max(0, z) (W15)."""
+
+
+class Sigmoid(Activation, forward=ops.sigmoid, backward=ops.sigmoid_backward):
+    """1 / (1 + exp(-z)) (D19)."""
+
+
+class Tanh(Activation, forward=ops.tanh, backward=ops.tanh_backward):
+    """tanh(z) (D19)."""
+
+
+class Step(Activation, forward=ops.step, backward=ops.step_backward):
+    """1 where z > 0, else 0 (D19); stops every gradient."""
+
+
+class Identity(Activation, forward=ops.identity, backward=ops.identity_backward):
+    """z (D19)."""
+
+
+class Softplus(Activation, forward=ops.softplus, backward=ops.softplus_backward):
+    """log(1 + exp(z))."""
+
+
+class GELU(Activation, forward=ops.gelu, backward=ops.gelu_backward):
+    """z Phi(z), Phi the normal distribution (exact, by erf)."""
+
+
+class LeakyReLU(Activation, forward=ops.leaky_relu, backward=ops.leaky_relu_backward, option="negative_slope"):
+    """z where z > 0, else negative_slope * z; negative_slope is a finite float."""
+
+    def __init__(self, negative_slope: float = 0.01, *, backend: str | None = None) -> None:
+        super().__init__(backend=backend)
+        self.negative_slope = negative_slope
+
+
+class ELU(Activation, forward=ops.elu, backward=ops.elu_backward, option="alpha"):
+    """z where z > 0, else alpha (exp(z) - 1); alpha is a finite float."""
+
+    def __init__(self, alpha: float = 1.0, *, backend: str | None = None) -> None:
+        super().__init__(backend=backend)
+        self.alpha = alpha
+
+
+class Softmax(Activation, forward=ops.softmax, backward=ops.softmax_backward, option="axis"):
+    """exp(z_i) / sum_j exp(z_j) along an axis (U19 footnote 4). Not before CrossEntropy, which has its own."""
+
+    def __init__(self, axis: int = 1, *, backend: str | None = None) -> None:
+        super().__init__(backend=backend)
+        self.axis = axis
+
+
+class LogSoftmax(Activation, forward=ops.log_softmax, backward=ops.log_softmax_backward, option="axis"):
+    """The logarithm of Softmax, along an axis."""
+
+    def __init__(self, axis: int = 1, *, backend: str | None = None) -> None:
+        super().__init__(backend=backend)
+        self.axis = axis

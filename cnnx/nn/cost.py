@@ -1,0 +1,106 @@
+"""Costs: how far outputs are from their targets, as layers with a memory (E1-E3)."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
+
+from .. import ops
+from ..ops import _check
+from ..ops._check import Array
+from ._layer import described
+
+
+class Cost:
+    """A number for outputs and targets, and its gradient.
+
+    Parameters
+    ----------
+    reduction : "mean" or "sum"
+        Over the examples: M17's 1/N in front, or D19's total cost. `backward` has it in it already;
+        layers sum (EQUATIONS section 5).
+    backend : str or None
+        A back end for this cost; None takes the one chosen at each call.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An unknown reduction.
+    """
+
+    _functions: ClassVar[tuple[Callable[..., float], Callable[..., Array]]]
+
+    def __init_subclass__(cls, *, forward: Callable[..., float], backward: Callable[..., Array]) -> None:
+        cls._functions = forward, backward
+
+    def __init__(self, *, reduction: Literal["mean", "sum"] = "mean", backend: str | None = None) -> None:
+        self.reduction = _check.choice("reduction", reduction, ("mean", "sum"))
+        self.backend = backend
+        self._saved: tuple[Array, Array] | None = None
+
+    def forward(self, y: Array, target: Array) -> float:
+        """The cost of outputs `y`, computed in double.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As the op raises them.
+        """
+        self._saved = None
+        value = self._functions[0](y, target, reduction=self.reduction, backend=self.backend)
+        self._saved = y, target
+        return value
+
+    def __call__(self, y: Array, target: Array) -> float:
+        """The same as `forward`."""
+        return self.forward(y, target)
+
+    def backward(self) -> Array:
+        """dE/dy of the last forward call, of y's shape and dtype.
+
+        Raises
+        ------
+        RuntimeError
+            No forward call came before.
+        """
+        if self._saved is None:
+            raise RuntimeError(f"{type(self).__name__}.backward: expected a forward call first, got none")
+        return self._functions[1](*self._saved, reduction=self.reduction, backend=self.backend)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_saved": None}
+
+    def __repr__(self) -> str:
+        return described(self)
+
+
+class SquaredError(Cost, forward=ops.squared_error, backward=ops.squared_error_backward):
+    """Half the squares' sum, (1/2) sum (t - y)^2 (E1; D19); y and target of one shape.
+
+    Parameters, errors: see `Cost`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnnx import nn
+    >>> cost = nn.SquaredError()
+    >>> cost.forward(np.array([[1.0, 4.0]]), np.array([[0.0, 2.0]]))
+    2.5
+    >>> cost.backward()
+    array([[1., 2.]])
+    """
+
+
+class CrossEntropy(Cost, forward=ops.cross_entropy, backward=ops.cross_entropy_backward):
+    """Cross entropy of softmax(y): -sum_i t_i log softmax(y)_i (E3; U19, CN); the softmax is in it.
+
+    `target` holds class indices (N,) or rows of probabilities (N, M). Parameters, errors: see `Cost`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnnx import nn
+    >>> cost = nn.CrossEntropy()
+    >>> round(cost.forward(np.zeros((1, 4)), np.array([2])), 6)  # log 4
+    1.386294
+    >>> cost.backward()
+    array([[ 0.25,  0.25, -0.75,  0.25]])
+    """

@@ -1,0 +1,155 @@
+"""Training: mini-batches, passes, and a way to stop."""
+
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from ..ops import _check
+from ..ops._check import Array
+from ._arguments import Seed, generator
+from ._interrupt import Interrupt
+from ._layer import Layer
+from ._progress import Progress
+from .cost import Cost
+from .evaluate import Tally, batches, evaluate, examples
+from .history import Epoch, History
+from .optimizer import Optimizer
+from .schedule import Schedule
+
+
+def fit(
+    model: Layer,
+    cost: Cost,
+    optimizer: Optimizer,
+    x: Array,
+    y: Array,
+    *,
+    batch_size: int,
+    updates: int | None = None,
+    epochs: int | None = None,
+    validation: tuple[Array, Array] | None = None,
+    seed: Seed = None,
+    shuffle: bool = True,
+    schedule: Schedule | None = None,
+    progress: bool | None = None,
+    on_epoch: Callable[[Epoch], object] | None = None,
+) -> History:
+    """Train a model on mini-batches (G1), in place.
+
+    An update is: forward, cost, backward, one step of the optimiser. The images are put in a new order
+    for each pass; a pass's last batch may be smaller. The model is in evaluation mode afterwards.
+
+    Ctrl-C keeps what was learnt: the current update ends, and the history says `interrupted`. A second
+    Ctrl-C raises KeyboardInterrupt, but never in the middle of a change of the weights.
+
+    Parameters
+    ----------
+    model : Layer
+    cost : Cost
+    optimizer : Optimizer
+    x : array (N, ...), of the model's dtype
+    y : array (N, ...)
+        Targets, as the cost takes them.
+    batch_size : int
+        More than N counts as N.
+    updates, epochs : int
+        How many updates, or how many passes; exactly one of the two (CN's train(epoch=10000) counts updates).
+    validation : (x, y) or None
+        Other images, on which the model is evaluated after each pass.
+    seed : int, SeedSequence, Generator or None
+        Where the orders are drawn from; None draws fresh ones.
+    shuffle : bool
+        False keeps the images' order.
+    schedule : callable or None
+        Updates done by the optimiser -> factor on its learning rate.
+    progress : bool or None
+        False never shows a progress bar; otherwise there is one where stderr is a terminal.
+    on_epoch : callable or None
+        Called with each Epoch at its end.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of another type, out of its range or of a shape that does not fit; what the ops raise.
+    FloatingPointError
+        A cost is infinite or no number; the message says at which update.
+
+    Examples
+    --------
+    >>> import cnnx.data
+    >>> from cnnx import nn
+    >>> data = cnnx.data.ox_images("six")
+    >>> model, cost = nn.ox_network(), nn.SquaredError(reduction="sum")
+    >>> history = nn.fit(model, cost, nn.SGD(0.1), data.images, data.labels, batch_size=6, updates=100)
+    >>> [round(loss, 4) for loss in history.losses[:1]], history.epochs[-1].accuracy
+    ([1.9818], 1.0)
+    """
+    for name, value, kind in ("model", model, Layer), ("cost", cost, Cost), ("optimizer", optimizer, Optimizer):
+        if not isinstance(value, kind):
+            raise TypeError(f"{name}: expected a {kind.__name__} of cnnx.nn, got {type(value).__name__}")
+    x, y = examples("x", x, "y", y)
+    if validation is not None:
+        if not isinstance(validation, (tuple, list)) or len(validation) != 2:
+            raise TypeError(f"validation: expected (x, y), got {type(validation).__name__}")
+        validation = examples("validation[0]", validation[0], "validation[1]", validation[1])
+    batch_size = min(_check.integer("batch_size", batch_size, 1), len(x))
+    slices = list(batches(len(x), batch_size))
+    if (updates is None) == (epochs is None):
+        raise ValueError(f"updates, epochs: expected exactly one of the two, got {updates} and {epochs}")
+    if epochs is None:
+        total = _check.integer("updates", updates, 1)
+    else:
+        total = _check.integer("epochs", epochs, 1) * len(slices)
+    random = generator(seed)
+
+    history = History()
+    model.train()
+    try:
+        with Interrupt() as interrupt, Progress(total, wanted=progress is not False) as bar:
+            while history.updates < total and not interrupt.asked:
+                order = random.permutation(len(x)) if shuffle else np.arange(len(x))
+                tally = Tally(cost)
+                start = time.perf_counter()
+                for rows in slices[: total - history.updates]:
+                    batch, target = x[order[rows]], y[order[rows]]
+                    output = model.forward(batch)
+                    loss = _finite(cost.forward(output, target), f"update {history.updates + 1}")
+                    model.backward(cost.backward(), input_grad=False)
+                    factor = 1.0 if schedule is None else schedule(optimizer.updates)
+                    # NumPy's warning of an overflow would come before the next cost's error, which says more.
+                    with interrupt.shield(), np.errstate(over="ignore", invalid="ignore"):
+                        optimizer.step(model, factor)
+                    history.losses.append(loss)
+                    tally.add(loss, output, target)
+                    bar.show(history.updates, loss)
+                    if interrupt.asked:
+                        break
+                seconds = time.perf_counter() - start
+                measured: tuple[float | None, float | None] = None, None
+                if validation is not None:
+                    measured = evaluate(model, cost, *validation)
+                    _finite(measured[0], f"the validation after update {history.updates}")
+                epoch = Epoch(history.updates, tally.images, seconds, tally.loss, tally.accuracy, *measured)
+                history.epochs.append(epoch)
+                if on_epoch is not None:
+                    bar.clear()
+                    on_epoch(epoch)
+            history.interrupted = interrupt.asked
+    finally:
+        model.eval()
+    return history
+
+
+def _finite(loss: float, where: str) -> float:
+    if not math.isfinite(loss):
+        raise FloatingPointError(
+            f"{where}: the cost is {loss}; try a smaller learning rate, images scaled to 0..1, another seed, "
+            "and look for numbers in the images and targets that are not finite"
+        )
+    return loss

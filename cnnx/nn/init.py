@@ -1,0 +1,84 @@
+"""Initial weights, drawn from a seed."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..ops import _check
+from ..ops._check import Array
+from ._arguments import Seed, floating, generator
+
+
+def he(shape: tuple[int, ...], seed: Seed = None, *, groups: int = 1, dtype: npt.DTypeLike = "float32") -> Array:
+    """Weights for layers before a ReLU (He et al. 2015): normal, mean 0, variance 2 / fan_in.
+
+    Drawn in double and then rounded to `dtype`, so that networks of both dtypes start alike.
+
+    Parameters
+    ----------
+    shape : (K, C/groups, R, S) or (out_features, in_features)
+        fan_in is the number of terms of one output: the product of all extents but the first.
+    seed : int, SeedSequence, Generator or None
+        None draws fresh numbers at each call.
+    groups : int
+        Makes no difference here; `xavier` needs it.
+    dtype : float32 or float64
+
+    Returns
+    -------
+    array of `shape` and `dtype`
+
+    Raises
+    ------
+    TypeError, ValueError
+        A shape that is no tuple of at least two positive integers, another dtype, a seed that is none.
+
+    Examples
+    --------
+    >>> from cnnx.nn import he
+    >>> weight = he((4, 50, 10, 10), seed=0, dtype="float64")
+    >>> weight.shape, round(float(weight.var()) * 5000, 1)
+    ((4, 50, 10, 10), 2.0)
+    """
+    fan_in, _ = _fans(shape, groups)
+    return _normal(shape, 2 / fan_in, seed, dtype)
+
+
+def xavier(shape: tuple[int, ...], seed: Seed = None, *, groups: int = 1, dtype: npt.DTypeLike = "float32") -> Array:
+    """Weights for layers before a sigmoid or tanh (Glorot, Bengio 2010): normal, variance 2 / (fan_in + fan_out).
+
+    Parameters, results and errors are `he`'s; fan_out is the number of outputs that one input reaches:
+    K/groups * R * S, or out_features.
+
+    Examples
+    --------
+    >>> from cnnx.nn import xavier
+    >>> weight = xavier((30, 70), seed=0, dtype="float64")
+    >>> round(float(weight.var()) * 100)
+    2
+    """
+    fan_in, fan_out = _fans(shape, groups)
+    return _normal(shape, 2 / (fan_in + fan_out), seed, dtype)
+
+
+INITS: dict[str, Callable[..., Array]] = {"he": he, "xavier": xavier}
+
+
+def draw(init: str, shape: tuple[int, ...], seed: Seed, groups: int, dtype: np.dtype[Any]) -> Array:
+    """Weights by the name of their rule."""
+    return INITS[_check.choice("init", init, tuple(INITS))](shape, seed, groups=groups, dtype=dtype)
+
+
+def _fans(shape: tuple[int, ...], groups: int) -> tuple[int, int]:
+    if not isinstance(shape, tuple) or len(shape) < 2:
+        raise TypeError(f"shape: expected a tuple (outputs, inputs, ...), got {shape!r}")
+    outputs, inputs, *window = (_check.integer("shape", extent, 1) for extent in shape)
+    area = math.prod(window)
+    return inputs * area, outputs // _check.integer("groups", groups, 1) * area
+
+
+def _normal(shape: tuple[int, ...], variance: float, seed: Seed, dtype: npt.DTypeLike) -> Array:
+    return generator(seed).normal(0.0, math.sqrt(variance), shape).astype(floating(dtype))

@@ -1,0 +1,291 @@
+"""Layers with weights or with memory."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import ops
+from ..ops import _check
+from ..ops._check import Array, Pair
+from ..ops.conv2d import Padding2d
+from ._arguments import Seed, below_one, floating, generator, number
+from ._layer import Layer
+from .init import draw
+
+
+class Conv2d(Layer):
+    """Convolution (C1-C6): `cnnx.conv2d` with its weights.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+    kernel_size : int or (rows, columns)
+    stride, padding, dilation, groups, algorithm
+        As `cnnx.conv2d` takes them.
+    bias : bool
+        False leaves the biases out.
+    dtype : float32 or float64
+        The weights'; what comes in must have it too.
+    seed : int, SeedSequence, Generator or None
+        Where the weights are drawn from; None draws fresh ones.
+    init : "he" or "xavier"
+        The weights' variance (`he`, `xavier`); biases start at zero.
+    backend : str or None
+        A back end for this layer; None takes the one chosen at each call.
+
+    Attributes
+    ----------
+    parameters : "weight" (out_channels, in_channels/groups, R, S) and "bias" (out_channels,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of another type or out of its range; forward and backward raise what the op does.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnnx import nn
+    >>> layer = nn.Conv2d(1, 4, 3, padding=1, seed=0)
+    >>> layer
+    Conv2d(1, 4, 3, padding=1)
+    >>> layer.forward(np.ones((10, 1, 28, 28), "float32")).shape
+    (10, 4, 28, 28)
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Pair,
+        *,
+        stride: int | Pair = 1,
+        padding: Padding2d = 0,
+        dilation: int | Pair = 1,
+        groups: int = 1,
+        bias: bool = True,
+        algorithm: Any = "direct",
+        dtype: npt.DTypeLike = "float32",
+        seed: Seed = None,
+        init: str = "he",
+        backend: str | None = None,
+    ) -> None:
+        super().__init__(backend=backend)
+        self.in_channels = _check.integer("in_channels", in_channels, 1)
+        self.out_channels = _check.integer("out_channels", out_channels, 1)
+        self.kernel_size = kernel_size
+        self.stride, self.padding, self.dilation = stride, padding, dilation
+        self.groups = _check.integer("groups", groups, 1)
+        self.bias = _check.flag("bias", bias)
+        self.algorithm = algorithm
+        self.dtype = floating(dtype).name
+        self.init = init
+        if in_channels % groups or out_channels % groups:
+            raise ValueError(
+                f"groups: expected a divisor of in_channels {in_channels} and out_channels {out_channels}, got {groups}"
+            )
+        shape = (self.out_channels, self.in_channels // self.groups, *_check.pair("kernel_size", kernel_size, 1))
+        self._parameters["weight"] = draw(init, shape, seed, self.groups, floating(dtype))
+        if self.bias:
+            self._parameters["bias"] = np.zeros(self.out_channels, dtype)
+
+    def _options(self) -> dict[str, Any]:
+        names = ("stride", "padding", "dilation", "groups", "algorithm", "backend")
+        return {name: getattr(self, name) for name in names}
+
+    def _forward(self, x: Array) -> tuple[Array, Any]:
+        return ops.conv2d(x, self._parameters["weight"], self._parameters.get("bias"), **self._options()), x
+
+    def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
+        weight = self._parameters["weight"]
+        grad_x, *rest = ops.conv2d_backward(grad_output, saved, weight, input_grad=input_grad, **self._options())
+        self._gradients = dict(zip(self._parameters, rest, strict=False))
+        return grad_x
+
+
+class Affine(Layer):
+    """Fully connected layer (F1-F3): `cnnx.affine` with its weights.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+    bias, dtype, seed, init, backend
+        As `Conv2d` takes them.
+
+    Attributes
+    ----------
+    parameters : "weight" (out_features, in_features) and "bias" (out_features,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of another type or out of its range; forward and backward raise what the op does.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnnx import nn
+    >>> layer = nn.Affine(3, 2, dtype="float64")
+    >>> layer.parameters["weight"][:] = [[1, 2, 3], [0, 0, 1]]
+    >>> layer.forward(np.array([[1.0, 1.0, 1.0]]))
+    array([[6., 1.]])
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        bias: bool = True,
+        dtype: npt.DTypeLike = "float32",
+        seed: Seed = None,
+        init: str = "he",
+        backend: str | None = None,
+    ) -> None:
+        super().__init__(backend=backend)
+        self.in_features = _check.integer("in_features", in_features, 1)
+        self.out_features = _check.integer("out_features", out_features, 1)
+        self.bias = _check.flag("bias", bias)
+        self.dtype = floating(dtype).name
+        self.init = init
+        self._parameters["weight"] = draw(init, (self.out_features, self.in_features), seed, 1, floating(dtype))
+        if self.bias:
+            self._parameters["bias"] = np.zeros(self.out_features, dtype)
+
+    def _forward(self, x: Array) -> tuple[Array, Any]:
+        y = ops.affine(x, self._parameters["weight"], self._parameters.get("bias"), backend=self.backend)
+        return y, x
+
+    def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
+        weight = self._parameters["weight"]
+        grad_x, *rest = ops.affine_backward(grad_output, saved, weight, input_grad=input_grad, backend=self.backend)
+        self._gradients = dict(zip(self._parameters, rest, strict=False))
+        return grad_x
+
+
+class BatchNorm2d(Layer):
+    """Batch normalisation per channel: `cnnx.batch_norm2d` with its weights and running statistics.
+
+    Training normalises with the batch's mean and biased variance, and moves the running ones towards the
+    batch's: r <- (1 - momentum) r + momentum s, with s the mean or the unbiased variance. Evaluation
+    normalises with the running ones.
+
+    Parameters
+    ----------
+    channels : int
+    momentum : float
+        From 0 to below 1.
+    eps : float
+        Above 0; added to the variance.
+    dtype, backend
+        As `Conv2d` takes them.
+
+    Attributes
+    ----------
+    parameters : "weight" (channels,), ones at first, and "bias" (channels,), zeros at first
+    buffers : "running_mean" (channels,), zeros at first, and "running_var" (channels,), ones at first
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of another type or out of its range; fewer than two members per channel (N * H * W)
+        when training; what the op raises.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        momentum: float = 0.1,
+        eps: float = 1e-5,
+        dtype: npt.DTypeLike = "float32",
+        backend: str | None = None,
+    ) -> None:
+        super().__init__(backend=backend)
+        self.channels = _check.integer("channels", channels, 1)
+        self.momentum = below_one("momentum", momentum)
+        self.eps = number("eps", eps, "a number above 0", lambda v: v > 0)
+        self.dtype = floating(dtype).name
+        self._parameters = {"weight": np.ones(channels, self.dtype), "bias": np.zeros(channels, self.dtype)}
+        self._buffers = {"running_mean": np.zeros(channels, self.dtype), "running_var": np.ones(channels, self.dtype)}
+
+    def _forward(self, x: Array) -> tuple[Array, Any]:
+        options: dict[str, Any] = dict(training=self.training, eps=self.eps, backend=self.backend)
+        if not self.training:
+            options |= self._buffers
+        y = ops.batch_norm2d(x, self._parameters["weight"], self._parameters["bias"], **options)
+        if self.training:
+            x = np.asarray(x)
+            self._move("running_mean", x.mean((0, 2, 3), dtype=np.float64))
+            self._move("running_var", x.var((0, 2, 3), dtype=np.float64, ddof=1))
+        return y, (x, options)
+
+    def _move(self, name: str, batch: Array) -> None:
+        running = self._buffers[name]
+        running[:] = (1 - self.momentum) * running + self.momentum * batch
+
+    def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
+        x, options = saved
+        grad_x, *rest = ops.batch_norm2d_backward(grad_output, x, self._parameters["weight"], **options)
+        self._gradients = dict(zip(self._parameters, rest, strict=True))
+        return grad_x
+
+
+class Dropout(Layer):
+    """Dropout: in training each element is 0 with probability `rate`, else scaled by 1 / (1 - rate).
+
+    Source: CN's classifier takes a rate (inverted form). In evaluation everything passes unchanged.
+
+    Parameters
+    ----------
+    rate : float
+        From 0 to below 1.
+    seed : int, SeedSequence, Generator or None
+        Where the masks are drawn from; None draws fresh ones.
+    backend : str or None
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of another type or out of its range; what the op raises.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnnx import nn
+    >>> layer = nn.Dropout(0.5, seed=0)
+    >>> sorted(set(layer.forward(np.ones(100)).tolist()))
+    [0.0, 2.0]
+    >>> sorted(set(layer.eval().forward(np.ones(100)).tolist()))
+    [1.0]
+    """
+
+    def __init__(self, rate: float = 0.5, *, seed: Seed = None, backend: str | None = None) -> None:
+        super().__init__(backend=backend)
+        self.rate = below_one("rate", rate)
+        self._random = generator(seed)
+
+    def _forward(self, x: Array) -> tuple[Array, Any]:
+        if not self.training:
+            return ops.identity(x, backend=self.backend), (x, None)
+        mask = self._random.random(np.shape(x)) >= self.rate
+        return ops.dropout(x, mask, self.rate, backend=self.backend), (x, mask)
+
+    def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
+        x, mask = saved
+        if not input_grad:
+            return None
+        if mask is None:
+            return ops.identity_backward(grad_output, x, backend=self.backend)
+        return ops.dropout_backward(grad_output, mask, self.rate, backend=self.backend)
+
+
+class Flatten(Layer):
+    """(N, C, H, W), or any (N, ...), to (N, J) and back (M17 2.5, CN); no copy where none is needed."""
+
+    def _forward(self, x: Array) -> tuple[Array, Any]:
+        return ops.flatten(x), x
+
+    def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
+        return ops.flatten_backward(grad_output, saved) if input_grad else None

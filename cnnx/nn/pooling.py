@@ -1,0 +1,160 @@
+"""Pooling layers (P1-P4): nothing to learn."""
+
+from typing import Any, Literal
+
+from .. import ops
+from ..ops import _check
+from ..ops._check import Array, Pair
+from ..ops.conv2d import Padding2d
+from ._layer import Layer
+
+
+class _Pool2d(Layer):
+    """What pooling layers share: the window and its options."""
+
+    def __init__(
+        self,
+        kernel_size: int | Pair,
+        stride: int | Pair | None,
+        padding: Padding2d,
+        ceil_mode: bool,
+        backend: str | None,
+    ) -> None:
+        super().__init__(backend=backend)
+        self.kernel_size, self.stride, self.padding, self.ceil_mode = kernel_size, stride, padding, ceil_mode
+        _check.pair("kernel_size", kernel_size, 1)
+
+    def _options(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("stride", "padding", "ceil_mode", "backend")}
+
+
+class MaxPool2d(_Pool2d):
+    """Maximum of each window (P1, P2): `cnnx.max_pool2d`.
+
+    Parameters
+    ----------
+    kernel_size : int or (rows, columns)
+    stride, padding, ceil_mode
+        As `cnnx.max_pool2d` takes them; stride None is the window's size.
+    ties : "first" or "all"
+        Which of a window's equal maxima get the gradient: the first, or all of them as M17, D19 and CN
+        print it (EQUATIONS section 6: that is no derivative).
+    backend : str or None
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of another type or out of its range; what the op raises.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnnx import nn
+    >>> layer = nn.MaxPool2d(2)
+    >>> layer.forward(np.arange(4.0).reshape(1, 1, 2, 2))
+    array([[[[3.]]]])
+    >>> layer.backward(np.full((1, 1, 1, 1), 5.0))
+    array([[[[0., 0.],
+             [0., 5.]]]])
+    """
+
+    def __init__(
+        self,
+        kernel_size: int | Pair,
+        *,
+        stride: int | Pair | None = None,
+        padding: Padding2d = 0,
+        ceil_mode: bool = False,
+        ties: Literal["first", "all"] = "first",
+        backend: str | None = None,
+    ) -> None:
+        super().__init__(kernel_size, stride, padding, ceil_mode, backend)
+        self.ties = _check.choice("ties", ties, ("first", "all"))
+
+    def _forward(self, x: Array) -> tuple[Array, Any]:
+        found = ops.max_pool2d(x, self.kernel_size, return_winners=self.ties == "first", **self._options())
+        y, winners = found if isinstance(found, tuple) else (found, None)
+        return y, (x, winners)
+
+    def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
+        x, winners = saved
+        if not input_grad:
+            return None
+        options = self._options() | {"ties": self.ties, "winners": winners}
+        return ops.max_pool2d_backward(grad_output, x, self.kernel_size, **options)
+
+
+class AvgPool2d(_Pool2d):
+    """Average of each window (P3): `cnnx.avg_pool2d`.
+
+    Parameters
+    ----------
+    kernel_size, stride, padding, ceil_mode, backend
+        As `MaxPool2d` takes them.
+    count_include_pad : bool
+        True divides by the window clipped to the padded image; False by its members within the image.
+    """
+
+    def __init__(
+        self,
+        kernel_size: int | Pair,
+        *,
+        stride: int | Pair | None = None,
+        padding: Padding2d = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = False,
+        backend: str | None = None,
+    ) -> None:
+        super().__init__(kernel_size, stride, padding, ceil_mode, backend)
+        self.count_include_pad = count_include_pad
+
+    def _options(self) -> dict[str, Any]:
+        return super()._options() | {"count_include_pad": self.count_include_pad}
+
+    def _forward(self, x: Array) -> tuple[Array, Any]:
+        return ops.avg_pool2d(x, self.kernel_size, **self._options()), x
+
+    def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
+        if not input_grad:
+            return None
+        return ops.avg_pool2d_backward(grad_output, saved, self.kernel_size, **self._options())
+
+
+class LpPool2d(_Pool2d):
+    """Lp norm of each window (P4): `cnnx.lp_pool2d`.
+
+    Parameters
+    ----------
+    norm_type : float
+        rho, at least 1.
+    kernel_size, stride, padding, ceil_mode, backend
+        As `MaxPool2d` takes them.
+    normalize : bool
+        False leaves out the division by the number of members.
+    """
+
+    def __init__(
+        self,
+        norm_type: float,
+        kernel_size: int | Pair,
+        *,
+        stride: int | Pair | None = None,
+        padding: Padding2d = 0,
+        ceil_mode: bool = False,
+        normalize: bool = True,
+        backend: str | None = None,
+    ) -> None:
+        super().__init__(kernel_size, stride, padding, ceil_mode, backend)
+        self.norm_type = norm_type
+        self.normalize = normalize
+
+    def _options(self) -> dict[str, Any]:
+        return super()._options() | {"normalize": self.normalize}
+
+    def _forward(self, x: Array) -> tuple[Array, Any]:
+        return ops.lp_pool2d(x, self.norm_type, self.kernel_size, **self._options()), x
+
+    def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
+        if not input_grad:
+            return None
+        return ops.lp_pool2d_backward(grad_output, saved, self.norm_type, self.kernel_size, **self._options())

@@ -1,0 +1,420 @@
+"""The audit catches bugs: wrong kernels of many kinds, each named by its op; and it says what it did."""
+
+import ctypes
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import cnnx
+from cnnx import backend
+from cnnx.audit import audit
+from cnnx.audit.numbers import Bounded, BoundedMath, UndecidedError
+
+
+def right(name: str) -> Callable[..., None]:
+    """A correct kernel for any dtype."""
+    return lambda *arrays, **numbers: backend.kernel(name, arrays[0].dtype.name, "optimized")(*arrays, **numbers)
+
+
+def conv2d_flipped(Z, F, b, Y, **numbers):
+    right("conv2d")(Z, np.ascontiguousarray(F[:, :, ::-1, ::-1]), b, Y, **numbers)
+
+
+def conv2d_without_bias(Z, F, b, Y, **numbers):
+    right("conv2d")(Z, F, np.zeros_like(b), Y, **numbers)
+
+
+def conv2d_strides_swapped(Z, F, b, Y, *, u, v, **numbers):
+    rows = min(Y.shape[2], 1 + (Z.shape[2] - 1) // v)
+    wrong = np.zeros_like(Y)
+    right("conv2d")(Z, F, b, wrong[:, :, :rows].copy(), u=v, v=u, **numbers)
+    Y[...] = wrong
+
+
+def conv2d_in_float16(Z, F, b, Y, **numbers):
+    right("conv2d")(Z.astype(np.float16).astype(Z.dtype), F, b, Y, **numbers)
+
+
+def conv2d_last_row_missing(Z, F, b, Y, **numbers):
+    kept = Y[:, :, -1:].copy()
+    right("conv2d")(Z, F, b, Y, **numbers)
+    if Y.shape[2] % 2:
+        Y[:, :, -1:] = kept
+
+
+def conv2d_writes_to_its_input(Z, F, b, Y, **numbers):
+    right("conv2d")(Z, F, b, Y, **numbers)
+    if Z.size:
+        ctypes.c_uint8.from_address(Z.ctypes.data).value ^= 1  # as C code would, past NumPy's read-only flag
+
+
+def conv2d_returns_its_output(Z, F, b, Y, **numbers):
+    right("conv2d")(Z, F, b, Y, **numbers)
+    return Y
+
+
+def conv2d_depends_on_threads(Z, F, b, Y, **numbers):
+    right("conv2d")(Z, F, b, Y, **numbers)
+    if cnnx.get_num_threads() > 1:
+        Y *= 1 + np.finfo(Y.dtype).eps
+
+
+def conv2d_raises(Z, F, b, Y, **numbers):
+    raise RuntimeError("out of registers")
+
+
+def conv2d_grad_weight_mean(Delta, Z, dF, **numbers):
+    right("conv2d_grad_weight")(Delta, Z, dF, **numbers)
+    dF /= max(1, len(Z))
+
+
+def conv2d_grad_weight_transposed(Delta, Z, dF, **numbers):
+    right("conv2d_grad_weight")(Delta, Z, dF, **numbers)
+    if dF.shape[2] == dF.shape[3]:
+        dF[...] = dF.swapaxes(2, 3).copy()
+
+
+def conv2d_grad_input_correlation(Delta, F, dZ, **numbers):
+    right("conv2d_grad_input")(Delta, np.ascontiguousarray(F[:, :, ::-1, ::-1]), dZ, **numbers)
+
+
+def conv2d_grad_bias_of_first_image(Delta, db):
+    right("conv2d_grad_bias")(np.ascontiguousarray(Delta[:1]), db)
+
+
+def max_pool2d_pads_with_zero(Z, Y, *, R, S, u, v, p_h, p_w):
+    right("max_pool2d")(Z, Y, R=R, S=S, u=u, v=v, p_h=p_h, p_w=p_w)
+    if p_h or p_w:
+        np.maximum(Y, 0, out=Y)
+
+
+def max_pool2d_drops_nan(Z, Y, **numbers):
+    right("max_pool2d")(np.nan_to_num(Z, nan=-1e30), Y, **numbers)
+
+
+def max_pool2d_grad_input_to_all(Delta, Z, dZ, **numbers):
+    right("max_pool2d_grad_input_all")(Delta, Z, dZ, **numbers)
+
+
+def avg_pool2d_counts_padding(Z, Y, *, include_pad, **numbers):
+    right("avg_pool2d")(Z, Y, include_pad=1, **numbers)
+
+
+def lp_pool2d_without_mean(Z, Y, *, normalize, **numbers):
+    right("lp_pool2d")(Z, Y, normalize=0, **numbers)
+
+
+def sigmoid_grad_input_squared(Delta, Z, dZ):
+    right("sigmoid_grad_input")(Delta, Z, dZ)
+    right("sigmoid_grad_input")(dZ.copy(), Z, dZ)  # D19's printed delta^F
+
+
+def tanh_poor(Z, Y):
+    Y[...] = (np.exp(Z) - np.exp(-Z)) / (np.exp(Z) + np.exp(-Z))  # cancels near 0 and overflows
+
+
+def relu_tail_missing(Z, Y):
+    whole = len(Z) // 8 * 8
+    Y[:whole] = np.maximum(Z[:whole], 0)
+
+
+def softmax_without_shift(Z, Y):
+    with np.errstate(all="ignore"):
+        e = np.exp(Z)
+        Y[...] = e / e.sum(axis=1, keepdims=True)
+
+
+def affine_weight_of_other_order(Z, w, b, Y):
+    right("affine")(Z, np.ascontiguousarray(w[:, ::-1]), b, Y)
+
+
+def dropout_unscaled(Z, mask, Y, *, rate):
+    Y[...] = Z * mask
+
+
+def batch_norm2d_unbiased(Z, mean, var):
+    right("batch_norm2d_statistics_var")(Z, mean, var)
+    M = Z.size // Z.shape[1]
+    var *= M / (M - 1)
+
+
+def cross_entropy_grad_without_n(Z, t, dZ, *, divisor):
+    right("cross_entropy_grad_input")(Z, t, dZ, divisor=1)
+
+
+def squared_error_without_half(A, T, E, *, divisor):
+    right("squared_error")(A, T, E, divisor=divisor)
+    E *= 2
+
+
+MUTANTS: list[tuple[str, str, Callable[..., Any]]] = [
+    ("conv2d", "conv2d", conv2d_flipped),
+    ("conv2d", "conv2d", conv2d_without_bias),
+    ("conv2d", "conv2d", conv2d_strides_swapped),
+    ("conv2d", "conv2d", conv2d_in_float16),
+    ("conv2d", "conv2d", conv2d_last_row_missing),
+    ("conv2d", "conv2d", conv2d_returns_its_output),
+    ("conv2d", "conv2d", conv2d_raises),
+    ("conv2d", "conv2d_grad_weight", conv2d_grad_weight_mean),
+    ("conv2d", "conv2d_grad_weight", conv2d_grad_weight_transposed),
+    ("conv2d", "conv2d_grad_input", conv2d_grad_input_correlation),
+    ("conv2d", "conv2d_grad_bias", conv2d_grad_bias_of_first_image),
+    ("max_pool2d", "max_pool2d", max_pool2d_pads_with_zero),
+    ("max_pool2d", "max_pool2d", max_pool2d_drops_nan),
+    ("max_pool2d", "max_pool2d_grad_input", max_pool2d_grad_input_to_all),
+    ("avg_pool2d", "avg_pool2d", avg_pool2d_counts_padding),
+    ("lp_pool2d", "lp_pool2d", lp_pool2d_without_mean),
+    ("sigmoid", "sigmoid_grad_input", sigmoid_grad_input_squared),
+    ("tanh", "tanh", tanh_poor),
+    ("relu", "relu", relu_tail_missing),
+    ("affine", "affine", affine_weight_of_other_order),
+    ("dropout", "dropout", dropout_unscaled),
+    ("batch_norm2d", "batch_norm2d_statistics_var", batch_norm2d_unbiased),
+    ("cross_entropy", "cross_entropy_grad_input", cross_entropy_grad_without_n),
+    ("squared_error", "squared_error", squared_error_without_half),
+]
+
+
+def with_mutant(kernel: str, mutant: Callable[..., Any]) -> dict[str, Any]:
+    """The optimized back end with one kernel replaced."""
+    return {name: right(name) for name in backend.kernel_names("optimized")} | {kernel: mutant}
+
+
+@pytest.mark.parametrize(("op", "kernel", "mutant"), MUTANTS, ids=[m.__name__ for _, _, m in MUTANTS])
+def test_mutant_is_caught_and_its_op_named(op: str, kernel: str, mutant: Callable[..., Any]) -> None:
+    cnnx.register_backend("mutant", with_mutant(kernel, mutant))
+    checks = ["exact", "bound", "special"]
+    report = audit([op], backend="mutant", checks=checks, measure=False)
+    assert not report.ok
+    assert {d.op for d in report.discrepancies()} == {op}
+
+
+def test_the_wrapped_optimized_back_end_itself_is_clean() -> None:
+    # Or else the mutants above could be caught for the wrapping alone.
+    cnnx.register_backend("mutant", with_mutant("relu", right("relu")))
+    ops = sorted({op for op, _, _ in MUTANTS})
+    assert audit(ops, backend="mutant", checks=["exact", "bound", "special"], measure=False).ok
+
+
+def test_input_written_to_is_caught() -> None:
+    cnnx.register_backend("mutant", with_mutant("conv2d", conv2d_writes_to_its_input))
+    report = audit(["conv2d"], backend="mutant", checks=["exact"], dtypes=["float64"], measure=False)
+    assert any("kernel conv2d wrote to its inputs" in d.what for d in report.discrepancies())
+
+
+@pytest.mark.skipif(not backend.build_info()["openmp"], reason="this build has no OpenMP, so one thread count only")
+def test_dependence_on_the_thread_count_is_caught() -> None:
+    cnnx.register_backend("mutant", with_mutant("conv2d", conv2d_depends_on_threads))
+    report = audit(["conv2d"], backend="mutant", checks=["threads"], measure=False)
+    assert any("threads give other bits" in d.what for d in report.discrepancies())
+
+
+def test_wrong_gradient_is_caught_by_differences_alone() -> None:
+    # Reference and candidate could share a mistake: the gradient check compares with neither.
+    cnnx.register_backend("mutant", with_mutant("sigmoid_grad_input", sigmoid_grad_input_squared))
+    assert not audit(["sigmoid"], backend="mutant", checks=["gradient"], measure=False).ok
+
+
+def test_wrong_adjoint_is_caught() -> None:
+    cnnx.register_backend("mutant", with_mutant("conv2d_grad_input", conv2d_grad_input_correlation))
+    assert not audit(["conv2d"], backend="mutant", checks=["adjoint"], measure=False).ok
+
+
+def test_wrong_reference_is_caught_by_dual_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = backend.reference_kernel("sigmoid_grad_input")
+
+    def twice(Delta, Z, i, *, m):
+        y = 1 / (1 + m.exp(-Z[i]))
+        return Delta[i] * y * (1 - y) * y * (1 - y)
+
+    monkeypatch.setitem(kernel.elements, "dZ", twice)  # type: ignore[attr-defined]
+    report = audit(["sigmoid"], checks=["dual"], measure=False)
+    assert {d.check for d in report.discrepancies()} == {"dual"}
+
+
+def test_softmax_without_shift_overflows_where_the_audit_looks_with_infinity() -> None:
+    cnnx.register_backend("mutant", with_mutant("softmax", softmax_without_shift))
+    assert not audit(["softmax"], backend="mutant", checks=["special"], measure=False).ok
+
+
+def test_partial_back_end_is_judged_on_what_it_has() -> None:
+    cnnx.register_backend("only-relu", {"relu": right("relu"), "relu_grad_input": right("relu_grad_input")})
+    report = audit(["relu", "tanh"], backend="only-relu", checks=["bound"], measure=False)
+    relu, tanh = report.results
+    assert relu.ok
+    assert relu.ran > 0
+    assert tanh.ran == 0
+    assert "has no kernel 'tanh'" in tanh.skipped
+
+
+def test_no_case_run_is_a_failure() -> None:
+    from cnnx.audit import Result
+
+    assert not Result("relu", "bound").ok
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"ops": ["convolution"]}, "op: expected one of conv2d, .*got 'convolution'"),
+        ({"dtypes": ["float16"]}, "dtype: expected one of float32, float64, got 'float16'"),
+        ({"checks": ["vibes"]}, "check: expected one of exact, .*got 'vibes'"),
+        ({"backend": "nobody"}, "no back end is called 'nobody'"),
+        ({"against": "nobody"}, "no back end is called 'nobody'"),
+    ],
+)
+def test_unknown_names_are_errors(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        audit(**arguments)
+
+
+def test_same_seed_same_numbers() -> None:
+    first, again, other = (audit(["tanh"], checks=["bound"], seed=s, measure=False) for s in (1, 1, 2))
+    assert first.as_dict() == again.as_dict()
+    assert first.results[0].share != other.results[0].share
+
+
+# ------------------------------------------------------------------------------- error bounds
+
+
+EPS, TINY = 2.0**-52, 5e-324
+
+
+def bounded(value: float) -> Bounded:
+    return Bounded(value, EPS, TINY)
+
+
+def test_bound_of_a_sum_of_products_is_eps_terms_mass() -> None:
+    a, b = [3.0, -5.0, 7.0], [2.0, 4.0, -0.5]
+    total: Any = 0
+    for x, y in zip(a, b, strict=True):
+        total = total + bounded(x) * bounded(y)
+    assert total.value == 6.0 - 20.0 - 3.5
+    assert total.error == pytest.approx(EPS * 3 * (6.0 + 20.0 + 3.5))
+
+
+def test_a_number_alone_has_no_error() -> None:
+    assert bounded(0.1).error == 0
+    assert (bounded(0.1) * 1).error == 0
+    assert (-bounded(0.1)).error == 0
+    assert (bounded(0.1) + 0).error == 0
+
+
+def test_bound_of_a_sum_holds_in_any_order() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        terms = (rng.standard_normal(40) * 10.0 ** rng.integers(-6, 6, 40)).astype(np.float32)
+        info = np.finfo(np.float32)
+        total: Any = 0
+        for t in terms:
+            total = total + Bounded(float(t), float(info.eps), float(info.smallest_subnormal))
+        for _ in range(5):
+            s = np.float32(0)
+            for t in rng.permutation(terms):
+                s = np.float32(s + t)
+            assert abs(float(s) - total.value) <= total.error
+
+
+def test_cancellation_keeps_its_absolute_error() -> None:
+    y = 1 / (1 + BoundedMath().exp(bounded(-40.0)))  # almost 1
+    assert (1 - y).error > 1000 * EPS * abs((1 - y).value)
+
+
+def test_bounded_functions_hold_float32_errors() -> None:
+    import math
+
+    m, info = BoundedMath(), np.finfo(np.float32)
+    for name in ("exp", "log", "sqrt", "log1p", "expm1"):
+        for v in np.linspace(0.1, 9, 50, dtype=np.float32):
+            b = getattr(m, name)(Bounded(float(v), float(info.eps), float(info.smallest_subnormal)))
+            assert b.value == pytest.approx(getattr(math, name)(float(v)), rel=1e-15)
+            assert abs(float(np.float32(b.value)) - b.value) <= b.error <= 8 * float(info.eps) * abs(b.value)
+
+
+def test_undecidable_comparisons_say_so() -> None:
+    third = bounded(1.0) / bounded(3.0)
+    with pytest.raises(UndecidedError):
+        _ = third > third * bounded(1.0)
+    assert bounded(2.0) > third
+    assert bounded(2.0) == 2.0
+    assert bounded(np.nan) != bounded(np.nan)
+
+
+# -------------------------------------------------------------------------------- command line
+
+
+def cnnx_audit(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "cnnx", "audit", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_command_line_agrees() -> None:
+    done = cnnx_audit("--op", "affine", "--op", "relu", "--dtype", "float32", "--no-speed")
+    assert done.returncode == 0, done.stderr
+    assert "all agree" in done.stdout
+    assert done.stderr == ""
+
+
+def test_command_line_json() -> None:
+    done = cnnx_audit("--op", "affine", "--json")
+    report = json.loads(done.stdout)
+    assert report["ok"] is True
+    assert report["schema"] == 1
+    assert report["cases"] == sum(r["ran"] for r in report["results"]) > 100
+    assert report["speed_up"]["affine"] > 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--op", "convolution"], 2, "expected one of conv2d"),
+        (["--backend", "nobody"], 2, "no back end is called 'nobody'"),
+        (["--dtype", "float16"], 2, "float16"),
+        (["--seed", "-1"], 2, "--seed: expected an integer of at least 0, got -1"),
+        (["--op", "flatten", "--check", "dual"], 3, ""),
+    ],
+)
+def test_command_line_exit_codes(arguments: list[str], code: int, message: str) -> None:
+    done = cnnx_audit(*arguments)
+    assert done.returncode == code
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_command_line_names_the_broken_op(tmp_path) -> None:
+    # A back end that comes by entry point, as an installed package would bring it.
+    (tmp_path / "broken.py").write_text(
+        "import cnnx.backend as b\n"
+        "def right(name):\n"
+        "    return lambda *a, **n: b.kernel(name, a[0].dtype.name, 'optimized')(*a, **n)\n"
+        "def relu(Z, Y):\n"
+        "    Y[...] = Z\n"
+        "KERNELS = {n: right(n) for n in b.kernel_names('optimized')} | {'relu': relu}\n"
+    )
+    info = tmp_path / "broken-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[cnnx.backends]\nbroken = broken:KERNELS\n")
+    code = "import sys; sys.path.insert(0, sys.argv.pop(1)); from cnnx.cli import main; sys.exit(main())"
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        str(tmp_path),
+        "audit",
+        "--backend",
+        "broken",
+        "--op",
+        "relu",
+        "--op",
+        "affine",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "relu: exact" in done.stdout
+    assert "affine: " not in done.stdout
