@@ -176,7 +176,10 @@ def _known(name: object, source: str = "backend") -> str:
 def kernel(name: str, dtype: str, backend: str | None = None) -> Kernel:
     """The kernel `name` for arrays of `dtype` ("float32" or "float64") of the chosen back end."""
     chosen = get_backend() if backend is None else backend
-    found = _specialised.get((chosen, name, dtype))
+    try:
+        found = _specialised.get((chosen, name, dtype))
+    except TypeError:  # unhashable, hence no name: _known says so
+        found = None
     if found is None:
         found = _specialise(_known(chosen), name, dtype)
         _specialised[chosen, name, dtype] = found

@@ -135,8 +135,8 @@ def _agreement() -> str:
     for dtype in ("float32", "float64"):
         x = (np.arange(2 * 3 * 5 * 4) % 7 - 3).reshape(2, 3, 5, 4).astype(dtype)
         weight = (np.arange(2 * 3 * 3 * 2) % 5 - 2).reshape(2, 3, 3, 2).astype(dtype)
-        results = [ops.conv2d(x, weight, padding=1, backend=name) for name in ("optimized", "reference")]
-        if not np.array_equal(*results):
+        fast, slow = (ops.conv2d(x, weight, padding=1, backend=name) for name in ("optimized", "reference"))
+        if not np.array_equal(fast, slow):
             raise ArithmeticError(
                 f"conv2d of the optimized back end differs from the reference ({dtype}); "
                 "run `cnnx audit`, and build cnnx again (pip install --force-reinstall --no-cache-dir .)"

@@ -62,9 +62,9 @@ def shape(name: str, a: Array, expected: tuple[int, ...], reason: str) -> None:
 def integer(name: str, value: object, least: int) -> int:
     """An int or NumPy integer of at least `least`; a bool is none."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name}: expected an integer, got {type(value).__name__} {value!r}")
+        raise TypeError(f"{name}: expected an integer, got {type(value).__name__} {shown(value)}")
     if not least <= value <= LARGEST:
-        raise ValueError(f"{name}: expected an integer from {least} to {LARGEST}, got {value}")
+        raise ValueError(f"{name}: expected an integer from {least} to {LARGEST}, got {shown(value)}")
     return int(value)
 
 
@@ -72,7 +72,7 @@ def pair(name: str, value: object, least: int) -> Pair:
     """An int for both, or (rows, columns)."""
     if isinstance(value, (tuple, list)):
         if len(value) != 2:
-            raise ValueError(f"{name}: expected an integer or (rows, columns), got {value!r}")
+            raise ValueError(f"{name}: expected an integer or (rows, columns), got {shown(value)}")
         return integer(f"{name}[0]", value[0], least), integer(f"{name}[1]", value[1], least)
     both = integer(name, value, least)
     return both, both
@@ -81,16 +81,28 @@ def pair(name: str, value: object, least: int) -> Pair:
 def real(name: str, value: object) -> float:
     """A finite float, int or NumPy number; a bool is none."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name}: expected a number, got {type(value).__name__} {value!r}")
-    if not math.isfinite(value):
-        raise ValueError(f"{name}: expected a finite number, got {value}")
-    return float(value)
+        raise TypeError(f"{name}: expected a number, got {type(value).__name__} {shown(value)}")
+    try:
+        number = float(value)
+    except OverflowError:  # an int that no float holds
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"{name}: expected a finite number, got {shown(value)}")
+    return number
+
+
+def shown(value: object) -> str:
+    """A value for a message, cut where it is long."""
+    if isinstance(value, int) and abs(value) > 10**60:  # beyond 4,300 digits Python refuses to write it
+        return f"an integer of {value.bit_length()} bits"
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."
 
 
 def flag(name: str, value: object) -> bool:
     """True or False."""
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name}: expected True or False, got {type(value).__name__} {value!r}")
+        raise TypeError(f"{name}: expected True or False, got {type(value).__name__} {shown(value)}")
     return bool(value)
 
 
@@ -99,7 +111,7 @@ def choice(name: str, value: object, allowed: Sequence[str]) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{name}: expected one of {', '.join(map(repr, allowed))}, got {type(value).__name__}")
     if value not in allowed:
-        raise ValueError(f"{name}: expected one of {', '.join(map(repr, allowed))}, got {value!r}")
+        raise ValueError(f"{name}: expected one of {', '.join(map(repr, allowed))}, got {shown(value)}")
     return value
 
 
@@ -119,19 +131,21 @@ def paddings(value: object, extents: Pair, spans: Pair, stride: Pair) -> Padding
         return (needed[0] // 2, needed[0] - needed[0] // 2), (needed[1] // 2, needed[1] - needed[1] // 2)
     if isinstance(value, (tuple, list)) and any(isinstance(side, (tuple, list)) for side in value):
         if len(value) != 2 or not all(isinstance(side, (tuple, list)) and len(side) == 2 for side in value):
-            raise ValueError(f"padding: expected ((top, bottom), (left, right)), got {value!r}")
+            raise ValueError(f"padding: expected ((top, bottom), (left, right)), got {shown(value)}")
         return pair("padding[0]", value[0], 0), pair("padding[1]", value[1], 0)
     rows, columns = pair("padding", value, 0)
     return (rows, rows), (columns, columns)
 
 
-def output_extent(axis: str, extent: int, padding: Pair, span: int, step: int, *, ceil_mode: bool = False) -> int:
+def output_extent(
+    name: str, axis: str, extent: int, padding: Pair, span: int, step: int, *, ceil_mode: bool = False
+) -> int:
     """C2: floor((extent + padding - span) / step) + 1; rounded up with `ceil_mode`, but for a last window
-    that would start beyond the image and its first padding."""
+    that would start beyond the image and its first padding. name: the argument that sets the span."""
     room = extent + padding[0] + padding[1] - span
     if room < 0:
         raise ValueError(
-            f"{axis}: expected a window no larger than the padded image, got a window of {span} and "
+            f"{name}: expected a window no larger than the padded image, got a window of {span} and "
             f"{extent} + {padding[0]} + {padding[1]} {axis}"
         )
     if ceil_mode:

@@ -24,8 +24,8 @@ def geometry(x: Array, kernel_size: object, stride: object, padding: object, cei
     N, C, H, W = x.shape
     pad: Padding = _check.paddings(padding, (H, W), (R, S), (u, v))
     ceil = _check.flag("ceil_mode", ceil_mode)
-    P = _check.output_extent("rows", H, pad[0], R, u, ceil_mode=ceil)
-    Q = _check.output_extent("columns", W, pad[1], S, v, ceil_mode=ceil)
+    P = _check.output_extent("kernel_size", "rows", H, pad[0], R, u, ceil_mode=ceil)
+    Q = _check.output_extent("kernel_size", "columns", W, pad[1], S, v, ceil_mode=ceil)
     for axis, extent, first, span, step, count in (("rows", H, pad[0][0], R, u, P), ("columns", W, pad[1][0], S, v, Q)):
         if span <= first or (count - 1) * step - first >= extent:
             raise ValueError(

@@ -151,7 +151,7 @@ def _statistics(
     _per_channel(x, "weight", weight)
     small = _check.real("eps", eps)
     if small <= 0:
-        raise ValueError(f"eps: expected a number above 0, got {eps}")
+        raise ValueError(f"eps: expected a number above 0, got {small}")
     given = {"running_mean": running_mean, "running_var": running_var}
     running = {}
     for name, value in given.items():

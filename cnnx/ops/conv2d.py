@@ -181,8 +181,8 @@ def _geometry(
     spans = d_h * (R - 1) + 1, d_w * (S - 1) + 1
     rows, columns = _check.paddings(padding, (H, W), spans, (u, v))
     return _Geometry(
-        P=_check.output_extent("rows", H, rows, spans[0], u),
-        Q=_check.output_extent("columns", W, columns, spans[1], v),
+        P=_check.output_extent("weight", "rows", H, rows, spans[0], u),
+        Q=_check.output_extent("weight", "columns", W, columns, spans[1], v),
         numbers=dict(u=u, v=v, p_h=rows[0], p_w=columns[0], d_h=d_h, d_w=d_w, groups=groups),
     )
 

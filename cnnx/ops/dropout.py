@@ -82,7 +82,7 @@ def _apply(kernel: str, name: str, value: Array, mask: Array, rate: float, backe
     _check.shape("mask", mask, z.shape, f"({name}'s)")
     share = _check.real("rate", rate)
     if not 0 <= share < 1:
-        raise ValueError(f"rate: expected a number from 0 to below 1, got {rate}")
+        raise ValueError(f"rate: expected a number from 0 to below 1, got {share}")
     result = _check.new(z.shape, z.dtype)
     _backend.kernel(kernel, z.dtype.name, backend)(
         z.reshape(-1), mask.reshape(-1).view(np.uint8), result.reshape(-1), rate=share

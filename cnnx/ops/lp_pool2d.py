@@ -122,7 +122,7 @@ def lp_pool2d_backward(
 def _options(norm_type: object, normalize: object) -> tuple[float, int]:
     rho = _check.real("norm_type", norm_type)
     if rho < 1:
-        raise ValueError(f"norm_type: expected a finite number of at least 1, got {norm_type}")
+        raise ValueError(f"norm_type: expected a finite number of at least 1, got {rho}")
     return rho, int(_check.flag("normalize", normalize))
 
 

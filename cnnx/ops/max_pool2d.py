@@ -147,8 +147,11 @@ def max_pool2d_backward(
 
 
 def _offsets_fit(pool: _pool.Pool) -> None:
-    if pool.numbers["R"] * pool.numbers["S"] > _check.LARGEST:
-        raise ValueError(f"kernel_size: expected at most {_check.LARGEST} members for winners, which are int32")
+    members = pool.numbers["R"] * pool.numbers["S"]
+    if members > _check.LARGEST:
+        raise ValueError(
+            f"kernel_size: expected at most {_check.LARGEST} members for winners, which are int32, got {members}"
+        )
 
 
 def _winners(winners: object, x: Array, pool: _pool.Pool) -> Array:

@@ -1,7 +1,6 @@
 """Softmax and its logarithm along one axis."""
 
 import math
-import operator
 
 from .. import backend as _backend
 from . import _check
@@ -159,11 +158,9 @@ def _backward(name: str, grad_output: Array, x: Array, axis: int, backend: str |
 
 def _rows(x: Array, axis: object) -> tuple[int, int, int]:
     """x's shape as (A, M, B): what comes before the axis, the axis, what comes after it."""
-    if isinstance(axis, bool) or not hasattr(axis, "__index__"):
-        raise TypeError(f"axis: expected an integer, got {type(axis).__name__} {axis!r}")
-    i = operator.index(axis)
     if x.ndim == 0:
         raise ValueError("x: expected at least one axis, got an array of no axes")
+    i = _check.integer("axis", axis, -_check.LARGEST)
     if not -x.ndim <= i < x.ndim:
         raise ValueError(f"axis: expected an axis from {-x.ndim} to {x.ndim - 1} of shape {x.shape}, got {i}")
     i %= x.ndim
