@@ -1,15 +1,173 @@
-"""Builds one extension per cnnx/optimized/*.pyx. Metadata stands in pyproject.toml."""
+"""Builds one extension per cnnx/optimized/*.pyx. Metadata stands in pyproject.toml.
+
+The environment decides how:
+
+CNNX_OPENMP      auto (default): with OpenMP if a probe compiles, links and runs, else serial, with a warning;
+                 on: with OpenMP, or the build fails; off: serial
+CNNX_CHECKED     1: kernels that check every index and every integer operation, for tests; 0 (default): they trust
+CNNX_BUILD_JOBS  how many compilers run at once (default: one per processor)
+"""
 
 import os
+import subprocess
+import sys
+import tempfile
+import warnings
 from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, LinkError, OptionError, PlatformError
 
-sources = sorted(Path("cnnx/optimized").glob("*.pyx"))
-extensions = [
-    Extension(f"cnnx.optimized.{s.stem}", [str(s)], extra_compile_args=["-O3", "-fopenmp"], extra_link_args=["-fopenmp"])
-    for s in sources
-]
-setup(ext_modules=cythonize(extensions, compiler_directives=dict(
-    language_level=3, binding=True, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False)))
+DIRECTIVES = {
+    "language_level": 3,
+    "binding": True,  # kernels have signatures, which a test holds against the reference's
+    "boundscheck": False,
+    "wraparound": False,
+    "initializedcheck": False,
+    "cdivision": True,
+}
+# wraparound stays False: a negative index is then an error instead of an element from the end. cdivision stays
+# True, or a checked kernel would compute something else than the shipped one: // would round to the other side,
+# and x / 0.0, which is inf in the equations, would raise. An integer division by zero traps in either build.
+# initializedcheck stays False and there is no nonecheck: a kernel's memoryviews are its arguments, always there, and
+# Cython 3.3 fails on a check within prange(num_threads=...), "invalid entry to OpenMP structured block". That holds
+# for overflowcheck too: arithmetic for num_threads belongs in a line before.
+CHECKED = DIRECTIVES | {
+    "boundscheck": True,
+    "overflowcheck": True,
+    "show_performance_hints": False,  # one for every index, to leave the checks out
+}
+
+PROBE = """
+#include <omp.h>
+int main(void) {
+    int n = 0;
+    #pragma omp parallel for reduction(+:n)
+    for (int i = 0; i < 1000; i++) n += omp_get_num_threads() > 0;
+    return n != 1000;
+}
+"""
+
+
+def setting(name, default, allowed):
+    """The environment's `name`, which has to be one of `allowed`."""
+    value = os.environ.get(name) or default
+    if value not in allowed:
+        raise OptionError(f"{name}: expected one of {', '.join(allowed)}, got {value!r}")
+    return value
+
+
+def build_jobs():
+    """How many compilers may run at once."""
+    value = os.environ.get("CNNX_BUILD_JOBS") or str(os.cpu_count() or 1)
+    if not value.isdecimal() or int(value) < 1:
+        raise OptionError(f"CNNX_BUILD_JOBS: expected an integer of at least 1, got {value!r}")
+    return int(value)
+
+
+def optimisation(compiler):
+    """Compiler flags. Never -ffast-math: NaN must survive. Never -march=native: a wheel runs on any processor."""
+    if compiler.compiler_type == "msvc":  # untested
+        return ["/O2"]
+    # Nobody reads the floating-point exception flags: without them a comparison becomes a vector's mask.
+    flags = ["-O3", "-fno-trapping-math"]
+    # Many a Python asks for -g, which makes extensions seven times as large; CFLAGS=-g brings it back.
+    return flags if "-g" in os.environ.get("CFLAGS", "").split() else [*flags, "-g0"]
+
+
+def openmp(compiler):
+    """Flags that (compile, link) with OpenMP."""
+    if compiler.compiler_type == "msvc":  # untested
+        return ["/openmp"], []
+    if sys.platform == "darwin":  # Apple's clang has no -fopenmp of its own, libomp comes from elsewhere; untested
+        return ["-Xpreprocessor", "-fopenmp"], ["-lomp"]
+    return ["-fopenmp"], ["-fopenmp"]
+
+
+def openmp_works(compiler):
+    """Compile, link and run a program, since a compiler may take the flag and lack header or library."""
+    compile_flags, link_flags = openmp(compiler)
+    with tempfile.TemporaryDirectory() as folder:
+        source, program = Path(folder, "probe.c"), Path(folder, "probe")
+        source.write_text(PROBE)
+        try:
+            objects = compiler.compile([str(source)], output_dir=folder, extra_postargs=compile_flags)
+            compiler.link_executable(objects, str(program), extra_postargs=link_flags)
+            return subprocess.run([program], timeout=60).returncode == 0
+        except (CompileError, LinkError, OSError, subprocess.TimeoutExpired):
+            return False
+
+
+def openmp_wanted(compiler):
+    """Whether to build with OpenMP, by CNNX_OPENMP and the probe."""
+    wish = setting("CNNX_OPENMP", "auto", ("auto", "on", "off"))
+    if wish == "off" or openmp_works(compiler):
+        return wish != "off"
+    problem = "the compiler could not build and run a program with OpenMP"
+    if wish == "on":
+        raise PlatformError(
+            f"CNNX_OPENMP=on, but {problem}; install its OpenMP library "
+            "(Debian: libgomp1 for gcc, libomp-dev for clang), or build serially with CNNX_OPENMP=off"
+        )
+    warnings.warn(f"cnnx is built without threads: {problem} (CNNX_OPENMP=on makes this an error)", stacklevel=1)
+    return False
+
+
+class BuildKernels(build_ext):
+    """Looks at the compiler that is used before it writes C and compiles it."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        self.parallel = self.parallel or build_jobs()
+
+    def build_extensions(self):
+        checked = setting("CNNX_CHECKED", "0", ("0", "1"))
+        directives = CHECKED if checked == "1" else DIRECTIVES
+        compile_flags, link_flags = openmp(self.compiler) if openmp_wanted(self.compiler) else ([], [])
+        for extension in self.extensions:
+            extension.extra_compile_args = optimisation(self.compiler) + compile_flags
+            extension.extra_link_args = link_flags
+            if extension.name == "cnnx.optimized._threads":  # tells build_info() at run time
+                extension.define_macros = [("CNNX_CHECKED", checked)]
+
+        remove_orphans(Path(self.build_lib))
+        # Time stamps alone would take the files of a build with other settings for up to date.
+        flags = self.extensions[0].extra_compile_args
+        settings = repr((directives, flags, getattr(self.compiler, "compiler_so", None)))
+        stamp = Path(self.build_temp, "settings")
+        self.force = self.force or not stamp.exists() or stamp.read_text() != settings
+        stamp.unlink(missing_ok=True)
+        written = cythonize(
+            self.extensions,
+            build_dir=self.build_temp,  # no .c file among the sources, hence none in a wheel
+            compiler_directives=directives,
+            force=self.force,
+            nthreads=self.parallel if self.parallel > 1 else 0,
+        )
+        for extension, with_c in zip(self.extensions, written, strict=True):
+            extension.sources = with_c.sources
+        super().build_extensions()
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        stamp.write_text(settings)
+
+
+def remove_orphans(build_lib):
+    """Delete what an earlier build left and the sources no longer have: setuptools would pack it into the wheel."""
+    for built in build_lib.glob("cnnx/**/*.*"):
+        source = built.relative_to(build_lib)
+        if built.suffix in (".so", ".pyd"):
+            source = source.with_name(source.name.partition(".")[0] + ".pyx")
+        if not source.exists():
+            built.unlink()
+
+
+if __name__ == "__main__":  # cythonize may start processes that import this file
+    setup(
+        ext_modules=[
+            Extension(f"cnnx.optimized.{source.stem}", [source.as_posix()])
+            for source in sorted(Path("cnnx/optimized").glob("*.pyx"))
+        ],
+        cmdclass={"build_ext": BuildKernels},
+    )

@@ -18,6 +18,8 @@ from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 Kernel = Callable[..., None]
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
 
 ENTRY_POINTS = "cnnx.backends"
 _BUILTIN = ("reference", "optimized")
+MOST_THREADS = 1024
 
 _registered: dict[str, Mapping[str, Any] | ModuleType] = {}
 _loaded: dict[str, Mapping[str, Kernel]] = {}
@@ -319,10 +322,10 @@ def set_num_threads(n: int) -> None:
     >>> cnnx.get_num_threads()
     1
     """
-    if isinstance(n, bool) or not hasattr(n, "__index__"):
+    if isinstance(n, (bool, np.bool_)) or not isinstance(n, (int, np.integer)):
         raise TypeError(f"num_threads: expected an integer, got {type(n).__name__}")
     _kernels("optimized")  # first, so that CNNX_NUM_THREADS cannot overwrite this choice later
-    _set_threads(n.__index__(), "num_threads")
+    _set_threads(int(n), "num_threads")
 
 
 def get_num_threads() -> int:
@@ -357,14 +360,19 @@ def _apply_thread_environment() -> None:
     try:
         n = int(wanted)
     except ValueError:
-        raise ValueError(f"CNNX_NUM_THREADS: expected an integer of at least 1, got {wanted!r}") from None
-    _set_threads(n, "CNNX_NUM_THREADS")
+        raise ValueError(f"CNNX_NUM_THREADS: expected an integer from 1 to {MOST_THREADS}, got {wanted!r}") from None
+    # What was set for the parent holds for its forked children as far as it can: they compute serially.
+    _set_threads(n, "CNNX_NUM_THREADS", in_child=min(n, 1))
 
 
-def _set_threads(n: int, source: str) -> None:
+def _set_threads(n: int, source: str, in_child: int | None = None) -> None:
     threads = _import("cnnx.optimized._threads")
-    if not 1 <= n <= 1024:
-        raise ValueError(f"{source}: expected an integer from 1 to 1024, got {n}")
+    if not 1 <= n <= MOST_THREADS:
+        got = n if abs(n) < 10**60 else f"an integer of {n.bit_length()} bits"
+        raise ValueError(f"{source}: expected an integer from 1 to {MOST_THREADS}, got {got}")
+    if threads.is_forked_child() and in_child is not None:
+        n = in_child
+
     if n > 1 and not threads.has_openmp():
         raise RuntimeError(f"{source}: {n} threads asked for, but cnnx was built without OpenMP (CNNX_OPENMP)")
     if n > 1 and threads.is_forked_child():

@@ -57,7 +57,7 @@ def training(history: History, model: Layer, title: str = "") -> Figure:
     loss, accuracy = parts[0].subplots(1, 2)
     _curve(loss, history, "loss", 1.0)
     loss.set_yscale("log")
-    loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
     loss.yaxis.set_major_formatter("{x:g}")
     loss.yaxis.set_minor_formatter("")
     loss.set_ylabel("loss")

@@ -106,12 +106,13 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (package / "ops" / "twice.py").write_text(FACE)
     (package / "reference" / "twice.py").write_text(REFERENCE)
     (package / "optimized" / "twice.pyx").write_text(OPTIMIZED)
-    # The fourth file: an import and an entry in OPS.
+    # The fourth file: imports, an entry in OPS and the names in __all__.
     init = package / "ops" / "__init__.py"
     text = init.read_text()
     names = "OP as _TWICE", "twice as twice", "twice_backward as twice_backward"
     entry = "".join(f"from .twice import {name}\n" for name in names)
     text = text.replace("\nOPS:", f"{entry}\nOPS:").replace("    _CONV2D,\n", "    _TWICE,\n    _CONV2D,\n")
+    text = text.replace("__all__ = [", '__all__ = ["twice", "twice_backward",')
     assert text.count("_TWICE") == 2
     init.write_text(text)
     for twin in (*(package / "optimized").glob("[a-z]*.pyx"), *(package / "reference").glob("[a-z]*.py")):

@@ -66,7 +66,8 @@ if cnnx_watch_forks() != 0:
     raise OSError("cnnx: pthread_atfork failed; a forked child could not be kept from hanging")
 
 
-cdef int threads_for(Py_ssize_t work) noexcept nogil:
+cdef int threads_for(double work) noexcept nogil:
+    # work is a double because a product of extents may not fit an integer.
     return 1 if cnnx_forked or work < small_work else wanted
 
 

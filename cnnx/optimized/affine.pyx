@@ -51,27 +51,27 @@ cdef inline floating db_element(const floating[:, ::1] Delta, Py_ssize_t i) noex
 
 def affine(const floating[:, ::1] Z, const floating[:, ::1] w, const floating[::1] b, /, floating[:, ::1] Y):
     cdef Py_ssize_t n
-    cdef int threads = threads_for(Z.shape[0] * w.shape[0] * w.shape[1])
+    cdef int threads = threads_for(<double>Z.shape[0] * w.shape[0] * w.shape[1])
     for n in prange(Z.shape[0], nogil=True, schedule="static", num_threads=threads):
         Y_row(Z, w, b, Y, n)
 
 
 def affine_grad_input(const floating[:, ::1] Delta, const floating[:, ::1] w, /, floating[:, ::1] dZ):
     cdef Py_ssize_t n
-    cdef int threads = threads_for(Delta.shape[0] * w.shape[0] * w.shape[1])
+    cdef int threads = threads_for(<double>Delta.shape[0] * w.shape[0] * w.shape[1])
     for n in prange(Delta.shape[0], nogil=True, schedule="static", num_threads=threads):
         dZ_row(Delta, w, dZ, n)
 
 
 def affine_grad_weight(const floating[:, ::1] Delta, const floating[:, ::1] Z, /, floating[:, ::1] dw):
     cdef Py_ssize_t i
-    cdef int threads = threads_for(Z.shape[0] * dw.shape[0] * dw.shape[1])
+    cdef int threads = threads_for(<double>Z.shape[0] * dw.shape[0] * dw.shape[1])
     for i in prange(dw.shape[0], nogil=True, schedule="static", num_threads=threads):
         dw_row(Delta, Z, dw, i)
 
 
 def affine_grad_bias(const floating[:, ::1] Delta, /, floating[::1] db):
     cdef Py_ssize_t i
-    cdef int threads = threads_for(Delta.shape[0] * Delta.shape[1])
+    cdef int threads = threads_for(<double>Delta.shape[0] * Delta.shape[1])
     for i in prange(db.shape[0], nogil=True, schedule="static", num_threads=threads):
         db[i] = db_element(Delta, i)

@@ -57,7 +57,7 @@ def avg_pool2d(const floating[:, :, :, ::1] Z, /, floating[:, :, :, ::1] Y, *, P
     cdef Window g = Window(R, S, u, v, p_h, p_w)
     cdef Pad pad = Pad(p_b, p_r, include_pad)
     cdef Py_ssize_t C = Y.shape[1], plane
-    cdef int threads = threads_for(Y.shape[0] * C * Y.shape[2] * Y.shape[3] * R * S)
+    cdef int threads = threads_for(<double>Y.shape[0] * C * Y.shape[2] * Y.shape[3] * R * S)
     for plane in prange(Y.shape[0] * C, nogil=True, schedule="static", num_threads=threads):
         Y_plane(Z, Y, plane // C, plane % C, &g, &pad)
 
@@ -68,6 +68,6 @@ def avg_pool2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, 
     cdef Window g = Window(R, S, u, v, p_h, p_w)
     cdef Pad pad = Pad(p_b, p_r, include_pad)
     cdef Py_ssize_t C = dZ.shape[1], plane
-    cdef int threads = threads_for(Delta.shape[0] * C * Delta.shape[2] * Delta.shape[3] * R * S)
+    cdef int threads = threads_for(<double>Delta.shape[0] * C * Delta.shape[2] * Delta.shape[3] * R * S)
     for plane in prange(dZ.shape[0] * C, nogil=True, schedule="static", num_threads=threads):
         dZ_plane(Delta, dZ, plane // C, plane % C, &g, &pad)

@@ -83,14 +83,14 @@ cdef inline void dZ_inference_plane(const floating[:, :, :, ::1] Delta, double g
 
 def batch_norm2d_statistics_mean(const floating[:, :, :, ::1] Z, /, floating[::1] mean):
     cdef Py_ssize_t c
-    cdef int threads = threads_for(Z.shape[0] * Z.shape[1] * Z.shape[2] * Z.shape[3])
+    cdef int threads = threads_for(<double>Z.shape[0] * Z.shape[1] * Z.shape[2] * Z.shape[3])
     for c in prange(Z.shape[1], nogil=True, schedule="static", num_threads=threads):
         mean[c] = mean_channel(Z, c)
 
 
 def batch_norm2d_statistics_var(const floating[:, :, :, ::1] Z, const floating[::1] mean, /, floating[::1] var):
     cdef Py_ssize_t c
-    cdef int threads = threads_for(Z.shape[0] * Z.shape[1] * Z.shape[2] * Z.shape[3])
+    cdef int threads = threads_for(<double>Z.shape[0] * Z.shape[1] * Z.shape[2] * Z.shape[3])
     for c in prange(Z.shape[1], nogil=True, schedule="static", num_threads=threads):
         var[c] = var_channel(Z, mean[c], c)
 
@@ -98,14 +98,14 @@ def batch_norm2d_statistics_var(const floating[:, :, :, ::1] Z, const floating[:
 def batch_norm2d(const floating[:, :, :, ::1] Z, const floating[::1] g, const floating[::1] b,
                  const floating[::1] mean, const floating[::1] var, /, floating[:, :, :, ::1] Y, *, double eps):
     cdef Py_ssize_t C = Z.shape[1], plane
-    cdef int threads = threads_for(Z.shape[0] * C * Z.shape[2] * Z.shape[3])
+    cdef int threads = threads_for(<double>Z.shape[0] * C * Z.shape[2] * Z.shape[3])
     for plane in prange(Z.shape[0] * C, nogil=True, schedule="static", num_threads=threads):
         Y_plane(Z, g[plane % C], b[plane % C], mean[plane % C], sqrt(var[plane % C] + eps), Y, plane // C, plane % C)
 
 
 def batch_norm2d_grad_bias(const floating[:, :, :, ::1] Delta, /, floating[::1] db):
     cdef Py_ssize_t c
-    cdef int threads = threads_for(Delta.shape[0] * Delta.shape[1] * Delta.shape[2] * Delta.shape[3])
+    cdef int threads = threads_for(<double>Delta.shape[0] * Delta.shape[1] * Delta.shape[2] * Delta.shape[3])
     for c in prange(Delta.shape[1], nogil=True, schedule="static", num_threads=threads):
         db[c] = db_channel(Delta, c)
 
@@ -113,7 +113,7 @@ def batch_norm2d_grad_bias(const floating[:, :, :, ::1] Delta, /, floating[::1] 
 def batch_norm2d_grad_weight(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z,
                              const floating[::1] mean, const floating[::1] var, /, floating[::1] dg, *, double eps):
     cdef Py_ssize_t c
-    cdef int threads = threads_for(Z.shape[0] * Z.shape[1] * Z.shape[2] * Z.shape[3])
+    cdef int threads = threads_for(<double>Z.shape[0] * Z.shape[1] * Z.shape[2] * Z.shape[3])
     for c in prange(Z.shape[1], nogil=True, schedule="static", num_threads=threads):
         dg[c] = dg_channel(Delta, Z, mean[c], sqrt(var[c] + eps), c)
 
@@ -123,7 +123,7 @@ def batch_norm2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:
                             const floating[::1] dg, const floating[::1] db, /, floating[:, :, :, ::1] dZ, *,
                             double eps):
     cdef Py_ssize_t C = Z.shape[1], plane
-    cdef int threads = threads_for(Z.shape[0] * C * Z.shape[2] * Z.shape[3])
+    cdef int threads = threads_for(<double>Z.shape[0] * C * Z.shape[2] * Z.shape[3])
     for plane in prange(Z.shape[0] * C, nogil=True, schedule="static", num_threads=threads):
         dZ_plane(Delta, Z, g[plane % C], mean[plane % C], sqrt(var[plane % C] + eps), dg[plane % C], db[plane % C],
                  dZ, plane // C, plane % C)
@@ -132,6 +132,6 @@ def batch_norm2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:
 def batch_norm2d_grad_input_inference(const floating[:, :, :, ::1] Delta, const floating[::1] g,
                                       const floating[::1] var, /, floating[:, :, :, ::1] dZ, *, double eps):
     cdef Py_ssize_t C = Delta.shape[1], plane
-    cdef int threads = threads_for(Delta.shape[0] * C * Delta.shape[2] * Delta.shape[3])
+    cdef int threads = threads_for(<double>Delta.shape[0] * C * Delta.shape[2] * Delta.shape[3])
     for plane in prange(Delta.shape[0] * C, nogil=True, schedule="static", num_threads=threads):
         dZ_inference_plane(Delta, g[plane % C], sqrt(var[plane % C] + eps), dZ, plane // C, plane % C)

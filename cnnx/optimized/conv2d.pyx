@@ -129,8 +129,8 @@ cdef inline floating db_k(const floating[:, :, :, ::1] Delta, Py_ssize_t k) noex
     return <floating>total
 
 
-cdef inline Py_ssize_t multiply_adds(const floating[:, :, :, ::1] Y, const floating[:, :, :, ::1] F) noexcept nogil:
-    return Y.shape[0] * Y.shape[1] * Y.shape[2] * Y.shape[3] * F.shape[1] * F.shape[2] * F.shape[3]
+cdef inline double multiply_adds(const floating[:, :, :, ::1] Y, const floating[:, :, :, ::1] F) noexcept nogil:
+    return <double>Y.shape[0] * Y.shape[1] * Y.shape[2] * Y.shape[3] * F.shape[1] * F.shape[2] * F.shape[3]
 
 
 def conv2d(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F, const floating[::1] b, /,
@@ -162,6 +162,6 @@ def conv2d_grad_weight(const floating[:, :, :, ::1] Delta, const floating[:, :, 
 
 def conv2d_grad_bias(const floating[:, :, :, ::1] Delta, /, floating[::1] db):
     cdef Py_ssize_t k
-    cdef int threads = threads_for(Delta.shape[0] * Delta.shape[1] * Delta.shape[2] * Delta.shape[3])
+    cdef int threads = threads_for(<double>Delta.shape[0] * Delta.shape[1] * Delta.shape[2] * Delta.shape[3])
     for k in prange(db.shape[0], nogil=True, schedule="static", num_threads=threads):
         db[k] = db_k(Delta, k)

@@ -96,7 +96,7 @@ def max_pool2d(const floating[:, :, :, ::1] Z, /, floating[:, :, :, ::1] Y, *, P
                Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w):
     cdef Window g = Window(R, S, u, v, p_h, p_w)
     cdef Py_ssize_t C = Y.shape[1], plane
-    cdef int threads = threads_for(Y.shape[0] * C * Y.shape[2] * Y.shape[3] * R * S)
+    cdef int threads = threads_for(<double>Y.shape[0] * C * Y.shape[2] * Y.shape[3] * R * S)
     for plane in prange(Y.shape[0] * C, nogil=True, schedule="static", num_threads=threads):
         Y_plane(Z, Y, plane // C, plane % C, &g)
 
@@ -105,7 +105,7 @@ def max_pool2d_winners(const floating[:, :, :, ::1] Z, /, floating[:, :, :, ::1]
                        Py_ssize_t R, Py_ssize_t S, Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w):
     cdef Window g = Window(R, S, u, v, p_h, p_w)
     cdef Py_ssize_t C = Y.shape[1], plane
-    cdef int threads = threads_for(Y.shape[0] * C * Y.shape[2] * Y.shape[3] * R * S)
+    cdef int threads = threads_for(<double>Y.shape[0] * C * Y.shape[2] * Y.shape[3] * R * S)
     for plane in prange(Y.shape[0] * C, nogil=True, schedule="static", num_threads=threads):
         winners_plane(Z, Y, B, plane // C, plane % C, &g)
 
@@ -115,7 +115,7 @@ def max_pool2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, 
                           Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w):
     cdef Window g = Window(R, S, u, v, p_h, p_w)
     cdef Py_ssize_t C = dZ.shape[1], plane
-    cdef int threads = threads_for(Delta.shape[0] * C * Delta.shape[2] * Delta.shape[3] * R * S)
+    cdef int threads = threads_for(<double>Delta.shape[0] * C * Delta.shape[2] * Delta.shape[3] * R * S)
     for plane in prange(dZ.shape[0] * C, nogil=True, schedule="static", num_threads=threads):
         dZ_plane(Delta, Z, dZ, plane // C, plane % C, &g)
 
@@ -125,7 +125,7 @@ def max_pool2d_grad_input_all(const floating[:, :, :, ::1] Delta, const floating
                               Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w):
     cdef Window g = Window(R, S, u, v, p_h, p_w)
     cdef Py_ssize_t C = dZ.shape[1], plane
-    cdef int threads = threads_for(Delta.shape[0] * C * Delta.shape[2] * Delta.shape[3] * R * S)
+    cdef int threads = threads_for(<double>Delta.shape[0] * C * Delta.shape[2] * Delta.shape[3] * R * S)
     for plane in prange(dZ.shape[0] * C, nogil=True, schedule="static", num_threads=threads):
         dZ_all_plane(Delta, Z, dZ, plane // C, plane % C, &g)
 
@@ -135,6 +135,6 @@ def max_pool2d_grad_input_winners(const floating[:, :, :, ::1] Delta, const int3
                                   Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w):
     cdef Window g = Window(R, S, u, v, p_h, p_w)
     cdef Py_ssize_t C = dZ.shape[1], plane
-    cdef int threads = threads_for(dZ.shape[0] * C * dZ.shape[2] * dZ.shape[3])
+    cdef int threads = threads_for(<double>dZ.shape[0] * C * dZ.shape[2] * dZ.shape[3])
     for plane in prange(dZ.shape[0] * C, nogil=True, schedule="static", num_threads=threads):
         dZ_winners_plane(Delta, B, dZ, plane // C, plane % C, &g)

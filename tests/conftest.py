@@ -1,0 +1,51 @@
+"""What holds for every test: which cnnx is tested, a clean environment, no traces left in the library's state.
+
+tox sets CNNX_TEST_BUILD to the build that its environment is about (shipped, checked or serial); then cnnx has to be
+that build, installed. Without it any cnnx will do that has kernels, one built in place too.
+"""
+
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+import cnnx
+from cnnx import backend
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = os.environ.get("CNNX_TEST_BUILD")
+
+# The developer's settings; cnnx and OpenMP read them when the first kernel is wanted.
+for name in [name for name in os.environ if name.startswith(("CNNX_", "OMP_")) and name != "CNNX_TEST_BUILD"]:
+    del os.environ[name]
+
+hypothesis.settings.register_profile("cnnx", database=None, deadline=None, derandomize=True)
+hypothesis.settings.load_profile("cnnx")
+
+
+def pytest_configure() -> None:
+    if BUILD is None:
+        return
+    if Path(cnnx.__file__).resolve().is_relative_to(ROOT / "cnnx"):
+        raise pytest.UsageError(f"expected the installed cnnx, got {cnnx.__file__}; run tox, or set PYTHONSAFEPATH=1")
+    # Whether a build that did not ask for it has OpenMP depends on the compiler alone.
+    expected = {"shipped": {"checked": False}, "checked": {"checked": True}, "serial": {"openmp": False}}[BUILD]
+    built = backend.build_info()
+    if not expected.items() <= built.items():
+        raise pytest.UsageError(f"expected the {BUILD} build, got {built}")
+
+
+@pytest.fixture(autouse=True)
+def library_state():
+    """Put back what a test changed in the process: the chosen back end, registered ones, the thread count."""
+    threads = backend.get_num_threads()
+    choice, registered = backend._process_choice, dict(backend._registered)
+    yield
+    backend._process_choice, backend._registered = choice, registered
+    for cache in (backend._loaded, backend._specialised):
+        for key in list(cache):
+            if (key if isinstance(key, str) else key[0]) not in backend._BUILTIN:
+                del cache[key]
+    if backend.get_num_threads() != threads:
+        backend.set_num_threads(threads)
