@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = os.environ.get("CNNX_TEST_BUILD")
 
 # The developer's settings; cnnx and OpenMP read them when the first kernel is wanted.
-for name in [name for name in os.environ if name.startswith(("CNNX_", "OMP_")) and name != "CNNX_TEST_BUILD"]:
+KEPT = {"CNNX_TEST_BUILD", "CNNX_MNIST"}  # the tests' own
+for name in [name for name in os.environ if name.startswith(("CNNX_", "OMP_")) and name not in KEPT]:
     del os.environ[name]
 
 hypothesis.settings.register_profile("cnnx", database=None, deadline=None, derandomize=True)

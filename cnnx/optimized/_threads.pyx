@@ -57,8 +57,9 @@ cdef extern from *:
     int omp_get_max_threads() nogil
     int cnnx_watch_forks()
 
-# A parallel region costs microseconds, so less work than this (multiply-adds or so) stays on one thread.
-cdef Py_ssize_t small_work = 20_000
+# Less work than this, in multiply-adds, stays on one thread: about 100 microseconds of a convolution. A parallel
+# region itself costs only some, but where another process wants a core, waiting for it costs milliseconds.
+cdef Py_ssize_t small_work = 500_000
 
 cdef int wanted = omp_get_max_threads()
 

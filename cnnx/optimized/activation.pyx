@@ -8,7 +8,7 @@ from cython.parallel cimport prange
 from libc.math cimport M_PI, M_SQRT2, erfc, exp, expm1, log1p, sqrt
 from libc.math cimport tanh as c_tanh
 
-from ._threads cimport threads_for
+from ._threads cimport EXP, threads_for
 
 
 cdef inline floating relu_phi(floating z) noexcept nogil:
@@ -104,25 +104,25 @@ def relu_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floatin
 
 def sigmoid(const floating[::1] Z, /, floating[::1] Y):
     cdef Py_ssize_t i
-    for i in prange(Y.shape[0], nogil=True, schedule="static", num_threads=threads_for(Y.shape[0])):
+    for i in prange(Y.shape[0], nogil=True, schedule="static", num_threads=threads_for(EXP * <double>Y.shape[0])):
         Y[i] = <floating>sigmoid_phi(Z[i])
 
 
 def sigmoid_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ):
     cdef Py_ssize_t i
-    for i in prange(dZ.shape[0], nogil=True, schedule="static", num_threads=threads_for(dZ.shape[0])):
+    for i in prange(dZ.shape[0], nogil=True, schedule="static", num_threads=threads_for(EXP * <double>dZ.shape[0])):
         dZ[i] = <floating>(Delta[i] * sigmoid_prime(Z[i]))
 
 
 def tanh(const floating[::1] Z, /, floating[::1] Y):
     cdef Py_ssize_t i
-    for i in prange(Y.shape[0], nogil=True, schedule="static", num_threads=threads_for(Y.shape[0])):
+    for i in prange(Y.shape[0], nogil=True, schedule="static", num_threads=threads_for(EXP * <double>Y.shape[0])):
         Y[i] = <floating>tanh_phi(Z[i])
 
 
 def tanh_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ):
     cdef Py_ssize_t i
-    for i in prange(dZ.shape[0], nogil=True, schedule="static", num_threads=threads_for(dZ.shape[0])):
+    for i in prange(dZ.shape[0], nogil=True, schedule="static", num_threads=threads_for(EXP * <double>dZ.shape[0])):
         dZ[i] = <floating>(Delta[i] * tanh_prime(Z[i]))
 
 
@@ -164,35 +164,35 @@ def leaky_relu_grad_input(const floating[::1] Delta, const floating[::1] Z, /, f
 
 def elu(const floating[::1] Z, /, floating[::1] Y, *, double alpha):
     cdef Py_ssize_t i
-    for i in prange(Y.shape[0], nogil=True, schedule="static", num_threads=threads_for(Y.shape[0])):
+    for i in prange(Y.shape[0], nogil=True, schedule="static", num_threads=threads_for(EXP * <double>Y.shape[0])):
         Y[i] = <floating>elu_phi(Z[i], alpha)
 
 
 def elu_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ, *, double alpha):
     cdef Py_ssize_t i
-    for i in prange(dZ.shape[0], nogil=True, schedule="static", num_threads=threads_for(dZ.shape[0])):
+    for i in prange(dZ.shape[0], nogil=True, schedule="static", num_threads=threads_for(EXP * <double>dZ.shape[0])):
         dZ[i] = <floating>(Delta[i] * elu_prime(Z[i], alpha))
 
 
 def softplus(const floating[::1] Z, /, floating[::1] Y):
     cdef Py_ssize_t i
-    for i in prange(Y.shape[0], nogil=True, schedule="static", num_threads=threads_for(Y.shape[0])):
+    for i in prange(Y.shape[0], nogil=True, schedule="static", num_threads=threads_for(EXP * <double>Y.shape[0])):
         Y[i] = <floating>softplus_phi(Z[i])
 
 
 def softplus_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ):
     cdef Py_ssize_t i
-    for i in prange(dZ.shape[0], nogil=True, schedule="static", num_threads=threads_for(dZ.shape[0])):
+    for i in prange(dZ.shape[0], nogil=True, schedule="static", num_threads=threads_for(EXP * <double>dZ.shape[0])):
         dZ[i] = <floating>(Delta[i] * softplus_prime(Z[i]))
 
 
 def gelu(const floating[::1] Z, /, floating[::1] Y):
     cdef Py_ssize_t i
-    for i in prange(Y.shape[0], nogil=True, schedule="static", num_threads=threads_for(Y.shape[0])):
+    for i in prange(Y.shape[0], nogil=True, schedule="static", num_threads=threads_for(EXP * <double>Y.shape[0])):
         Y[i] = <floating>gelu_phi(Z[i])
 
 
 def gelu_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ):
     cdef Py_ssize_t i
-    for i in prange(dZ.shape[0], nogil=True, schedule="static", num_threads=threads_for(dZ.shape[0])):
+    for i in prange(dZ.shape[0], nogil=True, schedule="static", num_threads=threads_for(EXP * <double>dZ.shape[0])):
         dZ[i] = <floating>(Delta[i] * gelu_prime(Z[i]))

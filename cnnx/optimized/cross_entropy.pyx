@@ -8,7 +8,7 @@ from cython.parallel cimport prange
 from libc.math cimport exp, log
 
 from ._row cimport row_maximum, row_partition
-from ._threads cimport threads_for
+from ._threads cimport EXP, threads_for
 
 
 cdef inline double E_row(const floating[:, ::1] Z, const floating[:, ::1] t, Py_ssize_t n) noexcept nogil:
@@ -61,7 +61,7 @@ def cross_entropy(const floating[:, ::1] Z, const floating[:, ::1] t, /, double[
 def cross_entropy_grad_input(const floating[:, ::1] Z, const floating[:, ::1] t, /, floating[:, ::1] dZ, *,
                              Py_ssize_t divisor):
     cdef Py_ssize_t n
-    cdef int threads = threads_for(<double>Z.shape[0] * Z.shape[1])
+    cdef int threads = threads_for(EXP * <double>Z.shape[0] * Z.shape[1])
     for n in prange(Z.shape[0], nogil=True, schedule="static", num_threads=threads):
         dZ_row(Z, t, dZ, n, divisor)
 
@@ -78,6 +78,6 @@ def cross_entropy_index(const floating[:, ::1] Z, const Py_ssize_t[::1] t, /, do
 def cross_entropy_index_grad_input(const floating[:, ::1] Z, const Py_ssize_t[::1] t, /, floating[:, ::1] dZ, *,
                                    Py_ssize_t divisor):
     cdef Py_ssize_t n
-    cdef int threads = threads_for(<double>Z.shape[0] * Z.shape[1])
+    cdef int threads = threads_for(EXP * <double>Z.shape[0] * Z.shape[1])
     for n in prange(Z.shape[0], nogil=True, schedule="static", num_threads=threads):
         dZ_index_row(Z, t[n], dZ, n, divisor)

@@ -4,7 +4,7 @@ from cython cimport floating
 from cython.parallel cimport prange
 from libc.math cimport fabs, pow
 
-from ._threads cimport threads_for
+from ._threads cimport EXP, threads_for
 from ._window cimport Window, column_begin, column_end, row_begin, row_end
 
 
@@ -62,7 +62,7 @@ def lp_pool2d(const floating[:, :, :, ::1] Z, /, floating[:, :, :, ::1] Y, *, Py
               Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w, double rho, bint normalize):
     cdef Window g = Window(R, S, u, v, p_h, p_w)
     cdef Py_ssize_t C = Y.shape[1], plane
-    cdef int threads = threads_for(<double>Y.shape[0] * C * Y.shape[2] * Y.shape[3] * R * S)
+    cdef int threads = threads_for(EXP * <double>Y.shape[0] * C * Y.shape[2] * Y.shape[3] * R * S)
     for plane in prange(Y.shape[0] * C, nogil=True, schedule="static", num_threads=threads):
         Y_plane(Z, Y, plane // C, plane % C, &g, rho, normalize)
 
@@ -72,6 +72,6 @@ def lp_pool2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :
                          Py_ssize_t p_h, Py_ssize_t p_w, double rho, bint normalize):
     cdef Window g = Window(R, S, u, v, p_h, p_w)
     cdef Py_ssize_t C = dZ.shape[1], plane
-    cdef int threads = threads_for(<double>Delta.shape[0] * C * Delta.shape[2] * Delta.shape[3] * R * S)
+    cdef int threads = threads_for(EXP * <double>Delta.shape[0] * C * Delta.shape[2] * Delta.shape[3] * R * S)
     for plane in prange(dZ.shape[0] * C, nogil=True, schedule="static", num_threads=threads):
         dZ_plane(Delta, Z, dZ, plane // C, plane % C, &g, rho, normalize)

@@ -5,7 +5,7 @@ from cython.parallel cimport prange
 from libc.math cimport exp, log
 
 from ._row cimport row_maximum, row_partition
-from ._threads cimport threads_for
+from ._threads cimport EXP, threads_for
 
 
 cdef inline void softmax_row(const floating[:, :, ::1] Z, floating[:, :, ::1] Y,
@@ -52,21 +52,21 @@ cdef inline void log_softmax_dZ_row(const floating[:, :, ::1] Delta, const float
 
 def softmax(const floating[:, :, ::1] Z, /, floating[:, :, ::1] Y):
     cdef Py_ssize_t B = Z.shape[2], row
-    cdef int threads = threads_for(<double>Z.shape[0] * Z.shape[1] * B)
+    cdef int threads = threads_for(EXP * <double>Z.shape[0] * Z.shape[1] * B)
     for row in prange(Z.shape[0] * B, nogil=True, schedule="static", num_threads=threads):
         softmax_row(Z, Y, row // B, row % B)
 
 
 def softmax_grad_input(const floating[:, :, ::1] Delta, const floating[:, :, ::1] Z, /, floating[:, :, ::1] dZ):
     cdef Py_ssize_t B = Z.shape[2], row
-    cdef int threads = threads_for(<double>Z.shape[0] * Z.shape[1] * B)
+    cdef int threads = threads_for(EXP * <double>Z.shape[0] * Z.shape[1] * B)
     for row in prange(Z.shape[0] * B, nogil=True, schedule="static", num_threads=threads):
         softmax_dZ_row(Delta, Z, dZ, row // B, row % B)
 
 
 def log_softmax(const floating[:, :, ::1] Z, /, floating[:, :, ::1] Y):
     cdef Py_ssize_t B = Z.shape[2], row
-    cdef int threads = threads_for(<double>Z.shape[0] * Z.shape[1] * B)
+    cdef int threads = threads_for(EXP * <double>Z.shape[0] * Z.shape[1] * B)
     for row in prange(Z.shape[0] * B, nogil=True, schedule="static", num_threads=threads):
         log_softmax_row(Z, Y, row // B, row % B)
 
@@ -74,6 +74,6 @@ def log_softmax(const floating[:, :, ::1] Z, /, floating[:, :, ::1] Y):
 def log_softmax_grad_input(const floating[:, :, ::1] Delta, const floating[:, :, ::1] Z, /,
                            floating[:, :, ::1] dZ):
     cdef Py_ssize_t B = Z.shape[2], row
-    cdef int threads = threads_for(<double>Z.shape[0] * Z.shape[1] * B)
+    cdef int threads = threads_for(EXP * <double>Z.shape[0] * Z.shape[1] * B)
     for row in prange(Z.shape[0] * B, nogil=True, schedule="static", num_threads=threads):
         log_softmax_dZ_row(Delta, Z, dZ, row // B, row % B)

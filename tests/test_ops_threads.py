@@ -1,0 +1,493 @@
+"""Threads: how many, from where, the same bits for any number, the GIL released, children after fork().
+
+What needs OpenMP is skipped in a serial build, and the other way round. Forks and environments are tried in processes
+of their own, with a limit: a child that hangs is a failure and not a test run that never ends.
+"""
+
+import importlib
+import inspect
+import multiprocessing
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cnnx
+from cnnx import backend
+from cnnx.ops import OPS, Draw
+
+OPENMP = backend.build_info()["openmp"]
+needs_openmp = pytest.mark.skipif(not OPENMP, reason="this build has no OpenMP: it is serial")
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
+needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="this system has no /proc/self/task")
+
+KERNELS = [(op, name) for op in OPS for name in op.kernels]
+
+
+def run(code, *, fails=False, **environment):
+    """Run a program in a Python of its own; what it printed (or, if it `fails`, its last line of complaint)."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(code)],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode != 0) is fails, done.stderr
+    return done.stderr.strip().splitlines()[-1] if fails else done.stdout.strip()
+
+
+# -------------------------------------------------------------------------------------------- how many
+
+
+def test_one_thread():
+    cnnx.set_num_threads(1)
+    assert cnnx.get_num_threads() == 1
+
+
+@needs_openmp
+@pytest.mark.parametrize("n", [1, 2, 3, 1024, np.int8(2), np.uint64(3)])
+def test_count(n):
+    cnnx.set_num_threads(n)
+    assert cnnx.get_num_threads() == n
+    assert type(cnnx.get_num_threads()) is int
+
+
+@pytest.mark.parametrize(
+    "n", [0, -1, 1025, 2000, 2**31, 2**63, 2**70, -(2**70), np.int64(0), pytest.param(10**5000, id="5000 digits")]
+)
+def test_numbers_out_of_range(n):
+    before = cnnx.get_num_threads()
+    with pytest.raises(ValueError, match=r"num_threads: expected an integer from 1 to 1024, got "):
+        cnnx.set_num_threads(n)
+    assert cnnx.get_num_threads() == before
+
+
+@pytest.mark.parametrize(
+    "n",
+    [2.5, 2.0, True, False, np.True_, "2", b"2", None, [2], (1,), 2j, np.array(2.0), np.array([2]), np.array([1, 2])],
+)
+def test_no_numbers(n):
+    before = cnnx.get_num_threads()
+    with pytest.raises(TypeError, match=r"num_threads: expected an integer, got "):
+        cnnx.set_num_threads(n)
+    assert cnnx.get_num_threads() == before
+
+
+@pytest.mark.skipif(OPENMP, reason="this build has OpenMP")
+def test_serial_build():
+    assert cnnx.get_num_threads() == 1
+    with pytest.raises(RuntimeError, match="num_threads: 2 threads asked for, but cnnx was built without OpenMP"):
+        cnnx.set_num_threads(2)
+    cnnx.set_num_threads(1)
+    assert "built without OpenMP" in run("import cnnx; cnnx.get_num_threads()", fails=True, CNNX_NUM_THREADS="2")
+    assert run("import cnnx; print(cnnx.get_num_threads())", CNNX_NUM_THREADS="1", OMP_NUM_THREADS="3") == "1"
+
+
+@needs_openmp
+@pytest.mark.parametrize(
+    ("environment", "count"),
+    [
+        ({"CNNX_NUM_THREADS": "2"}, 2),
+        ({"CNNX_NUM_THREADS": "1", "OMP_NUM_THREADS": "3"}, 1),
+        ({"CNNX_NUM_THREADS": "", "OMP_NUM_THREADS": "3"}, 3),
+        ({"OMP_NUM_THREADS": "1"}, 1),
+        ({"OMP_NUM_THREADS": "5"}, 5),
+    ],
+)
+def test_environment(environment, count):
+    code = """
+        import cnnx, numpy as np
+        cnnx.relu(np.ones(3))
+        print(cnnx.get_num_threads())
+        cnnx.set_num_threads(4)
+        cnnx.relu(np.ones(3))
+        print(cnnx.get_num_threads())
+    """
+    assert run(code, **environment).split() == [str(count), "4"]
+
+
+@needs_openmp
+def test_a_choice_before_the_first_kernel_outlives_the_environment():
+    code = "import cnnx, numpy; cnnx.set_num_threads(3); cnnx.relu(numpy.ones(3)); print(cnnx.get_num_threads())"
+    assert run(code, CNNX_NUM_THREADS="2") == "3"
+
+
+@pytest.mark.parametrize("value", ["abc", "0", "-1", "2.5", "2000", "1 2"])
+def test_bad_environment(value):
+    """It is an error as soon as a kernel is wanted, every time, but not for who needs no threads."""
+    code = """
+        import cnnx, numpy as np
+        x = np.array([-1.0, 2.0])
+        assert cnnx.relu(x, backend="reference").tolist() == [0, 2]
+        for call in (cnnx.get_num_threads, lambda: cnnx.set_num_threads(1), lambda: cnnx.relu(x)):
+            try:
+                call()
+            except ValueError as error:
+                print(error)
+    """
+    messages = run(code, CNNX_NUM_THREADS=value).splitlines()
+    assert len(messages) == 3
+    assert all(message.startswith("CNNX_NUM_THREADS: expected an integer ") for message in messages)
+    assert all(value in message for message in messages)
+
+
+# --------------------------------------------------------------------------------------- the same bits
+
+
+def small_work():
+    """The work below which kernels stay on one thread."""
+    return importlib.import_module("cnnx.optimized._threads").get_small_work()
+
+
+def large_call(op, function, case, least, dtype="float32"):
+    """The case with as many examples as give every batch `least` elements."""
+    rng = np.random.default_rng(21)
+    shapes = {key: drawn.shape if isinstance(drawn, Draw) else drawn for key, drawn in case.arrays.items()}
+    batch = [key for key in shapes if key not in ("weight", "bias", "running_mean", "running_var")]
+
+    def array(key, N):
+        drawn, shape = case.arrays[key], shapes[key]
+        shape = (N, *shape[1:]) if key in batch else shape
+        kind = drawn.kind if isinstance(drawn, Draw) else "number"
+        if kind == "mask":
+            return rng.random(shape) < 0.6
+        if kind == "index":
+            return rng.integers(0, drawn.high, shape)
+        return (rng.standard_normal(shape) if kind == "number" else rng.random(shape) + 0.1).astype(dtype)
+
+    def call(of, N):
+        known = inspect.signature(of).parameters
+        return {k: v for k, v in ({key: array(key, N) for key in shapes} | dict(case.options)).items() if k in known}
+
+    one = np.size(np.asarray(op.forward(**call(op.forward, 2))[0])) if not op.cost else np.inf
+    N = -(-least // min(one, *(np.prod(shapes[key][1:], dtype=int) for key in batch if key != "target")))
+    N = max(int(N), 2)
+    arguments = call(function, N)
+    if "grad_output" in inspect.signature(function).parameters:
+        y = op.forward(**call(op.forward, N))
+        y = y[0] if isinstance(y, tuple) else y
+        arguments["grad_output"] = rng.standard_normal(y.shape).astype(dtype)
+    return arguments
+
+
+def variants(function, case, arguments):
+    """The call, and where there is such a thing, the call with the winners that the forward function saved."""
+    yield arguments
+    if function is cnnx.max_pool2d_backward and case.options.get("ties", "first") == "first":
+        options = {key: value for key, value in case.options.items() if key not in ("ties", "return_winners")}
+        yield arguments | {"winners": cnnx.max_pool2d(arguments["x"], **options, return_winners=True)[1]}
+
+
+def sound(case):
+    """A case with at least one example, whose number can be raised."""
+    first = next(iter(case.arrays.values()))
+    shape = first.shape if isinstance(first, Draw) else first
+    return len(shape) > 0 and 0 not in shape and case.options.get("axis") != 0
+
+
+def bits(result):
+    """The bytes of a call's results."""
+    results = result if isinstance(result, tuple) else (result,)
+    return [np.asarray(y).tobytes() for y in results if y is not None]
+
+
+@needs_openmp
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("op", [op for op in OPS if op.kernels], ids=lambda op: op.name)
+def test_same_bits_for_any_number_of_threads(op, dtype):
+    least = 2 * small_work()
+    cases = [case for case in (*op.cases, *op.bench) if sound(case)]
+    assert cases
+    for case in cases:
+        for function in (op.forward, op.backward):
+            for arguments in variants(function, case, large_call(op, function, case, least, dtype)):
+                cnnx.set_num_threads(1)
+                expected = bits(function(**arguments))
+                for n in (2, 3):
+                    cnnx.set_num_threads(n)
+                    assert bits(function(**arguments)) == expected, f"{function.__name__}, {case.name}: {n} threads"
+
+
+@needs_openmp
+@pytest.mark.parametrize("op", [op for op in OPS if op.kernels], ids=lambda op: op.name)
+def test_same_bits_where_threads_outnumber_rows(op):
+    """Small work split all the same: some threads get one row, some nothing."""
+    for case in filter(sound, op.cases):
+        for function in (op.forward, op.backward):
+            for arguments in variants(function, case, large_call(op, function, case, 1)):
+                cnnx.set_num_threads(1)
+                expected = bits(function(**arguments))
+                cnnx.set_num_threads(7)
+                with backend.always_parallel():
+                    assert bits(function(**arguments)) == expected, f"{function.__name__}, {case.name}"
+
+
+@needs_openmp
+@needs_proc
+def test_threads_are_started_for_large_work_alone():
+    """Without this the tests above might compare one thread with itself."""
+    least = small_work()
+    code = f"""
+        import os, cnnx, numpy as np
+        cnnx.set_num_threads(3)
+        small, large = np.ones({least} - 1, np.float32), np.ones({least}, np.float32)
+        counts = [len(os.listdir("/proc/self/task"))]
+        for x in (small, large):
+            cnnx.relu(x)
+            counts.append(len(os.listdir("/proc/self/task")))
+        print(counts[1] - counts[0], counts[2] - counts[1])
+    """
+    small, large = map(int, run(code, OMP_NUM_THREADS="3", OPENBLAS_NUM_THREADS="1").split())
+    assert small == 0
+    assert large >= 2
+
+
+# -------------------------------------------------------------------------------------------- the GIL
+
+
+@pytest.mark.parametrize(("op", "kernel"), KERNELS, ids=[name for _, name in KERNELS])
+def test_kernels_release_the_gil(op, kernel):
+    """While a kernel computes in one thread, another one runs Python: seeing it once is enough."""
+    function, case, variant = caller(op, kernel)
+    arguments = list(variants(function, case, large_call(op, function, case, 400_000)))[variant]
+    cnnx.set_num_threads(1)
+    assert any(runs_beside(function, arguments, kernel) for _ in range(100))
+
+
+def test_who_keeps_the_gil_is_noticed():
+    cnnx.register_backend("greedy", {"relu": lambda Z, Y: sum(range(1_000_000))})
+    arguments = {"x": np.ones(1), "backend": "greedy"}
+    assert not any(runs_beside(cnnx.relu, arguments, "relu") for _ in range(5))
+
+
+def caller(op, kernel):
+    """A public function, case and variant that call the kernel."""
+    for function in (op.forward, op.backward):
+        for case in filter(sound, op.cases):
+            for i, arguments in enumerate(variants(function, case, large_call(op, function, case, 1))):
+                used = []
+                with backend.intercept(lambda name, compute, used=used: used.append(name) or compute):
+                    function(**arguments)
+                if kernel in used:
+                    return function, case, i
+    raise AssertionError("no case calls this kernel")
+
+
+def runs_beside(function, arguments, kernel):
+    """Call in a thread; whether this one runs between the kernel's start and its end.
+
+    The switch interval is out of reach, so that no thread is asked to hand over the GIL: this one wakes up before the
+    kernel has ended only if the kernel lets go of it.
+    """
+    started, ended = threading.Lock(), []
+    started.acquire()
+
+    def watch(name, compute):
+        def watched(*arrays, **numbers):
+            started.release()
+            compute(*arrays, **numbers)
+            ended.append(True)
+
+        return watched if name == kernel and started.locked() else compute
+
+    def work():
+        with backend.intercept(watch):
+            function(**arguments)
+
+    thread = threading.Thread(target=work)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1000)
+    try:
+        thread.start()
+        started.acquire()
+        beside = not ended
+        thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert ended
+    return beside
+
+
+@pytest.mark.parametrize("threads", [1, pytest.param(2, marks=needs_openmp)])
+def test_python_threads_at_once(threads):
+    """Four threads call everything at once: each gets what it gets alone."""
+    cnnx.set_num_threads(threads)
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((4, 8, 4, 28, 28)).astype(np.float32)
+    weight = rng.standard_normal((6, 4, 3, 3)).astype(np.float32)
+    together = threading.Barrier(4)
+
+    def compute(z):
+        y = cnnx.conv2d(z, weight, padding=1)
+        pooled, winners = cnnx.max_pool2d(y, 2, return_winners=True)
+        g = cnnx.max_pool2d_backward(pooled, y, 2, winners=winners)
+        return bits((*cnnx.conv2d_backward(g, z, weight, padding=1), cnnx.softmax(y), cnnx.gelu(y), np.array(y.sum())))
+
+    def compute_beside_others(z):
+        together.wait(60)
+        return [compute(z) for _ in range(5)]
+
+    alone = [compute(z) for z in x]
+    with ThreadPoolExecutor(4) as pool:
+        for expected, results in zip(alone, pool.map(compute_beside_others, x), strict=True):
+            assert all(result == expected for result in results)
+
+
+# ----------------------------------------------------------------------------------------------- fork
+
+PARENT = """
+    import os, sys
+    import cnnx, numpy as np
+
+    x, weight = np.random.default_rng(1).random((2, 8, 4, 28, 28)).astype("float32"), np.ones((8, 4, 3, 3), "float32")
+
+    def compute():
+        y = cnnx.conv2d(x[0], weight)
+        return b"".join(np.asarray(a).tobytes() for a in (y, *cnnx.conv2d_backward(y, x[0], weight), cnnx.softmax(y)))
+
+    def in_child(check):
+        child = os.fork()
+        if not child:
+            try:
+                check()
+            except BaseException:
+                sys.excepthook(*sys.exc_info())
+                os._exit(1)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+"""
+IN_CHILD = """
+    openmp = cnnx.backend.build_info()["openmp"]
+
+    def check():
+        assert compute() == expected
+        assert cnnx.get_num_threads() == 1
+        assert cnnx.backend.build_info()["forked"]
+        cnnx.set_num_threads(1)
+        try:
+            cnnx.set_num_threads(2)
+        except RuntimeError as error:
+            assert "fork()" in str(error) or not openmp, error
+        else:
+            raise AssertionError("two threads in a forked child")
+        assert compute() == expected
+"""
+
+
+@needs_fork
+def test_fork_after_threads():
+    code = (
+        PARENT
+        + IN_CHILD
+        + """
+    cnnx.set_num_threads(2 if openmp else 1)
+    expected = compute()
+    in_child(check)
+    in_child(lambda: in_child(check))
+    assert cnnx.get_num_threads() == (2 if openmp else 1)
+    assert not cnnx.backend.build_info()["forked"]
+    assert compute() == expected
+    in_child(check)
+    print("done")
+    """
+    )
+    assert run(code) == "done"
+
+
+@needs_fork
+def test_fork_while_another_thread_computes():
+    code = (
+        PARENT
+        + IN_CHILD
+        + """
+    import threading
+    cnnx.set_num_threads(2 if openmp else 1)
+    expected = compute()
+    stop = threading.Event()
+    thread = threading.Thread(target=lambda: [compute() for _ in iter(stop.is_set, True)])
+    thread.start()
+    for _ in range(10):
+        in_child(check)
+    stop.set()
+    thread.join()
+    print("done")
+    """
+    )
+    assert run(code) == "done"
+
+
+@needs_fork
+@pytest.mark.parametrize("first", ["cnnx.backend.build_info()", "pass"])
+def test_fork_before_the_first_kernel(first):
+    """CNNX_NUM_THREADS is meant for who has threads: a child that computes serially must not fail over it."""
+    code = (
+        PARENT
+        + f"""
+    def check():
+        compute()
+    {first}
+    in_child(check)
+    print("done")
+    """
+    )
+    assert run(code, CNNX_NUM_THREADS="2" if OPENMP else "1") == "done"
+
+
+@needs_fork
+def test_multiprocessing_fork():
+    code = (
+        PARENT
+        + """
+    import multiprocessing
+    openmp = cnnx.backend.build_info()["openmp"]
+    cnnx.set_num_threads(2 if openmp else 1)
+    expected = compute()
+
+    def in_pool(_):
+        return compute() == expected and cnnx.get_num_threads() == 1
+
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        assert pool.map_async(in_pool, range(6)).get(60) == [True] * 6
+    print("done")
+    """
+    )
+    assert run(code) == "done"
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_other_start_methods_have_threads(method, tmp_path):
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"this system has no {method}")
+    program = tmp_path / "program.py"
+    program.write_text(
+        textwrap.dedent(f"""
+        import multiprocessing
+        import cnnx, numpy as np
+
+        def count(_):
+            cnnx.relu(np.ones(100_000))
+            return cnnx.get_num_threads()
+
+        if __name__ == "__main__":
+            count(0)
+            with multiprocessing.get_context({method!r}).Pool(1) as pool:
+                print(pool.map_async(count, range(2)).get(60))
+        """)
+    )
+    done = subprocess.run(
+        [sys.executable, program],
+        env=os.environ | {"CNNX_NUM_THREADS": "2" if OPENMP else "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout.strip() == ("[2, 2]" if OPENMP else "[1, 1]"), done.stderr

@@ -1,0 +1,267 @@
+"""The command `cnnx train`, and CN's network on real digits."""
+
+import gzip
+import json
+import os
+import pathlib
+import re
+import signal
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from cnnx import data, nn
+from cnnx.cli import main
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+MNIST = pathlib.Path(os.environ.get("CNNX_MNIST") or ROOT / "../shared/data/mnist").resolve()
+needs_mnist = pytest.mark.skipif(not MNIST.is_dir(), reason=f"no MNIST files in {MNIST} (set CNNX_MNIST)")
+
+
+@pytest.fixture(scope="module")
+def stripes(tmp_path_factory):
+    """A folder like MNIST's, of images that are easy: row or column number `label` is white."""
+    folder = tmp_path_factory.mktemp("stripes")
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 10, 10_000).astype("uint8")
+    images = rng.integers(0, 60, (10_000, 10, 10)).astype("uint8")
+    images[np.arange(10_000), labels] = 255
+    for name, array in ("images-idx3", images), ("labels-idx1", labels):
+        header = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+        (folder / f"t10k-{name}-ubyte.gz").write_bytes(gzip.compress(header + array.tobytes(), 1))
+    return folder
+
+
+# ---------------------------------------------------------------------------------------------- ox
+
+
+def test_ox_prints_c_t_and_tells_o_from_x(capsys):
+    assert main(["train", "ox"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert re.findall(r"^ *(\d+) +(\d\.\d{4})$", out, re.MULTILINE)[::2] == [("0", "1.9818"), ("5000", "0.0029")]
+    rows = dict(re.findall(r"^ *([ox]) +\d\.\d{4} +\d\.\d{4} +\d, \d +([ox])$", out, re.MULTILINE))
+    assert rows == {"o": "o", "x": "x"}
+    assert out.endswith("o and x are told apart\n")
+
+
+def d19(updates, eta=0.1):
+    """C_T of D19's network before each update and after the last, written down with nothing of cnnx."""
+    o, x = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1.0]]), np.array([[1, 0, 1], [0, 1, 0], [1, 0, 1.0]])
+    F, b_F = np.array([[[1, 1], [1, -1]], [[1, -1], [-1, 1.0]]]), np.ones(2)
+    w, b = np.array([[1.5, -4.2], [-2.6, 3.5]]), np.ones(2)
+    totals = []
+    for update in range(updates + 1):
+        total, dF, db_F, dw, db = 0.0, np.zeros_like(F), np.zeros(2), np.zeros_like(w), np.zeros(2)
+        for image, target in [(o, np.array([1, 0]))] * 3 + [(x, np.array([0, 1]))] * 3:
+            places = [image[i : i + 2, j : j + 2] for i in (0, 1) for j in (0, 1)]
+            maps = np.array([[1 / (1 + np.exp(-(F[k] * place).sum() - b_F[k])) for place in places] for k in (0, 1)])
+            winner, pooled = maps.argmax(axis=1), maps.max(axis=1)
+            out = 1 / (1 + np.exp(-w @ pooled - b))
+            total += 0.5 * ((target - out) ** 2).sum()
+            delta = (out - target) * out * (1 - out)
+            delta_F = (w.T @ delta) * pooled * (1 - pooled)
+            dw += np.outer(delta, pooled)
+            db += delta
+            dF += [delta_F[k] * places[winner[k]] for k in (0, 1)]
+            db_F += delta_F
+        totals.append(total)
+        if update < updates:
+            F, b_F, w, b = F - eta * dF, b_F - eta * db_F, w - eta * dw, b - eta * db
+    return totals
+
+
+@pytest.mark.parametrize("updates", [1, 100])
+def test_ox_is_what_d19_s_rule_gives(capsys, updates):
+    expected = d19(updates)
+    assert main(["train", "ox", "--updates", str(updates), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    found = {int(key): value for key, value in report["C_T"].items()}
+    assert found.keys() == {0, 1, updates}
+    for key, value in found.items():
+        assert abs(value - expected[key]) < 1e-12
+    assert report["told_apart"] is (updates == 100)
+
+
+@pytest.mark.parametrize("options", [["--backend", "reference"], ["--dtype", "float32"]])
+def test_ox_in_other_ways(capsys, options):
+    assert main(["train", "ox", "--updates", "20", *options]) == 0
+    assert " 0  1.9818\n" in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------------------------------- classes
+
+
+def test_training_prints_a_line_per_pass(capsys, stripes):
+    command = ["train", "mnist", "--data", str(stripes), "--updates", "1000", "--seed", "1"]
+    assert main(command) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "9000 training and 1000 test images of 1 x 10 x 10" in out
+    rows = [line.split() for line in out.splitlines() if re.match(r" +\d+ +\d+ ", line)]
+    assert [row[:2] for row in rows] == [["1", "900"], ["2", "1000"]]
+    assert len({len(line) for line in out.splitlines() if re.match(r" +\d+ +\d+ |  pass", line)}) == 1  # aligned
+    reached = float(re.search(r"\ntest accuracy (\S+) % after 1000 updates\n$", out)[1])
+    assert reached >= 90
+    assert rows[-1][6] == f"{reached:.2f}"
+
+    assert main([*command, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert round(100 * report["test_accuracy"], 2) == reached
+    assert report["settings"]["seed"] == 1
+    assert [epoch["updates"] for epoch in report["epochs"]] == [900, 1000]
+
+
+def test_digits(capsys):
+    pytest.importorskip("sklearn")
+    assert main(["train", "digits", "--updates", "600"]) == 0
+    out = capsys.readouterr().out
+    assert "1437 training and 360 test images of 1 x 8 x 8" in out
+    assert float(re.search(r"test accuracy (\S+) % after 600 updates", out)[1]) >= 70
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["letters"], "invalid choice: 'letters'"),
+        (["ox", "--data", "."], "--data: expected with mnist only, got it with ox"),
+        (["ox", "--backend", "none"], "no back end is called 'none'"),
+        (["ox", "--updates", "0"], "updates: expected an integer from 1"),
+        (["ox", "--batch-size", "-1"], "batch_size: expected an integer from 1"),
+        (["ox", "--learning-rate", "-1"], "learning_rate: expected a number of at least 0"),
+        (["ox", "--learning-rate", "nan"], "learning_rate: expected a finite number"),
+        (["mnist", "--data", "no-such-folder"], "no-such-folder: expected a folder of MNIST files"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(capsys, arguments, message):
+    assert main(["train", *arguments]) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_a_training_that_runs_away_is_one_line(capsys, stripes):
+    assert main(["train", "mnist", "--data", str(stripes), "--learning-rate", "1e30", "--updates", "50"]) == 2
+    err = capsys.readouterr().err
+    assert re.fullmatch(r"cnnx: error: (update \d+|the validation .*): the cost is (nan|inf); try a .*\n", err)
+
+
+# ---------------------------------------------------------------------------------------------- plot
+
+
+def test_plot_is_a_picture(capsys, tmp_path, stripes):
+    pytest.importorskip("matplotlib")
+    pyplot = "matplotlib.pyplot" in sys.modules
+    for name, command in (
+        ("ox.png", ["ox", "--updates", "30"]),
+        ("stripes.PNG", ["mnist", "--data", str(stripes), "--updates", "3"]),
+    ):
+        assert main(["train", *command, "--plot", str(tmp_path / name)]) == 0
+        picture = (tmp_path / name).read_bytes()
+        assert picture.startswith(b"\x89PNG\r\n\x1a\n")
+        assert len(picture) > 10_000
+    assert ("matplotlib.pyplot" in sys.modules) is pyplot
+
+
+def test_the_plot_shows_what_was_measured():
+    pytest.importorskip("matplotlib")
+    from cnnx import plot
+
+    history = nn.History([nn.Epoch(5, 50, 1.0, 2.0, 0.5, 1.0, 0.75), nn.Epoch(9, 40, 1.0, 0.5, 0.7, 0.8, 0.9)])
+    model = nn.Sequential(nn.Conv2d(2, 3, 2, seed=0), nn.Flatten())
+    figure = plot.training(history, model, "a title")
+    loss, accuracy, *filters = figure.get_axes()
+    assert [line.get_xydata().tolist() for line in loss.lines] == [[[5, 2], [9, 0.5]], [[5, 1], [9, 0.8]]]
+    assert [line.get_xydata().tolist() for line in accuracy.lines] == [[[5, 50], [9, 70]], [[5, 75], [9, 90]]]
+    assert (loss.get_xlabel(), loss.get_ylabel()) == ("updates", "loss")
+    assert (accuracy.get_xlabel(), accuracy.get_ylabel()) == ("updates", "accuracy in %")
+    drawn = [axes.images[0].get_array() for axes in filters if axes.images and axes.get_xlabel() != ""]
+    assert np.array_equal(drawn, model.parameters["0.weight"][:, 1])  # the lower row: channel 1
+    with pytest.raises(ValueError, match="history: expected at least one epoch"):
+        plot.training(nn.History(), model)
+
+
+@pytest.mark.parametrize("name", ["no-such-folder/a.png", "a.text", "a", "folder.png"])
+def test_a_plot_that_cannot_be_written_is_found_before_the_training(capsys, tmp_path, name):
+    pytest.importorskip("matplotlib")
+    (tmp_path / "folder.png").mkdir()
+    assert main(["train", "ox", "--plot", str(tmp_path / name)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert name in err
+    assert err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]
+
+
+def test_without_matplotlib_the_error_names_the_extra(capsys, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("matplotlib") or name == "cnnx.plot"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr("cnnx.plot", raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert main(["train", "ox", "--plot", "a.png"]) == 2
+    assert "pip install 'cnnx[plot]'" in capsys.readouterr().err
+
+
+# -------------------------------------------------------------------------------------------- Ctrl-C
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
+def test_ctrl_c_prints_what_was_learnt(stripes):
+    code = "import sys; from cnnx.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "train", "mnist", "--data", str(stripes), "--updates", "1000000"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    ) as process:
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith("     1 "):
+                process.send_signal(signal.SIGINT)
+        error = process.stderr.read()
+    assert error == ""
+    assert process.returncode == 130
+    assert re.fullmatch(r"test accuracy \d+\.\d\d % after \d+ updates, stopped by Ctrl-C\n", lines[-1])
+
+
+# --------------------------------------------------------------------------------------------- MNIST
+
+
+@needs_mnist
+def test_cn_s_network_learns_real_digits():
+    """600 updates, a fifteenth of CN's; another implementation of it reaches 95 % with all of them."""
+    x_train, y_train, x_test, y_test = data.mnist(MNIST).split()
+    model, cost = nn.cn_network(seed=0), nn.CrossEntropy()
+    history = nn.fit(
+        model, cost, nn.SGD(0.1), x_train, y_train, batch_size=10, updates=600, validation=(x_test, y_test), seed=0
+    )
+    assert history.epochs[-1].validation_accuracy >= 0.8
+
+
+def weights_after(backend, x, y, updates):
+    model = nn.cn_network(image=x.shape[1:], dtype="float64", seed=2, backend=backend)
+    cost = nn.CrossEntropy(backend=backend)
+    nn.fit(model, cost, nn.SGD(0.1), x, y, batch_size=10, updates=updates, seed=2)
+    return model.parameters
+
+
+def same_weights(x, y, updates):
+    reference, optimized = (weights_after(name, x, y, updates) for name in ("reference", "optimized"))
+    start = nn.cn_network(image=x.shape[1:], dtype="float64", seed=2).parameters
+    for name, w in optimized.items():
+        assert abs(w - reference[name]).max() <= 1e-12, name
+        assert not np.array_equal(w, start[name]), name
+
+
+def test_three_updates_in_both_back_ends_give_the_same_weights():
+    rng = np.random.default_rng(4)
+    same_weights(rng.random((40, 1, 10, 9)), rng.integers(0, 10, 40), updates=3)
+
+
+@needs_mnist
+def test_three_updates_on_mnist_in_both_back_ends_give_the_same_weights():
+    split = data.mnist(MNIST).split(dtype="float64")
+    same_weights(split.x_train, split.y_train, updates=3)
