@@ -232,9 +232,19 @@ def _specialise(backend: str, name: str, dtype: str) -> Kernel:
             f"back end {backend!r} has no kernel {name!r}; choose another back end for this call, e.g. "
             f'backend="optimized"'
         ) from None
+    if not callable(found):
+        raise TypeError(f"back end {backend!r}: expected kernel {name!r} to be callable, got {type(found).__name__}")
     # A fused Cython kernel holds one function per dtype: choosing here spares a search at every call.
     by_type = getattr(found, "__signatures__", None)
-    return by_type[{"float32": "float", "float64": "double"}[dtype]] if by_type else found
+    if by_type is None:
+        return found
+    c_type = {"float32": "float", "float64": "double"}[dtype]
+    if c_type not in by_type:
+        raise NotImplementedError(
+            f"back end {backend!r} has kernel {name!r} for {', '.join(by_type)}, not for {c_type}"
+        )
+    specialised: Kernel = by_type[c_type]
+    return specialised
 
 
 def _kernels(backend: str) -> Mapping[str, Kernel]:
@@ -264,7 +274,10 @@ def _load(backend: str) -> Mapping[str, Kernel]:
         theirs = _registered[backend]
     else:
         point = next(point for point in _entry_points() if point.name == backend)
-        theirs = point.load()
+        try:
+            theirs = point.load()
+        except (ImportError, AttributeError) as error:
+            raise ImportError(f"back end {backend!r} ({point.value}) cannot be loaded: {error}") from error
         if not isinstance(theirs, (Mapping, ModuleType)):
             raise TypeError(
                 f"back end {backend!r} ({point.value}): expected a mapping or a module, got {type(theirs).__name__}"

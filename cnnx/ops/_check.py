@@ -16,29 +16,40 @@ LARGEST = 2**31 - 1
 
 IMAGES = "(N, C, H, W)"
 
+# Python and NumPy derive these from integers all the same.
+_NO_NUMBERS = (bool, np.bool_, np.timedelta64)
+
 
 def array(name: str, value: object) -> Array:
     """`value` as a C-contiguous, aligned array in native byte order; copied only where it is not one."""
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{name}: expected an array, got a masked array, whose mask would be lost; fill it first")
-    if isinstance(value, np.generic) or not hasattr(value, "__array__"):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
-    a = np.asarray(value)
-    if a.flags.c_contiguous and a.flags.aligned and a.dtype.isnative:
-        return a
-    return np.require(a, dtype=a.dtype.newbyteorder("="), requirements=["C", "A"])
+    return _plain(_array(name, value))
 
 
 def floats(**arguments: object) -> tuple[Array, ...]:
     """The arguments as arrays of one dtype, float32 or float64."""
-    arrays = tuple(array(name, value) for name, value in arguments.items())
-    first_name = next(iter(arguments))
+    arrays = [_array(name, value) for name, value in arguments.items()]
+    first_name, first = next(iter(arguments)), arrays[0].dtype.newbyteorder("=")
     for name, a in zip(arguments, arrays, strict=True):
         if a.dtype.char not in "fd":
             raise TypeError(f"{name}: expected dtype float32 or float64, got {a.dtype}")
-        if a.dtype != arrays[0].dtype:
-            raise TypeError(f"{name}: expected dtype {arrays[0].dtype}, as {first_name} has, got {a.dtype}")
-    return arrays
+        if a.dtype.newbyteorder("=") != first:
+            raise TypeError(f"{name}: expected dtype {first}, as {first_name} has, got {a.dtype}")
+    return tuple(map(_plain, arrays))
+
+
+def _array(name: str, value: object) -> Array:
+    if isinstance(value, np.generic) or not hasattr(value, "__array__"):
+        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+    a = np.asanyarray(value)
+    if isinstance(a, np.ma.MaskedArray):
+        raise TypeError(f"{name}: expected an array, got a masked array, whose mask would be lost; fill it first")
+    return np.asarray(a)
+
+
+def _plain(a: Array) -> Array:
+    if a.flags.c_contiguous and a.flags.aligned and a.dtype.isnative:
+        return a
+    return np.require(a, dtype=a.dtype.newbyteorder("="), requirements=["C", "A"])
 
 
 def rank(name: str, a: Array, axes: str, *, empty_batch: bool = True) -> None:
@@ -61,7 +72,7 @@ def shape(name: str, a: Array, expected: tuple[int, ...], reason: str) -> None:
 
 def integer(name: str, value: object, least: int) -> int:
     """An int or NumPy integer of at least `least`; a bool is none."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+    if isinstance(value, _NO_NUMBERS) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name}: expected an integer, got {type(value).__name__} {shown(value)}")
     if not least <= value <= LARGEST:
         raise ValueError(f"{name}: expected an integer from {least} to {LARGEST}, got {shown(value)}")
@@ -80,7 +91,7 @@ def pair(name: str, value: object, least: int) -> Pair:
 
 def real(name: str, value: object) -> float:
     """A finite float, int or NumPy number; a bool is none."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+    if isinstance(value, _NO_NUMBERS) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name}: expected a number, got {type(value).__name__} {shown(value)}")
     try:
         number = float(value)

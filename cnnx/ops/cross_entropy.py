@@ -97,6 +97,7 @@ def _checked(logits: Array, target: Array) -> tuple[Array, Array, str]:
     target = _check.array("target", target)
     if target.dtype.kind in "iu":
         _check.shape("target", target, (N,), "(one class index per row of logits)")
+        target = target.copy()  # what was checked is what the kernel reads, whatever another thread writes meanwhile
         outside = (target < 0) | (target >= M)
         if outside.any():
             n = int(np.argmax(outside))

@@ -22,7 +22,8 @@ def lp_pool2d(
 
         Y[n,c,p,q] = ((1/|R|) sum over (h,w) in R[p,q] of |Z[n,c,h,w]|^rho)^(1/rho)
 
-    P4. Sources: U19; D19 (both without the absolute value, which is an erratum).
+    P4. Sources: U19; D19 (both without the absolute value, which is an erratum). The powers are taken in
+    double, as they stand: where |Z|^rho leaves its range, Y is inf or 0.
 
     Parameters
     ----------

@@ -161,6 +161,7 @@ def _winners(winners: object, x: Array, pool: _pool.Pool) -> Array:
     if B.dtype != np.int32:
         raise TypeError(f"winners: expected dtype int32, got {B.dtype}")
     _check.shape("winners", B, pool.output, "(the output's)")
+    B = B.copy()  # what was checked is what the kernel reads, whatever another thread writes meanwhile
     R, S, u, v, p_h, p_w = pool.numbers.values()
     h = B // S + u * np.arange(B.shape[2])[:, np.newaxis] - p_h
     w = B % S + v * np.arange(B.shape[3]) - p_w
