@@ -12,6 +12,7 @@ import importlib
 import importlib.metadata
 import os
 import pkgutil
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,6 +22,11 @@ from typing import Any
 import numpy as np
 
 Kernel = Callable[..., None]
+
+
+class MissingKernelError(NotImplementedError):
+    """A back end was asked for a kernel that it does not have, or not for this dtype."""
+
 
 __all__ = [
     "backends",
@@ -42,6 +48,10 @@ _specialised: dict[tuple[str, str, str], Kernel] = {}
 _process_choice: str | None = None
 _context_choice: ContextVar[str | None] = ContextVar("cnnx_backend", default=None)
 _interceptor: ContextVar[Callable[[str, Kernel], Kernel] | None] = ContextVar("cnnx_interceptor", default=None)
+# Held while kernels are imported and while the process forks: a child must not inherit a half-done import.
+_loading = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_loading.acquire, after_in_parent=_loading.release, after_in_child=_loading.release)
 
 
 # ---------------------------------------------------------------------------------------- selection
@@ -127,7 +137,8 @@ def register_backend(name: str, kernels: Mapping[str, Any] | ModuleType) -> None
     Parameters
     ----------
     name : str
-        A new name; those of cnnx itself are taken. Registering a name again replaces its kernels.
+        A new name; those of cnnx itself and of entry points are taken. Registering a name again
+        replaces its kernels.
     kernels : mapping or module
         Kernels by name, with the signatures of `cnnx.reference`:
         `kernel(inputs, /, outputs, *, numbers) -> None`; the outputs are allocated by the caller.
@@ -138,7 +149,7 @@ def register_backend(name: str, kernels: Mapping[str, Any] | ModuleType) -> None
     TypeError
         `name` is not a string, or `kernels` neither a mapping nor a module.
     ValueError
-        `name` is empty or belongs to cnnx.
+        `name` is empty or taken.
 
     Examples
     --------
@@ -151,7 +162,7 @@ def register_backend(name: str, kernels: Mapping[str, Any] | ModuleType) -> None
     """
     if not isinstance(name, str):
         raise TypeError(f"back end name: expected a string, got {type(name).__name__}")
-    if not name or name in _BUILTIN:
+    if not name or name in _BUILTIN or name in (point.name for point in _entry_points()):
         raise ValueError(f"back end name: expected a new name, got {name!r}")
     if not isinstance(kernels, (Mapping, ModuleType)):
         raise TypeError(f"kernels: expected a mapping or a module, got {type(kernels).__name__}")
@@ -168,7 +179,7 @@ def _entry_points() -> tuple[importlib.metadata.EntryPoint, ...]:
 def _known(name: object, source: str = "backend") -> str:
     if not isinstance(name, str):
         raise TypeError(f"{source}: expected the name of a back end, got {type(name).__name__}")
-    if name not in _BUILTIN and name not in _registered and name not in backends():
+    if name not in (*_BUILTIN, *_registered, *_loaded) and name not in backends():
         raise ValueError(f"{source}: no back end is called {name!r}; there are {', '.join(backends())}")
     return name
 
@@ -178,6 +189,24 @@ def _known(name: object, source: str = "backend") -> str:
 
 def kernel(name: str, dtype: str, backend: str | None = None) -> Kernel:
     """The kernel `name` for arrays of `dtype` ("float32" or "float64") of the chosen back end."""
+    wrap = _interceptor.get()
+    if wrap is None:
+        return _find(name, dtype, backend)
+    try:
+        found = _find(name, dtype, backend)
+    except MissingKernelError as error:
+        return wrap(name, _raiser(error))
+    return wrap(name, found)
+
+
+def _raiser(error: MissingKernelError) -> Kernel:
+    def missing(*arrays: object, **numbers: float) -> None:
+        raise error
+
+    return missing
+
+
+def _find(name: str, dtype: str, backend: str | None) -> Kernel:
     chosen = get_backend() if backend is None else backend
     try:
         found = _specialised.get((chosen, name, dtype))
@@ -186,15 +215,14 @@ def kernel(name: str, dtype: str, backend: str | None = None) -> Kernel:
     if found is None:
         found = _specialise(_known(chosen), name, dtype)
         _specialised[chosen, name, dtype] = found
-    wrap = _interceptor.get()
-    return found if wrap is None else wrap(name, found)
+    return found
 
 
 @contextmanager
 def intercept(wrap: Callable[[str, Kernel], Kernel] | None) -> Iterator[None]:
     """Within the block, hand out `wrap(name, kernel)` for every kernel: how the audit looks into calls.
 
-    None hands out the kernels themselves.
+    A kernel that is missing raises MissingKernelError when it is called. None ends an outer interception.
     """
     token = _interceptor.set(wrap)
     try:
@@ -228,7 +256,7 @@ def _specialise(backend: str, name: str, dtype: str) -> Kernel:
     try:
         found = _kernels(backend)[name]
     except KeyError:
-        raise NotImplementedError(
+        raise MissingKernelError(
             f"back end {backend!r} has no kernel {name!r}; choose another back end for this call, e.g. "
             f'backend="optimized"'
         ) from None
@@ -240,9 +268,7 @@ def _specialise(backend: str, name: str, dtype: str) -> Kernel:
         return found
     c_type = {"float32": "float", "float64": "double"}[dtype]
     if c_type not in by_type:
-        raise NotImplementedError(
-            f"back end {backend!r} has kernel {name!r} for {', '.join(by_type)}, not for {c_type}"
-        )
+        raise MissingKernelError(f"back end {backend!r} has kernel {name!r} for {', '.join(by_type)}, not for {c_type}")
     specialised: Kernel = by_type[c_type]
     return specialised
 
@@ -250,7 +276,9 @@ def _specialise(backend: str, name: str, dtype: str) -> Kernel:
 def _kernels(backend: str) -> Mapping[str, Kernel]:
     found = _loaded.get(backend)
     if found is None:
-        found = _loaded[backend] = _load(backend)
+        with _loading:
+            found = _loaded.get(backend) or _load(backend)
+            _loaded[backend] = found
     return found
 
 
@@ -326,7 +354,8 @@ def set_num_threads(n: int) -> None:
         `n` is less than 1 or more than 1024.
     RuntimeError
         More than one thread was asked of a build without OpenMP, or of a process made by fork(),
-        where OpenMP's threads do not exist: use the "spawn" or "forkserver" start method there.
+        where OpenMP's threads do not exist: use the "spawn" or "forkserver" start method there (a
+        forkserver that has cnnx preloaded forks it all the same).
 
     Examples
     --------

@@ -20,13 +20,14 @@ __all__ = ["check_target", "training"]
 # Okabe and Ito's blue and vermilion: told apart by colour-blind people too; line styles differ as well.
 _TRAIN = dict(color="#0072B2", linestyle="-", label="training, during the pass")
 _TEST = dict(color="#D55E00", linestyle="--", label="test, after the pass")
+_FORMATS = ".png", ".pdf", ".svg", ".jpg"
 _MOST_MARKERS = 40
 _MOST_FILTERS = 16
 _MOST_CHANNELS = 4
 
 
 def training(history: History, model: Layer, title: str = "") -> Figure:
-    """Loss and accuracy over the updates, and the filters of the first convolution.
+    """Loss and, if there is one, accuracy over the updates, and the filters of the first convolution.
 
     Parameters
     ----------
@@ -54,15 +55,17 @@ def training(history: History, model: Layer, title: str = "") -> Figure:
     figure = Figure(figsize=(9, 6), layout="constrained")
     figure.suptitle(title)
     parts: Any = [figure] if weight is None else figure.subfigures(2, 1, height_ratios=[5, 3])
-    loss, accuracy = parts[0].subplots(1, 2)
+    classes = any(accuracy is not None for e in history.epochs for accuracy in (e.accuracy, e.validation_accuracy))
+    loss, *others = parts[0].subplots(1, 1 + classes, squeeze=False)[0]
     _curve(loss, history, "loss", 1.0)
     loss.set_yscale("log")
     loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
     loss.yaxis.set_major_formatter("{x:g}")
     loss.yaxis.set_minor_formatter("")
     loss.set_ylabel("loss")
-    _curve(accuracy, history, "accuracy", 100.0)
-    accuracy.set_ylabel("accuracy in %")
+    for accuracy in others:
+        _curve(accuracy, history, "accuracy", 100.0)
+        accuracy.set_ylabel("accuracy in %")
     if weight is not None:
         _filters(parts[1], weight)
     return figure
@@ -74,14 +77,13 @@ def check_target(path: str | os.PathLike[str]) -> None:
     Raises
     ------
     ValueError
-        The name's ending is no picture format that matplotlib writes.
+        The name ends neither in .png nor .pdf, .svg or .jpg.
     OSError
         The file cannot be opened for writing.
     """
     path = Path(path)
-    formats = Figure().canvas.get_supported_filetypes()
-    if path.suffix.lower().lstrip(".") not in formats:
-        raise ValueError(f"{path}: expected a name that ends in .{', .'.join(sorted(formats))}, got {path.suffix!r}")
+    if path.suffix.lower() not in _FORMATS:
+        raise ValueError(f"{path}: expected a name that ends in {', '.join(_FORMATS)}, got {path.suffix!r}")
     existed = path.exists()
     with path.open("ab"):
         pass
@@ -90,12 +92,12 @@ def check_target(path: str | os.PathLike[str]) -> None:
 
 
 def _curve(axes: Any, history: History, name: str, scale: float) -> None:
-    updates = [epoch.updates for epoch in history.epochs]
-    marker = "o" if len(updates) <= _MOST_MARKERS else ""
+    marker = "o" if len(history.epochs) <= _MOST_MARKERS else ""
     for attribute, style in (name, _TRAIN), (f"validation_{name}", _TEST):
-        values = [getattr(epoch, attribute) for epoch in history.epochs]
-        if None not in values:
-            axes.plot(updates, scale * np.array(values), marker=marker, markersize=4, **style)
+        points = [(epoch.updates, getattr(epoch, attribute)) for epoch in history.epochs]
+        measured = [(updates, scale * value) for updates, value in points if value is not None]
+        if measured:
+            axes.plot(*zip(*measured, strict=True), marker=marker, markersize=4, **style)
     axes.set_xlabel("updates")
     axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))

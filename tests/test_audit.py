@@ -152,6 +152,72 @@ def squared_error_without_half(A, T, E, *, divisor):
     E *= 2
 
 
+def conv2d_fifth_channel_wrong(Z, F, b, Y, *, groups, **numbers):
+    right("conv2d")(Z, F, b, Y, groups=groups, **numbers)
+    if groups > 1 and Y.shape[1] // groups > 4:  # the second block of channels of a group
+        Y[:, 4] += 1
+
+
+def conv2d_second_block_of_columns_wrong(Z, F, b, Y, **numbers):
+    right("conv2d")(Z, F, b, Y, **numbers)
+    if len(Y) > 1:
+        Y[1:, :, :, 64:] += 1
+
+
+def conv2d_grad_weight_of_two_images(Delta, Z, dF, **numbers):
+    right("conv2d_grad_weight")(np.ascontiguousarray(Delta[:2]), np.ascontiguousarray(Z[:2]), dF, **numbers)
+
+
+def max_pool2d_winner_of_nan_lost(Z, Y, B, **numbers):
+    right("max_pool2d_winners")(Z, Y, B, **numbers)
+    B[np.isnan(Y)] = 0
+
+
+def sigmoid_overflowing(Z, Y):
+    with np.errstate(all="ignore"):
+        Y[...] = np.exp(Z) / (1 + np.exp(Z))
+
+
+def softplus_thresholded(Z, Y):
+    with np.errstate(all="ignore"):
+        Y[...] = np.where(Z > 10, Z, np.log1p(np.exp(Z)))
+
+
+def leaky_relu_grad_input_right_at_zero(Delta, Z, dZ, *, slope):
+    dZ[...] = Delta * np.where(Z >= 0, 1, slope)
+
+
+def lp_pool2d_grad_input_nan_at_zero(Delta, Z, dZ, **numbers):
+    right("lp_pool2d_grad_input")(Delta, Z, dZ, **numbers)
+    dZ[Z == 0] = np.nan
+
+
+def relu_grad_input_drops_nan(Delta, Z, dZ):
+    right("relu_grad_input")(np.nan_to_num(Delta), Z, dZ)
+
+
+def dropout_grad_input_leaks_nan(Delta, mask, dZ, *, rate):
+    dZ[...] = Delta * mask / (1 - rate)
+
+
+def log_softmax_as_log_of_softmax(Z, Y):
+    right("softmax")(Z, Y)
+    with np.errstate(all="ignore"):
+        np.log(Y, out=Y)
+
+
+def affine_grad_weight_of_16_rows(Delta, Z, dw):
+    right("affine_grad_weight")(np.ascontiguousarray(Delta[:16]), np.ascontiguousarray(Z[:16]), dw)
+
+
+def batch_norm2d_variance_by_difference(Z, mean, var):
+    var[...] = (Z * Z).mean(axis=(0, 2, 3)) - mean * mean
+
+
+def identity_long_tail_missing(Z, Y):
+    Y[:1024] = Z[:1024]
+
+
 MUTANTS: list[tuple[str, str, Callable[..., Any]]] = [
     ("conv2d", "conv2d", conv2d_flipped),
     ("conv2d", "conv2d", conv2d_without_bias),
@@ -177,6 +243,20 @@ MUTANTS: list[tuple[str, str, Callable[..., Any]]] = [
     ("batch_norm2d", "batch_norm2d_statistics_var", batch_norm2d_unbiased),
     ("cross_entropy", "cross_entropy_grad_input", cross_entropy_grad_without_n),
     ("squared_error", "squared_error", squared_error_without_half),
+    ("conv2d", "conv2d", conv2d_fifth_channel_wrong),
+    ("conv2d", "conv2d", conv2d_second_block_of_columns_wrong),
+    ("conv2d", "conv2d_grad_weight", conv2d_grad_weight_of_two_images),
+    ("max_pool2d", "max_pool2d_winners", max_pool2d_winner_of_nan_lost),
+    ("sigmoid", "sigmoid", sigmoid_overflowing),
+    ("softplus", "softplus", softplus_thresholded),
+    ("leaky_relu", "leaky_relu_grad_input", leaky_relu_grad_input_right_at_zero),
+    ("lp_pool2d", "lp_pool2d_grad_input", lp_pool2d_grad_input_nan_at_zero),
+    ("relu", "relu_grad_input", relu_grad_input_drops_nan),
+    ("dropout", "dropout_grad_input", dropout_grad_input_leaks_nan),
+    ("log_softmax", "log_softmax", log_softmax_as_log_of_softmax),
+    ("affine", "affine_grad_weight", affine_grad_weight_of_16_rows),
+    ("batch_norm2d", "batch_norm2d_statistics_var", batch_norm2d_variance_by_difference),
+    ("identity", "identity", identity_long_tail_missing),
 ]
 
 
@@ -248,8 +328,47 @@ def test_partial_back_end_is_judged_on_what_it_has() -> None:
     relu, tanh = report.results
     assert relu.ok
     assert relu.ran > 0
+    assert not relu.lacking
     assert tanh.ran == 0
-    assert "has no kernel 'tanh'" in tanh.skipped
+    assert any("has no kernel 'tanh'" in lack for lack in tanh.lacking)
+    assert report.ok
+
+
+def wrong(Z, Y):
+    Y[...] = 42
+
+
+def refusing(*arrays, **numbers):
+    raise NotImplementedError("todo")
+
+
+def test_wrong_forward_kernel_is_caught_though_its_backward_kernel_is_missing() -> None:
+    cnnx.register_backend("forward-only", {"relu": wrong})
+    report = audit(["relu"], backend="forward-only", measure=False)
+    assert {"exact", "bound"} <= {d.check for d in report.discrepancies()}
+
+
+def test_each_kernel_of_an_op_is_judged_though_another_is_missing() -> None:
+    kernels = with_mutant("conv2d_grad_weight", conv2d_grad_weight_mean)
+    del kernels["conv2d_grad_input"], kernels["conv2d"]
+    cnnx.register_backend("gaps", kernels)
+    report = audit(["conv2d"], backend="gaps", checks=["bound"], measure=False)
+    assert any("conv2d_grad_weight at" in d.what for d in report.discrepancies())
+
+
+def test_not_implemented_error_of_a_kernel_is_no_excuse() -> None:
+    cnnx.register_backend("refuses", {"relu": right("relu"), "relu_grad_input": refusing})
+    report = audit(["relu"], backend="refuses", checks=["bound", "gradient"], measure=False)
+    assert all("raised NotImplementedError: todo" in d.what for d in report.discrepancies())
+    assert {d.check for d in report.discrepancies()} == {"bound", "gradient"}
+
+
+def test_a_back_end_without_any_of_the_kernels_was_not_judged() -> None:
+    cnnx.register_backend("nothing", {})
+    report = audit(["relu"], backend="nothing", measure=False)
+    assert not list(report.discrepancies())
+    assert report.judged == 0
+    assert not report.ok
 
 
 def test_no_case_run_is_a_failure() -> None:
@@ -266,6 +385,9 @@ def test_no_case_run_is_a_failure() -> None:
         ({"checks": ["vibes"]}, "check: expected one of exact, .*got 'vibes'"),
         ({"backend": "nobody"}, "no back end is called 'nobody'"),
         ({"against": "nobody"}, "no back end is called 'nobody'"),
+        ({"against": "optimized"}, "against: expected another back end than 'optimized', got the same"),
+        ({"ops": []}, "op: expected some of conv2d, .*got none"),
+        ({"checks": []}, "check: expected some of exact, .*got none"),
     ],
 )
 def test_unknown_names_are_errors(arguments: dict[str, Any], message: str) -> None:
@@ -386,35 +508,38 @@ def test_command_line_exit_codes(arguments: list[str], code: int, message: str) 
     assert "Traceback" not in done.stderr
 
 
-def test_command_line_names_the_broken_op(tmp_path) -> None:
-    # A back end that comes by entry point, as an installed package would bring it.
-    (tmp_path / "broken.py").write_text(
+def entry_point(tmp_path, kernels: str) -> list[str]:
+    """A command `cnnx audit` for a back end `theirs` that comes by entry point, as an installed package brings it."""
+    (tmp_path / "theirs.py").write_text(
         "import cnnx.backend as b\n"
         "def right(name):\n"
         "    return lambda *a, **n: b.kernel(name, a[0].dtype.name, 'optimized')(*a, **n)\n"
         "def relu(Z, Y):\n"
         "    Y[...] = Z\n"
-        "KERNELS = {n: right(n) for n in b.kernel_names('optimized')} | {'relu': relu}\n"
+        f"KERNELS = {kernels}\n"
     )
-    info = tmp_path / "broken-1.dist-info"
+    info = tmp_path / "theirs-1.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[cnnx.backends]\nbroken = broken:KERNELS\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[cnnx.backends]\ntheirs = theirs:KERNELS\n")
     code = "import sys; sys.path.insert(0, sys.argv.pop(1)); from cnnx.cli import main; sys.exit(main())"
-    command = [
-        sys.executable,
-        "-c",
-        code,
-        str(tmp_path),
-        "audit",
-        "--backend",
-        "broken",
-        "--op",
-        "relu",
-        "--op",
-        "affine",
-    ]
+    return [sys.executable, "-c", code, str(tmp_path), "audit", "--backend", "theirs"]
+
+
+@pytest.mark.parametrize(
+    ("kernels", "ops", "code", "message"),
+    [
+        ("{n: right(n) for n in b.kernel_names('optimized')} | {'relu': relu}", ["relu", "affine"], 1, "relu: exact"),
+        ("{'relu': lambda Z, Y: 1 / 0}", ["relu"], 1, "raised ZeroDivisionError"),
+        ("{'relu': 5}", ["relu"], 1, "expected kernel 'relu' to be callable"),
+        ("{'relu': relu}", ["tanh"], 3, "nothing of back end theirs ran"),
+        ("5", ["relu"], 1, "expected a mapping or a module"),
+    ],
+)
+def test_command_line_judges_a_back_end_of_others(tmp_path, kernels, ops, code, message) -> None:
+    command = entry_point(tmp_path, kernels) + [word for op in ops for word in ("--op", op)] + ["--no-speed"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 1, done.stderr
-    assert "relu: exact" in done.stdout
+    assert done.returncode == code, done.stdout + done.stderr
+    assert message in done.stdout
     assert "affine: " not in done.stdout
+    assert "Traceback" not in done.stderr

@@ -7,6 +7,7 @@ import struct
 import sys
 import tracemalloc
 import types
+import warnings
 
 import hypothesis
 import hypothesis.strategies as st
@@ -216,6 +217,35 @@ def test_split_takes_the_first_rows_to_test_and_the_next_to_train():
         data.Dataset(images, np.arange(5), white=255)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"test": 1.5}, "test: expected an integer, got float 1.5"),
+        ({"test": "a"}, "test: expected an integer, got str 'a'"),
+        ({"test": True}, "test: expected an integer, got bool True"),
+        ({"train": 2.0}, "train: expected an integer, got float 2.0"),
+        ({"dtype": "f2"}, "dtype: expected float32 or float64, got 'f2'"),
+        ({"dtype": "i4"}, "dtype: expected float32 or float64, got 'i4'"),
+        ({"dtype": None}, "dtype: expected float32 or float64, got None"),
+        ({"dtype": "none"}, "dtype: expected float32 or float64, got 'none'"),
+    ],
+)
+def test_a_split_of_another_type_is_one_clear_error(options, message):
+    set_ = data.Dataset(np.zeros((6, 1, 1, 1), "uint8"), np.arange(6), white=255)
+    with pytest.raises(TypeError, match=message):
+        set_.split(**({"test": 2, "train": 3} | options))
+    if "dtype" in options:
+        with pytest.raises(TypeError, match=message):
+            data.ox_images(**options)
+
+
+def test_a_split_in_native_byte_order_by_numpy_s_integers():
+    set_ = data.Dataset(np.full((6, 1, 1, 1), 51, "uint8"), np.arange(6), white=255)
+    x_train = set_.split(np.int8(2), np.int64(3), dtype=">f4").x_train
+    assert x_train.dtype == np.float32
+    assert x_train.ravel().tolist() == [np.float32(0.2)] * 3
+
+
 def test_digits():
     pytest.importorskip("sklearn")
     set_ = data.digits()
@@ -256,6 +286,20 @@ def test_mnist_from_openml_is_asked_as_cn_asks(monkeypatch):
     assert set_.images.dtype == set_.labels.dtype == np.uint8
     assert set_.images[1, 0, 1, 0] == 255
     assert set_.labels.tolist() == [5, 0, 4]
+
+
+def test_mnist_from_openml_out_of_reach(monkeypatch):
+    datasets = pytest.importorskip("sklearn.datasets")
+
+    def fetch_openml(*_, **__):
+        warnings.warn("A network error occurred", stacklevel=2)
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(datasets, "fetch_openml", fetch_openml)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(OSError, match=r"^MNIST cannot be fetched from OpenML \(timed out\); give a folder"):
+            data.mnist()
 
 
 def mnist_files(folder, part, labels, size=4, end="", mark="-"):

@@ -82,7 +82,7 @@ def test_input_grad_false_changes_no_other_gradient(layer, x):
     layer = copy.deepcopy(layer)
     y = layer.forward(x)
     layer.backward(np.ones_like(y))
-    full = copy.copy(layer.gradients)
+    full = dict(layer.gradients)
     layer.backward(np.ones_like(y), input_grad=False)
     for name, gradient in full.items():
         assert np.array_equal(layer.gradients[name], gradient)
@@ -133,9 +133,8 @@ def test_both_back_ends_and_an_unknown_one(layer, x):
         results.append([y, one.backward(np.ones_like(y)), *one.gradients.values()])
     for a, b in zip(*results, strict=True):
         assert np.allclose(a, b, rtol=1e-12, atol=1e-12)
-    one.backend = "none"
-    with pytest.raises(ValueError, match="'none'"):
-        one.forward(x)
+    with pytest.raises(ValueError, match="backend: no back end is called 'none'"):
+        one.backend = "none"
 
 
 # ------------------------------------------------------------------------------------- single layers
@@ -224,7 +223,7 @@ def test_dropout_draws_in_training_only():
         (lambda: nn.Conv2d(1, 1, 3, bias=1), TypeError, "bias: expected True or False"),
         (lambda: nn.Conv2d(1, 1, 3, dtype="float16"), TypeError, "dtype: expected float32 or float64, got 'float16'"),
         (lambda: nn.Conv2d(1, 1, 3, dtype="none"), TypeError, "dtype: expected float32 or float64, got 'none'"),
-        (lambda: nn.Conv2d(1, 1, 3, seed=-1), ValueError, "seed: expected an integer from 0"),
+        (lambda: nn.Conv2d(1, 1, 3, seed=-1), ValueError, "seed: expected an integer of at least 0"),
         (lambda: nn.Conv2d(1, 1, 3, seed="a"), TypeError, "seed: expected an integer"),
         (lambda: nn.Conv2d(1, 1, 3, init="zeros"), ValueError, "init: expected one of 'he', 'xavier', got 'zeros'"),
         (lambda: nn.Affine(2, True), TypeError, "out_features: expected an integer"),
@@ -329,7 +328,7 @@ def test_a_whole_network_against_central_differences():
         cost.forward(model.forward(x), target)
         grad_x = model.backward(cost.backward())
         value = lambda: cost.forward(model.forward(x), target)  # noqa: B023, E731
-        gradients = copy.copy(model.gradients)
+        gradients = dict(model.gradients)
         assert np.allclose(grad_x, numeric(value, x), rtol=1e-5, atol=1e-8)
         for name, w in model.parameters.items():
             assert np.allclose(gradients[name], numeric(value, w), rtol=1e-5, atol=1e-8), name

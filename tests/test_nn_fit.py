@@ -177,6 +177,13 @@ def test_what_can_be_learnt_is_learnt(optimizer):
         ({"validation": X}, TypeError, r"validation: expected \(x, y\)"),
         ({"validation": (X, Y[:2])}, ValueError, r"validation\[1\]: expected 10 rows"),
         ({"seed": -1}, ValueError, "seed: expected"),
+        ({"schedule": 0.5}, TypeError, "schedule: expected a function or None, got float"),
+        ({"schedule": lambda t: "a"}, TypeError, r"schedule\(0\): expected a number"),
+        ({"schedule": lambda t: 1 - t}, ValueError, r"schedule\(2\): expected a number of at least 0, got -1"),
+        ({"schedule": lambda t: math.nan}, ValueError, r"schedule\(0\): expected a finite number"),
+        ({"on_epoch": "print"}, TypeError, "on_epoch: expected a function or None, got str"),
+        ({"shuffle": "no"}, TypeError, "shuffle: expected True or False"),
+        ({"progress": "no"}, TypeError, "progress: expected True or False"),
         ({"model": "model"}, TypeError, "model: expected a Layer of cnnx.nn, got str"),
         ({"cost": nn.CrossEntropy}, TypeError, "cost: expected a Cost"),
         ({"optimizer": 0.1}, TypeError, "optimizer: expected an? Optimizer"),
@@ -227,10 +234,38 @@ def test_ctrl_c_ends_the_update_and_keeps_what_was_learnt():
     assert history.interrupted
     assert history.updates == 5
     assert [(e.updates, e.images) for e in history.epochs] == [(3, 10), (5, 8)]
-    assert history.epochs[-1].validation_accuracy is not None
+    assert [e.validation_accuracy is None for e in history.epochs] == [False, True]
     assert signal.getsignal(signal.SIGINT) is handler
     train(twin, updates=5)
     assert np.array_equal(weights(model), weights(twin))
+
+
+@pytest.mark.parametrize(
+    ("call", "updates", "expected"),
+    [
+        (1, 5, (1, [None], True)),  # before the validation of an unfinished pass
+        (5, 9, (3, [None], True)),  # in the second of the validation's three batches
+        (6, 9, (3, [True], True)),  # in its last batch: it is done
+        (6, 3, (3, [True], False)),  # and so is everything
+        (3, 3, (3, [None], True)),  # in the last update: the validation is left out
+    ],
+)
+def test_ctrl_c_stops_a_validation_too(call, updates, expected):
+    x, y = np.tile(X, (25, 1)), np.tile(Y, 25)  # validated by hundreds
+    layer = Interrupting(call)
+    history = train(nn.Sequential(layer, model_of()), updates=updates, validation=(x, y))
+    found = [None if e.validation_loss is None else e.validation_accuracy is not None for e in history.epochs]
+    assert (history.updates, found, history.interrupted) == expected
+    assert layer.count <= max(call, 3)
+
+
+def test_ctrl_c_after_all_was_done_interrupts_nothing():
+    history = train(nn.Sequential(Interrupting(5), model_of()), updates=5)
+    assert (history.updates, history.interrupted) == (5, False)
+    history = train(updates=3, validation=(X, Y), on_epoch=lambda _: signal.raise_signal(signal.SIGINT))
+    assert (history.updates, history.interrupted) == (3, False)
+    history = train(updates=5, validation=(X, Y), on_epoch=lambda _: signal.raise_signal(signal.SIGINT))
+    assert (history.updates, history.interrupted) == (3, True)
 
 
 def test_a_second_ctrl_c_insists():

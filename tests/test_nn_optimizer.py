@@ -86,6 +86,50 @@ def test_a_step_without_gradients_or_for_another_model():
         Given([1.0, 2.0]).step(sgd, [1.0, 2.0])
 
 
+class Pair(nn.Layer):
+    """Two parameters with gradients."""
+
+    def __init__(self, *shapes):
+        super().__init__()
+        for name, shape in zip("ab", shapes, strict=True):
+            self._parameters[name], self._gradients[name] = np.ones(shape), np.ones(shape)
+
+
+def spoil_gradient(model):
+    model._gradients["b"] = np.ones(3)
+
+
+def spoil_state(model):
+    model._parameters["b"], model._gradients["b"] = np.ones(3), np.ones(3)
+
+
+def spoil_flags(model):
+    model._parameters["b"].flags.writeable = False
+
+
+@pytest.mark.parametrize("make", [lambda: nn.SGD(0.5, momentum=0.5), lambda: nn.Adam(0.5)])
+@pytest.mark.parametrize(
+    ("spoil", "factor", "error", "message"),
+    [
+        (spoil_gradient, 1.0, ValueError, r"gradient of b: expected shape \(2,\), float64, got \(3,\)"),
+        (spoil_state, 1.0, ValueError, r"b: expected shape \(2,\), float64, as at this optimiser's first step"),
+        (spoil_flags, 1.0, ValueError, "b: expected an array that can be changed"),
+        (None, math.nan, ValueError, "factor: expected a finite number"),
+        (None, -1, ValueError, "factor: expected a number of at least 0, got -1"),
+        (None, "1", TypeError, "factor: expected a number"),
+    ],
+)
+def test_a_step_that_fails_changes_nothing(make, spoil, factor, error, message):
+    model, optimizer = Pair(2, 2), make()
+    optimizer.step(model)
+    if spoil:
+        spoil(model)
+    before = pickle.dumps((model.parameters, vars(optimizer)))
+    with pytest.raises(error, match=message):
+        optimizer.step(model, factor)
+    assert pickle.dumps((model.parameters, vars(optimizer))) == before
+
+
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
@@ -95,6 +139,7 @@ def test_a_step_without_gradients_or_for_another_model():
         (lambda: nn.SGD(momentum=1), ValueError, "momentum: expected a number from 0 to below 1, got 1"),
         (lambda: nn.SGD(weight_decay=-1), ValueError, "weight_decay: expected"),
         (lambda: nn.SGD(nesterov=True), ValueError, "nesterov: expected a momentum above 0"),
+        (lambda: nn.SGD(momentum=0.5, nesterov="no"), TypeError, "nesterov: expected True or False"),
         (lambda: nn.Adam(betas=0.9), TypeError, "betas: expected two numbers"),
         (lambda: nn.Adam(betas=(0.9, 1.0)), ValueError, r"betas\[1\]: expected"),
         (lambda: nn.Adam(eps=0), ValueError, "eps: expected a number above 0"),

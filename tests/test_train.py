@@ -9,6 +9,8 @@ import signal
 import struct
 import subprocess
 import sys
+import urllib.error
+import warnings
 
 import numpy as np
 import pytest
@@ -86,6 +88,19 @@ def test_ox_is_what_d19_s_rule_gives(capsys, updates):
     assert report["told_apart"] is (updates == 100)
 
 
+def test_ox_in_parts_says_c_t_of_all_examples(capsys):
+    """C_T before, after one update by three examples, and at the end."""
+    assert main(["train", "ox", "--updates", "3", "--batch-size", "3", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["C_T"]
+    assert found.keys() == {"0", "1", "3"}
+    assert abs(found["0"] - d19(0)[0]) < 1e-12
+    six, model, cost = data.ox_images("six"), nn.ox_network(), nn.SquaredError(reduction="sum")
+    for updates in "1", "3":
+        model = nn.ox_network()
+        nn.fit(model, cost, nn.SGD(0.1), six.images, six.labels, batch_size=3, updates=int(updates), seed=0)
+        assert found[updates] == nn.evaluate(model, cost, six.images, six.labels)[0]
+
+
 @pytest.mark.parametrize("options", [["--backend", "reference"], ["--dtype", "float32"]])
 def test_ox_in_other_ways(capsys, options):
     assert main(["train", "ox", "--updates", "20", *options]) == 0
@@ -115,6 +130,30 @@ def test_training_prints_a_line_per_pass(capsys, stripes):
     assert [epoch["updates"] for epoch in report["epochs"]] == [900, 1000]
 
 
+def test_the_header_says_how_many_images_an_update_has_and_any_seed_will_do(capsys, stripes):
+    command = ["train", "mnist", "--data", str(stripes), "--updates", "1", "--batch-size", "20000"]
+    assert main([*command, "--seed", str(10**20)]) == 0
+    assert "1 updates of 9000 images" in capsys.readouterr().out
+
+
+def test_mnist_without_a_network_is_one_line(capsys, monkeypatch):
+    datasets = pytest.importorskip("sklearn.datasets")
+
+    def fetch_openml(*_, **__):
+        warnings.warn("A network error occurred", stacklevel=2)
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setattr(datasets, "fetch_openml", fetch_openml)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert main(["train", "mnist"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert "no network" in err
+    assert "--data" in err
+
+
 def test_digits(capsys):
     pytest.importorskip("sklearn")
     assert main(["train", "digits", "--updates", "600"]) == 0
@@ -129,16 +168,20 @@ def test_digits(capsys):
         (["letters"], "invalid choice: 'letters'"),
         (["ox", "--data", "."], "--data: expected with mnist only, got it with ox"),
         (["ox", "--backend", "none"], "no back end is called 'none'"),
-        (["ox", "--updates", "0"], "updates: expected an integer from 1"),
-        (["ox", "--batch-size", "-1"], "batch_size: expected an integer from 1"),
-        (["ox", "--learning-rate", "-1"], "learning_rate: expected a number of at least 0"),
-        (["ox", "--learning-rate", "nan"], "learning_rate: expected a finite number"),
+        (["ox", "--backend", ""], "no back end is called ''"),
+        (["ox", "--updates", "0"], "--updates: expected an integer from 1"),
+        (["mnist", "--data", "no-such-folder", "--updates", "-1"], "--updates: expected an integer from 1"),
+        (["ox", "--batch-size", "-1"], "--batch-size: expected an integer from 1"),
+        (["ox", "--learning-rate", "-1"], "--learning-rate: expected a number of at least 0"),
+        (["ox", "--learning-rate", "nan"], "--learning-rate: expected a finite number"),
+        (["ox", "--seed", "-1"], "--seed: expected an integer of at least 0"),
         (["mnist", "--data", "no-such-folder"], "no-such-folder: expected a folder of MNIST files"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(capsys, arguments, message):
     assert main(["train", *arguments]) == 2
-    err = capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert out == ""
     assert message in err
     assert err.count("\n") == 1
 
@@ -184,7 +227,30 @@ def test_the_plot_shows_what_was_measured():
         plot.training(nn.History(), model)
 
 
-@pytest.mark.parametrize("name", ["no-such-folder/a.png", "a.text", "a", "folder.png"])
+def test_the_plot_of_what_was_not_measured():
+    pytest.importorskip("matplotlib")
+    from cnnx import plot
+
+    model = nn.Sequential(nn.Affine(2, 1, seed=0))
+    history = nn.History([nn.Epoch(5, 50, 1.0, 2.0, None, 1.0, None), nn.Epoch(9, 40, 1.0, 0.5, None)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (loss,) = plot.training(history, model).get_axes()
+    assert [line.get_xydata().tolist() for line in loss.lines] == [[[5, 2], [9, 0.5]], [[5, 1]]]
+
+
+def test_a_plot_of_no_update_is_said_to_be_missing(capsys, monkeypatch, tmp_path):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(nn, "fit", lambda *_, **__: nn.History(interrupted=True))
+    assert main(["train", "ox", "--plot", str(tmp_path / "a.png")]) == 130
+    out, err = capsys.readouterr()
+    assert "\n        0  1.9818\n" in out
+    assert "\n        1 " not in out
+    assert err == f"{tmp_path / 'a.png'}: not written, as Ctrl-C came before the first update\n"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["no-such-folder/a.png", "a.text", "a.pgf", "a.svgz", "a", "folder.png"])
 def test_a_plot_that_cannot_be_written_is_found_before_the_training(capsys, tmp_path, name):
     pytest.importorskip("matplotlib")
     (tmp_path / "folder.png").mkdir()
@@ -224,7 +290,25 @@ def test_ctrl_c_prints_what_was_learnt(stripes):
         error = process.stderr.read()
     assert error == ""
     assert process.returncode == 130
-    assert re.fullmatch(r"test accuracy \d+\.\d\d % after \d+ updates, stopped by Ctrl-C\n", lines[-1])
+    assert re.fullmatch(r"test accuracy (-|\d+\.\d\d %) after \d+ updates, stopped by Ctrl-C\n", lines[-1])
+
+
+def test_ctrl_c_leaves_the_test_out(capsys, monkeypatch, stripes):
+    class Stopped(nn.SGD):
+        def _change(self, name, w, gradient, rate):
+            if self.updates == 5 and name == "0.weight":
+                signal.raise_signal(signal.SIGINT)
+            super()._change(name, w, gradient, rate)
+
+    monkeypatch.setattr(nn, "SGD", Stopped)
+    command = ["train", "mnist", "--data", str(stripes), "--updates", "900"]
+    assert main(command) == 130
+    *_, header, row, _, last = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r" +1 +5 +\d\.\d{4} +\d+\.\d\d % +- +- +\d+", row)
+    assert len(row) == len(header)
+    assert last == "test accuracy - after 5 updates, stopped by Ctrl-C"
+    assert main([*command, "--json"]) == 130
+    assert json.loads(capsys.readouterr().out)["test_accuracy"] is None
 
 
 # --------------------------------------------------------------------------------------------- MNIST

@@ -1,15 +1,18 @@
 """Do two back ends agree? Exactly on integers, within a derived bound on real numbers."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..ops import Case, Op
-from .calls import KernelCall, Trace, address, backward_arguments, first, forward_arguments, replay, traced
+from .bounds import Comparison
+from .calls import Trace, backward_arguments, first, forward_arguments, traced
 from .data import Array, Arrays, Mode, draw, draw_like
-from .numbers import Bounded, BoundedMath
 from .result import Result
+
+DIRECTIONS = ("forward", "backward")
 
 
 @dataclass(frozen=True)
@@ -21,160 +24,143 @@ class Sides:
 
 
 @dataclass
-class Runs:
-    """One case through one back end: forward, then backward."""
+class Attempt:
+    """One case through one back end. A direction that raised is None."""
 
-    forward: Trace
-    backward: Trace
+    arrays: Arrays
+    grad_output: Array | None
+    forward: Trace | None = None
+    backward: Trace | None = None
+
+    def pairs(self, other: "Attempt") -> Iterator[tuple[str, Trace, Trace]]:
+        """The directions in which both back ends gave something, and this one did its own work."""
+        for direction in DIRECTIONS:
+            mine, theirs = getattr(self, direction), getattr(other, direction)
+            if mine is not None and theirs is not None and mine.judged:
+                yield direction, mine, theirs
 
 
-def run(op: Op, case: Case, arrays: Arrays, grad_output: Array | None, backend: str, winners: Any = None) -> Runs:
-    """Run a case forward and backward. winners: what to hand the backward call instead of its own."""
-    forward = traced(op.forward, forward_arguments(op, case, arrays), backend)
-    result = forward.result if winners is None else (None, winners)
-    delta = np.empty(0) if grad_output is None else grad_output
-    backward = traced(op.backward, backward_arguments(op, case, arrays, delta, result), backend)
-    return Runs(forward, backward)
+@dataclass
+class Trial:
+    """Where a case is tried, and what for: errors become discrepancies of `result`."""
+
+    result: Result
+    op: Op
+    case: Case
+    dtype: str
+
+    def found(self, what: str) -> None:
+        """Note a discrepancy of this case."""
+        self.result.found(self.case.name, self.dtype, what)
+
+    def run(self, backend: str, arrays: Arrays, mode: Mode, rng: np.random.Generator) -> Attempt:
+        """Run the case forward and backward; draw a grad_output of the result's shape in between."""
+        attempt = Attempt(arrays, None)
+        attempt.forward = self._traced(self.op.forward, forward_arguments(self.op, self.case, arrays), backend)
+        if attempt.forward is not None:
+            if not self.op.cost:
+                attempt.grad_output = draw_like(first(attempt.forward.result), self.dtype, mode, rng)
+            self._run_backward(attempt, backend, attempt.forward.result)
+        return attempt
+
+    def repeat(self, backend: str, like: Attempt, arrays: Arrays | None = None, delta: Array | None = None) -> Attempt:
+        """Run the case again, on the same grad_output and saved winners (or on copies in another layout)."""
+        attempt = Attempt(like.arrays if arrays is None else arrays, like.grad_output if delta is None else delta)
+        forward = forward_arguments(self.op, self.case, attempt.arrays)
+        attempt.forward = self._traced(self.op.forward, forward, backend)
+        if like.forward is not None:
+            self._run_backward(attempt, backend, like.forward.result)
+        return attempt
+
+    def _run_backward(self, attempt: Attempt, backend: str, saved: Any) -> None:
+        delta = np.empty(0) if attempt.grad_output is None else attempt.grad_output
+        arguments = backward_arguments(self.op, self.case, attempt.arrays, delta, saved)
+        attempt.backward = self._traced(self.op.backward, arguments, backend)
+
+    def _traced(self, function: Any, arguments: dict[str, Any], backend: str) -> Trace | None:
+        try:
+            trace = traced(function, arguments, backend)
+        except Exception as error:
+            self.found(f"back end {backend!r} raised {type(error).__name__}: {error}")
+            return None
+        for lack in trace.lacking:
+            self.result.lacks(lack)
+        return trace
 
 
 def exact(op: Op, dtypes: tuple[str, ...], sides: Sides, rng: np.random.Generator) -> Result:
     """Integer-valued data, on which every sum is exact: the results must be equal."""
-    return _agreement(op, "exact", "integer", tuple(c for c in op.cases if c.exact), dtypes, sides, rng)
+    result = Result(op.name, "exact")
+    cases = tuple(case for case in op.cases if case.exact)
+    if not cases:
+        result.skipped = "no case of this op is exact on integers"
+    for case in cases:
+        for dtype in dtypes:
+            trial = Trial(result, op, case, dtype)
+            theirs = trial.run(sides.against, draw(op, case, dtype, "integer", rng), "integer", rng)
+            ours = trial.repeat(sides.backend, theirs)
+            for direction, mine, other in ours.pairs(theirs):
+                result.ran += 1
+                compare_results(trial, direction, mine.result, other.result, equal=True)
+    return result
 
 
 def bound(op: Op, dtypes: tuple[str, ...], sides: Sides, rng: np.random.Generator) -> Result:
     """Real-valued data: both back ends within the bound that the equations themselves give.
 
     The reference's element functions run on `Bounded` numbers; for a sum of products that is
-    eps * number of terms * sum of |terms|, for an elementwise function a few ulp.
+    eps * number of terms * sum of |terms|, for an elementwise function a few ulp. Each case runs on
+    numbers about 1 and on numbers of all sizes, zeros among them.
     """
-    return _agreement(op, "bound", "real", op.cases, dtypes, sides, rng)
-
-
-def _agreement(
-    op: Op,
-    check: str,
-    mode: Mode,
-    cases: tuple[Case, ...],
-    dtypes: tuple[str, ...],
-    sides: Sides,
-    rng: np.random.Generator,
-) -> Result:
-    result = Result(op.name, check)
-    if not cases:
-        result.skipped = "no case of this op is exact on integers"
-    for case in cases:
+    result = Result(op.name, "bound")
+    modes: tuple[Mode, ...] = ("real", "far")
+    for case in op.cases:
         for dtype in dtypes:
-            arrays = draw(op, case, dtype, mode, rng)
-            truth = attempt(result, case, dtype, sides.against, op, arrays, mode, rng)
-            if truth is None:
-                continue
-            theirs, grad_output = truth
-            ours = attempt_again(result, case, dtype, sides.backend, op, arrays, grad_output, theirs)
-            if ours is None:
-                continue
-            for direction in ("forward", "backward"):
-                a: Trace = getattr(ours, direction)
-                b: Trace = getattr(theirs, direction)
-                result.ran += 1
-                _compare_results(result, case, dtype, direction, a.result, b.result, equal=mode == "integer")
-                _compare_calls(result, case, dtype, a, b, bounded=mode == "real")
+            for mode in modes:
+                trial = Trial(result, op, case, dtype)
+                theirs = trial.run(sides.against, draw(op, case, dtype, mode, rng), mode, rng)
+                ours = trial.repeat(sides.backend, theirs)
+                for direction, mine, other in ours.pairs(theirs):
+                    result.ran += 1
+                    # Without kernels nothing is computed: flatten's numbers stay what they were.
+                    compare_results(trial, direction, mine.result, other.result, equal=not op.kernels)
+                    compare_kernels(trial, mine, other)
     return result
 
 
-def attempt(
-    result: Result, case: Case, dtype: str, backend: str, op: Op, arrays: Arrays, mode: Mode, rng: np.random.Generator
-) -> tuple[Runs, Array | None] | None:
-    try:
-        forward = traced(op.forward, forward_arguments(op, case, arrays), backend)
-        grad_output = None if op.cost else draw_like(first(forward.result), dtype, mode, rng)
-        return run(op, case, arrays, grad_output, backend), grad_output
-    except NotImplementedError as error:
-        result.skipped = str(error)
-    except Exception as error:
-        result.found(case.name, dtype, f"back end {backend!r} raised {type(error).__name__}: {error}")
-    return None
-
-
-def attempt_again(
-    result: Result, case: Case, dtype: str, backend: str, op: Op, arrays: Arrays, grad_output: Any, theirs: Runs
-) -> Runs | None:
-    saved = theirs.forward.result[1] if isinstance(theirs.forward.result, tuple) else None
-    try:
-        return run(op, case, arrays, grad_output, backend, saved)
-    except NotImplementedError as error:
-        result.skipped = str(error)
-    except Exception as error:
-        result.found(case.name, dtype, f"back end {backend!r} raised {type(error).__name__}: {error}")
-    return None
-
-
-def _compare_results(
-    result: Result, case: Case, dtype: str, direction: str, got: Any, expected: Any, *, equal: bool
-) -> None:
-    """Public results: number, shapes, dtypes and layout; in exact mode every bit of the values but a zero's sign."""
+def compare_results(trial: Trial, direction: str, got: Any, expected: Any, *, equal: bool) -> None:
+    """Public results: number, shapes, dtypes and layout; if `equal`, every bit of the values but a zero's sign."""
     got_all, expected_all = (v if isinstance(v, tuple) else (v,) for v in (got, expected))
     for i, (g, e) in enumerate(zip(got_all, expected_all, strict=True)):
         if isinstance(e, float):
             if not isinstance(g, float) or (equal and g != e):
-                result.found(case.name, dtype, f"{direction}: expected {e!r}, got {g!r}")
+                trial.found(f"{direction}: expected {e!r}, got {g!r}")
             continue
         if g.shape != e.shape or g.dtype != e.dtype or not g.flags.c_contiguous:
-            result.found(
-                case.name,
-                dtype,
-                f"{direction}, result {i}: expected {e.dtype} {e.shape}, C-contiguous, got {g.dtype} {g.shape}",
-            )
+            trial.found(f"{direction}, result {i}: expected {e.dtype} {e.shape}, C-contiguous, got {g.dtype} {g.shape}")
         elif equal and not np.array_equal(g, e, equal_nan=True):
             at = tuple(int(j) for j in np.argwhere(~((g == e) | (np.isnan(g) & np.isnan(e))))[0])
-            result.found(case.name, dtype, f"{direction}, result {i} at {at}: expected {e[at]!r}, got {g[at]!r}")
+            trial.found(f"{direction}, result {i} at {at}: expected {e[at]!r}, got {g[at]!r}")
 
 
-def _compare_calls(result: Result, case: Case, dtype: str, ours: Trace, theirs: Trace, *, bounded: bool) -> None:
-    """Kernel by kernel, so that the bound is that of one equation (or of a chain, where they are chained)."""
+def compare_kernels(trial: Trial, ours: Trace, theirs: Trace, *, finite: bool = True) -> None:
+    """Kernel by kernel, so that the bound is that of one equation (or of a chain, where they are chained).
+
+    finite=False: the inputs hold NaN or infinities; of numbers without a bound only their kind is compared.
+    """
     if [c.kernel for c in ours.calls] != [c.kernel for c in theirs.calls]:
-        result.found(case.name, dtype, "the back ends were asked for different kernels")
+        trial.found("the back ends were asked for different kernels")
         return
-    if not bounded:
+    try:
+        comparison = Comparison(theirs.calls, trial.dtype)
+    except Exception as error:
+        trial.found(f"no bound: {type(error).__name__}: {error}")
         return
-    info = np.finfo(dtype)
-    eps, tiny = float(info.eps), float(info.smallest_subnormal)
-
-    def lift(a: Array) -> Array:
-        lifted = a.astype(object)
-        if a.dtype.kind == "f":
-            for index in np.ndindex(a.shape):
-                lifted[index] = Bounded(float(a[index]), eps, tiny)
-        return lifted
-
-    outputs = replay(theirs.calls, lift, float, BoundedMath())
-    for mine, call in zip(ours.calls, theirs.calls, strict=True):
-        for got, reference, truth in zip(mine.outputs, call.outputs, _outputs(call, outputs), strict=True):
-            _compare_bounded(result, case, dtype, call.kernel, got, reference, truth)
-
-
-def _outputs(call: KernelCall, outputs: dict[tuple[int, int], Array]) -> list[Array]:
-    return [outputs[address(a)].reshape(a.shape) for a in call.outputs]
-
-
-def _compare_bounded(
-    result: Result, case: Case, dtype: str, kernel: str, got: Array, reference: Array, truth: Array
-) -> None:
-    worst, at = 0.0, None
-    for index in np.ndindex(truth.shape):
-        t = truth[index]
-        value, error = (t.value, t.error) if isinstance(t, Bounded) else (float(t), 0.0)
-        for number in (got[index], reference[index]):
-            off = abs(float(number) - value)
-            share = 0.0 if off == 0 else (off / error if error > 0 else np.inf)
-            if not share <= worst:  # a NaN counts as worse than anything
-                worst, at = (np.inf if share != share else share), (index, value, error, number)
-    result.used(worst)
-    if worst > 1 and at is not None:
-        index, value, error, number = at
-        result.found(
-            case.name,
-            dtype,
-            f"{kernel} at {tuple(int(i) for i in index)}: expected {value!r} +- {error:.1e}, got {number!r} "
-            f"({worst:.3g} of the budget)",
-        )
+    for mine, other in zip(ours.calls, theirs.calls, strict=True):
+        if mine.missing:
+            continue
+        for got, reference in zip(mine.outputs, other.outputs, strict=True):
+            share, what = comparison.worst(other.kernel, got, reference, finite=finite)
+            trial.result.used(share)
+            if what:
+                trial.found(what)

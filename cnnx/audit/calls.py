@@ -20,14 +20,23 @@ class KernelCall:
     inputs: tuple[Array, ...]
     outputs: tuple[Array, ...]
     numbers: Mapping[str, float]
+    missing: bool = (
+        False  # the back end does not have it; the reference's ran instead, so that the others can be judged
+    )
 
 
 @dataclass
 class Trace:
-    """What a call of a public function returned, and the kernels it called on the way."""
+    """What a call of a public function returned, the kernels it called on the way, and what the back end lacked."""
 
     result: Any = None
     calls: list[KernelCall] = field(default_factory=list)
+    lacking: list[str] = field(default_factory=list)
+
+    @property
+    def judged(self) -> bool:
+        """Whether any of it is the back end's own work."""
+        return not self.calls or not all(call.missing for call in self.calls)
 
 
 class ContractError(Exception):
@@ -55,13 +64,19 @@ def traced(function: Callable[..., Any], arguments: Mapping[str, Any], backend: 
             views = [a.view() for a in inputs]
             for view in views:
                 view.flags.writeable = False
+            missing = False
             with _backend.intercept(None):  # a kernel may call others: that is its own business
-                returned = kernel(*views, *outputs, **numbers)
+                try:
+                    returned = kernel(*views, *outputs, **numbers)
+                except _backend.MissingKernelError as error:
+                    trace.lacking.append(str(error))
+                    missing = True
+                    returned = _backend.reference_kernel(name)(*views, *outputs, **numbers)
             if returned is not None:
                 raise ContractError(f"kernel {name}: expected None, got {type(returned).__name__}")
             if before != [a.tobytes() for a in inputs]:
                 raise ContractError(f"kernel {name} wrote to its inputs")
-            trace.calls.append(KernelCall(name, tuple(inputs), tuple(outputs), dict(numbers)))
+            trace.calls.append(KernelCall(name, tuple(inputs), tuple(outputs), dict(numbers), missing))
 
         return watched
 
@@ -70,15 +85,19 @@ def traced(function: Callable[..., Any], arguments: Mapping[str, Any], backend: 
     return trace
 
 
-def known(function: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the arguments that a public function knows."""
-    parameters = inspect.signature(function).parameters
-    return {name: value for name, value in arguments.items() if name in parameters}
+def known(op: Op, function: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the arguments that one of an op's functions knows; each has to be known to one of them."""
+    parameters = [inspect.signature(f).parameters for f in (op.forward, op.backward)]
+    for name in arguments:
+        if not any(name in p for p in parameters) and name not in ("grad_output", "winners"):
+            raise ValueError(f"{op.name}: a case gives {name!r}, which neither of its functions knows")
+    mine = inspect.signature(function).parameters
+    return {name: value for name, value in arguments.items() if name in mine}
 
 
 def forward_arguments(op: Op, case: Case, arrays: Arrays) -> dict[str, Any]:
     """What the op's forward function is called with."""
-    return known(op.forward, {**arrays, **case.options})
+    return known(op, op.forward, {**arrays, **case.options})
 
 
 def backward_arguments(op: Op, case: Case, arrays: Arrays, grad_output: Array, result: Any) -> dict[str, Any]:
@@ -86,7 +105,7 @@ def backward_arguments(op: Op, case: Case, arrays: Arrays, grad_output: Array, r
     arguments: dict[str, Any] = {**arrays, **case.options, "grad_output": grad_output}
     if isinstance(result, tuple):
         arguments["winners"] = result[1]
-    return known(op.backward, arguments)
+    return known(op, op.backward, arguments)
 
 
 def first(result: Any) -> Any:

@@ -9,15 +9,23 @@ from ..ops import Case, Draw, Op
 
 Array = np.ndarray[Any, Any]
 Arrays = dict[str, Array]
-Mode = Literal["integer", "real", "dyadic"]
+Mode = Literal["integer", "real", "far", "dyadic"]
 
 # Farther from a kink than any step of a finite difference goes.
 MARGIN = 1 / 16
 
+# As far as exponentials stay finite, and products of a few numbers too.
+FARTHEST = {"float32": 100.0, "float64": 700.0}
+OFFSET = 100.0
+
 
 def draw(op: Op, case: Case, dtype: str, mode: Mode, rng: np.random.Generator) -> Arrays:
-    """The array arguments of a case, read-only. Integers have ties and zeros, on purpose; real and
-    dyadic numbers stay clear of the op's kinks."""
+    """The array arguments of a case, read-only.
+
+    Integers have ties and zeros, on purpose. Far numbers are of every size up to where exponentials
+    overflow, with zeros among them, windows of zeros, and for normalisation channels far from 0 and a
+    constant one. Real and dyadic numbers stay clear of the op's kinks.
+    """
     return {name: frozen(_draw_one(spec, op, dtype, mode, rng)) for name, spec in case.arrays.items()}
 
 
@@ -45,6 +53,8 @@ def _draw_one(spec: Draw | tuple[int, ...], op: Op, dtype: str, mode: Mode, rng:
     numbers = _numbers(shape, mode, rng)
     if kind == "positive":
         numbers = np.abs(numbers) + 0.5
+    elif mode == "far":
+        numbers = _offset(numbers, rng) if kind == "channels" else _far(numbers, FARTHEST[dtype], rng)
     elif mode != "integer" and op.kinks == "zero":
         numbers = numbers + np.where(numbers < 0, -MARGIN, MARGIN)
     elif mode != "integer" and op.kinks == "ties":
@@ -58,6 +68,20 @@ def _numbers(shape: tuple[int, ...], mode: Mode, rng: np.random.Generator) -> Ar
     if mode == "dyadic":
         return np.asarray(rng.integers(-24, 25, shape) / 16)
     return np.asarray(rng.standard_normal(shape))
+
+
+def _far(numbers: Array, farthest: float, rng: np.random.Generator) -> Array:
+    scaled = np.clip(numbers * 2.0 ** rng.integers(-2, 9, numbers.shape), -farthest, farthest)
+    scaled = np.where(rng.random(numbers.shape) < 0.1, 0.0, scaled)
+    scaled.reshape(-1)[: numbers.size // 4] = 0.0  # whole windows of zeros
+    return np.asarray(scaled)
+
+
+def _offset(numbers: Array, rng: np.random.Generator) -> Array:
+    """Channels of small spread about a large mean, the first of them constant."""
+    moved = numbers + OFFSET * rng.choice([-1.0, 1.0], (1, numbers.shape[1], 1, 1))
+    moved[:, 0] = OFFSET
+    return np.asarray(moved)
 
 
 def _strided(a: Array) -> Array:

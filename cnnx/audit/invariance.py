@@ -1,14 +1,14 @@
 """What must not change a result's bits: memory layout and thread count; and what must not be lost: NaN, infinities."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from .. import backend as _backend
-from ..ops import Case, Op
-from .agreement import Runs, Sides, attempt, attempt_again
-from .calls import first
-from .data import LAYOUTS, Array, draw
+from ..ops import Op
+from .agreement import Attempt, Sides, Trial, compare_kernels
+from .data import LAYOUTS, Array, draw, frozen
 from .result import Result
 
 
@@ -17,38 +17,31 @@ def layout(op: Op, dtypes: tuple[str, ...], sides: Sides, rng: np.random.Generat
     result = Result(op.name, "layout")
     for i, case in enumerate(op.cases):
         for dtype in dtypes:
-            arrays = draw(op, case, dtype, "real", rng)
-            plain = attempt(result, case, dtype, sides.backend, op, arrays, "real", rng)
-            if plain is None:
-                continue
-            runs, grad_output = plain
+            trial = Trial(result, op, case, dtype)
+            plain = trial.run(sides.backend, draw(op, case, dtype, "real", rng), "real", rng)
             for j, (name, lay_out) in enumerate(LAYOUTS.items()):
                 if (i + j) % len(LAYOUTS) > 1 and i >= len(LAYOUTS):
                     continue  # every layout on the first cases, two of them on each further case
-                other = {k: _laid_out(a, lay_out) for k, a in arrays.items()}
-                delta = None if grad_output is None else _laid_out(grad_output, lay_out)
-                again = attempt_again(result, case, dtype, sides.backend, op, other, delta, runs)
-                if again is None:
-                    continue
-                result.ran += 1
-                if not _same_bits(runs, again):
-                    result.found(case.name, dtype, f"{name} input gives other numbers than C-contiguous input")
-                for key, a in arrays.items():
-                    if not np.array_equal(np.asarray(other[key]), a, equal_nan=True):
-                        result.found(case.name, dtype, f"{name} input {key!r} was written to")
+                _check_layout(trial, plain, sides.backend, name, lay_out)
     return result
 
 
-def _laid_out(a: Array, lay_out: Any) -> Array:
-    b: Array = lay_out(a)
-    b.flags.writeable = False
-    return b
+def _check_layout(trial: Trial, plain: Attempt, backend: str, name: str, lay_out: Callable[[Array], Array]) -> None:
+    other = {key: frozen(lay_out(a)) for key, a in plain.arrays.items()}
+    delta = None if plain.grad_output is None else frozen(lay_out(plain.grad_output))
+    again = trial.repeat(backend, plain, other, delta)
+    if any(True for _ in again.pairs(plain)):
+        trial.result.ran += 1
+    if not _same_bits(plain, again):
+        trial.found(f"{name} input gives other numbers than C-contiguous input")
+    for key, a in plain.arrays.items():
+        if not np.array_equal(np.asarray(other[key]), a, equal_nan=True):
+            trial.found(f"{name} input {key!r} was written to")
 
 
-def _same_bits(a: Runs, b: Runs) -> bool:
-    pairs = [(a.forward.result, b.forward.result), (a.backward.result, b.backward.result)]
-    for left, right in pairs:
-        lefts, rights = (v if isinstance(v, tuple) else (v,) for v in (left, right))
+def _same_bits(a: Attempt, b: Attempt) -> bool:
+    for _, left, right in a.pairs(b):
+        lefts, rights = (v if isinstance(v, tuple) else (v,) for v in (left.result, right.result))
         for x, y in zip(lefts, rights, strict=True):
             if np.asarray(x).tobytes() != np.asarray(y).tobytes():
                 return False
@@ -69,58 +62,56 @@ def threads(op: Op, dtypes: tuple[str, ...], sides: Sides, rng: np.random.Genera
         with _backend.always_parallel():
             for case in (*op.cases, *op.bench):
                 for dtype in dtypes:
-                    _check_threads(result, op, case, dtype, sides.backend, rng)
+                    _check_threads(Trial(result, op, case, dtype), sides.backend, rng)
     finally:
         _backend.set_num_threads(before)
     return result
 
 
-def _check_threads(result: Result, op: Op, case: Case, dtype: str, backend: str, rng: np.random.Generator) -> None:
-    arrays = draw(op, case, dtype, "real", rng)
+def _check_threads(trial: Trial, backend: str, rng: np.random.Generator) -> None:
     _backend.set_num_threads(1)
-    one = attempt(result, case, dtype, backend, op, arrays, "real", rng)
-    if one is None:
-        return
+    one = trial.run(backend, draw(trial.op, trial.case, trial.dtype, "real", rng), "real", rng)
     for count in (2, 3):
         _backend.set_num_threads(count)
-        more = attempt_again(result, case, dtype, backend, op, arrays, one[1], one[0])
-        if more is not None:
-            result.ran += 1
-            if not _same_bits(one[0], more):
-                result.found(case.name, dtype, f"{count} threads give other bits than 1 thread")
+        more = trial.repeat(backend, one)
+        if any(True for _ in more.pairs(one)):
+            trial.result.ran += 1
+        if not _same_bits(one, more):
+            trial.found(f"{count} threads give other bits than 1 thread")
 
 
 def special(op: Op, dtypes: tuple[str, ...], sides: Sides, rng: np.random.Generator) -> Result:
-    """A NaN or an infinity among the inputs: NaN and infinities come out at the same places."""
+    """A NaN or an infinity in an input or in grad_output: what comes out has the same kinds at the same
+    places (finite, inf, -inf, NaN), and finite numbers stay within their bound."""
     result = Result(op.name, "special")
     for case in op.cases:
-        numbers = [n for n in op.differentiable if n in case.arrays]
         for dtype in dtypes:
             drawn = draw(op, case, dtype, "real", rng)
-            name = numbers[int(rng.integers(len(numbers)))]
-            if drawn[name].size == 0:
-                continue
+            inputs = [name for name in op.differentiable if name in case.arrays]
             for value in (np.nan, np.inf, -np.inf):
-                spoilt = drawn[name].copy()
-                spoilt.flat[int(rng.integers(spoilt.size))] = value
-                spoilt.flags.writeable = False
-                arrays = {**drawn, name: spoilt}
-                theirs = attempt(result, case, dtype, sides.against, op, arrays, "real", rng)
-                if theirs is None:
-                    continue
-                ours = attempt_again(result, case, dtype, sides.backend, op, arrays, theirs[1], theirs[0])
-                if ours is None:
-                    continue
-                result.ran += 1
-                if case.options.get("padding", 0) != 0 and name == "weight":
-                    continue  # non-finite weights beside padding are unspecified: it must only not crash
-                got, expected = first(ours.forward.result), first(theirs[0].forward.result)
-                if not np.array_equal(_kind(got), _kind(expected)):
-                    result.found(case.name, dtype, f"{name} holds {value}: NaN or inf comes out at other places")
+                name = inputs[int(rng.integers(len(inputs)))]
+                _check_special(Trial(result, op, case, dtype), drawn, name, value, sides, rng)
     return result
 
 
-def _kind(a: Any) -> Array:
-    """0 finite, 1 inf, 2 -inf, 3 NaN."""
-    numbers = np.asarray(a)
-    return np.asarray(np.isposinf(numbers) * 1 + np.isneginf(numbers) * 2 + np.isnan(numbers) * 3)
+def _check_special(
+    trial: Trial, drawn: dict[str, Array], name: str, value: float, sides: Sides, rng: np.random.Generator
+) -> None:
+    if drawn[name].size == 0 or (name == "weight" and trial.case.options.get("padding", 0) != 0):
+        return  # non-finite weights beside padding are unspecified
+    spoil_delta = not trial.op.cost and rng.random() < 0.5
+    arrays = drawn if spoil_delta else {**drawn, name: _spoilt(drawn[name], value, rng)}
+    theirs = trial.run(sides.against, arrays, "real", rng)
+    if spoil_delta and theirs.grad_output is not None and theirs.grad_output.size:
+        theirs = trial.repeat(sides.against, theirs, delta=_spoilt(theirs.grad_output, value, rng))
+    ours = trial.repeat(sides.backend, theirs)
+    for _, mine, other in ours.pairs(theirs):
+        trial.result.ran += 1
+        compare_kernels(trial, mine, other, finite=False)
+
+
+def _spoilt(a: Array, value: float, rng: np.random.Generator) -> Array:
+    """A copy with one number replaced."""
+    spoilt: Any = a.copy()
+    spoilt.flat[int(rng.integers(spoilt.size))] = value
+    return frozen(spoilt)

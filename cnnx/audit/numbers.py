@@ -25,8 +25,7 @@ class Bounded:
 
     A sum remembers the mass of its terms (the sum of their absolute values) and their count, so
     that its bound, errors of the terms + (count - 1) eps mass, holds in whatever order they are added.
-    A product, quotient or function adds eps times its own size. `eps` is the distance from 1 to the
-    next float, twice the rounding error of one operation: one half for each of two results compared.
+    A product, quotient or function adds eps times its own size.
     """
 
     __slots__ = ("eps", "inherited", "mass", "terms", "tiny", "value")
@@ -42,6 +41,8 @@ class Bounded:
     @property
     def error(self) -> float:
         """How far from `value` a correct result may be."""
+        if self.terms == 1:  # also where the mass is infinite
+            return self.inherited
         return self.inherited + (self.terms - 1) * self.eps * self.mass
 
     def _made(self, value: float, inherited: float) -> "Bounded":
@@ -113,8 +114,10 @@ class Bounded:
     def _sign(self, other: Any) -> float:
         """Of self - other: negative, 0 or positive; NaN where either is."""
         theirs, their_error = (other.value, other.error) if isinstance(other, Bounded) else (other, 0.0)
-        distance: float = self.value - theirs if self is not other else 0 * self.value
-        if self is not other and 0 < self.error + their_error >= abs(distance):
+        if self is other or (self.value == theirs and math.isinf(theirs)):
+            return math.nan if math.isnan(self.value) else 0.0
+        distance: float = self.value - theirs
+        if math.isfinite(distance) and 0 < self.error + their_error >= abs(distance):
             raise UndecidedError(f"{self!r} against {other!r}")
         return distance
 
@@ -140,12 +143,12 @@ class Bounded:
 
 
 class BoundedMath:
-    """exp, log, ... of Bounded numbers, each granted a few ulp of its own."""
+    """exp, log, ... of Bounded numbers, each granted an error of its own: `own` times eps."""
 
-    OWN = 2.0  # in eps, i.e. up to 4 ulp: what a good vectorised exponential needs
     _monotone = ("exp", "expm1", "log", "log1p", "sqrt", "erfc")
 
-    def __init__(self) -> None:
+    def __init__(self, own: float = 2.0) -> None:
+        self._own = own
         self._ieee = _backend.reference_math()
 
     def __getattr__(self, name: str) -> Any:
@@ -166,7 +169,7 @@ class BoundedMath:
         if value == 0 and error == 0:
             return Bounded(0.0, x.eps, x.tiny)
         moved = max(abs(function(x.value + error) - value), abs(function(x.value - error) - value)) if error else 0.0
-        return Bounded(value, x.eps, x.tiny, moved + self.OWN * x.eps * abs(value) + x.tiny)
+        return Bounded(value, x.eps, x.tiny, moved + self._own * x.eps * abs(value) + x.tiny)
 
 
 class FractionMath:

@@ -25,7 +25,8 @@ class Result:
 
     share : the largest share of the error budget that any element used; None where there is no
         budget (results must be equal).
-    skipped : why nothing ran, where the check does not apply to the op or the back end.
+    skipped : why nothing ran, where the check does not apply to the op.
+    lacking : what the back end does not have, so that it could not be judged.
     """
 
     op: str
@@ -34,16 +35,22 @@ class Result:
     share: float | None = None
     note: str = ""
     skipped: str = ""
+    lacking: list[str] = field(default_factory=list)
     discrepancies: list[Discrepancy] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
         """No discrepancy; and something ran, unless the check does not apply. No case run is a failure."""
-        return not self.discrepancies and (self.ran > 0 or bool(self.skipped))
+        return not self.discrepancies and (self.ran > 0 or bool(self.skipped or self.lacking))
 
     def used(self, share: float) -> None:
         """Note a share of the error budget."""
         self.share = share if self.share is None else max(self.share, share)
+
+    def lacks(self, what: str) -> None:
+        """Note what the back end does not have."""
+        if what not in self.lacking:
+            self.lacking.append(what)
 
     def found(self, case: str, dtype: str, what: str) -> None:
         """Note a discrepancy."""
@@ -67,9 +74,19 @@ class Report:
         return sum(result.ran for result in self.results)
 
     @property
+    def judged(self) -> int:
+        """How many cases of the back end itself ran: all but those of `dual`, which judges the reference's equations.
+        (Asked for alone, they are what was to be judged.)"""
+        return sum(r.ran for r in self.results if r.check != "dual") if self._more_than_dual else self.ran
+
+    @property
+    def _more_than_dual(self) -> bool:
+        return any(result.check != "dual" for result in self.results)
+
+    @property
     def ok(self) -> bool:
-        """Every result is."""
-        return all(result.ok for result in self.results)
+        """Every result is, the audit came to its end, and something of the back end was judged."""
+        return not self.interrupted and self.judged > 0 and all(result.ok for result in self.results)
 
     def discrepancies(self) -> Iterator[Discrepancy]:
         """All of them."""
@@ -100,6 +117,7 @@ class Report:
                     "share": r.share,
                     "note": r.note,
                     "skipped": r.skipped,
+                    "lacking": r.lacking,
                     "discrepancies": [{"case": d.case, "dtype": d.dtype, "what": d.what} for d in r.discrepancies],
                 }
                 for r in self.results

@@ -64,7 +64,8 @@ def audit(
     Raises
     ------
     ValueError
-        An op, dtype, check or back end of that name does not exist.
+        An op, dtype, check or back end of that name does not exist, or a list of names is empty; `against`
+        is `backend`.
 
     Examples
     --------
@@ -79,6 +80,8 @@ def audit(
     for name in (backend, against):
         with _backend.use_backend(name):
             pass  # an unknown name is an error now, not a discrepancy later
+    if backend == against:
+        raise ValueError(f"against: expected another back end than {backend!r}, got the same")
     report = Report(backend, against, seed)
     sides = Sides(backend, against)
     try:
@@ -103,6 +106,8 @@ def _select(what: str, names: Iterable[str] | None, known: dict[str, T]) -> dict
     if names is None:
         return known
     chosen = list(dict.fromkeys([names] if isinstance(names, str) else names))
+    if not chosen:
+        raise ValueError(f"{what}: expected some of {', '.join(known)}, got none")
     for name in chosen:
         if name not in known:
             raise ValueError(f"{what}: expected one of {', '.join(known)}, got {name!r}")
@@ -123,13 +128,15 @@ def _measure(report: Report, op: Op, sides: Sides) -> None:
                 times.append(time.perf_counter() - start)
         return float(np.median(times))
 
-    threads = _backend.get_num_threads()
-    _backend.set_num_threads(1)
+    threads = None
     try:
+        threads = _backend.get_num_threads()
+        _backend.set_num_threads(1)
         seconds(sides.backend, 0.0)  # loads what has to be loaded
         slow = seconds(sides.against, 0.05)
         report.speed_up[op.name] = slow / seconds(sides.backend, 0.05)
     except Exception:
         return  # what cannot be called was found by the checks already
     finally:
-        _backend.set_num_threads(threads)
+        if threads is not None:
+            _backend.set_num_threads(threads)

@@ -29,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else list(argv)
     try:
         code = _run(arguments)
-        sys.stdout.flush()  # here, where a closed pipe can still be handled
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where a closed pipe can still be handled
         return code
     except KeyboardInterrupt:
         return 130

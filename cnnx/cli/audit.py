@@ -45,12 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     _clear_progress()
     print(json.dumps(report.as_dict(), indent=2) if arguments.json else _text(report, arguments.check or list(CHECKS)))
-    if report.interrupted:
-        return 130
-    # The dual check judges the reference's equations alone: a back end that ran nothing else was not judged.
-    if not any(r.ran for r in report.results if r.check != "dual" or arguments.check == ["dual"]):
-        return 3
-    return 0 if report.ok else 1
+    return _verdict(report)[0]
 
 
 def _text(report: Report, checks: list[str]) -> str:
@@ -72,16 +67,19 @@ def _text(report: Report, checks: list[str]) -> str:
     lines += _legend(report)
     lines += _discrepancies(report)
     lines += [f"{r.op}: {r.check}: no case ran" for r in report.failures() if not r.discrepancies]
-    lines.append(f"{report.ran:,} cases, {_count(len(rows) - 1, 'op')}: {_verdict(report)}")
+    lines.append(f"{report.ran:,} cases, {_count(len(rows) - 1, 'op')}: {_verdict(report)[1]}")
     return "\n".join(lines)
 
 
-def _verdict(report: Report) -> str:
+def _verdict(report: Report) -> tuple[int, str]:
+    """The exit code and the words for it."""
     if report.interrupted:
-        return "interrupted"
+        return 130, "interrupted"
     if failed := report.failures():
-        return f"{_count(len(failed), 'check')} failed"
-    return "all agree" if report.ran else "nothing ran"
+        return 1, f"{_count(len(failed), 'check')} failed"
+    if not report.judged:
+        return 3, f"nothing of back end {report.backend} ran"
+    return 0, "all agree"
 
 
 def _count(n: int, what: str) -> str:
@@ -108,8 +106,8 @@ def _legend(report: Report) -> list[str]:
     lines = ["numbers: cases run; -: does not apply; budget: largest share of the error bound used (bound)"]
     if report.speed_up:
         lines.append(f"speed-up: time of {report.against} / time of {report.backend}, forward, float32, 1 thread")
-    reasons = sorted({r.skipped for r in report.results if r.skipped and "back end" in r.skipped})
-    return [*lines, *(f"not covered: {reason}" for reason in reasons), ""]
+    lacking = sorted({lack for r in report.results for lack in r.lacking})
+    return [*lines, *(f"not covered: {lack}" for lack in lacking), ""]
 
 
 def _discrepancies(report: Report) -> list[str]:

@@ -2,11 +2,14 @@
 
 `ox` is D19's network with D19's weights, six examples, the chain rule applied once. `digits` and `mnist`
 train CN's network; MNIST comes from --data, or from OpenML through scikit-learn, and CN's rows are used
-(0-999 test, 1000-9999 train). Ctrl-C ends the training and keeps what was learnt (exit code 130).
+(0-999 test, 1000-9999 train). Ctrl-C ends the training, without another test, and keeps what was learnt
+(exit code 130).
 """
 
 import argparse
+import copy
 import json
+import sys
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,6 +17,8 @@ import numpy as np
 
 import cnnx
 from cnnx import data, nn
+from cnnx.nn._arguments import natural, not_negative
+from cnnx.ops._check import integer
 
 
 @dataclass(frozen=True)
@@ -60,11 +65,15 @@ def run(arguments: argparse.Namespace) -> int:
     for option in ("updates", "batch_size", "dtype"):
         if getattr(arguments, option) is None:
             setattr(arguments, option, getattr(TASKS[arguments.task], option))
+    natural("--seed", arguments.seed)
+    integer("--updates", arguments.updates, 1)
+    integer("--batch-size", arguments.batch_size, 1)
+    not_negative("--learning-rate", arguments.learning_rate)
     if arguments.plot is not None:
         from cnnx import plot
 
         plot.check_target(arguments.plot)  # before the training, which may take long
-    with cnnx.use_backend(arguments.backend or cnnx.get_backend()):
+    with cnnx.use_backend(cnnx.get_backend() if arguments.backend is None else arguments.backend):
         try:
             history, model, result = (_ox if arguments.task == "ox" else _classes)(arguments)
         except FloatingPointError as error:
@@ -74,7 +83,9 @@ def run(arguments: argparse.Namespace) -> int:
         epochs = [asdict(epoch) for epoch in history.epochs]
         report = {"settings": settings, "epochs": epochs, "interrupted": history.interrupted, **result}
         print(json.dumps(report, indent=2))
-    if arguments.plot is not None and history.epochs:
+    if arguments.plot is not None and not history.epochs:
+        print(f"{arguments.plot}: not written, as Ctrl-C came before the first update", file=sys.stderr)
+    elif arguments.plot is not None:
         title = f"{arguments.task}, seed {arguments.seed}" if arguments.task != "ox" else "o and x (D19)"
         plot.training(history, model, title).savefig(arguments.plot, dpi=120)
     return INTERRUPTED if history.interrupted else 0
@@ -93,7 +104,8 @@ def _classes(arguments: argparse.Namespace) -> tuple[nn.History, nn.Layer, dict[
     count = sum(w.size for w in model.parameters.values())
     say(f"{len(split.x_train)} training and {len(split.x_test)} test images of {' x '.join(map(str, image))}")
     say(f"CN's network, {count} parameters, {arguments.dtype}, back end {cnnx.get_backend()}, seed {arguments.seed}")
-    say(f"{arguments.updates} updates of {arguments.batch_size} images, learning rate {arguments.learning_rate:g}\n")
+    batch_size = min(arguments.batch_size, len(split.x_train))
+    say(f"{arguments.updates} updates of {batch_size} images, learning rate {arguments.learning_rate:g}\n")
     say("  pass   updates     loss  accuracy  test loss  test accuracy  images/s")
 
     passes = 0
@@ -101,9 +113,10 @@ def _classes(arguments: argparse.Namespace) -> tuple[nn.History, nn.Layer, dict[
     def row(epoch: nn.Epoch) -> None:
         nonlocal passes
         passes += 1
+        test_loss = "-" if epoch.validation_loss is None else f"{epoch.validation_loss:.4f}"
         say(
             f"{passes:6} {epoch.updates:9} {epoch.loss:8.4f} {_percent(epoch.accuracy):>9} "
-            f"{epoch.validation_loss:10.4f} {_percent(epoch.validation_accuracy):>14} "
+            f"{test_loss:>10} {_percent(epoch.validation_accuracy):>14} "
             f"{epoch.images / epoch.seconds:9.0f}"
         )
 
@@ -113,7 +126,7 @@ def _classes(arguments: argparse.Namespace) -> tuple[nn.History, nn.Layer, dict[
         nn.SGD(arguments.learning_rate),
         split.x_train,
         split.y_train,
-        batch_size=arguments.batch_size,
+        batch_size=batch_size,
         updates=arguments.updates,
         validation=(split.x_test, split.y_test),
         seed=order,
@@ -132,20 +145,29 @@ def _ox(arguments: argparse.Namespace) -> tuple[nn.History, nn.Layer, dict[str, 
     model, cost = nn.ox_network(dtype=arguments.dtype), nn.SquaredError(reduction="sum")
     say(f"D19's network, {arguments.dtype}, back end {cnnx.get_backend()}, learning rate {arguments.learning_rate:g}")
     say("six examples: three o and three x; C_T is the sum of their squared errors (E1, E2)\n")
-    history = nn.fit(
-        model,
-        cost,
-        nn.SGD(arguments.learning_rate),
-        examples.images,
-        examples.labels,
-        batch_size=arguments.batch_size,
-        updates=arguments.updates,
-        seed=arguments.seed,
-        shuffle=arguments.batch_size < len(examples),
-    )
-    total, _ = nn.evaluate(model, cost, examples.images, examples.labels)
-    totals = dict(enumerate(history.losses[:2])) if arguments.batch_size >= len(examples) else {}
-    totals[history.updates] = total
+
+    def train(model: nn.Layer, updates: int) -> nn.History:
+        return nn.fit(
+            model,
+            cost,
+            nn.SGD(arguments.learning_rate),
+            examples.images,
+            examples.labels,
+            batch_size=arguments.batch_size,
+            updates=updates,
+            seed=arguments.seed,
+            shuffle=arguments.batch_size < len(examples),
+        )
+
+    def total(model: nn.Layer) -> float:
+        return nn.evaluate(model, cost, examples.images, examples.labels)[0]
+
+    start = copy.deepcopy(model)
+    history = train(model, arguments.updates)
+    totals = {0: total(start)}
+    if history.updates:
+        train(start, 1)  # once more the first update
+        totals |= {1: total(start), history.updates: total(model)}
     say("  updates     C_T")
     for updates, value in totals.items():
         say(f"{updates:9} {value:7.4f}")

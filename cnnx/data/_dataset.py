@@ -60,6 +60,8 @@ class Dataset:
 
         Raises
         ------
+        TypeError
+            test or train is no integer, dtype neither float32 nor float64.
         ValueError
             There are fewer rows than that.
 
@@ -72,6 +74,10 @@ class Dataset:
         >>> y_train, y_test, x_test[0, 0, 0, 0]
         (array([2, 3, 4]), array([0, 1]), np.float32(0.2))
         """
+        _integer("test", test)
+        if train is not None:
+            _integer("train", train)
+        dtype = floating(dtype)
         rest = len(self) - test
         train = rest if train is None else train
         if test < 1 or not 1 <= train <= rest:
@@ -94,5 +100,21 @@ class Split(NamedTuple):
 
 
 def scaled(images: Array, white: int, dtype: npt.DTypeLike) -> Array:
-    """Pixels divided by `white`, in `dtype`: rounded once."""
+    """Pixels divided by `white`, computed in `dtype`."""
     return np.divide(images, white, dtype=dtype)
+
+
+def floating(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    """float32 or float64."""
+    try:
+        found = np.dtype(object if dtype is None else dtype)  # None would be NumPy's float64
+    except TypeError:
+        found = np.dtype(object)
+    if found.char not in "fd":
+        raise TypeError(f"dtype: expected float32 or float64, got {dtype!r}")
+    return found.newbyteorder("=")
+
+
+def _integer(name: str, value: object) -> None:
+    if isinstance(value, (bool, np.timedelta64)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name}: expected an integer, got {type(value).__name__} {value!r}")

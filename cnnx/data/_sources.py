@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import warnings
 from pathlib import Path
 from types import ModuleType
 from typing import Literal
@@ -9,7 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from ._dataset import Array, Dataset
+from ._dataset import Array, Dataset, floating
 from ._idx import read_idx
 
 _O, _X = "111 101 111", "101 010 101"
@@ -43,6 +44,8 @@ def ox_images(examples: Literal["two", "six", "damaged"] = "six", *, dtype: npt.
 
     Raises
     ------
+    TypeError
+        dtype is neither float32 nor float64.
     ValueError
         No set of examples has that name.
 
@@ -60,6 +63,7 @@ def ox_images(examples: Literal["two", "six", "damaged"] = "six", *, dtype: npt.
     """
     if examples not in _EXAMPLES:
         raise ValueError(f"examples: expected one of {', '.join(map(repr, _EXAMPLES))}, got {examples!r}")
+    dtype = floating(dtype)
     drawn = _EXAMPLES[examples]
     images = np.array([[[list(map(int, row)) for row in image.split()]] for image in drawn], dtype)
     labels = np.array([(1, 0) if image in (_O, _O_DAMAGED) else (0, 1) for image in drawn], dtype)
@@ -156,7 +160,14 @@ def _openml() -> Dataset:
     datasets = _sklearn_datasets("mnist() without a folder")
     # The pandas parser needs far less memory; scikit-learn does not choose by what is installed.
     parser = "pandas" if importlib.util.find_spec("pandas") else "liac-arff"
-    bunch = datasets.fetch_openml("mnist_784", version=1, as_frame=False, parser=parser)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of every attempt that failed; the error says it once
+            bunch = datasets.fetch_openml("mnist_784", version=1, as_frame=False, parser=parser)
+    except OSError as error:
+        raise OSError(
+            f"MNIST cannot be fetched from OpenML ({error}); give a folder of its files: mnist(folder), or --data DIR"
+        ) from error
     return Dataset(bunch.data.astype(np.uint8).reshape(-1, 1, 28, 28), bunch.target.astype(np.uint8), white=255)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .. import use_backend
 from ..ops import _check
 
 Seed = int | np.random.SeedSequence | np.random.Generator | None
@@ -15,13 +16,36 @@ def generator(seed: Seed) -> np.random.Generator:
     """The random numbers that `seed` starts: those of an integer, of a SeedSequence, a Generator's next ones."""
     if seed is None or isinstance(seed, (np.random.Generator, np.random.SeedSequence)):
         return np.random.default_rng(seed)
-    return np.random.default_rng(_check.integer("seed", seed, 0))
+    return np.random.default_rng(natural("seed", seed))
+
+
+def natural(name: str, value: object) -> int:
+    """An integer of at least 0, however large, as seeds are."""
+    if isinstance(value, (bool, np.timedelta64)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name}: expected an integer, got {type(value).__name__} {_check.shown(value)}")
+    if value < 0:
+        raise ValueError(f"{name}: expected an integer of at least 0, got {_check.shown(value)}")
+    return int(value)
+
+
+def instance(name: str, value: object, kind: type) -> None:
+    """Raise unless `value` is one of cnnx.nn's `kind`."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name}: expected a {kind.__name__} of cnnx.nn, got {type(value).__name__}")
+
+
+def back_end(name: str | None) -> str | None:
+    """The name of a back end that there is, or None."""
+    if name is not None:
+        with use_backend(name):  # raises where there is none
+            pass
+    return name
 
 
 def floating(dtype: npt.DTypeLike) -> np.dtype[Any]:
     """float32 or float64."""
     try:
-        found = np.dtype(dtype)
+        found = np.dtype(object if dtype is None else dtype)  # None would be NumPy's float64
     except TypeError:
         found = np.dtype(object)
     if found.char not in "fd":

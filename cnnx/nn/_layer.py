@@ -1,9 +1,11 @@
 """What every layer and every cost has."""
 
 import inspect
+from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 from ..ops._check import Array
+from ._arguments import back_end
 
 
 def described(obj: object) -> str:
@@ -35,30 +37,50 @@ class Layer:
 
     Attributes
     ----------
+    backend : str or None
+        As above; to set a Sequential's sets it for every layer in it.
     training : bool
         Whether Dropout drops and BatchNorm2d takes the batch's statistics; True at first.
     """
 
     def __init__(self, *, backend: str | None = None) -> None:
+        self._children: tuple[Layer, ...] = ()
+        self._back_end: str | None = None
         self.backend = backend
         self.training = True
         self._parameters: dict[str, Array] = {}
         self._gradients: dict[str, Array] = {}
         self._buffers: dict[str, Array] = {}
-        self._saved: Any = None
+        self._saved: tuple[Any] | None = None  # what the last forward call kept, which may be None itself
 
     @property
-    def parameters(self) -> dict[str, Array]:
-        """What is learnt: name -> array. Optimisers write into these arrays."""
+    def backend(self) -> str | None:
+        return self._back_end
+
+    @backend.setter
+    def backend(self, name: str | None) -> None:
+        back_end(name)
+        for layer in self._walk():
+            layer._back_end = name
+
+    def _walk(self) -> Iterator["Layer"]:
+        """This layer and all within it."""
+        yield self
+        for child in self._children:
+            yield from child._walk()
+
+    @property
+    def parameters(self) -> Mapping[str, Array]:
+        """What is learnt: name -> array. Optimisers write into these arrays, `parameters[name][...] = w`."""
         return self._parameters
 
     @property
-    def gradients(self) -> dict[str, Array]:
+    def gradients(self) -> Mapping[str, Array]:
         """dE/d(parameter) of the last backward call: name -> array; empty before it."""
         return self._gradients
 
     @property
-    def buffers(self) -> dict[str, Array]:
+    def buffers(self) -> Mapping[str, Array]:
         """What is kept but not learnt by gradient (running statistics): name -> array."""
         return self._buffers
 
@@ -71,7 +93,8 @@ class Layer:
             As the layer's op raises them.
         """
         self._saved = None  # a call that fails leaves nothing to go back from
-        y, self._saved = self._forward(x)
+        y, saved = self._forward(x)
+        self._saved = (saved,)
         return y
 
     def __call__(self, x: Array) -> Array:
@@ -96,11 +119,13 @@ class Layer:
         """
         if self._saved is None:
             raise RuntimeError(f"{type(self).__name__}.backward: expected a forward call first, got none")
-        return self._backward(grad_output, self._saved, input_grad)
+        return self._backward(grad_output, self._saved[0], input_grad)
 
     def train(self, mode: bool = True) -> Self:
         """Switch to training, or with False to evaluation; returns the layer."""
         self.training = bool(mode)
+        for child in self._children:
+            child.train(mode)
         return self
 
     def eval(self) -> Self:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from .. import ops
+from ..ops import _check
 from ..ops._check import Array
 from ._layer import Layer
 
@@ -23,7 +24,7 @@ class Activation(Layer):
     Raises
     ------
     TypeError, ValueError
-        What the op raises, at the first call.
+        An option of another type, not finite, or no back end of that name; what the op raises.
 
     Examples
     --------
@@ -89,7 +90,7 @@ class LeakyReLU(Activation, forward=ops.leaky_relu, backward=ops.leaky_relu_back
 
     def __init__(self, negative_slope: float = 0.01, *, backend: str | None = None) -> None:
         super().__init__(backend=backend)
-        self.negative_slope = negative_slope
+        self.negative_slope = _check.real("negative_slope", negative_slope)
 
 
 class ELU(Activation, forward=ops.elu, backward=ops.elu_backward, option="alpha"):
@@ -97,7 +98,7 @@ class ELU(Activation, forward=ops.elu, backward=ops.elu_backward, option="alpha"
 
     def __init__(self, alpha: float = 1.0, *, backend: str | None = None) -> None:
         super().__init__(backend=backend)
-        self.alpha = alpha
+        self.alpha = _check.real("alpha", alpha)
 
 
 class Softmax(Activation, forward=ops.softmax, backward=ops.softmax_backward, option="axis"):
@@ -105,7 +106,7 @@ class Softmax(Activation, forward=ops.softmax, backward=ops.softmax_backward, op
 
     def __init__(self, axis: int = 1, *, backend: str | None = None) -> None:
         super().__init__(backend=backend)
-        self.axis = axis
+        self.axis = _check.integer("axis", axis, -_check.LARGEST)
 
 
 class LogSoftmax(Activation, forward=ops.log_softmax, backward=ops.log_softmax_backward, option="axis"):
@@ -113,4 +114,4 @@ class LogSoftmax(Activation, forward=ops.log_softmax, backward=ops.log_softmax_b
 
     def __init__(self, axis: int = 1, *, backend: str | None = None) -> None:
         super().__init__(backend=backend)
-        self.axis = axis
+        self.axis = _check.integer("axis", axis, -_check.LARGEST)

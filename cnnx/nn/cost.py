@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 from .. import ops
 from ..ops import _check
 from ..ops._check import Array
+from ._arguments import back_end
 from ._layer import described
 
 
@@ -23,7 +24,7 @@ class Cost:
     Raises
     ------
     TypeError, ValueError
-        An unknown reduction.
+        An unknown reduction or back end.
     """
 
     _functions: ClassVar[tuple[Callable[..., float], Callable[..., Array]]]
@@ -33,7 +34,7 @@ class Cost:
 
     def __init__(self, *, reduction: Literal["mean", "sum"] = "mean", backend: str | None = None) -> None:
         self.reduction = _check.choice("reduction", reduction, ("mean", "sum"))
-        self.backend = backend
+        self.backend = back_end(backend)
         self._saved: tuple[Array, Array] | None = None
 
     def forward(self, y: Array, target: Array) -> float:

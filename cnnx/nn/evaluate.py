@@ -1,12 +1,13 @@
 """What a model makes of images it need not learn from."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 
 from ..ops import _check
 from ..ops._check import Array
+from ._arguments import instance
 from ._layer import Layer
 from .cost import Cost
 
@@ -24,6 +25,13 @@ def accuracy(y: Array, target: Array) -> float | None:
     float or None
         None where y holds no rows of at least two outputs.
 
+    Raises
+    ------
+    TypeError
+        An argument is no array.
+    ValueError
+        The target is neither one index per row nor of y's shape.
+
     Examples
     --------
     >>> import numpy as np
@@ -31,14 +39,24 @@ def accuracy(y: Array, target: Array) -> float | None:
     >>> accuracy(np.array([[0.1, 0.9], [0.8, 0.2], [0.6, 0.4]]), np.array([1, 0, 1]))
     0.6666666666666666
     """
+    y, target = _check.array("y", y), _check.array("target", target)
     if y.ndim != 2 or y.shape[1] < 2 or not len(y):
         return None
+    if not _classes(y, target):
+        raise ValueError(
+            f"target: expected {len(y)} class indices or shape {y.shape}, got shape {target.shape}, {target.dtype}"
+        )
     wanted = target if target.ndim == 1 else target.argmax(axis=1)
     return float(np.mean(y.argmax(axis=1) == wanted))
 
 
+def _classes(y: Array, target: Array) -> bool:
+    """Whether the target says of each row of y which class it is."""
+    return target.shape == y.shape or (target.shape == y.shape[:1] and target.dtype.kind in "iu")
+
+
 def predict(model: Layer, x: Array, *, batch_size: int = 100) -> Array:
-    """A model's outputs in evaluation mode; the mode is then what it was.
+    """A model's outputs in evaluation mode; each layer's mode is then what it was.
 
     Parameters
     ----------
@@ -54,7 +72,7 @@ def predict(model: Layer, x: Array, *, batch_size: int = 100) -> Array:
     Raises
     ------
     TypeError, ValueError
-        As the layers' ops raise them.
+        Arguments that do not fit; what the ops raise.
 
     Examples
     --------
@@ -62,14 +80,17 @@ def predict(model: Layer, x: Array, *, batch_size: int = 100) -> Array:
     >>> cnnx.nn.predict(cnnx.nn.ox_network(), cnnx.data.ox_images().images).shape
     (6, 2)
     """
+    instance("model", model, Layer)
     x = _check.array("x", x)
+    if x.ndim < 2:
+        raise ValueError(f"x: expected images (N, ...), got shape {x.shape}")
+    batch_size = _check.integer("batch_size", batch_size, 1)
     with _evaluating(model):
-        parts = [model.forward(x[rows]) for rows in batches(len(x), _check.integer("batch_size", batch_size, 1))]
-    return np.concatenate(parts)
+        return np.concatenate([model.forward(x[rows]) for rows in batches(len(x), batch_size)])
 
 
 def evaluate(model: Layer, cost: Cost, x: Array, y: Array, *, batch_size: int = 100) -> tuple[float, float | None]:
-    """Cost and accuracy of a model in evaluation mode; the mode is then what it was.
+    """Cost and accuracy of a model in evaluation mode; each layer's mode is then what it was.
 
     Parameters
     ----------
@@ -102,12 +123,10 @@ def evaluate(model: Layer, cost: Cost, x: Array, y: Array, *, batch_size: int = 
     >>> round(loss, 4), correct
     (0.3303, 0.5)
     """
+    instance("model", model, Layer)
+    instance("cost", cost, Cost)
     x, y = examples("x", x, "y", y)
-    tally = Tally(cost)
-    with _evaluating(model):
-        for rows in batches(len(x), _check.integer("batch_size", batch_size, 1)):
-            output = model.forward(x[rows])
-            tally.add(cost.forward(output, y[rows]), output, y[rows])
+    tally = measure(model, cost, x, y, batch_size=_check.integer("batch_size", batch_size, 1))
     return tally.loss, tally.accuracy
 
 
@@ -123,7 +142,7 @@ class Tally:
     def add(self, loss: float, y: Array, target: Array) -> None:
         self.images += len(y)
         self._loss += loss * (len(y) if self._mean else 1)
-        share = accuracy(y, target)
+        share = accuracy(y, target) if _classes(y, target) else None
         self._correct = None if share is None or self._correct is None else self._correct + round(share * len(y))
 
     @property
@@ -133,6 +152,20 @@ class Tally:
     @property
     def accuracy(self) -> float | None:
         return None if self._correct is None else self._correct / self.images
+
+
+def measure(
+    model: Layer, cost: Cost, x: Array, y: Array, *, batch_size: int = 100, stop: Callable[[], bool] = lambda: False
+) -> Tally:
+    """The tally of arguments that were checked; of fewer images where `stop` says so between two batches."""
+    tally = Tally(cost)
+    with _evaluating(model):
+        for rows in batches(len(x), batch_size):
+            if stop():
+                break
+            output = model.forward(x[rows])
+            tally.add(cost.forward(output, y[rows]), output, y[rows])
+    return tally
 
 
 def examples(x_name: str, x: object, y_name: str, y: object) -> tuple[Array, Array]:
@@ -153,9 +186,11 @@ def batches(count: int, batch_size: int) -> Iterator[slice]:
 
 @contextmanager
 def _evaluating(model: Layer) -> Iterator[None]:
-    was = model.training
+    modes = [(layer, layer.training) for layer in model._walk()]
     model.eval()
     try:
         yield
     finally:
-        model.train(was)
+        model.train(modes[0][1])  # also what a layer of one's own holds unknown to _walk
+        for layer, mode in modes:
+            layer.training = mode

@@ -8,12 +8,12 @@ import numpy as np
 
 from ..ops import _check
 from ..ops._check import Array
-from ._arguments import Seed, generator
+from ._arguments import Seed, generator, instance, not_negative
 from ._interrupt import Interrupt
 from ._layer import Layer
 from ._progress import Progress
 from .cost import Cost
-from .evaluate import Tally, batches, evaluate, examples
+from .evaluate import Tally, batches, examples, measure
 from .history import Epoch, History
 from .optimizer import Optimizer
 from .schedule import Schedule
@@ -39,10 +39,11 @@ def fit(
     """Train a model on mini-batches (G1), in place.
 
     An update is: forward, cost, backward, one step of the optimiser. The images are put in a new order
-    for each pass; a pass's last batch may be smaller. The model is in evaluation mode afterwards.
+    for each pass; a pass's last batch may be smaller. Whatever modes its layers had, the whole model
+    trains in training mode and is in evaluation mode afterwards.
 
-    Ctrl-C keeps what was learnt: the current update ends, and the history says `interrupted`. A second
-    Ctrl-C raises KeyboardInterrupt, but never in the middle of a change of the weights.
+    Ctrl-C keeps what was learnt: the current update ends, a validation is left out, and the history says
+    `interrupted`. A second Ctrl-C raises KeyboardInterrupt, but never in the middle of a change of the weights.
 
     Parameters
     ----------
@@ -63,7 +64,7 @@ def fit(
     shuffle : bool
         False keeps the images' order.
     schedule : callable or None
-        Updates done by the optimiser -> factor on its learning rate.
+        Updates done by the optimiser -> factor on its learning rate, at least 0.
     progress : bool or None
         False never shows a progress bar; otherwise there is one where stderr is a terminal.
     on_epoch : callable or None
@@ -90,9 +91,15 @@ def fit(
     >>> [round(loss, 4) for loss in history.losses[:1]], history.epochs[-1].accuracy
     ([1.9818], 1.0)
     """
-    for name, value, kind in ("model", model, Layer), ("cost", cost, Cost), ("optimizer", optimizer, Optimizer):
-        if not isinstance(value, kind):
-            raise TypeError(f"{name}: expected a {kind.__name__} of cnnx.nn, got {type(value).__name__}")
+    instance("model", model, Layer)
+    instance("cost", cost, Cost)
+    instance("optimizer", optimizer, Optimizer)
+    for name, function in ("schedule", schedule), ("on_epoch", on_epoch):
+        if function is not None and not callable(function):
+            raise TypeError(f"{name}: expected a function or None, got {type(function).__name__}")
+    _check.flag("shuffle", shuffle)
+    if progress is not None:
+        _check.flag("progress", progress)
     x, y = examples("x", x, "y", y)
     if validation is not None:
         if not isinstance(validation, (tuple, list)) or len(validation) != 2:
@@ -111,7 +118,7 @@ def fit(
     history = History()
     model.train()
     try:
-        with Interrupt() as interrupt, Progress(total, wanted=progress is not False) as bar:
+        with Interrupt() as interrupt, Progress(total, wanted=progress is None or bool(progress)) as bar:
             while history.updates < total and not interrupt.asked:
                 order = random.permutation(len(x)) if shuffle else np.arange(len(x))
                 tally = Tally(cost)
@@ -121,7 +128,8 @@ def fit(
                     output = model.forward(batch)
                     loss = _finite(cost.forward(output, target), f"update {history.updates + 1}")
                     model.backward(cost.backward(), input_grad=False)
-                    factor = 1.0 if schedule is None else schedule(optimizer.updates)
+                    done = optimizer.updates
+                    factor = 1.0 if schedule is None else not_negative(f"schedule({done})", schedule(done))
                     # NumPy's warning of an overflow would come before the next cost's error, which says more.
                     with interrupt.shield(), np.errstate(over="ignore", invalid="ignore"):
                         optimizer.step(model, factor)
@@ -133,14 +141,18 @@ def fit(
                 seconds = time.perf_counter() - start
                 measured: tuple[float | None, float | None] = None, None
                 if validation is not None:
-                    measured = evaluate(model, cost, *validation)
-                    _finite(measured[0], f"the validation after update {history.updates}")
+                    test = measure(model, cost, *validation, stop=lambda: interrupt.asked)
+                    if test.images == len(validation[0]):
+                        _finite(test.loss, f"the validation after update {history.updates}")
+                        measured = test.loss, test.accuracy
+                    else:
+                        history.interrupted = True
                 epoch = Epoch(history.updates, tally.images, seconds, tally.loss, tally.accuracy, *measured)
                 history.epochs.append(epoch)
                 if on_epoch is not None:
                     bar.clear()
                     on_epoch(epoch)
-            history.interrupted = interrupt.asked
+            history.interrupted |= history.updates < total
     finally:
         model.eval()
     return history

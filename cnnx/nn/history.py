@@ -20,7 +20,7 @@ class Epoch:
     accuracy : float or None
         Likewise; None where outputs are no classes (see `cnnx.nn.accuracy`).
     validation_loss, validation_accuracy : float or None
-        After its last update; None without validation images.
+        After its last update; None without validation images, and where Ctrl-C came before the end.
     """
 
     updates: int
@@ -43,7 +43,7 @@ class History:
     losses : list of float
         The cost of every batch, before its update.
     interrupted : bool
-        Whether Ctrl-C ended the training.
+        Whether Ctrl-C left out updates or a validation.
     """
 
     epochs: list[Epoch] = field(default_factory=list)

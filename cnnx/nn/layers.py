@@ -1,6 +1,6 @@
 """Layers with weights or with memory."""
 
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,8 @@ from ..ops.conv2d import Padding2d
 from ._arguments import Seed, below_one, floating, generator, number
 from ._layer import Layer
 from .init import draw
+
+_ALGORITHMS = get_args(get_type_hints(ops.conv2d)["algorithm"])
 
 
 class Conv2d(Layer):
@@ -76,19 +78,22 @@ class Conv2d(Layer):
         self.out_channels = _check.integer("out_channels", out_channels, 1)
         self.kernel_size = kernel_size
         self.stride, self.padding, self.dilation = stride, padding, dilation
+        _check.pair("stride", stride, 1)
+        _check.padding_form(padding)
+        _check.pair("dilation", dilation, 1)
         self.groups = _check.integer("groups", groups, 1)
         self.bias = _check.flag("bias", bias)
-        self.algorithm = algorithm
+        self.algorithm = _check.choice("algorithm", algorithm, _ALGORITHMS)
         self.dtype = floating(dtype).name
         self.init = init
-        if in_channels % groups or out_channels % groups:
+        if self.in_channels % self.groups or self.out_channels % self.groups:
             raise ValueError(
                 f"groups: expected a divisor of in_channels {in_channels} and out_channels {out_channels}, got {groups}"
             )
         shape = (self.out_channels, self.in_channels // self.groups, *_check.pair("kernel_size", kernel_size, 1))
         self._parameters["weight"] = draw(init, shape, seed, self.groups, floating(dtype))
         if self.bias:
-            self._parameters["bias"] = np.zeros(self.out_channels, dtype)
+            self._parameters["bias"] = np.zeros(self.out_channels, self.dtype)
 
     def _options(self) -> dict[str, Any]:
         names = ("stride", "padding", "dilation", "groups", "algorithm", "backend")
@@ -151,7 +156,7 @@ class Affine(Layer):
         self.init = init
         self._parameters["weight"] = draw(init, (self.out_features, self.in_features), seed, 1, floating(dtype))
         if self.bias:
-            self._parameters["bias"] = np.zeros(self.out_features, dtype)
+            self._parameters["bias"] = np.zeros(self.out_features, self.dtype)
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
         y = ops.affine(x, self._parameters["weight"], self._parameters.get("bias"), backend=self.backend)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..ops import _check
-from ._arguments import Seed, generator
+from ._arguments import Seed, below_one, generator
 from ._layer import Layer
 from .activation import ReLU, Sigmoid
 from .layers import Affine, Conv2d, Dropout, Flatten
@@ -69,15 +69,20 @@ def cn_network(
       (9) Affine(20, 10)
     )
     """
+    if not isinstance(image, (tuple, list)) or len(image) != 3:
+        raise TypeError(f"image: expected three integers (C, H, W), got {_check.shown(image)}")
     channels, rows, columns = (_check.integer(f"image[{i}]", extent, 1) for i, extent in enumerate(image))
+    filters, hidden = _check.integer("filters", filters, 1), _check.integer("hidden", hidden, 1)
+    conv_layers, classes = _check.integer("conv_layers", conv_layers, 1), _check.integer("classes", classes, 1)
+    dropout = below_one("dropout", dropout)
+    if not rows >> conv_layers or not columns >> conv_layers:
+        raise ValueError(f"image: expected rows and columns that can be halved {conv_layers} times, got {image}")
     random = generator(seed)
     layers: list[Layer] = []
-    for _ in range(_check.integer("conv_layers", conv_layers, 1)):
+    for _ in range(conv_layers):
         convolution = Conv2d(channels, filters, 3, padding=1, dtype=dtype, seed=random, backend=backend)
         layers += [convolution, ReLU(backend=backend), MaxPool2d(2, backend=backend)]
         channels, rows, columns = filters, rows // 2, columns // 2
-    if not rows or not columns:
-        raise ValueError(f"image: expected rows and columns that can be halved {conv_layers} times, got {image}")
     layers += [
         Flatten(),
         Affine(channels * rows * columns, hidden, dtype=dtype, seed=random, backend=backend),

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..ops import _check
 from ..ops._check import Array
 from ._arguments import below_one, not_negative, number
 from ._layer import Layer, described
@@ -22,30 +23,35 @@ class Optimizer:
         self.learning_rate = not_negative("learning_rate", learning_rate)
         self.weight_decay = not_negative("weight_decay", weight_decay)
         self.updates = 0
-        self._state: dict[str, Array] = {}
+        self._state: dict[str, tuple[Array, ...]] = {}
 
     def step(self, model: Layer, factor: float = 1.0) -> None:
         """Change every parameter by its gradient; weight decay adds weight_decay * w to the gradient.
+
+        What does not fit is found before anything is changed.
 
         Parameters
         ----------
         model : Layer
             After its `backward`.
         factor : float
-            On the learning rate, for this step alone; schedules give it.
+            On the learning rate, for this step alone, at least 0; schedules give it.
 
         Raises
         ------
         RuntimeError
             A parameter has no gradient.
-        ValueError
-            This optimiser's momenta belong to parameters of another shape or dtype.
+        TypeError, ValueError
+            Another factor; a gradient or this optimiser's momenta are of another shape than their
+            parameter, or of another dtype; a parameter is read-only.
         """
+        rate = self.learning_rate * not_negative("factor", factor)
         parameters, gradients = model.parameters, model.gradients
         if missing := [name for name in parameters if name not in gradients]:
             raise RuntimeError(f"{type(self).__name__}.step: expected a backward call first; no gradient of {missing}")
+        for name, w in parameters.items():
+            self._check(name, w, gradients[name])
         self.updates += 1
-        rate = self.learning_rate * factor
         for name, w in parameters.items():
             gradient = gradients[name]
             if self.weight_decay:
@@ -55,17 +61,25 @@ class Optimizer:
     def _change(self, name: str, w: Array, gradient: Array, rate: float) -> None:
         raise NotImplementedError(f"{type(self).__name__}._change")
 
-    def _slot(self, name: str, w: Array) -> Array:
-        """The array kept under `name` for parameter `w`: zeros at first."""
-        kept = self._state.get(name)
-        if kept is None:
-            kept = self._state[name] = np.zeros_like(w)
-        if kept.shape != w.shape or kept.dtype != w.dtype:
+    def _check(self, name: str, w: Array, gradient: Array) -> None:
+        if not w.flags.writeable:
+            raise ValueError(f"{name}: expected an array that can be changed, got a read-only one")
+        if gradient.shape != w.shape or not np.can_cast(gradient.dtype, w.dtype, "same_kind"):
             raise ValueError(
-                f"{name}: expected shape {kept.shape}, {kept.dtype}, as at this optimiser's first step, "
-                f"got {w.shape}, {w.dtype}; make a new optimiser for another model"
+                f"gradient of {name}: expected shape {w.shape}, {w.dtype}, got {gradient.shape}, {gradient.dtype}"
             )
-        return kept
+        for kept in self._state.get(name, ()):
+            if kept.shape != w.shape or kept.dtype != w.dtype:
+                raise ValueError(
+                    f"{name}: expected shape {kept.shape}, {kept.dtype}, as at this optimiser's first step, "
+                    f"got {w.shape}, {w.dtype}; make a new optimiser for another model"
+                )
+
+    def _kept(self, name: str, w: Array, count: int) -> tuple[Array, ...]:
+        """The `count` arrays kept for parameter `w`: zeros at first."""
+        if name not in self._state:
+            self._state[name] = tuple(np.zeros_like(w) for _ in range(count))
+        return self._state[name]
 
     def __repr__(self) -> str:
         return described(self)
@@ -110,13 +124,13 @@ class SGD(Optimizer):
     ) -> None:
         super().__init__(learning_rate, weight_decay)
         self.momentum = below_one("momentum", momentum)
-        self.nesterov = bool(nesterov)
+        self.nesterov = _check.flag("nesterov", nesterov)
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov: expected a momentum above 0 with it, got 0")
 
     def _change(self, name: str, w: Array, gradient: Array, rate: float) -> None:
         if self.momentum:
-            v = self._slot(name, w)
+            (v,) = self._kept(name, w, 1)
             v *= self.momentum
             v += gradient
             gradient = gradient + self.momentum * v if self.nesterov else v
@@ -164,7 +178,7 @@ class Adam(Optimizer):
 
     def _change(self, name: str, w: Array, gradient: Array, rate: float) -> None:
         b1, b2 = self.betas
-        m, v = self._slot(f"{name} m", w), self._slot(f"{name} v", w)
+        m, v = self._kept(name, w, 2)
         m += (1 - b1) * (gradient - m)
         v += (1 - b2) * (gradient * gradient - v)
         root = np.sqrt(v / (1 - b2**self.updates))

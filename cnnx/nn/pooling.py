@@ -6,6 +6,7 @@ from .. import ops
 from ..ops import _check
 from ..ops._check import Array, Pair
 from ..ops.conv2d import Padding2d
+from ._arguments import number
 from ._layer import Layer
 
 
@@ -21,8 +22,12 @@ class _Pool2d(Layer):
         backend: str | None,
     ) -> None:
         super().__init__(backend=backend)
-        self.kernel_size, self.stride, self.padding, self.ceil_mode = kernel_size, stride, padding, ceil_mode
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+        self.ceil_mode = _check.flag("ceil_mode", ceil_mode)
         _check.pair("kernel_size", kernel_size, 1)
+        if stride is not None:
+            _check.pair("stride", stride, 1)
+        _check.padding_form(padding)
 
     def _options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("stride", "padding", "ceil_mode", "backend")}
@@ -106,7 +111,7 @@ class AvgPool2d(_Pool2d):
         backend: str | None = None,
     ) -> None:
         super().__init__(kernel_size, stride, padding, ceil_mode, backend)
-        self.count_include_pad = count_include_pad
+        self.count_include_pad = _check.flag("count_include_pad", count_include_pad)
 
     def _options(self) -> dict[str, Any]:
         return super()._options() | {"count_include_pad": self.count_include_pad}
@@ -145,8 +150,8 @@ class LpPool2d(_Pool2d):
         backend: str | None = None,
     ) -> None:
         super().__init__(kernel_size, stride, padding, ceil_mode, backend)
-        self.norm_type = norm_type
-        self.normalize = normalize
+        self.norm_type = number("norm_type", norm_type, "a number of at least 1", lambda v: v >= 1)
+        self.normalize = _check.flag("normalize", normalize)
 
     def _options(self) -> dict[str, Any]:
         return super()._options() | {"normalize": self.normalize}

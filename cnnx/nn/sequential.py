@@ -1,7 +1,9 @@
 """Layers one behind the other."""
 
 import itertools
-from typing import Any, Self
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, overload
 
 from ..ops._check import Array
 from ._layer import Layer
@@ -18,14 +20,17 @@ class Sequential(Layer):
     ----------
     layers : tuple of Layer
     parameters, gradients, buffers
-        Those of all layers, under the layer's number: "0.weight".
+        Those of all layers, under the layer's number: "0.weight". Write into the arrays,
+        `parameters["0.weight"][...] = w`: the mapping itself takes no new ones.
+    training : bool
+        What `train` and `eval` said last; at first whether any layer is in training.
 
     Raises
     ------
     TypeError
         An argument is no layer.
     ValueError
-        No layer, or one layer twice: it could not go back from two forward calls.
+        No layer, or one layer twice, at whatever depth: it could not go back from two forward calls.
 
     Examples
     --------
@@ -45,35 +50,36 @@ class Sequential(Layer):
     """
 
     def __init__(self, *layers: Layer) -> None:
-        super().__init__()
         for layer in layers:
             if not isinstance(layer, Layer):
                 raise TypeError(f"layers: expected layers, got {type(layer).__name__}")
-        if not layers or len(set(map(id, layers))) < len(layers):
+        every = [id(one) for layer in layers for one in layer._walk()]
+        if not layers or len(set(every)) < len(every):
             raise ValueError(f"layers: expected at least one layer and none of them twice, got {list(layers)}")
-        self.layers = layers
-
-    def _joined(self, name: str) -> dict[str, Array]:
-        return {
-            f"{i}.{key}": value for i, layer in enumerate(self.layers) for key, value in getattr(layer, name).items()
-        }
+        super().__init__()
+        self._children = layers
+        self.training = any(layer.training for layer in layers)
 
     @property
-    def parameters(self) -> dict[str, Array]:
+    def layers(self) -> tuple[Layer, ...]:
+        return self._children
+
+    def _joined(self, name: str) -> Mapping[str, Array]:
+        arrays = (getattr(layer, name).items() for layer in self.layers)
+        # Made anew at each call: what was assigned to it would be lost.
+        return MappingProxyType({f"{i}.{key}": array for i, items in enumerate(arrays) for key, array in items})
+
+    @property
+    def parameters(self) -> Mapping[str, Array]:
         return self._joined("parameters")
 
     @property
-    def gradients(self) -> dict[str, Array]:
+    def gradients(self) -> Mapping[str, Array]:
         return self._joined("gradients")
 
     @property
-    def buffers(self) -> dict[str, Array]:
+    def buffers(self) -> Mapping[str, Array]:
         return self._joined("buffers")
-
-    def train(self, mode: bool = True) -> Self:
-        for layer in self.layers:
-            layer.train(mode)
-        return super().train(mode)
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
         for layer in self.layers:
@@ -93,8 +99,13 @@ class Sequential(Layer):
         lines = [f"({i}) {layer!r}".replace("\n", "\n  ") for i, layer in enumerate(self.layers)]
         return "Sequential(\n  " + "\n  ".join(lines) + "\n)"
 
-    def __getitem__(self, index: int) -> Layer:
-        return self.layers[index]
+    @overload
+    def __getitem__(self, index: int) -> Layer: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Sequential": ...
+    def __getitem__(self, index: int | slice) -> Layer:
+        """A layer; of a slice a Sequential of the same layers, not of copies."""
+        return Sequential(*self.layers[index]) if isinstance(index, slice) else self.layers[index]
 
     def __len__(self) -> int:
         return len(self.layers)

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from numpy.ma import MaskedArray  # not np.ma, which NumPy imports at its first use: perhaps while another thread forks
 
 Array = npt.NDArray[Any]
 Pair = tuple[int, int]
@@ -41,7 +42,7 @@ def _array(name: str, value: object) -> Array:
     if isinstance(value, np.generic) or not hasattr(value, "__array__"):
         raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
     a = np.asanyarray(value)
-    if isinstance(a, np.ma.MaskedArray):
+    if isinstance(a, MaskedArray):
         raise TypeError(f"{name}: expected an array, got a masked array, whose mask would be lost; fill it first")
     return np.asarray(a)
 
@@ -132,14 +133,20 @@ def paddings(value: object, extents: Pair, spans: Pair, stride: Pair) -> Padding
     "same" gives ceil(extent / stride) outputs; where the padding is odd, the larger half is at the
     bottom or right. "valid" is no padding.
     """
+    found = padding_form(value)
+    if found != "same":
+        return found
+    needed = [
+        max(0, (-(-extent // step) - 1) * step + span - extent)
+        for extent, span, step in zip(extents, spans, stride, strict=True)
+    ]
+    return (needed[0] // 2, needed[0] - needed[0] // 2), (needed[1] // 2, needed[1] - needed[1] // 2)
+
+
+def padding_form(value: object) -> Padding | Literal["same"]:
+    """`padding=` as far as it can be checked without an image: ((top, bottom), (left, right)) or "same"."""
     if isinstance(value, str):
-        if choice("padding", value, ("same", "valid")) == "valid":
-            return (0, 0), (0, 0)
-        needed = [
-            max(0, (-(-extent // step) - 1) * step + span - extent)
-            for extent, span, step in zip(extents, spans, stride, strict=True)
-        ]
-        return (needed[0] // 2, needed[0] - needed[0] // 2), (needed[1] // 2, needed[1] - needed[1] // 2)
+        return "same" if choice("padding", value, ("same", "valid")) == "same" else ((0, 0), (0, 0))
     if isinstance(value, (tuple, list)) and any(isinstance(side, (tuple, list)) for side in value):
         if len(value) != 2 or not all(isinstance(side, (tuple, list)) and len(side) == 2 for side in value):
             raise ValueError(f"padding: expected ((top, bottom), (left, right)), got {shown(value)}")

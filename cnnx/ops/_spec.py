@@ -11,12 +11,12 @@ Shape = tuple[int, ...]
 class Draw:
     """How to draw an array argument: its shape and what its numbers are like.
 
-    kind: "number" (any), "positive", "mask" (bool), "index" (integers below `high`) or
-    "probability" (rows that sum to 1).
+    kind: "number" (any), "positive", "channels" (images whose channels may lie far from 0, or be
+    constant), "mask" (bool), "index" (integers below `high`) or "probability" (rows that sum to 1).
     """
 
     shape: Shape
-    kind: Literal["number", "positive", "mask", "index", "probability"] = "number"
+    kind: Literal["number", "positive", "channels", "mask", "index", "probability"] = "number"
     high: int = 0
 
 

@@ -65,6 +65,7 @@ _BACKWARD_DOC = """Gradient of a cost through `{name}`: dZ = Delta phi'(Z), phi'
 _SHAPES: dict[str, tuple[int, ...]] = {
     "one": (1,),
     "vector": (37,),
+    "long vector": (1031,),
     "matrix": (5, 7),
     "images": (2, 3, 4, 5),
     "five axes": (2, 1, 3, 2, 2),

@@ -137,6 +137,7 @@ OP = Op(
         _case("one row", 1, 33, 9),
         _case("one output", 6, 12, 1),
         _case("batch", 13, 5, 8),
+        _case("large", 21, 37, 13),
         _case("empty batch", 0, 4, 3),
     ),
     bench=(_case("64 x 196 to 20", 64, 196, 20),),

@@ -155,6 +155,7 @@ OP = Op(
         _case("overlapping", (2, 2, 7, 6), 3, stride=1),
         _case("whole image", (2, 2, 3, 5), (3, 5)),
         _case("long row", (1, 1, 3, 70), (2, 3), stride=(1, 2)),
+        _case("wide rows", (1, 2, 2, 73), 2, stride=1, exact=True),
         _case("empty batch", (0, 2, 4, 4), 2, exact=True),
     ),
     bench=(_case("2x2", (10, 4, 28, 28), 2),),

@@ -183,7 +183,7 @@ def _case(name: str, x: tuple[int, ...], *, training: bool, **options: object) -
     running: dict[str, Shape | Draw] = {} if training else {"running_mean": (C,), "running_var": Draw((C,), "positive")}
     return Case(
         f"{name}, {'training' if training else 'inference'}",
-        {"x": x, "weight": (C,), "bias": (C,), **running},
+        {"x": Draw(x, "channels"), "weight": (C,), "bias": (C,), **running},
         {"training": training, **options},
     )
 
@@ -210,6 +210,7 @@ OP = Op(
         _case("vectors", (7, 4, 1, 1), training=True),
         _case("one image", (1, 2, 3, 4), training=True),
         _case("eps", (2, 2, 3, 2), training=True, eps=0.25),
+        _case("small eps", (2, 2, 3, 2), training=True, eps=1e-6),
         _case("plain", (2, 3, 4, 3), training=False),
         _case("one", (1, 1, 1, 1), training=False),
         _case("eps", (2, 2, 3, 2), training=False, eps=0.25),

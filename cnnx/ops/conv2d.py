@@ -220,6 +220,18 @@ OP = Op(
         _case("depthwise", (2, 3, 6, 5), (6, 1, 3, 3), groups=3, padding=1, stride=2),
         _case("long row", (1, 1, 2, 150), (2, 1, 2, 5), padding=(0, 2)),
         _case("long row stride", (1, 1, 3, 200), (1, 1, 2, 3), stride=(1, 2), padding=(1, 1)),
+        _case("many channels", (5, 3, 4, 4), (9, 3, 2, 2)),
+        _case(
+            "many channels in groups",
+            (3, 4, 5, 6),
+            (10, 2, 3, 2),
+            groups=2,
+            padding=((1, 0), (0, 2)),
+            dilation=(1, 2),
+            stride=(1, 2),
+        ),
+        _case("wide rows", (2, 2, 2, 72), (5, 2, 2, 3), padding=((0, 1), (2, 1)), dilation=(1, 3)),
+        _case("wide rows stride", (1, 2, 1, 140), (2, 2, 1, 3), stride=(1, 2)),
         _case("empty batch", (0, 2, 5, 4), (3, 2, 2, 2), padding=1),
     ),
     bench=(

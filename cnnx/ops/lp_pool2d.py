@@ -155,6 +155,7 @@ OP = Op(
         _case("pad by side sum", (1, 2, 5, 4), 3, (3, 4), stride=(2, 1), padding=((2, 0), (1, 3)), normalize=False),
         _case("ceil pad", (1, 2, 5, 6), 2, (2, 3), stride=2, padding=1, ceil_mode=True),
         _case("same", (1, 2, 5, 6), 1.5, (2, 3), stride=(2, 1), padding="same"),
+        _case("wide rows", (1, 1, 2, 73), 2, 2, stride=1),
         _case("empty batch", (0, 2, 4, 4), 2, 2),
     ),
     bench=(_case("rho 2", (10, 4, 28, 28), 2, 2),),

@@ -193,6 +193,7 @@ CASES = (
     _case("same", (1, 2, 5, 6), (2, 3), stride=(2, 1), padding="same"),
     _case("whole image", (2, 2, 3, 4), (3, 4)),
     _case("long row", (1, 1, 3, 70), (2, 3), stride=(1, 2)),
+    _case("wide rows", (1, 2, 2, 73), 2, stride=1),
     _case("empty batch", (0, 2, 4, 4), 2),
 )
 

@@ -5,7 +5,7 @@ exp, log, tanh and erf are taken in double. Comparisons are written so that NaN 
 
 from cython cimport floating
 from cython.parallel cimport prange
-from libc.math cimport M_PI, M_SQRT2, erfc, exp, expm1, log1p, sqrt
+from libc.math cimport INFINITY, M_PI, M_SQRT2, erfc, exp, expm1, fabs, log1p, sqrt
 from libc.math cimport tanh as c_tanh
 
 from ._threads cimport EXP, threads_for
@@ -81,13 +81,13 @@ cdef inline double softplus_prime(double z) noexcept nogil:
 
 cdef inline double gelu_phi(double z) noexcept nogil:
     cdef double Phi = erfc(-z / M_SQRT2) / 2
-    return 0 if Phi == 0 else z * Phi
+    return 0 if z == -INFINITY else z * Phi  # the limit
 
 
 cdef inline double gelu_prime(double z) noexcept nogil:
     cdef double Phi = erfc(-z / M_SQRT2) / 2
     cdef double density = exp(-(z * z) / 2) / sqrt(2 * M_PI)
-    return Phi if density == 0 else Phi + z * density
+    return Phi if fabs(z) == INFINITY else Phi + z * density  # the limit
 
 
 def relu(const floating[::1] Z, /, floating[::1] Y):

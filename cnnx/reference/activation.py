@@ -104,14 +104,14 @@ def softplus_prime(z, *, m=IEEE):
 def gelu_phi(z, *, m=IEEE):
     """z Phi(z), Phi the normal distribution, (1 + erf(z / sqrt 2)) / 2 = erfc(-z / sqrt 2) / 2. Standard."""
     Phi = m.erfc(-z / math.sqrt(2)) / 2
-    return 0 * Phi if Phi == 0 else z * Phi
+    return 0 if z == -math.inf else z * Phi  # the limit
 
 
 def gelu_prime(z, *, m=IEEE):
     """Phi(z) + z exp(-z^2 / 2) / sqrt(2 pi). Standard."""
     Phi = m.erfc(-z / math.sqrt(2)) / 2
     density = m.exp(-(z * z) / 2) / math.sqrt(2 * math.pi)
-    return Phi if density == 0 else Phi + z * density
+    return Phi if abs(z) == math.inf else Phi + z * density  # the limit
 
 
 def activation(phi, phi_prime):

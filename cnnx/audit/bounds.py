@@ -1,0 +1,65 @@
+"""The error bound of recorded kernel calls, and how much of it two results use."""
+
+import math
+
+import numpy as np
+
+from .calls import KernelCall, address, replay
+from .data import Array
+from .numbers import Bounded, BoundedMath
+
+# Errors granted, in units of the rounding error u of one operation. In float32 the reference, which
+# computes in double, is as good as exact; in float64 both sides round.
+OPERATION = {"float32": 1.0, "float64": 2.0}
+FUNCTION = 4.0  # exp, log, ...: 2 to 4 ulp, what a good vectorised exponential needs
+
+
+class Comparison:
+    """Bounds for the outputs of calls, from the reference's equations run on `Bounded` numbers."""
+
+    def __init__(self, calls: list[KernelCall], dtype: str):
+        info = np.finfo(dtype)
+        eps = OPERATION[dtype] * float(info.eps) / 2
+        tiny = float(info.smallest_subnormal)
+
+        def lift(a: Array) -> Array:
+            lifted = a.astype(object)
+            if a.dtype.kind == "f":
+                for index in np.ndindex(a.shape):
+                    lifted[index] = Bounded(float(a[index]), eps, tiny)
+            return lifted
+
+        math_of = BoundedMath(FUNCTION / OPERATION[dtype])
+        self._bounds = replay(calls, lift, float, math_of)
+
+    def worst(self, kernel: str, got: Array, reference: Array, *, finite: bool) -> tuple[float, str]:
+        """The largest share of the bound that an element of either result uses, and words if it is more than all."""
+        truth = self._bounds[address(reference)].reshape(reference.shape)
+        largest, what = 0.0, ""
+        for index in np.ndindex(truth.shape):
+            t = truth[index]
+            value, error = (t.value, t.error) if isinstance(t, Bounded) else (float(t), 0.0)
+            for number in (float(got[index]), float(reference[index])):
+                share = _share(number, value, error, finite=finite)
+                if share > largest:
+                    largest = share
+                    if share > 1:
+                        at = tuple(int(i) for i in index)
+                        what = f"{kernel} at {at}: expected {value!r} +- {error:.1e}, got {number!r}"
+        return largest, f"{what} ({largest:.3g} of the budget)" if what else ""
+
+
+def _share(number: float, value: float, error: float, *, finite: bool) -> float:
+    """How much of the error a number uses; infinite where it is of another kind, or where there is no bound."""
+    if math.isfinite(value) and math.isfinite(error):
+        off = abs(number - value)
+        share = 0.0 if off == 0 else (off / error if error > 0 else math.inf)
+        return math.inf if math.isnan(share) else share
+    if finite:
+        return math.inf  # finite numbers went in: an infinite bound would pass anything
+    same = (
+        number == value
+        or (math.isnan(number) and math.isnan(value))
+        or (math.isfinite(number) and math.isfinite(value))
+    )
+    return 0.0 if same else math.inf
