@@ -98,7 +98,7 @@ def test_ox_network_with_first_passes_after_one_update() -> None:
 
 
 def test_ox_network_with_all_fails_before_and_after_an_update() -> None:
-    # EQUATIONS section 7: the printed rule is no derivative; it is off by .29, then by .35.
+    # equations.md section 7: the printed rule is no derivative; it is off by .29, then by .35.
     examples, model = data.ox_images("six", dtype="float64"), with_ties("all")
     before = ox_gradient_check(model, examples)
     one_update(model, examples)

@@ -363,7 +363,7 @@ def test_costs_by_hand():
 
 
 def test_ox_network_is_d19s_to_the_printed_digits():
-    """EQUATIONS section 7's table; C of both examples, delta^O."""
+    """equations.md section 7's table; C of both examples, delta^O."""
     two = data.ox_images("two")
     model, cost = nn.ox_network(), nn.SquaredError(reduction="sum")
     assert model[0].forward(two.images).tolist() == [

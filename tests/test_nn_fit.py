@@ -140,7 +140,7 @@ def test_a_schedule_goes_by_the_optimisers_updates():
 
 
 def test_ox_with_the_chain_rule_once():
-    """EQUATIONS section 7: C_T after 5,000 updates, by what happens at ties."""
+    """equations.md section 7: C_T after 5,000 updates, by what happens at ties."""
     six, two = data.ox_images("six"), data.ox_images("two")
     for ties, expected in ("first", 0.0029), ("all", 0.0024):
         model, cost = nn.ox_network(ties=ties), nn.SquaredError(reduction="sum")

@@ -28,7 +28,7 @@ _PARTS = ("train", "t10k")
 def ox_images(examples: Literal["two", "six", "damaged"] = "six", *, dtype: npt.DTypeLike = "float64") -> Dataset:
     """D19's 3x3 images of an o and an x (1 is black), the o's before the x's.
 
-    Source: D19 (EQUATIONS section 7).
+    Source: D19 (equations.md section 7).
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ class Cost:
     ----------
     reduction : "mean" or "sum"
         Over the examples: M17's 1/N in front, or D19's total cost. `backward` has it in it already;
-        layers sum (EQUATIONS section 5).
+        layers sum (equations.md section 5).
     backend : str or None
         A back end for this cost; None takes the one chosen at each call.
 

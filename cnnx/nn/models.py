@@ -99,7 +99,7 @@ def ox_network(
     """D19's network that tells o from x, with D19's weights at the start.
 
     Convolution 2x2 to two maps, sigmoid, max pooling 2x2, affine to two units, sigmoid; its cost is
-    SquaredError(reduction="sum"). Source: D19 (EQUATIONS section 7).
+    SquaredError(reduction="sum"). Source: D19 (equations.md section 7).
 
     Parameters
     ----------

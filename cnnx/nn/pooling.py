@@ -43,7 +43,7 @@ class MaxPool2d(_Pool2d):
         As `cnnx.max_pool2d` takes them; stride None is the window's size.
     ties : "first" or "all"
         Which of a window's equal maxima get the gradient: the first, or all of them as M17, D19 and CN
-        print it (EQUATIONS section 6: that is no derivative).
+        print it (equations.md section 6: that is no derivative).
     backend : str or None
 
     Raises

@@ -65,7 +65,7 @@ def affine_backward(
         dw[i,j] = sum_n Delta[n,i] Z[n,j],  db[i] = sum_n Delta[n,i],  dZ[n,j] = sum_i Delta[n,i] w[i,j]
 
     F2, F3. Sources: M17 (18)-(20); D19 (2)-(4). They sum: a mean over the batch is already in
-    grad_output (EQUATIONS section 5).
+    grad_output (equations.md section 5).
 
     Parameters
     ----------

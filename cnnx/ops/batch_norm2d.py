@@ -23,7 +23,7 @@ def batch_norm2d(
 
         Y = g (Z - mean) / sqrt(var + eps) + b
 
-    EQUATIONS section 4, standard (U19 mentions a normalisation after pooling). Training uses the
+    equations.md section 4, standard (U19 mentions a normalisation after pooling). Training uses the
     batch's mean and biased variance over (n, h, w), inference the running ones. Neither is written to.
 
     Parameters
@@ -85,7 +85,7 @@ def batch_norm2d_backward(
         training:   dZ = g / sqrt(var + eps) (Delta - db/M - Zh dg/M), M = N H W
         inference:  dZ = g Delta / sqrt(var + eps)
 
-    EQUATIONS section 4.
+    equations.md section 4.
 
     Parameters
     ----------

@@ -113,7 +113,7 @@ def conv2d_backward(
         dE/dZ[n,c,h,w] = sum_{k,p,q} Delta[n,k,p,q] F[k,c,r,s], d_h r = h + p_h - u p, d_w s = w + p_w - v q
 
     C3, C4, C5 with the bounds C6. Sources: M17 (5)-(9); W15; D19 (9), (10); CN. They sum: a mean over
-    the batch is already in grad_output (EQUATIONS section 5).
+    the batch is already in grad_output (equations.md section 5).
 
     Parameters
     ----------

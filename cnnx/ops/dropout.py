@@ -13,7 +13,7 @@ def dropout(x: Array, mask: Array, rate: float, *, backend: str | None = None) -
 
         Y = m Z / (1 - rate), m in {0, 1}
 
-    EQUATIONS section 4, standard; CN's classifier takes a rate.
+    equations.md section 4, standard; CN's classifier takes a rate.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def dropout(x: Array, mask: Array, rate: float, *, backend: str | None = None) -
 def dropout_backward(grad_output: Array, mask: Array, rate: float, *, backend: str | None = None) -> Array:
     """Gradient of a cost through `dropout`: dZ = m Delta / (1 - rate).
 
-    EQUATIONS section 4.
+    equations.md section 4.
 
     Parameters
     ----------

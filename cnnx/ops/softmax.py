@@ -13,7 +13,7 @@ def softmax(x: Array, axis: int = 1, *, backend: str | None = None) -> Array:
 
         Y_i = exp(Z_i - max Z) / sum_j exp(Z_j - max Z)
 
-    EQUATIONS section 2. Source: U19 footnote 4.
+    equations.md section 2. Source: U19 footnote 4.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def softmax_backward(grad_output: Array, x: Array, axis: int = 1, *, backend: st
 
         dZ_i = Y_i (Delta_i - sum_j Delta_j Y_j)
 
-    EQUATIONS section 2.
+    equations.md section 2.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def log_softmax(x: Array, axis: int = 1, *, backend: str | None = None) -> Array
 
         Y_i = Z_i - max Z - log sum_j exp(Z_j - max Z)
 
-    EQUATIONS section 2, standard.
+    equations.md section 2, standard.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def log_softmax_backward(grad_output: Array, x: Array, axis: int = 1, *, backend
 
         dZ_i = Delta_i - exp(Y_i) sum_j Delta_j
 
-    EQUATIONS section 2, standard.
+    equations.md section 2, standard.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Batch normalisation: EQUATIONS section 4 in typed loops, one channel at a time. Sums are taken in double."""
+"""Batch normalisation: equations.md section 4 in typed loops, one channel at a time. Sums are taken in double."""
 
 from cython cimport floating
 from cython.parallel cimport prange

@@ -1,4 +1,4 @@
-"""Dropout: EQUATIONS section 4 in typed loops."""
+"""Dropout: equations.md section 4 in typed loops."""
 
 from cython cimport floating
 from cython.parallel cimport prange

@@ -1,4 +1,4 @@
-"""Which windows cover a row, and which rows a window covers (M17 (8)-(12); EQUATIONS C6)."""
+"""Which windows cover a row, and which rows a window covers (M17 (8)-(12); equations.md C6)."""
 
 
 def P_min(h, *, u, p_h, R, d_h=1):
@@ -12,7 +12,7 @@ def P_max(h, *, u, p_h, P):
 
 
 def window(Z, p, q, *, R, S, u, v, p_h, p_w):
-    """The members (h, w) of R[p,q] within the image, row-major. EQUATIONS section 3."""
+    """The members (h, w) of R[p,q] within the image, row-major. equations.md section 3."""
     H, W = Z.shape[2:]
     rows = range(max(0, u * p - p_h), min(H, u * p - p_h + R))
     columns = range(max(0, v * q - p_w), min(W, v * q - p_w + S))

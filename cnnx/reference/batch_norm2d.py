@@ -1,4 +1,4 @@
-"""Batch normalisation per channel: EQUATIONS section 4. M = N H W members in a channel."""
+"""Batch normalisation per channel: equations.md section 4. M = N H W members in a channel."""
 
 from ._numbers import IEEE, computes
 

@@ -1,4 +1,4 @@
-"""Dropout, inverted form: EQUATIONS section 4. The mask is an argument: 1 keeps, 0 drops."""
+"""Dropout, inverted form: equations.md section 4. The mask is an argument: 1 keeps, 0 drops."""
 
 from ._numbers import computes
 
