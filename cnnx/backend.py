@@ -404,17 +404,16 @@ def _apply_thread_environment() -> None:
     except ValueError:
         raise ValueError(f"CNNX_NUM_THREADS: expected an integer from 1 to {MOST_THREADS}, got {wanted!r}") from None
     # What was set for the parent holds for its forked children as far as it can: they compute serially.
-    _set_threads(n, "CNNX_NUM_THREADS", in_child=min(n, 1))
+    _set_threads(n, "CNNX_NUM_THREADS", inherited=True)
 
 
-def _set_threads(n: int, source: str, in_child: int | None = None) -> None:
+def _set_threads(n: int, source: str, *, inherited: bool = False) -> None:
     threads = _import("cnnx.optimized._threads")
     if not 1 <= n <= MOST_THREADS:
         got = n if abs(n) < 10**60 else f"an integer of {n.bit_length()} bits"
         raise ValueError(f"{source}: expected an integer from 1 to {MOST_THREADS}, got {got}")
-    if threads.is_forked_child() and in_child is not None:
-        n = in_child
-
+    if inherited and threads.is_forked_child():
+        n = 1
     if n > 1 and not threads.has_openmp():
         raise RuntimeError(f"{source}: {n} threads asked for, but cnnx was built without OpenMP (CNNX_OPENMP)")
     if n > 1 and threads.is_forked_child():

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .calls import KernelCall, address, replay
+from .calls import KernelCall, address, lifted, replay
 from .data import Array
 from .numbers import Bounded, BoundedMath
 
@@ -23,11 +23,7 @@ class Comparison:
         tiny = float(info.smallest_subnormal)
 
         def lift(a: Array) -> Array:
-            lifted = a.astype(object)
-            if a.dtype.kind == "f":
-                for index in np.ndindex(a.shape):
-                    lifted[index] = Bounded(float(a[index]), eps, tiny)
-            return lifted
+            return lifted(a, lambda value: Bounded(value, eps, tiny))
 
         math_of = BoundedMath(FUNCTION / OPERATION[dtype])
         self._bounds = replay(calls, lift, float, math_of)

@@ -127,6 +127,15 @@ def address(a: Array) -> tuple[int, int]:
     return a.__array_interface__["data"][0], a.nbytes
 
 
+def lifted(a: Array, make: Callable[[float], Any]) -> Array:
+    """An array of inputs as an object array of `make(number)`; integers stay as they are."""
+    numbers = a.astype(object)
+    if a.dtype.kind == "f":
+        for index in np.ndindex(a.shape):
+            numbers[index] = make(float(a[index]))
+    return numbers
+
+
 def replay(
     calls: list[KernelCall], lift: Callable[[Array], Array], number: Callable[[float], Any], m: Any
 ) -> dict[tuple[int, int], Array]:

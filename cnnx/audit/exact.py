@@ -10,7 +10,7 @@ import numpy as np
 from .. import backend as _backend
 from ..ops import Case, Op
 from .agreement import Sides
-from .calls import Trace, address, backward_arguments, first, forward_arguments, gradients, replay, traced
+from .calls import Trace, address, backward_arguments, first, forward_arguments, gradients, lifted, replay, traced
 from .data import Array, Arrays, draw, draw_like
 from .numbers import Bounded, BoundedMath, Dual, DualMath, FractionMath, IrrationalError
 from .result import Result
@@ -46,11 +46,7 @@ class _Arithmetic:
         self.name, self.make, self.number, self.m = name, make, number, m
 
     def lift(self, a: Array) -> Array:
-        lifted = a.astype(object)
-        if a.dtype.kind == "f":
-            for index in np.ndindex(a.shape):
-                lifted[index] = self.make(float(a[index]))
-        return lifted
+        return lifted(a, self.make)
 
 
 def _fractions() -> _Arithmetic:
@@ -115,12 +111,12 @@ def _slope(forward: Trace, moved: Array, direction: Array, weights: Array, kind:
     """The derivative of sum(weights * Y) along a direction of one input."""
 
     def lift(a: Array) -> Array:
-        lifted = kind.lift(a)
+        numbers = kind.lift(a)
         if address(a) == address(moved):
-            flat = lifted.reshape(-1)
+            flat = numbers.reshape(-1)
             for i in np.flatnonzero(direction):
                 flat[i] = Dual(flat[i], kind.make(float(direction[i])))
-        return lifted
+        return numbers
 
     outputs = replay(forward.calls, lift, kind.number, DualMath(kind.m))
     last = forward.calls[-1]
