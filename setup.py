@@ -1,16 +1,20 @@
-"""Builds one extension per cnnx/optimized/*.pyx. Metadata stands in pyproject.toml.
+"""Builds one extension per cnnx/optimized/*.pyx and instruction set. Metadata stands in pyproject.toml.
 
 The environment decides how:
 
 CNNX_OPENMP      auto (default): with OpenMP if a probe compiles, links and runs, else serial, with a warning;
                  on: with OpenMP, or the build fails; off: serial
+CNNX_BUILD_ISA   the instruction sets, separated by commas: v2, v3 and v4 on x86-64 (default: all three), or baseline,
+                 which is what the compiler makes without being told (default elsewhere)
 CNNX_CHECKED     1: kernels that check every index and every integer operation, for tests; 0 (default): they trust
 CNNX_BUILD_JOBS  how many compilers run at once (default: one per processor)
 """
 
 import os
+import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import warnings
 from pathlib import Path
@@ -51,6 +55,16 @@ int main(void) {
 """
 
 
+# A folder of kernels for each; which one is used is decided at run time (cnnx/native.py). gcc takes 256 bits for
+# AVX-512 if it may choose.
+INSTRUCTION_SETS = {
+    "baseline": [],
+    "v2": ["-march=x86-64-v2"],
+    "v3": ["-march=x86-64-v3"],
+    "v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
+}
+
+
 def setting(name, default, allowed):
     """The environment's `name`, which has to be one of `allowed`."""
     value = os.environ.get(name) or default
@@ -67,20 +81,27 @@ def build_jobs():
     return int(value)
 
 
-def optimisation(compiler):
+def instruction_sets():
+    """What to build for."""
+    on_x86 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
+    allowed = list(INSTRUCTION_SETS) if on_x86 else ["baseline"]
+    wanted = (os.environ.get("CNNX_BUILD_ISA") or ("v2,v3,v4" if on_x86 else "baseline")).split(",")
+    if not set(wanted) <= set(allowed):
+        raise OptionError(f"CNNX_BUILD_ISA: expected some of {', '.join(allowed)}, got {','.join(wanted)!r}")
+    return [name for name in allowed if name in wanted]
+
+
+def optimisation():
     """Compiler flags. Never -ffast-math: NaN must survive. Never -march=native: a wheel runs on any processor."""
-    if compiler.compiler_type == "msvc":  # untested
-        return ["/O2"]
-    # Nobody reads the floating-point exception flags: without them a comparison becomes a vector's mask.
-    flags = ["-O3", "-fno-trapping-math"]
+    # Nobody reads the floating-point exception flags or errno: without them a comparison becomes a vector's mask,
+    # and a square root one instruction.
+    flags = ["-O3", "-fno-trapping-math", "-fno-math-errno"]
     # Many a Python asks for -g, which makes extensions seven times as large; CFLAGS=-g brings it back.
     return flags if "-g" in os.environ.get("CFLAGS", "").split() else [*flags, "-g0"]
 
 
-def openmp(compiler):
+def openmp():
     """Flags that (compile, link) with OpenMP."""
-    if compiler.compiler_type == "msvc":  # untested
-        return ["/openmp"], []
     if sys.platform == "darwin":  # Apple's clang has no -fopenmp of its own, libomp comes from elsewhere; untested
         return ["-Xpreprocessor", "-fopenmp"], ["-lomp"]
     return ["-fopenmp"], ["-fopenmp"]
@@ -88,7 +109,7 @@ def openmp(compiler):
 
 def openmp_works(compiler):
     """Compile, link and run a program, since a compiler may take the flag and lack header or library."""
-    compile_flags, link_flags = openmp(compiler)
+    compile_flags, link_flags = openmp()
     with tempfile.TemporaryDirectory() as folder:
         source, program = Path(folder, "probe.c"), Path(folder, "probe")
         source.write_text(PROBE)
@@ -123,51 +144,77 @@ class BuildKernels(build_ext):
         self.parallel = self.parallel or build_jobs()
 
     def build_extensions(self):
+        if self.compiler.compiler_type == "msvc":
+            raise PlatformError("cnnx needs gcc or clang, whose vector types its kernels use; got Microsoft's compiler")
         checked = setting("CNNX_CHECKED", "0", ("0", "1"))
         directives = CHECKED if checked == "1" else DIRECTIVES
-        compile_flags, link_flags = openmp(self.compiler) if openmp_wanted(self.compiler) else ([], [])
-        for extension in self.extensions:
-            extension.extra_compile_args = optimisation(self.compiler) + compile_flags
-            extension.extra_link_args = link_flags
-            if extension.name == "cnnx.optimized._threads":  # tells build_info() at run time
-                extension.define_macros = [("CNNX_CHECKED", checked)]
+        compile_flags, link_flags = openmp() if openmp_wanted(self.compiler) else ([], [])
+        flags = optimisation() + compile_flags
 
         remove_orphans(Path(self.build_lib))
         # Time stamps alone would take the files of a build with other settings for up to date.
-        flags = self.extensions[0].extra_compile_args
-        settings = repr((directives, flags, getattr(self.compiler, "compiler_so", None)))
+        settings = repr((directives, flags, instruction_sets(), getattr(self.compiler, "compiler_so", None)))
         stamp = Path(self.build_temp, "settings")
         self.force = self.force or not stamp.exists() or stamp.read_text() != settings
         stamp.unlink(missing_ok=True)
         written = cythonize(
-            self.extensions,
+            [Extension(f"cnnx.optimized.{path.stem}", [path.as_posix()]) for path in SOURCES],
             build_dir=self.build_temp,  # no .c file among the sources, hence none in a wheel
             compiler_directives=directives,
             force=self.force,
             nthreads=self.parallel if self.parallel > 1 else 0,
         )
-        for extension, with_c in zip(self.extensions, written, strict=True):
-            extension.sources = with_c.sources
+        c_files = {Path(with_c.sources[0]).stem: with_c.sources[0] for with_c in written}
+        for extension in self.extensions:
+            *_, folder, stem = extension.name.split(".")
+            extension.extra_compile_args = flags + INSTRUCTION_SETS.get(folder, [])
+            extension.extra_link_args = link_flags
+            # Tells build_info() and the choice of an instruction set at run time.
+            extension.define_macros = [
+                ("CNNX_CHECKED", checked),
+                ("CNNX_BUILT_FOR", f'"{" ".join(instruction_sets())}"'),
+            ]
+            # One C file for all instruction sets, in a folder for each, or they would overwrite each other's objects.
+            c_file = Path(self.build_temp, folder, f"{stem}.c")
+            c_file.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(c_files[stem], c_file)
+            extension.sources = [str(c_file)]
         super().build_extensions()
         stamp.parent.mkdir(parents=True, exist_ok=True)
         stamp.write_text(settings)
 
+    def copy_extensions_to_source(self):  # an in-place build
+        for name in instruction_sets():
+            Path("cnnx/optimized", name).mkdir(exist_ok=True)
+        super().copy_extensions_to_source()
+
 
 def remove_orphans(build_lib):
     """Delete what an earlier build left and the sources no longer have: setuptools would pack it into the wheel."""
+    kept = {name.replace(".", "/") for name in extension_names()}
     for built in build_lib.glob("cnnx/**/*.*"):
         source = built.relative_to(build_lib)
         if built.suffix in (".so", ".pyd"):
-            source = source.with_name(source.name.partition(".")[0] + ".pyx")
-        if not source.exists():
+            wanted = source.with_name(source.name.partition(".")[0]).as_posix() in kept
+        else:
+            wanted = source.exists()
+        if not wanted:
             built.unlink()
+
+
+SOURCES = sorted(Path("cnnx/optimized").glob("*.pyx"))
+ONCE = ("_cpu", "_threads")  # one for the process: they run before an instruction set is chosen, or count for all
+
+
+def extension_names():
+    """One extension per source and instruction set."""
+    for source in SOURCES:
+        for folder in [None] if source.stem in ONCE else instruction_sets():
+            yield ".".join(filter(None, ("cnnx.optimized", folder, source.stem)))
 
 
 if __name__ == "__main__":  # cythonize may start processes that import this file
     setup(
-        ext_modules=[
-            Extension(f"cnnx.optimized.{source.stem}", [source.as_posix()])
-            for source in sorted(Path("cnnx/optimized").glob("*.pyx"))
-        ],
+        ext_modules=[Extension(name, [f"cnnx/optimized/{name.rpartition('.')[2]}.pyx"]) for name in extension_names()],
         cmdclass={"build_ext": BuildKernels},
     )

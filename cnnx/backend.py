@@ -5,21 +5,20 @@ A back end is a set of kernels, `kernel(inputs, /, outputs, *, numbers) -> None`
 in this order: the call's `backend=`, `use_backend`, `set_backend`, the environment's `CNNX_BACKEND`,
 `"optimized"`. Nothing falls back to another back end: what is missing is an error.
 
-This module alone imports kernels.
+Only this module and `native` import kernels.
 """
 
 import importlib
 import importlib.metadata
 import os
 import pkgutil
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
-import numpy as np
+from . import native
 
 Kernel = Callable[..., None]
 
@@ -31,16 +30,13 @@ class MissingKernelError(NotImplementedError):
 __all__ = [
     "backends",
     "get_backend",
-    "get_num_threads",
     "register_backend",
     "set_backend",
-    "set_num_threads",
     "use_backend",
 ]
 
 ENTRY_POINTS = "cnnx.backends"
 _BUILTIN = ("reference", "optimized")
-MOST_THREADS = 1024
 
 _registered: dict[str, Mapping[str, Any] | ModuleType] = {}
 _loaded: dict[str, Mapping[str, Kernel]] = {}
@@ -48,10 +44,6 @@ _specialised: dict[tuple[str, str, str], Kernel] = {}
 _process_choice: str | None = None
 _context_choice: ContextVar[str | None] = ContextVar("cnnx_backend", default=None)
 _interceptor: ContextVar[Callable[[str, Kernel], Kernel] | None] = ContextVar("cnnx_interceptor", default=None)
-# Held while kernels are imported and while the process forks: a child must not inherit a half-done import.
-_loading = threading.RLock()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_loading.acquire, after_in_parent=_loading.release, after_in_child=_loading.release)
 
 
 # ---------------------------------------------------------------------------------------- selection
@@ -244,7 +236,7 @@ def reference_kernel(name: str) -> Kernel:
 
 def reference_math() -> Any:
     """exp, log, ... on floats, as the reference's equations take them by default."""
-    return _import("cnnx.reference._numbers").IEEE
+    return native.load("reference._numbers").IEEE
 
 
 def kernel_names(backend: str) -> tuple[str, ...]:
@@ -276,7 +268,7 @@ def _specialise(backend: str, name: str, dtype: str) -> Kernel:
 def _kernels(backend: str) -> Mapping[str, Kernel]:
     found = _loaded.get(backend)
     if found is None:
-        with _loading:
+        with native.loading:
             found = _loaded.get(backend) or _load(backend)
             _loaded[backend] = found
     return found
@@ -291,7 +283,7 @@ def _load(backend: str) -> Mapping[str, Kernel]:
             if hasattr(function, "elements")
         }
     if backend == "optimized":
-        _apply_thread_environment()
+        native.threads()  # first, so that what the environment says of threads is refused before anything runs
         return {
             name: function
             for module in _twins("optimized")
@@ -319,106 +311,4 @@ def _twins(package: str) -> list[ModuleType]:
     """The modules of a kernel package: one for each file of the reference."""
     reference = importlib.import_module("cnnx.reference")
     names = sorted(m.name for m in pkgutil.iter_modules(reference.__path__) if not m.name.startswith("_"))
-    return [_import(f"cnnx.{package}.{name}") for name in names]
-
-
-def _import(module: str) -> ModuleType:
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ImportError(
-            f"{module} cannot be imported ({error}); build cnnx again (pip install .) or choose "
-            f'the slow back end by name: cnnx.set_backend("reference")'
-        ) from error
-
-
-# ------------------------------------------------------------------------------------------ threads
-
-
-def set_num_threads(n: int) -> None:
-    """Set how many threads the optimized kernels use, for the whole process.
-
-    The start value is `CNNX_NUM_THREADS`, else what OpenMP says (`OMP_NUM_THREADS`, or the number of
-    processors). Results do not depend on it. Small work stays on one thread.
-
-    Parameters
-    ----------
-    n : int
-        At least 1.
-
-    Raises
-    ------
-    TypeError
-        `n` is not an integer.
-    ValueError
-        `n` is less than 1 or more than 1024.
-    RuntimeError
-        More than one thread was asked of a build without OpenMP, or of a process made by fork(),
-        where OpenMP's threads do not exist: use the "spawn" or "forkserver" start method there (a
-        forkserver that has cnnx preloaded forks it all the same).
-
-    Examples
-    --------
-    >>> import cnnx
-    >>> cnnx.set_num_threads(1)
-    >>> cnnx.get_num_threads()
-    1
-    """
-    if isinstance(n, (bool, np.bool_)) or not isinstance(n, (int, np.integer)):
-        raise TypeError(f"num_threads: expected an integer, got {type(n).__name__}")
-    _kernels("optimized")  # first, so that CNNX_NUM_THREADS cannot overwrite this choice later
-    _set_threads(int(n), "num_threads")
-
-
-def get_num_threads() -> int:
-    """How many threads the optimized kernels use; 1 without OpenMP and in a child made by fork()."""
-    _kernels("optimized")
-    count: int = _import("cnnx.optimized._threads").get()
-    return count
-
-
-@contextmanager
-def always_parallel() -> Iterator[None]:
-    """Within the block small work is split among the threads too: how the audit tests the splitting."""
-    threads = _import("cnnx.optimized._threads")
-    before = threads.get_small_work()
-    threads.set_small_work(0)
-    try:
-        yield
-    finally:
-        threads.set_small_work(before)
-
-
-def build_info() -> dict[str, Any]:
-    """How the optimized back end was built (compiler, Cython, instruction set, OpenMP, checks) and where it is."""
-    threads = _import("cnnx.optimized._threads")
-    return {**threads.build(), "forked": threads.is_forked_child(), "path": threads.__file__}
-
-
-def _apply_thread_environment() -> None:
-    wanted = os.environ.get("CNNX_NUM_THREADS")
-    if not wanted:
-        return
-    try:
-        n = int(wanted)
-    except ValueError:
-        raise ValueError(f"CNNX_NUM_THREADS: expected an integer from 1 to {MOST_THREADS}, got {wanted!r}") from None
-    # What was set for the parent holds for its forked children as far as it can: they compute serially.
-    _set_threads(n, "CNNX_NUM_THREADS", inherited=True)
-
-
-def _set_threads(n: int, source: str, *, inherited: bool = False) -> None:
-    threads = _import("cnnx.optimized._threads")
-    if not 1 <= n <= MOST_THREADS:
-        got = n if abs(n) < 10**60 else f"an integer of {n.bit_length()} bits"
-        raise ValueError(f"{source}: expected an integer from 1 to {MOST_THREADS}, got {got}")
-    if inherited and threads.is_forked_child():
-        n = 1
-    if n > 1 and not threads.has_openmp():
-        raise RuntimeError(f"{source}: {n} threads asked for, but cnnx was built without OpenMP (CNNX_OPENMP)")
-    if n > 1 and threads.is_forked_child():
-        raise RuntimeError(
-            f"{source}: {n} threads asked for in a process made by fork(), which has to compute serially; "
-            'start processes by "spawn" or "forkserver" instead'
-        )
-    threads.set(n)
+    return [native.kernels(name) if package == "optimized" else native.load(f"reference.{name}") for name in names]

@@ -11,7 +11,7 @@ import hypothesis
 import pytest
 
 import cnnx
-from cnnx import backend
+from cnnx import backend, native
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = os.environ.get("CNNX_TEST_BUILD")
@@ -32,7 +32,7 @@ def pytest_configure() -> None:
         raise pytest.UsageError(f"expected the installed cnnx, got {cnnx.__file__}; run tox, or set PYTHONSAFEPATH=1")
     # Whether a build that did not ask for it has OpenMP depends on the compiler alone.
     expected = {"shipped": {"checked": False}, "checked": {"checked": True}, "serial": {"openmp": False}}[BUILD]
-    built = backend.build_info()
+    built = native.build_info()
     if not expected.items() <= built.items():
         raise pytest.UsageError(f"expected the {BUILD} build, got {built}")
 
@@ -40,7 +40,7 @@ def pytest_configure() -> None:
 @pytest.fixture(autouse=True)
 def library_state():
     """Put back what a test changed in the process: the chosen back end, registered ones, the thread count."""
-    threads = backend.get_num_threads()
+    threads = native.get_num_threads()
     choice, registered = backend._process_choice, dict(backend._registered)
     yield
     backend._process_choice, backend._registered = choice, registered
@@ -48,5 +48,5 @@ def library_state():
         for key in list(cache):
             if (key if isinstance(key, str) else key[0]) not in backend._BUILTIN:
                 del cache[key]
-    if backend.get_num_threads() != threads:
-        backend.set_num_threads(threads)
+    if native.get_num_threads() != threads:
+        native.set_num_threads(threads)

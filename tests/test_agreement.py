@@ -2,7 +2,7 @@
 
 import pytest
 
-from cnnx import backend
+from cnnx import native
 from cnnx.audit import audit
 from cnnx.ops import OPS, Op
 
@@ -16,7 +16,7 @@ def applies(op: Op, check: str) -> bool:
     if check == "adjoint":
         return bool(op.linear)
     if check == "threads":
-        return bool(op.kernels) and backend.build_info()["openmp"]
+        return bool(op.kernels) and native.build_info()["openmp"]
     return True
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import cnnx
-from cnnx import backend
+from cnnx import backend, native
 from cnnx.audit import audit
 from cnnx.audit.numbers import Bounded, BoundedMath, UndecidedError
 
@@ -288,7 +288,7 @@ def test_input_written_to_is_caught() -> None:
     assert any("kernel conv2d wrote to its inputs" in d.what for d in report.discrepancies())
 
 
-@pytest.mark.skipif(not backend.build_info()["openmp"], reason="this build has no OpenMP, so one thread count only")
+@pytest.mark.skipif(not native.build_info()["openmp"], reason="this build has no OpenMP, so one thread count only")
 def test_dependence_on_the_thread_count_is_caught() -> None:
     cnnx.register_backend("mutant", with_mutant("conv2d", conv2d_depends_on_threads))
     report = audit(["conv2d"], backend="mutant", checks=["threads"], measure=False)

@@ -99,7 +99,7 @@ def in_wheel(archive, code, folder):
     return done.stdout
 
 
-BUILD = "from cnnx import backend; i = backend.build_info(); print(i['compiler'], i['openmp'], i['checked'])"
+BUILD = "from cnnx import native; i = native.build_info(); print(i['compiler'], i['openmp'], i['checked'])"
 MISTAKES = """
     import numpy as np
     from cnnx.optimized import mistakes

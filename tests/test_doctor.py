@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import cnnx
-from cnnx import backend, cli
+from cnnx import backend, cli, native
 from cnnx.cli import doctor
 
 
@@ -26,7 +26,7 @@ def test_a_sound_installation(capsys):
     facts = found["facts"]
     assert facts["cnnx"].startswith(cnnx.__version__)
     assert facts["NumPy"] == np.__version__
-    assert facts["extension"] == backend.build_info()["path"]
+    assert facts["extension"] == native.build_info()["path"]
     assert re.match(r"(gcc|clang|MSVC) \d+\.\d+.*, Cython 3\.\d+\.\d+$", facts["compiler"])
     assert facts["threads"].startswith(f"{cnnx.get_num_threads()} (")
     assert facts["active"] == "optimized (default)"
@@ -35,7 +35,7 @@ def test_a_sound_installation(capsys):
 
 
 def test_the_build_is_reported(capsys):
-    built = backend.build_info()
+    built = native.build_info()
     _, found = examined(capsys)
     assert found["facts"]["OpenMP"] is built["openmp"]
     assert found["facts"]["checked"] is built["checked"]
@@ -68,7 +68,7 @@ def test_chosen_back_end(capsys, monkeypatch):
 @pytest.mark.parametrize("value", ["none", "0", "1000000"])
 def test_wrong_thread_count(capsys, monkeypatch, value):
     monkeypatch.setenv("CNNX_NUM_THREADS", value)
-    backend._loaded.pop("optimized")  # a new process would read the environment
+    monkeypatch.setattr(native, "_threads", None)  # a new process would read the environment
     code, found = examined(capsys)
     assert code == 1
     assert [p for p in found["problems"] if "CNNX_NUM_THREADS" in p and value in p] == found["problems"] != []
@@ -76,7 +76,7 @@ def test_wrong_thread_count(capsys, monkeypatch, value):
 
 def test_given_thread_count(capsys, monkeypatch):
     monkeypatch.setenv("CNNX_NUM_THREADS", "1")
-    backend._loaded.pop("optimized")
+    monkeypatch.setattr(native, "_threads", None)
     code, found = examined(capsys)
     assert (code, found["facts"]["threads"]) == (0, "1 (CNNX_NUM_THREADS=1)")
 

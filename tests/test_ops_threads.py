@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 
 import cnnx
-from cnnx import backend
+from cnnx import backend, native
 from cnnx.ops import OPS, Draw
 
-OPENMP = backend.build_info()["openmp"]
+OPENMP = native.build_info()["openmp"]
 needs_openmp = pytest.mark.skipif(not OPENMP, reason="this build has no OpenMP: it is serial")
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
 needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="this system has no /proc/self/task")
@@ -212,7 +212,7 @@ def test_same_bits_for_any_number_of_threads(op, dtype):
                 expected = bits(function(**arguments))
                 for n in (2, 3):
                     cnnx.set_num_threads(n)
-                    with backend.always_parallel():
+                    with native.always_parallel():
                         got = bits(function(**arguments))
                     assert got == expected, f"{function.__name__}, {case.name}: {n} threads"
 
@@ -227,7 +227,7 @@ def test_same_bits_where_threads_outnumber_rows(op):
                 cnnx.set_num_threads(1)
                 expected = bits(function(**arguments))
                 cnnx.set_num_threads(7)
-                with backend.always_parallel():
+                with native.always_parallel():
                     assert bits(function(**arguments)) == expected, f"{function.__name__}, {case.name}"
 
 
@@ -366,12 +366,12 @@ PARENT = """
         assert os.waitpid(child, 0)[1] == 0
 """
 IN_CHILD = """
-    openmp = cnnx.backend.build_info()["openmp"]
+    openmp = cnnx.native.build_info()["openmp"]
 
     def check():
         assert compute() == expected
         assert cnnx.get_num_threads() == 1
-        assert cnnx.backend.build_info()["forked"]
+        assert cnnx.native.build_info()["forked"]
         cnnx.set_num_threads(1)
         try:
             cnnx.set_num_threads(2)
@@ -394,7 +394,7 @@ def test_fork_after_threads():
     in_child(check)
     in_child(lambda: in_child(check))
     assert cnnx.get_num_threads() == (2 if openmp else 1)
-    assert not cnnx.backend.build_info()["forked"]
+    assert not cnnx.native.build_info()["forked"]
     assert compute() == expected
     in_child(check)
     print("done")
@@ -426,7 +426,7 @@ def test_fork_while_another_thread_computes():
 
 
 @needs_fork
-@pytest.mark.parametrize("first", ["cnnx.backend.build_info()", "pass"])
+@pytest.mark.parametrize("first", ["cnnx.native.build_info()", "pass"])
 def test_fork_before_the_first_kernel(first):
     """CNNX_NUM_THREADS is meant for who has threads: a child that computes serially must not fail over it."""
     code = (
@@ -448,7 +448,7 @@ def test_multiprocessing_fork():
         PARENT
         + """
     import multiprocessing
-    openmp = cnnx.backend.build_info()["openmp"]
+    openmp = cnnx.native.build_info()["openmp"]
     cnnx.set_num_threads(2 if openmp else 1)
     expected = compute()
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend as _backend
+from .. import native as _native
 from ..ops import Op
 from .agreement import Attempt, Sides, Trial, compare_kernels
 from .data import LAYOUTS, Array, draw, frozen
@@ -54,25 +54,25 @@ def threads(op: Op, dtypes: tuple[str, ...], sides: Sides, rng: np.random.Genera
     if not op.kernels:
         result.skipped = "no kernels"
         return result
-    if not _backend.build_info()["openmp"] or _backend.build_info()["forked"]:
+    if not _native.build_info()["openmp"] or _native.build_info()["forked"]:
         result.skipped = "this build or process has one thread only"
         return result
-    before = _backend.get_num_threads()
+    before = _native.get_num_threads()
     try:
-        with _backend.always_parallel():
+        with _native.always_parallel():
             for case in (*op.cases, *op.bench):
                 for dtype in dtypes:
                     _check_threads(Trial(result, op, case, dtype), sides.backend, rng)
     finally:
-        _backend.set_num_threads(before)
+        _native.set_num_threads(before)
     return result
 
 
 def _check_threads(trial: Trial, backend: str, rng: np.random.Generator) -> None:
-    _backend.set_num_threads(1)
+    _native.set_num_threads(1)
     one = trial.run(backend, draw(trial.op, trial.case, trial.dtype, "real", rng), "real", rng)
     for count in (2, 3):
-        _backend.set_num_threads(count)
+        _native.set_num_threads(count)
         more = trial.repeat(backend, one)
         if any(True for _ in more.pairs(one)):
             trial.result.ran += 1

@@ -7,6 +7,7 @@ from typing import TypeVar
 import numpy as np
 
 from .. import backend as _backend
+from .. import native as _native
 from ..ops import OPS, Op
 from .agreement import Sides, bound, exact
 from .calls import forward_arguments
@@ -130,8 +131,8 @@ def _measure(report: Report, op: Op, sides: Sides) -> None:
 
     threads = None
     try:
-        threads = _backend.get_num_threads()
-        _backend.set_num_threads(1)
+        threads = _native.get_num_threads()
+        _native.set_num_threads(1)
         seconds(sides.backend, 0.0)  # loads what has to be loaded
         slow = seconds(sides.against, 0.05)
         report.speed_up[op.name] = slow / seconds(sides.backend, 0.05)
@@ -139,4 +140,4 @@ def _measure(report: Report, op: Op, sides: Sides) -> None:
         return  # what cannot be called was found by the checks already
     finally:
         if threads is not None:
-            _backend.set_num_threads(threads)
+            _native.set_num_threads(threads)

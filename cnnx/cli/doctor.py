@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import cnnx
-from cnnx import backend, ops
+from cnnx import backend, native, ops
 
 EXTRAS = {"plot": "matplotlib", "sklearn": "scikit-learn", "cli": "rich"}
 
@@ -68,11 +68,11 @@ def examine() -> Findings:
     find("platform", platform.platform)
     find("processor", _processor)
 
-    built = find("build", backend.build_info) or {}
+    built = find("build", native.build_info) or {}
     del findings.facts["build"]
     find("extension", lambda: built.get("path"))
     find("compiler", lambda: f"{built['compiler']}, Cython {built['cython']}" if built else None)
-    find("kernels for", lambda: built.get("instructions"))
+    find("instruction set", _instruction_set)
     find("checked", lambda: built.get("checked"))
     find("OpenMP", lambda: built.get("openmp"))
     find("threads", _threads)
@@ -109,9 +109,16 @@ def _processor() -> str:
     return f"{level} ({first.get('model name', 'unknown model')})"
 
 
+def _instruction_set() -> str:
+    """Which one the kernels use, who said so, and which others could be."""
+    name = native.instruction_set()
+    source = "CNNX_ISA" if os.environ.get("CNNX_ISA") else "the best of this processor and this build"
+    return f"{name} ({source}; usable: {', '.join(native.instruction_sets())})"
+
+
 def _threads() -> str:
     """How many threads the kernels use, and who said so."""
-    count = backend.get_num_threads()
+    count = native.get_num_threads()
     for name in ("CNNX_NUM_THREADS", "OMP_NUM_THREADS"):
         if os.environ.get(name):
             return f"{count} ({name}={os.environ[name]})"

@@ -22,34 +22,18 @@ cdef extern from *:
     #endif
 
     /* What built this: the compiler knows best. */
-    #define CNNX_TEXT_(x) #x
-    #define CNNX_TEXT(x) CNNX_TEXT_(x)
     #if defined(__clang__)
     #define CNNX_COMPILER "clang " __clang_version__
     #elif defined(__GNUC__)
     #define CNNX_COMPILER "gcc " __VERSION__
-    #elif defined(_MSC_VER)
-    #define CNNX_COMPILER "MSVC " CNNX_TEXT(_MSC_FULL_VER)
     #else
     #define CNNX_COMPILER "unknown"
-    #endif
-    #if !defined(__x86_64__) && !defined(_M_X64)
-    #define CNNX_INSTRUCTIONS "baseline"
-    #elif defined(__AVX512F__)
-    #define CNNX_INSTRUCTIONS "x86-64-v4"
-    #elif defined(__AVX2__)
-    #define CNNX_INSTRUCTIONS "x86-64-v3"
-    #elif defined(__SSE4_2__)
-    #define CNNX_INSTRUCTIONS "x86-64-v2"
-    #else
-    #define CNNX_INSTRUCTIONS "x86-64-v1 (baseline)"
     #endif
     #ifndef CNNX_CHECKED
     #define CNNX_CHECKED 0
     #endif
     """
     const char* CNNX_COMPILER
-    const char* CNNX_INSTRUCTIONS
     bint CNNX_CHECKED
     int CYTHON_HEX_VERSION
     bint CNNX_HAS_OPENMP
@@ -103,7 +87,6 @@ def build():
     return {
         "compiler": CNNX_COMPILER.decode().strip(),
         "cython": f"{version >> 24}.{version >> 16 & 255}.{version >> 8 & 255}",
-        "instructions": CNNX_INSTRUCTIONS.decode(),
         "openmp": bool(CNNX_HAS_OPENMP),
         "checked": bool(CNNX_CHECKED),
     }

@@ -1,0 +1,183 @@
+"""The compiled half of cnnx: which instruction set its kernels use, how many threads, and how it was built.
+
+On x86-64 every kernel is there for x86-64-v2, -v3 (AVX2) and -v4 (AVX-512); the best that the processor
+offers is taken, or the one that `CNNX_ISA` names. Elsewhere there is one build, "baseline".
+"""
+
+import importlib
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+__all__ = ["get_num_threads", "set_num_threads"]
+
+MOST_THREADS = 1024
+
+_isa: str | None = None
+_threads: ModuleType | None = None
+# Held while kernels are imported and while the process forks: a child must not inherit a half-done import.
+loading = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=loading.acquire, after_in_parent=loading.release, after_in_child=loading.release)
+
+
+def load(module: str) -> ModuleType:
+    """A module of a kernel package, by its name below cnnx: "reference.conv2d"."""
+    try:
+        return importlib.import_module(f"cnnx.{module}")
+    except ImportError as error:
+        raise ImportError(
+            f"cnnx.{module} cannot be imported ({error}); build cnnx again (pip install .) or choose "
+            f'the slow back end by name: cnnx.set_backend("reference")'
+        ) from error
+
+
+# ------------------------------------------------------------------------------------ instruction set
+
+
+def instruction_sets() -> tuple[str, ...]:
+    """The instruction sets that were built and that this processor offers, best last: "v2", "v3", ..."""
+    cpu = load("optimized._cpu")
+    return tuple(name for name in cpu.built_for() if name in cpu.offered())
+
+
+def instruction_set() -> str:
+    """The instruction set of the kernels in this process: `CNNX_ISA`, else the best; chosen once.
+
+    Raises
+    ------
+    ValueError
+        `CNNX_ISA` names one that was not built or that the processor lacks.
+    ImportError
+        None of those built runs on this processor.
+    """
+    global _isa
+    if _isa is None:
+        usable, wanted = instruction_sets(), os.environ.get("CNNX_ISA")
+        if not usable:
+            built = ", ".join(load("optimized._cpu").built_for())
+            raise ImportError(
+                f"this processor has none of the instruction sets that cnnx was built for ({built}); build it here "
+                'with CNNX_BUILD_ISA=baseline, or choose the slow back end by name: cnnx.set_backend("reference")'
+            )
+        if wanted and wanted not in usable:
+            raise ValueError(
+                f"CNNX_ISA: expected one of {', '.join(usable)}, as this build and this processor have, got {wanted!r}"
+            )
+        _isa = wanted or usable[-1]
+    return _isa
+
+
+def kernels(file: str) -> ModuleType:
+    """The compiled kernels of one source file, for the instruction set of this process."""
+    return load(f"optimized.{instruction_set()}.{file}")
+
+
+def build_info() -> dict[str, Any]:
+    """How the optimized back end was built (compiler, Cython, OpenMP, checks), what for, and where it is."""
+    threads = load("optimized._threads")
+    return {
+        **threads.build(),
+        "instruction_sets": load("optimized._cpu").built_for(),
+        "forked": threads.is_forked_child(),
+        "path": threads.__file__,
+    }
+
+
+# -------------------------------------------------------------------------------------------- threads
+
+
+def set_num_threads(n: int) -> None:
+    """Set how many threads the optimized kernels use, for the whole process.
+
+    The start value is `CNNX_NUM_THREADS`, else what OpenMP says (`OMP_NUM_THREADS`, or the number of
+    processors). Results do not depend on it. Small work stays on one thread.
+
+    Parameters
+    ----------
+    n : int
+        At least 1.
+
+    Raises
+    ------
+    TypeError
+        `n` is not an integer.
+    ValueError
+        `n` is less than 1 or more than 1024.
+    RuntimeError
+        More than one thread was asked of a build without OpenMP, or of a process made by fork(),
+        where OpenMP's threads do not exist: use the "spawn" or "forkserver" start method there (a
+        forkserver that has cnnx preloaded forks it all the same).
+
+    Examples
+    --------
+    >>> import cnnx
+    >>> cnnx.set_num_threads(1)
+    >>> cnnx.get_num_threads()
+    1
+    """
+    if isinstance(n, (bool, np.bool_)) or not isinstance(n, (int, np.integer)):
+        raise TypeError(f"num_threads: expected an integer, got {type(n).__name__}")
+    _set(threads(), int(n), "num_threads")
+
+
+def get_num_threads() -> int:
+    """How many threads the optimized kernels use; 1 without OpenMP and in a child made by fork()."""
+    count: int = threads().get()
+    return count
+
+
+@contextmanager
+def always_parallel() -> Iterator[None]:
+    """Within the block small work is split among the threads too: how the audit tests the splitting."""
+    module = threads()
+    before = module.get_small_work()
+    module.set_small_work(0)
+    try:
+        yield
+    finally:
+        module.set_small_work(before)
+
+
+def threads() -> ModuleType:
+    """The module that counts threads; when it is first wanted it takes what `CNNX_NUM_THREADS` says."""
+    global _threads
+    if _threads is None:
+        with loading:
+            module = load("optimized._threads")
+            _apply_environment(module)
+            _threads = module
+    return _threads
+
+
+def _apply_environment(module: ModuleType) -> None:
+    wanted = os.environ.get("CNNX_NUM_THREADS")
+    if not wanted:
+        return
+    try:
+        n = int(wanted)
+    except ValueError:
+        raise ValueError(f"CNNX_NUM_THREADS: expected an integer from 1 to {MOST_THREADS}, got {wanted!r}") from None
+    # What was set for the parent holds for its forked children as far as it can: they compute serially.
+    _set(module, n, "CNNX_NUM_THREADS", inherited=True)
+
+
+def _set(module: ModuleType, n: int, source: str, *, inherited: bool = False) -> None:
+    if not 1 <= n <= MOST_THREADS:
+        got = n if abs(n) < 10**60 else f"an integer of {n.bit_length()} bits"
+        raise ValueError(f"{source}: expected an integer from 1 to {MOST_THREADS}, got {got}")
+    if inherited and module.is_forked_child():
+        n = 1
+    if n > 1 and not module.has_openmp():
+        raise RuntimeError(f"{source}: {n} threads asked for, but cnnx was built without OpenMP (CNNX_OPENMP)")
+    if n > 1 and module.is_forked_child():
+        raise RuntimeError(
+            f"{source}: {n} threads asked for in a process made by fork(), which has to compute serially; "
+            'start processes by "spawn" or "forkserver" instead'
+        )
+    module.set(n)

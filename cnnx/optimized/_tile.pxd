@@ -1,0 +1,168 @@
+# Sums of products, the heart of convolution and affine alike: a block of outputs stays in registers while
+# all its terms are added up. It is written with the vector types of gcc and clang: whether plain loops become
+# vectors depends on their extents (8 x 48 does, 8 x 16 does not).
+
+from cython cimport floating
+from libc.string cimport memcpy
+
+cdef extern from *:
+    """
+    #if defined(__AVX512F__)  /* 32 registers of 64 bytes: 24 sums, 3 columns, a factor */
+    #define CNNX_BYTES 64
+    #define CNNX_ROWS 8
+    #define CNNX_VECTORS 3
+    #elif defined(__AVX2__)  /* 16 of 32 bytes: 12 sums */
+    #define CNNX_BYTES 32
+    #define CNNX_ROWS 4
+    #define CNNX_VECTORS 3
+    #elif defined(__aarch64__)  /* 32 of 16 bytes */
+    #define CNNX_BYTES 16
+    #define CNNX_ROWS 8
+    #define CNNX_VECTORS 3
+    #else  /* 16 of 16 bytes, and a product needs a register of its own: 8 sums */
+    #define CNNX_BYTES 16
+    #define CNNX_ROWS 4
+    #define CNNX_VECTORS 2
+    #endif
+    typedef float cnnx_floats __attribute__((vector_size(CNNX_BYTES), aligned(4), may_alias));
+    typedef double cnnx_doubles __attribute__((vector_size(CNNX_BYTES), aligned(8), may_alias));
+    #define cnnx_multiply_add(a, w, x) ((a) + (w) * (x))
+    #define cnnx_spread_floats(w) ((w) - (cnnx_floats){0})
+    #define cnnx_spread_doubles(w) ((w) - (cnnx_doubles){0})
+
+    /* Only a copy of a tile that knows its extents keeps its sums in registers. */
+    #undef CYTHON_INLINE
+    #define CYTHON_INLINE inline __attribute__((always_inline))
+    """
+    ctypedef float floats "cnnx_floats"
+    ctypedef double doubles "cnnx_doubles"
+    floats multiply_add_floats "cnnx_multiply_add"(floats a, float w, floats x) noexcept nogil
+    doubles multiply_add_doubles "cnnx_multiply_add"(doubles a, double w, doubles x) noexcept nogil
+
+    floats spread_floats "cnnx_spread_floats"(float w) noexcept nogil
+    doubles spread_doubles "cnnx_spread_doubles"(double w) noexcept nogil
+
+    enum:
+        VECTOR_BYTES "CNNX_BYTES"
+        ROWS "CNNX_ROWS"  # of a full block
+        VECTORS "CNNX_VECTORS"  # of a full block's row
+
+
+# A vector, as wide as the instruction set has them; it may lie at any address of its numbers. An argument `kind`
+# is NULL: its type alone counts.
+ctypedef fused vector:
+    floats
+    doubles
+
+
+cdef inline vector* vector_at(const void* x, Py_ssize_t i, vector* kind) noexcept nogil:
+    if vector is floats:
+        return <vector*>(<const float*>x + i)
+    else:
+        return <vector*>(<const double*>x + i)
+
+
+cdef inline vector spread(const void* w, Py_ssize_t i, vector* kind) noexcept nogil:
+    # w[i] in every lane.
+    if vector is floats:
+        return spread_floats((<const float*>w)[i])
+    else:
+        return spread_doubles((<const double*>w)[i])
+
+
+cdef inline vector multiply_add(vector a, const void* w, Py_ssize_t i, vector x) noexcept nogil:
+    # a + w[i] x in every lane.
+    if vector is floats:
+        return multiply_add_floats(a, (<const float*>w)[i], x)
+    else:
+        return multiply_add_doubles(a, (<const double*>w)[i], x)
+
+
+cdef inline Py_ssize_t lanes_of(floating* anything) noexcept nogil:
+    return VECTOR_BYTES // <Py_ssize_t>sizeof(floating)
+
+
+cdef inline void tile(const void* w, Py_ssize_t w_t, Py_ssize_t w_k, const void* x, const Py_ssize_t* taps,
+                      Py_ssize_t T, const void* start, void* Y, Py_ssize_t y_k, Py_ssize_t width,
+                      vector* kind, int M, int V) noexcept nogil:
+    # block() for M rows of V vectors, which are constants wherever this is called.
+    cdef vector a[ROWS][VECTORS]
+    cdef vector columns[VECTORS]
+    cdef vector part
+    cdef Py_ssize_t size = sizeof(float) if vector is floats else sizeof(double)
+    cdef Py_ssize_t lanes = VECTOR_BYTES // size, last = (V - 1) * lanes, t
+    cdef int k, j
+    for k in range(M):
+        if start != NULL:
+            for j in range(V):
+                a[k][j] = spread(start, k, kind)
+        else:
+            for j in range(V - 1):
+                a[k][j] = vector_at(Y, k * y_k + j * lanes, kind)[0]
+            part = spread(w, 0, kind)
+            memcpy(&part, vector_at(Y, k * y_k + last, kind), (width - last) * size)
+            a[k][V - 1] = part
+    for t in range(T):
+        for j in range(V):
+            columns[j] = vector_at(x, taps[t] + j * lanes, kind)[0]
+        for k in range(M):
+            for j in range(V):
+                a[k][j] = multiply_add(a[k][j], w, t * w_t + k * w_k, columns[j])
+    for k in range(M):
+        for j in range(V - 1):
+            vector_at(Y, k * y_k + j * lanes, kind)[0] = a[k][j]
+        part = a[k][V - 1]
+        if width == V * lanes:
+            vector_at(Y, k * y_k + last, kind)[0] = part
+        else:
+            memcpy(vector_at(Y, k * y_k + last, kind), &part, (width - last) * size)
+
+
+cdef inline void rows(const void* w, Py_ssize_t w_t, Py_ssize_t w_k, const void* x, const Py_ssize_t* taps,
+                      Py_ssize_t T, const void* start, void* Y, Py_ssize_t y_k, Py_ssize_t width,
+                      vector* kind, int M) noexcept nogil:
+    cdef Py_ssize_t lanes = VECTOR_BYTES // (sizeof(float) if vector is floats else sizeof(double))
+    if VECTORS > 2 and width > 2 * lanes:
+        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, kind, M, 3)
+    elif width > lanes:
+        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, kind, M, 2)
+    else:
+        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, kind, M, 1)
+
+
+cdef inline void block_of(const void* w, Py_ssize_t w_t, Py_ssize_t w_k, const void* x, const Py_ssize_t* taps,
+                          Py_ssize_t T, const void* start, void* Y, Py_ssize_t y_k, Py_ssize_t width,
+                          vector* kind, int M) noexcept nogil:
+    if ROWS == 8 and M == 8:
+        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, kind, 8)
+    elif M == 4:
+        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, kind, 4)
+    elif M == 3:
+        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, kind, 3)
+    elif M == 2:
+        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, kind, 2)
+    else:
+        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, kind, 1)
+
+
+cdef inline void block(const floating* w, Py_ssize_t w_t, Py_ssize_t w_k, const floating* x, const Py_ssize_t* taps,
+                       Py_ssize_t T, const floating* start, floating* Y, Py_ssize_t y_k, Py_ssize_t width,
+                       Py_ssize_t K) noexcept nogil:
+    # Y[k y_k + j] = start[k] + sum_{t < T} w[t w_t + k w_k] x[taps[t] + j], for k < K and j < width.
+    # With start = NULL the sum is added to what Y holds. width is at most VECTORS vectors. Terms are added in the
+    # order of t. x is read in whole vectors: up to a vector less one number beyond its last column.
+    cdef Py_ssize_t k = 0
+    cdef int M
+    while k < K:
+        M = <int>(K - k)
+        if M > ROWS:
+            M = ROWS
+        elif M > 4 and M < 8:
+            M = 3 if M != 7 else 4
+        if floating is float:
+            block_of[floats](w + k * w_k, w_t, w_k, x, taps, T, start + k if start != NULL else NULL,
+                             Y + k * y_k, y_k, width, NULL, M)
+        else:
+            block_of[doubles](w + k * w_k, w_t, w_k, x, taps, T, start + k if start != NULL else NULL,
+                              Y + k * y_k, y_k, width, NULL, M)
+        k += M
