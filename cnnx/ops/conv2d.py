@@ -59,6 +59,7 @@ def conv2d(
     Returns
     -------
     array (N, K, P, Q), dtype of x, C-contiguous
+        What a weight that is not finite makes of an output beside padding is not specified.
 
     Raises
     ------
@@ -127,6 +128,7 @@ def conv2d_backward(
     Returns
     -------
     grad_x : array (N, C, H, W) or None with input_grad=False
+        What a weight that is not finite makes of an element that not all of a kernel reaches is not specified.
     grad_weight : array (K, C/groups, R, S)
     grad_bias : array (K,)
 

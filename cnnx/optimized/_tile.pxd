@@ -27,6 +27,7 @@ cdef extern from *:
     typedef float cnnx_floats __attribute__((vector_size(CNNX_BYTES), aligned(4), may_alias));
     typedef double cnnx_doubles __attribute__((vector_size(CNNX_BYTES), aligned(8), may_alias));
     #define cnnx_multiply_add(a, w, x) ((a) + (w) * (x))
+    #define cnnx_prefetch(p) __builtin_prefetch(p)
     #define cnnx_spread_floats(w) ((w) - (cnnx_floats){0})
     #define cnnx_spread_doubles(w) ((w) - (cnnx_doubles){0})
 
@@ -39,6 +40,7 @@ cdef extern from *:
     floats multiply_add_floats "cnnx_multiply_add"(floats a, float w, floats x) noexcept nogil
     doubles multiply_add_doubles "cnnx_multiply_add"(doubles a, double w, doubles x) noexcept nogil
 
+    void prefetch "cnnx_prefetch"(const void* p) noexcept nogil
     floats spread_floats "cnnx_spread_floats"(float w) noexcept nogil
     doubles spread_doubles "cnnx_spread_doubles"(double w) noexcept nogil
 
@@ -53,6 +55,10 @@ cdef extern from *:
 ctypedef fused vector:
     floats
     doubles
+
+
+cdef enum:
+    AHEAD = 8  # taps: so much sooner a full block calls its columns into the nearest cache
 
 
 cdef inline vector* vector_at(const void* x, Py_ssize_t i, vector* kind) noexcept nogil:
@@ -86,8 +92,8 @@ cdef inline void tile(const void* w, Py_ssize_t w_t, Py_ssize_t w_k, const void*
                       Py_ssize_t T, const void* start, void* Y, Py_ssize_t y_k, Py_ssize_t width,
                       vector* kind, int M, int V) noexcept nogil:
     # block() for M rows of V vectors, which are constants wherever this is called.
-    cdef vector a[ROWS][VECTORS]
-    cdef vector columns[VECTORS]
+    cdef vector a[ROWS][2 * VECTORS]
+    cdef vector columns[2 * VECTORS]
     cdef vector part
     cdef Py_ssize_t size = sizeof(float) if vector is floats else sizeof(double)
     cdef Py_ssize_t lanes = VECTOR_BYTES // size, last = (V - 1) * lanes, t
@@ -105,6 +111,9 @@ cdef inline void tile(const void* w, Py_ssize_t w_t, Py_ssize_t w_k, const void*
     for t in range(T):
         for j in range(V):
             columns[j] = vector_at(x, taps[t] + j * lanes, kind)[0]
+        if M == ROWS and t + AHEAD < T:
+            for j in range(V):
+                prefetch(vector_at(x, taps[t + AHEAD] + j * lanes, kind))
         for k in range(M):
             for j in range(V):
                 a[k][j] = multiply_add(a[k][j], w, t * w_t + k * w_k, columns[j])
@@ -122,9 +131,16 @@ cdef inline void rows(const void* w, Py_ssize_t w_t, Py_ssize_t w_k, const void*
                       Py_ssize_t T, const void* start, void* Y, Py_ssize_t y_k, Py_ssize_t width,
                       vector* kind, int M) noexcept nogil:
     cdef Py_ssize_t lanes = VECTOR_BYTES // (sizeof(float) if vector is floats else sizeof(double))
-    if VECTORS > 2 and width > 2 * lanes:
+    cdef Py_ssize_t V = (width + lanes - 1) // lanes
+    if VECTORS == 3 and 2 * M <= ROWS and V == 6:
+        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, kind, M, 6)
+    elif VECTORS == 3 and 2 * M <= ROWS and V == 5:
+        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, kind, M, 5)
+    elif 2 * M <= ROWS and V == 4:
+        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, kind, M, 4)
+    elif (VECTORS == 3 or 2 * M <= ROWS) and V == 3:
         tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, kind, M, 3)
-    elif width > lanes:
+    elif V == 2:
         tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, kind, M, 2)
     else:
         tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, kind, M, 1)
@@ -149,8 +165,8 @@ cdef inline void block(const floating* w, Py_ssize_t w_t, Py_ssize_t w_k, const 
                        Py_ssize_t T, const floating* start, floating* Y, Py_ssize_t y_k, Py_ssize_t width,
                        Py_ssize_t K) noexcept nogil:
     # Y[k y_k + j] = start[k] + sum_{t < T} w[t w_t + k w_k] x[taps[t] + j], for k < K and j < width.
-    # With start = NULL the sum is added to what Y holds. width is at most VECTORS vectors. Terms are added in the
-    # order of t. x is read in whole vectors: up to a vector less one number beyond its last column.
+    # With start = NULL the sum is added to what Y holds. width is at most VECTORS vectors, or twice as many if K is at
+    # most half of ROWS. Terms are added in the order of t. x is read in whole vectors: up to a vector less one number beyond its last column.
     cdef Py_ssize_t k = 0
     cdef int M
     while k < K:

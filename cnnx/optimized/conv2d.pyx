@@ -1,99 +1,133 @@
-"""Convolution: C1, C3-C6 in typed loops. A row of outputs is the innermost loop."""
+"""Convolution: C1, C3-C6. The sums stand in _direct.pxd; here is what they are sums of."""
 
 from cython cimport floating
 from cython.parallel cimport prange
+from libc.stdlib cimport calloc, free, malloc
 
-from ._index cimport end_output, first_output, least
+from ._copy cimport Taps, copy_plane, describe, floor_div, plan, unplan
+from ._index cimport end_output, first_output, least, most
 from ._threads cimport threads_for
+from ._tile cimport ROWS, VECTOR_BYTES, VECTORS, block
+
+include "_direct.pxi"
+include "_grad_input.pxi"
 
 
-cdef enum:
-    # Outputs of one row, and output channels, that are summed up together in local arrays: these have no
-    # aliases, and a row of the input is read once for several channels.
-    BLOCK = 64
-    CHANNELS = 4
+cdef inline double multiply_adds(const floating[:, :, :, ::1] Y, const floating[:, :, :, ::1] F) noexcept nogil:
+    return <double>Y.shape[0] * Y.shape[1] * Y.shape[2] * Y.shape[3] * F.shape[1] * F.shape[2] * F.shape[3]
 
 
-cdef inline void Y_planes(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F,
-                          const floating[::1] b, floating[:, :, :, ::1] Y,
-                          Py_ssize_t n, Py_ssize_t first_c, Py_ssize_t first_k, Py_ssize_t channels,
-                          Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w,
-                          Py_ssize_t d_h, Py_ssize_t d_w) noexcept nogil:
-    # C1 for the output planes (n, first_k ... first_k + channels - 1), which share the input channels from first_c.
-    cdef Py_ssize_t p, block, q0, i, j, c, r, s, h, w, width
-    cdef floating z
-    cdef floating y[CHANNELS][BLOCK]
-    cdef floating f[CHANNELS]
-    for p in range(Y.shape[2]):
-        for block in range((Y.shape[3] + BLOCK - 1) // BLOCK):
-            q0 = block * BLOCK
-            width = least(BLOCK, Y.shape[3] - q0)
-            for i in range(CHANNELS):
-                f[i] = b[first_k + i] if i < channels else 0
-                for j in range(width):
-                    y[i][j] = f[i]
-            for c in range(F.shape[1]):
-                for r in range(F.shape[2]):
-                    h = u * p + d_h * r - p_h
-                    if h < 0 or h >= Z.shape[2]:
-                        continue
-                    for s in range(F.shape[3]):
-                        w = v * q0 + d_w * s - p_w
-                        for i in range(channels):
-                            f[i] = F[first_k + i, c, r, s]
-                        if v == 1:  # contiguous on both sides: the compiler makes vectors of this one
-                            for j in range(first_output(-w, 1), end_output(Z.shape[3] - w, 1, width)):
-                                z = Z[n, first_c + c, h, j + w]
-                                y[0][j] += f[0] * z
-                                y[1][j] += f[1] * z
-                                y[2][j] += f[2] * z
-                                y[3][j] += f[3] * z
-                        else:
-                            for j in range(first_output(-w, v), end_output(Z.shape[3] - w, v, width)):
-                                z = Z[n, first_c + c, h, v * j + w]
-                                for i in range(channels):
-                                    y[i][j] += f[i] * z
-            for i in range(channels):
-                for j in range(width):
-                    Y[n, first_k + i, p, q0 + j] = y[i][j]
+cdef inline bint forward_sums(Sums* m, Py_ssize_t* offsets, const floating[:, :, :, ::1] Z,
+                              const floating[:, :, :, ::1] F, const floating[:, :, :, ::1] Y,
+                              Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w,
+                              Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups) noexcept nogil:
+    # C1: output (p, q) takes row u p + d_h r - p_h and column v q + d_w s - p_w. False when there is no memory.
+    cdef Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(floating), r, s, c
+    cdef Py_ssize_t P = Y.shape[2], Q = Y.shape[3], size = Z.shape[2] * Z.shape[3]
+    for r in range(F.shape[2]):
+        offsets[r] = d_h * r - p_h
+    for s in range(F.shape[3]):
+        offsets[F.shape[2] + s] = d_w * s - p_w
+    describe(&m.taps, F.shape[1], Z.shape[2], Z.shape[3], P, Q, u, v)
+    m.taps.down = offsets
+    m.taps.R = F.shape[2]
+    m.taps.right = offsets + F.shape[2]
+    m.taps.S = F.shape[3]
+    m.taps.source = &Z[0, 0, 0, 0]
+    m.taps.source_end = &Z[0, 0, 0, 0] + Z.shape[0] * Z.shape[1] * size
+    m.K = F.shape[0] // groups
+    m.source = size
+    m.packed = False
+    m.y = 0
+    m.y_k = P * Q
+    m.w = 0
+    m.w_group = m.K * F.shape[1] * F.shape[2] * F.shape[3]
+    # A window of one number needs no copy, but for planes that fall on one another in the cache.
+    m.copied = not (F.shape[2] * F.shape[3] == 1 and u == 1 and v == 1 and P * Q == size
+                    and P * Q >= 2 * VECTORS * lanes and size * <Py_ssize_t>sizeof(floating) % 4096 != 0)
+    if not plan(&m.taps, lanes):
+        return False
+    if not m.copied:
+        m.taps.size = 0
+        for c in range(m.taps.C):
+            m.taps.tap[c] = c * size
+    return True
 
 
-cdef inline void Y_task(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F,
-                        const floating[::1] b, floating[:, :, :, ::1] Y, Py_ssize_t task,
-                        Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w,
-                        Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups) noexcept nogil:
-    # Task number (n, group, CHANNELS channels of the group).
-    cdef Py_ssize_t K = F.shape[0] // groups, parts = (K + CHANNELS - 1) // CHANNELS
-    cdef Py_ssize_t n = task // (groups * parts), group = task // parts % groups, k = task % parts * CHANNELS
-    Y_planes(Z, F, b, Y, n, group * F.shape[1], group * K + k, least(CHANNELS, K - k), u, v, p_h, p_w, d_h, d_w)
+def conv2d(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F, const floating[::1] b, /,
+           floating[:, :, :, ::1] Y, *, Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w,
+           Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups):
+    cdef Py_ssize_t size = Z.shape[2] * Z.shape[3]
+    cdef int threads = threads_for(multiply_adds[floating](Y, F))
+    cdef Sums sums
+    cdef Job job
+    cdef Py_ssize_t* offsets
+    cdef floating* scratch = NULL
+    if Y.shape[0] == 0:
+        return
+    offsets = <Py_ssize_t*>malloc((F.shape[2] + F.shape[3]) * sizeof(Py_ssize_t))
+    if offsets == NULL or not forward_sums(&sums, offsets, Z, F, Y, u, v, p_h, p_w, d_h, d_w, groups):
+        free(offsets)
+        raise MemoryError("conv2d: no memory for its offsets")
+    job = Job(N=Z.shape[0], groups=groups, parts=&sums, count=1, z_image=Z.shape[1] * size,
+              z_group=F.shape[1] * size, y_image=Y.shape[1] * sums.y_k, y_group=sums.K * sums.y_k,
+              start_group=sums.K, scratch=sums.taps.size,
+              planes=0, u=1, v=1, H=Y.shape[2], W=Y.shape[3], part=NULL)
+    if sums.copied:
+        scratch = <floating*>malloc(threads * job.scratch * sizeof(floating))
+    if scratch != NULL or not sums.copied:
+        with nogil:
+            all_images(&job, &Z[0, 0, 0, 0], &F[0, 0, 0, 0], &b[0], &Y[0, 0, 0, 0], threads, scratch)
+    unplan(&sums.taps)
+    free(offsets)
+    if scratch == NULL and sums.copied:
+        raise MemoryError(f"conv2d: no memory for {threads} copies of an image, {job.scratch} numbers each")
+    free(scratch)
 
 
-cdef inline void dZ_plane(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] F,
-                          floating[:, :, :, ::1] dZ, Py_ssize_t n, Py_ssize_t c,
-                          Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w,
-                          Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups) noexcept nogil:
-    # C5 for the input plane (n, c): every row h gathers from the output rows p that reached it.
-    cdef Py_ssize_t K = F.shape[0] // groups, group = c // F.shape[1], c_g = c % F.shape[1]
-    cdef Py_ssize_t h, w, k, r, s, p, q, row, offset
-    cdef floating f
-    for h in range(dZ.shape[2]):
-        for w in range(dZ.shape[3]):
-            dZ[n, c, h, w] = 0
-        for k in range(group * K, (group + 1) * K):
-            for r in range(F.shape[2]):
-                row = h + p_h - d_h * r  # = u p
-                if row < 0 or row % u != 0 or row // u >= Delta.shape[2]:
-                    continue
-                p = row // u
-                for s in range(F.shape[3]):
-                    offset = d_w * s - p_w
-                    f = F[k, c_g, r, s]
-                    if v == 1:
-                        for q in range(first_output(-offset, 1), end_output(dZ.shape[3] - offset, 1, Delta.shape[3])):
-                            dZ[n, c, h, q + offset] += Delta[n, k, p, q] * f
-                    else:
-                        for q in range(first_output(-offset, v), end_output(dZ.shape[3] - offset, v, Delta.shape[3])):
-                            dZ[n, c, h, v * q + offset] += Delta[n, k, p, q] * f
+def conv2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] F, /,
+                      floating[:, :, :, ::1] dZ, *, Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h,
+                      Py_ssize_t p_w, Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups):
+    cdef Py_ssize_t size = Delta.shape[2] * Delta.shape[3], plane = dZ.shape[2] * dZ.shape[3], i, phases
+    cdef int threads = threads_for(multiply_adds[floating](Delta, F))
+    cdef Axis rows = Axis(phases=0, begin=NULL, reached=NULL, offset=NULL), columns = rows
+    cdef Job job = Job(N=dZ.shape[0], groups=groups, parts=NULL, count=0, z_image=Delta.shape[1] * size,
+                       z_group=Delta.shape[1] // groups * size, y_image=dZ.shape[1] * plane,
+                       y_group=F.shape[1] * plane, start_group=0, scratch=0, planes=0, u=u, v=v,
+                       H=dZ.shape[2], W=dZ.shape[3], part=NULL)
+    cdef floating* w = NULL
+    cdef floating* zeros = NULL
+    cdef floating* scratch = NULL
+    if dZ.shape[0] == 0:
+        return
+    with nogil:
+        if (find_phases(&rows, dZ.shape[2], F.shape[2], u, p_h, d_h)
+                and find_phases(&columns, dZ.shape[3], F.shape[3], v, p_w, d_w)):
+            phases = rows.phases * columns.phases
+            # A phase that no kernel row or column reaches needs no sums, so there are at most R S.
+            job.parts = <Sums*>malloc(F.shape[2] * F.shape[3] * sizeof(Sums))
+            if phases > 1:
+                job.part = <int*>malloc(phases * sizeof(int))
+            w = <floating*>malloc(F.shape[0] * F.shape[1] * F.shape[2] * F.shape[3] * sizeof(floating))
+            zeros = <floating*>calloc(F.shape[1], sizeof(floating))
+            if (job.parts != NULL and (job.part != NULL or phases == 1) and w != NULL and zeros != NULL
+                    and phase_sums(&job, &rows, &columns, Delta, F)):
+                scratch = <floating*>malloc(threads * job.scratch * sizeof(floating) + 1)
+                if scratch != NULL:
+                    pack_phases(&job, &rows, &columns, F, w)
+                    all_images(&job, &Delta[0, 0, 0, 0], <const floating*>w, <const floating*>zeros, &dZ[0, 0, 0, 0],
+                               threads, scratch)
+        for i in range(job.count):
+            unplan(&job.parts[i].taps)
+        free(zeros)
+        free(w)
+        free(job.part)
+        free(job.parts)
+        free(columns.begin)
+        free(rows.begin)
+        free(scratch)
+    if scratch == NULL:
+        raise MemoryError(f"conv2d_grad_input: no memory for {threads} copies of an image, {job.scratch} numbers each")
 
 
 cdef inline void dF_taps(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z,
@@ -127,28 +161,6 @@ cdef inline floating db_k(const floating[:, :, :, ::1] Delta, Py_ssize_t k) noex
             for q in range(Delta.shape[3]):
                 total = total + Delta[n, k, p, q]
     return <floating>total
-
-
-cdef inline double multiply_adds(const floating[:, :, :, ::1] Y, const floating[:, :, :, ::1] F) noexcept nogil:
-    return <double>Y.shape[0] * Y.shape[1] * Y.shape[2] * Y.shape[3] * F.shape[1] * F.shape[2] * F.shape[3]
-
-
-def conv2d(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F, const floating[::1] b, /,
-           floating[:, :, :, ::1] Y, *, Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w,
-           Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups):
-    cdef Py_ssize_t tasks = Y.shape[0] * groups * ((F.shape[0] // groups + CHANNELS - 1) // CHANNELS), task
-    cdef int threads = threads_for(multiply_adds[floating](Y, F))
-    for task in prange(tasks, nogil=True, schedule="static", num_threads=threads):
-        Y_task(Z, F, b, Y, task, u, v, p_h, p_w, d_h, d_w, groups)
-
-
-def conv2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] F, /,
-                      floating[:, :, :, ::1] dZ, *, Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h,
-                      Py_ssize_t p_w, Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups):
-    cdef Py_ssize_t C = dZ.shape[1], plane
-    cdef int threads = threads_for(multiply_adds[floating](Delta, F))
-    for plane in prange(dZ.shape[0] * C, nogil=True, schedule="static", num_threads=threads):
-        dZ_plane(Delta, F, dZ, plane // C, plane % C, u, v, p_h, p_w, d_h, d_w, groups)
 
 
 def conv2d_grad_weight(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z, /,

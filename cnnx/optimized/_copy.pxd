@@ -1,0 +1,176 @@
+# A copy of an image in which a window moves over contiguous columns: for every kernel column a copy of its own,
+# shifted and strided so that the outputs q lie side by side (S copies, not the R S of an unrolled matrix), and the
+# rows of one phase of the stride one after the other, so that output positions run flat over P Q.
+
+from cython cimport floating
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
+
+from ._index cimport least, most
+from ._tile cimport VECTOR_BYTES
+
+
+cdef struct Taps:
+    # A sum over C planes of H x W and over row offsets and column offsets: output (p, q) takes row u p + down[r] and
+    # column v q + right[s]. What lies outside counts as zero.
+    Py_ssize_t C, H, W, P, Q, u, v, R, S
+    Py_ssize_t* down
+    Py_ssize_t* right
+    const void* source  # the array that holds the planes, and its end
+    const void* source_end
+    # Where things lie in the copy, in numbers.
+    Py_ssize_t plane  # from one (c, s) to the next
+    Py_ssize_t phases  # of the row stride that rows are taken from, at most R
+    Py_ssize_t* phase  # rows u i + phase[a]
+    Py_ssize_t* begin  # of the phase's rows
+    Py_ssize_t* first  # the least i of the phase
+    Py_ssize_t* count  # rows of the phase
+    Py_ssize_t* tap  # offset of the term (c, r, s), C R S of them
+    Py_ssize_t lead  # columns before the image that a window reaches
+    Py_ssize_t reach  # the largest column offset, if positive
+    Py_ssize_t line  # columns of one phase of a row
+    Py_ssize_t size  # of the copy and its row buffer
+
+
+cdef inline Py_ssize_t floor_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
+    return a // b if a >= 0 else -((b - 1 - a) // b)
+
+
+cdef inline Py_ssize_t padded(Py_ssize_t count, Py_ssize_t lanes) noexcept nogil:
+    # Room for `count` numbers and a vector more, in whole vectors; never a multiple of 4,096 bytes, which would put
+    # one column of all planes into the same few lines of the cache.
+    cdef Py_ssize_t room = (count + 2 * lanes - 1) // lanes * lanes
+    return room + lanes if room % (16 * lanes) == 0 else room
+
+
+cdef inline void describe(Taps* g, Py_ssize_t C, Py_ssize_t H, Py_ssize_t W, Py_ssize_t P, Py_ssize_t Q,
+                          Py_ssize_t u, Py_ssize_t v) noexcept nogil:
+    g.C = C
+    g.H = H
+    g.W = W
+    g.P = P
+    g.Q = Q
+    g.u = u
+    g.v = v
+
+
+cdef inline Py_ssize_t phase_of(Taps* g, Py_ssize_t down) noexcept nogil:
+    # Which of the phases found so far holds a row offset; g.phases if none does.
+    cdef Py_ssize_t a = 0
+    while a < g.phases and g.phase[a] != down - floor_div(down, g.u) * g.u:
+        a += 1
+    return a
+
+
+cdef inline bint plan(Taps* g, Py_ssize_t lanes) noexcept nogil:
+    # Fill in where things lie; False when there is no memory. unplan() frees it.
+    cdef Py_ssize_t a, r, s, c, e, rows = 0
+    g.phase = <Py_ssize_t*>malloc((4 * g.R + g.C * g.R * g.S + 1) * sizeof(Py_ssize_t))
+    if g.phase == NULL:
+        return False
+    g.begin = g.phase + g.R
+    g.first = g.begin + g.R
+    g.count = g.first + g.R
+    g.tap = g.count + g.R
+    g.phases = 0
+    for r in range(g.R):
+        e = floor_div(g.down[r], g.u)
+        a = phase_of(g, g.down[r])
+        if a == g.phases:
+            g.phase[a] = g.down[r] - e * g.u
+            g.first[a] = e
+            g.count[a] = g.P
+            g.phases += 1
+        elif e < g.first[a]:
+            g.count[a] += g.first[a] - e
+            g.first[a] = e
+        else:
+            g.count[a] = most(g.count[a], e - g.first[a] + g.P)
+    for a in range(g.phases):
+        g.begin[a] = rows * g.Q
+        rows += g.count[a]
+    g.plane = padded(rows * g.Q, lanes)
+    g.lead = 0
+    g.reach = 0
+    for s in range(g.S):
+        g.lead = most(g.lead, -g.right[s])
+        g.reach = most(g.reach, g.right[s])
+    # A row of the image between zeros, cut into the phases of the column stride.
+    g.line = padded((g.lead + most(g.W, g.reach + (g.Q - 1) * g.v + 1)) // g.v + 1, lanes)
+    g.size = g.C * g.S * g.plane + g.v * g.line + lanes
+    for r in range(g.R):
+        e = floor_div(g.down[r], g.u)
+        a = phase_of(g, g.down[r])
+        for c in range(g.C):
+            for s in range(g.S):
+                g.tap[(c * g.R + r) * g.S + s] = (c * g.S + s) * g.plane + g.begin[a] + (e - g.first[a]) * g.Q
+    return True
+
+
+cdef inline void unplan(Taps* g) noexcept nogil:
+    free(g.phase)
+
+
+cdef inline void shift_row(const floating* row, floating* copy, Py_ssize_t Q) noexcept nogil:
+    # Whole vectors: what is written beyond the row is written again by the next one, or is slack.
+    cdef Py_ssize_t j = 0, lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(floating)
+    while j < Q:
+        memcpy(copy + j, row + j, VECTOR_BYTES)
+        j += lanes
+
+
+cdef inline bint within(Taps* g, const floating* row) noexcept nogil:
+    # Whether the S copies of a row can be read in whole vectors without leaving the source array.
+    cdef Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(floating)
+    return row - g.lead >= <const floating*>g.source and row + g.reach + g.Q + lanes <= <const floating*>g.source_end
+
+
+cdef inline void shift_rows(Taps* g, const floating* row, floating* to) noexcept nogil:
+    # The S copies of a row that has vectors before and after it, of numbers of its neighbours: they are cleared.
+    cdef Py_ssize_t s, q
+    for s in range(g.S):
+        shift_row(row + g.right[s], to + s * g.plane, g.Q)
+        for q in range(least(g.Q, -g.right[s])):
+            to[s * g.plane + q] = 0
+        for q in range(most(0, g.W - g.right[s]), g.Q):
+            to[s * g.plane + q] = 0
+
+
+cdef inline void copy_plane(Taps* g, const floating* Z, floating* copy, floating* line) noexcept nogil:
+    # The S copies of one plane. line: g.v phases of a row, g.line numbers each.
+    cdef Py_ssize_t a, i, h, j, s, b, w, v = g.v
+    cdef floating* to
+    memset(line, 0, v * g.line * sizeof(floating))
+    for a in range(g.phases):
+        for i in range(g.count[a]):
+            h = g.u * (g.first[a] + i) + g.phase[a]
+            to = copy + g.begin[a] + i * g.Q
+            if h < 0 or h >= g.H:
+                for s in range(g.S):
+                    memset(to + s * g.plane, 0, g.Q * sizeof(floating))
+                continue
+            if v == 1 and within(g, Z + h * g.W):
+                shift_rows(g, Z + h * g.W, to)
+                continue
+            if v == 1:
+                memcpy(line + g.lead, Z + h * g.W, g.W * sizeof(floating))
+            elif v == 2 and g.lead % 2 == 0:
+                deinterleave(Z + h * g.W, line + g.lead // 2, line + g.line + g.lead // 2, g.W)
+            elif v == 2:
+                deinterleave(Z + h * g.W, line + g.line + g.lead // 2, line + g.lead // 2 + 1, g.W)
+            else:
+                for w in range(g.W):
+                    line[(g.lead + w) % v * g.line + (g.lead + w) // v] = Z[h * g.W + w]
+            for s in range(g.S):
+                j = g.lead + g.right[s]
+                b = j % v
+                shift_row(line + b * g.line + j // v, to + s * g.plane, g.Q)
+
+
+cdef inline void deinterleave(const floating* row, floating* even, floating* odd, Py_ssize_t W) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(W // 2):
+        even[j] = row[2 * j]
+        odd[j] = row[2 * j + 1]
+    if W % 2:
+        even[W // 2] = row[W - 1]

@@ -1,0 +1,216 @@
+# Convolution as sums over taps: each image is copied once per kernel column (_copy.pxd), then blocks of output
+# channels and positions are summed up in registers (_tile.pxd). The gradient of the input is such a sum, too.
+# Included by conv2d.pyx, and no .pxd file, whose functions would have to be inline: the registers' blocks would be
+# compiled again for every caller.
+
+cdef enum:
+    CACHE = 786_432  # bytes of a copy that stay in a core's own cache while the weights pass by
+
+
+cdef struct Sums:
+    # K output planes, each a sum over the taps of a group of source planes.
+    Taps taps
+    Py_ssize_t K
+    Py_ssize_t source  # numbers of a source plane
+    bint copied  # False: windows of one number, the source serves as it is
+    bint packed  # weights lie as pieces of [term][output channel], otherwise as [output channel][term]
+    Py_ssize_t y, y_k  # where the output planes begin, and from one to the next
+    Py_ssize_t w, w_group  # where the weights begin, and from one group to the next
+
+
+cdef inline Py_ssize_t terms(Sums* m) noexcept nogil:
+    return m.taps.C * m.taps.R * m.taps.S
+
+
+cdef inline Py_ssize_t pieces(Py_ssize_t K) noexcept nogil:
+    # Output channels are taken ROWS at a time; what is left in one or two pieces of at most half as many.
+    cdef Py_ssize_t left = K % ROWS
+    return K // ROWS + (left > 0) + (2 * left > ROWS)
+
+
+cdef inline Py_ssize_t piece_begin(Py_ssize_t K, Py_ssize_t i) noexcept nogil:
+    cdef Py_ssize_t full = K // ROWS, left = K % ROWS
+    if i <= full:
+        return i * ROWS
+    if i == full + 1 and 2 * left > ROWS:
+        return full * ROWS + (left + 1) // 2
+    return K
+
+
+cdef inline Py_ssize_t column_blocks(Py_ssize_t columns, Py_ssize_t rows, Py_ssize_t lanes) noexcept nogil:
+    # How many blocks cover the columns: few rows leave registers for wider ones.
+    cdef Py_ssize_t widest = (2 * VECTORS if 2 * rows <= ROWS else VECTORS) * lanes
+    return (columns + widest - 1) // widest
+
+
+cdef inline Py_ssize_t block_begin(Py_ssize_t columns, Py_ssize_t blocks, Py_ssize_t i, Py_ssize_t lanes) noexcept nogil:
+    # Whole vectors, evenly spread: a block of one vector alone keeps the processor waiting.
+    return least(columns, (columns + lanes - 1) // lanes * i // blocks * lanes)
+
+
+cdef void piece_columns(Sums* m, const floating* x, const floating* w, const floating* start, floating* Y,
+                               Py_ssize_t piece, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+    # The sums of one piece of output channels over columns first ... end - 1.
+    cdef Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(floating), T = terms(m)
+    cdef Py_ssize_t k = piece_begin(m.K, piece), rows = piece_begin(m.K, piece + 1) - k
+    cdef Py_ssize_t blocks = column_blocks(end - first, rows, lanes), i, j, width
+    for i in range(blocks):
+        j = block_begin(end - first, blocks, i, lanes)
+        width = block_begin(end - first, blocks, i + 1, lanes) - j
+        j += first
+        if not m.copied and m.taps.P * m.taps.Q - j < (width + lanes - 1) // lanes * lanes:
+            j = m.taps.P * m.taps.Q - (width + lanes - 1) // lanes * lanes  # or it would read beyond the image
+            width = m.taps.P * m.taps.Q - j
+        block(w + k * T, rows if m.packed else 1, 1 if m.packed else T, x + j, m.taps.tap, T,
+              start + k, Y + k * m.y_k + j, m.y_k, width, rows)
+
+
+cdef inline Py_ssize_t chunks(Sums* m, Py_ssize_t size) noexcept nogil:
+    # How many parts the columns are taken in, so that a part of the copy stays in the cache.
+    cdef Py_ssize_t lanes = VECTOR_BYTES // size
+    cdef Py_ssize_t most_chunks = (m.taps.P * m.taps.Q + VECTORS * lanes - 1) // (VECTORS * lanes)
+    return least(most_chunks, m.taps.C * m.taps.S * m.taps.plane * size // CACHE + 1)
+
+
+cdef inline Py_ssize_t chunk_begin(Sums* m, Py_ssize_t count, Py_ssize_t i, Py_ssize_t lanes) noexcept nogil:
+    cdef Py_ssize_t columns = m.taps.P * m.taps.Q, wide = VECTORS * lanes
+    return least(columns, (columns + wide - 1) // wide * i // count * wide)
+
+
+cdef void sum_image(Sums* m, const floating* Z, const floating* w, const floating* start, floating* Y,
+                           floating* scratch) noexcept nogil:
+    # One group of one image, on one thread.
+    cdef Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(floating)
+    cdef Py_ssize_t count = chunks(m, sizeof(floating)), c, i, piece
+    cdef const floating* x = Z
+    if m.copied:
+        for c in range(m.taps.C):
+            copy_plane(&m.taps, Z + c * m.source, scratch + c * m.taps.S * m.taps.plane,
+                       scratch + m.taps.C * m.taps.S * m.taps.plane)
+        x = scratch
+    for i in range(count):
+        for piece in range(pieces(m.K)):
+            piece_columns(m, x, w, start, Y, piece, chunk_begin(m, count, i, lanes), chunk_begin(m, count, i + 1, lanes))
+
+
+cdef struct Job:
+    # All images and groups of one call.
+    Py_ssize_t N, groups
+    Sums* parts  # of one output image; one, or for a strided gradient one per phase of the stride
+    Py_ssize_t count  # of parts
+    Py_ssize_t z_image, z_group, y_image, y_group, start_group
+    Py_ssize_t scratch  # numbers that a thread needs: copy, row buffer, and the phases' planes
+    Py_ssize_t planes  # where in the scratch the phases' planes lie
+    Py_ssize_t u, v, H, W  # the output's rows and columns are phases of this stride; 1 and 1 where they are not
+    int* part  # of phase (a, b); -1 where no tap reaches
+
+
+cdef void interleave(Job* job, const floating* planes, floating* Y, Py_ssize_t c) noexcept nogil:
+    # Put the phases of plane c together.
+    cdef Py_ssize_t a, b, h, j, v = least(job.v, job.W), J
+    cdef const floating* row
+    cdef floating* to
+    cdef Sums* m
+    for h in range(job.H):
+        a = h % job.u
+        for b in range(v):
+            to = Y + h * job.W + b
+            J = (job.W - b + job.v - 1) // job.v
+            if job.part[a * v + b] < 0:
+                for j in range(J):
+                    to[j * job.v] = 0
+                continue
+            m = &job.parts[job.part[a * v + b]]
+            row = planes + m.y + c * m.y_k + h // job.u * J
+            if job.v == 2:
+                for j in range(J):
+                    to[2 * j] = row[j]
+            else:
+                for j in range(J):
+                    to[j * job.v] = row[j]
+
+
+cdef void one_image(Job* job, const floating* Z, const floating* w, const floating* start, floating* Y,
+                           Py_ssize_t task, floating* scratch) noexcept nogil:
+    # Image task // groups, group task % groups, by one thread.
+    cdef Py_ssize_t group = task % job.groups, i, c
+    cdef bint strided = job.part != NULL
+    cdef floating* out = Y + task // job.groups * job.y_image + group * job.y_group
+    cdef floating* planes = scratch + job.planes if strided else out
+    cdef Py_ssize_t at = task // job.groups * job.z_image + group * job.z_group
+    for i in range(job.count):
+        sum_image(&job.parts[i], Z + at,
+                  w + job.parts[i].w + group * job.parts[i].w_group, start + group * job.start_group,
+                  planes + job.parts[i].y, scratch)
+    if strided:
+        for c in range(job.y_group // (job.H * job.W)):
+            interleave(job, planes, out + c * job.H * job.W, c)
+
+
+cdef void some_images(Job* job, const floating* Z, const floating* w, const floating* start, floating* Y,
+                             Py_ssize_t worker, Py_ssize_t workers, Py_ssize_t tasks, floating* scratch) noexcept nogil:
+    # One worker's share of the tasks 0 ... tasks - 1.
+    cdef Py_ssize_t task
+    for task in range(tasks * worker // workers, tasks * (worker + 1) // workers):
+        one_image(job, Z, w, start, Y, task, scratch + worker * job.scratch)
+
+
+cdef void some_copies(Sums* m, const floating* Z, floating* copy, floating* line, Py_ssize_t worker,
+                      Py_ssize_t workers) noexcept nogil:
+    cdef Py_ssize_t c
+    for c in range(m.taps.C * worker // workers, m.taps.C * (worker + 1) // workers):
+        copy_plane(&m.taps, Z + c * m.source, copy + c * m.taps.S * m.taps.plane, line)
+
+
+cdef void some_columns(Sums* m, const floating* x, const floating* w, const floating* start, floating* Y,
+                              Py_ssize_t task, Py_ssize_t count) noexcept nogil:
+    cdef Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(floating), i = task % count
+    piece_columns(m, x, w, start, Y, task // count, chunk_begin(m, count, i, lanes), chunk_begin(m, count, i + 1, lanes))
+
+
+cdef void shared_image(Job* job, const floating* Z, const floating* w, const floating* start, floating* Y,
+                              Py_ssize_t task, int threads, floating* scratch) noexcept nogil:
+    # The same image and group by all threads: they share a copy.
+    cdef Py_ssize_t group = task % job.groups, i, c, worker, step, tasks, count, K
+    cdef Py_ssize_t at = task // job.groups * job.z_image + group * job.z_group
+    cdef bint strided = job.part != NULL
+    cdef const floating* x
+    cdef floating* out = Y + task // job.groups * job.y_image + group * job.y_group
+    cdef floating* planes = scratch + job.planes if strided else out
+    cdef Sums* m
+    for i in range(job.count):
+        m = &job.parts[i]
+        x = Z + at
+        if m.copied:
+            for worker in prange(threads, schedule="static", num_threads=threads):
+                some_copies(m, x, scratch, scratch + worker * job.scratch + m.taps.C * m.taps.S * m.taps.plane,
+                            worker, threads)
+            x = scratch
+        count = parallel_chunks(m, threads, sizeof(floating))
+        tasks = count * pieces(m.K)
+        for step in prange(tasks, schedule="static", num_threads=threads):
+            some_columns(m, x, w + m.w + group * m.w_group, start + group * job.start_group, planes + m.y, step, count)
+    if strided:
+        K = job.y_group // (job.H * job.W)
+        for c in prange(K, schedule="static", num_threads=threads):
+            interleave(job, planes, out + c * job.H * job.W, c)
+
+
+cdef inline Py_ssize_t parallel_chunks(Sums* m, int threads, Py_ssize_t size) noexcept nogil:
+    # Enough parts for all threads to have some of.
+    cdef Py_ssize_t lanes = VECTOR_BYTES // size, wide = VECTORS * lanes, parts = pieces(m.K)
+    cdef Py_ssize_t most_chunks = (m.taps.P * m.taps.Q + wide - 1) // wide
+    return least(most_chunks, most(chunks(m, size), (4 * threads + parts - 1) // parts))
+
+
+cdef void all_images(Job* job, const floating* Z, const floating* w, const floating* start, floating* Y,
+                            int threads, floating* scratch) noexcept nogil:
+    # Whole images to each thread as long as there are enough; the rest by all threads together.
+    cdef Py_ssize_t tasks = job.N * job.groups, whole = tasks // threads * threads, worker, task
+    if threads == 1:  # a parallel region costs microseconds, even one of a single thread
+        some_images(job, Z, w, start, Y, 0, 1, whole, scratch)
+    elif whole > 0:
+        for worker in prange(threads, schedule="static", num_threads=threads):
+            some_images(job, Z, w, start, Y, worker, threads, whole, scratch)
+    for task in range(whole, tasks):
+        shared_image(job, Z, w, start, Y, task, threads, scratch)

@@ -1,0 +1,103 @@
+# The gradient of the input as sums over taps (C5), for _direct.pxi: where the stride leaves no gaps, a convolution
+# of Delta with the kernels turned around; otherwise one for each phase of the stride. Included by conv2d.pyx.
+
+cdef struct Axis:
+    # Rows of the input (or columns) by their phase a of the stride: h = u i + a. The kernel rows reached[...] from
+    # begin[a] to begin[a + 1] meet them: h + p_h - d_h r = u p with p = i + offset[...].
+    Py_ssize_t phases
+    Py_ssize_t* begin
+    Py_ssize_t* reached
+    Py_ssize_t* offset
+
+
+cdef inline bint find_phases(Axis* axis, Py_ssize_t H, Py_ssize_t R, Py_ssize_t u, Py_ssize_t p_h,
+                             Py_ssize_t d_h) noexcept nogil:
+    # False when there is no memory; otherwise axis.begin has to be freed.
+    cdef Py_ssize_t a, r, count = 0
+    axis.phases = least(u, H)
+    axis.begin = <Py_ssize_t*>malloc((axis.phases + 1 + 2 * R) * sizeof(Py_ssize_t))
+    if axis.begin == NULL:
+        return False
+    axis.reached = axis.begin + axis.phases + 1
+    axis.offset = axis.reached + R
+    for a in range(axis.phases):
+        axis.begin[a] = count
+        for r in range(R):
+            if (a + p_h - d_h * r) % u == 0:
+                axis.reached[count] = r
+                axis.offset[count] = (a + p_h - d_h * r) // u
+                count += 1
+    axis.begin[axis.phases] = count
+    return True
+
+
+cdef void pack_transposed(const floating* F, floating* w, Sums* m, Py_ssize_t R, Py_ssize_t S,
+                          const Py_ssize_t* rows, const Py_ssize_t* columns) noexcept nogil:
+    # A group's kernels (k, c, r, s) as pieces of input channels c, for the terms (k, r, s) of one phase.
+    cdef Py_ssize_t piece, first, end, c, k, r, s, at = 0
+    for piece in range(pieces(m.K)):
+        first = piece_begin(m.K, piece)
+        end = piece_begin(m.K, piece + 1)
+        for k in range(m.taps.C):
+            for r in range(m.taps.R):
+                for s in range(m.taps.S):
+                    for c in range(first, end):
+                        w[at] = F[((k * m.K + c) * R + rows[r]) * S + columns[s]]
+                        at += 1
+
+
+cdef bint phase_sums(Job* job, Axis* rows, Axis* columns, const floating[:, :, :, ::1] Delta,
+                     const floating[:, :, :, ::1] F) noexcept nogil:
+    # One sum for each phase (a, b) that a tap reaches, and the memory that they need; False when there is none.
+    cdef Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(floating), a, b, I, J, R, S, w = 0, y = 0
+    cdef Sums* m
+    for a in range(rows.phases):
+        I = (job.H - a + job.u - 1) // job.u
+        for b in range(columns.phases):
+            J = (job.W - b + job.v - 1) // job.v
+            R = rows.begin[a + 1] - rows.begin[a]
+            S = columns.begin[b + 1] - columns.begin[b]
+            if job.part != NULL:
+                job.part[a * columns.phases + b] = -1 if R * S == 0 else <int>job.count
+                if R * S == 0:
+                    continue
+            m = &job.parts[job.count]
+            describe(&m.taps, F.shape[0] // job.groups, Delta.shape[2], Delta.shape[3], I, J, 1, 1)
+            m.taps.R = R
+            m.taps.S = S
+            m.taps.down = rows.offset + rows.begin[a]
+            m.taps.right = columns.offset + columns.begin[b]
+            m.taps.source = &Delta[0, 0, 0, 0]
+            m.taps.source_end = &Delta[0, 0, 0, 0] + job.N * job.z_image
+            m.K = F.shape[1]
+            m.source = Delta.shape[2] * Delta.shape[3]
+            m.packed = True
+            m.copied = True
+            m.y = y
+            m.y_k = I * J
+            m.w = w
+            m.w_group = m.K * terms(m)
+            if not plan(&m.taps, lanes):
+                return False
+            job.count += 1
+            job.scratch = most(job.scratch, m.taps.size)
+            y += m.K * m.y_k
+            w += job.groups * m.w_group
+    job.planes = job.scratch
+    if job.part != NULL:
+        job.scratch += y
+    return True
+
+
+cdef void pack_phases(Job* job, Axis* rows, Axis* columns, const floating[:, :, :, ::1] F, floating* w) noexcept nogil:
+    cdef Py_ssize_t a, b, i, group, kernels = F.shape[0] // job.groups * F.shape[1] * F.shape[2] * F.shape[3]
+    cdef Sums* m
+    for a in range(rows.phases):
+        for b in range(columns.phases):
+            i = 0 if job.part == NULL else job.part[a * columns.phases + b]
+            if i < 0:
+                continue
+            m = &job.parts[i]
+            for group in range(job.groups):
+                pack_transposed(&F[0, 0, 0, 0] + group * kernels, w + m.w + group * m.w_group, m, F.shape[2], F.shape[3],
+                                rows.reached + rows.begin[a], columns.reached + columns.begin[b])
