@@ -25,7 +25,7 @@ cdef struct Taps:
     Py_ssize_t* begin  # of the phase's rows
     Py_ssize_t* first  # the least i of the phase
     Py_ssize_t* count  # rows of the phase
-    Py_ssize_t* tap  # offset of the term (c, r, s), C R S of them
+    Py_ssize_t* tap  # offset of the term (c, r, s), C R S of them; then those of as many vectors side by side
     Py_ssize_t lead  # columns before the image that a window reaches
     Py_ssize_t reach  # the largest column offset, if positive
     Py_ssize_t line  # columns of one phase of a row
@@ -65,7 +65,7 @@ cdef inline Py_ssize_t phase_of(Taps* g, Py_ssize_t down) noexcept nogil:
 cdef inline bint plan(Taps* g, Py_ssize_t lanes) noexcept nogil:
     # Fill in where things lie; False when there is no memory. unplan() frees it.
     cdef Py_ssize_t a, r, s, c, e, rows = 0
-    g.phase = <Py_ssize_t*>malloc((4 * g.R + g.C * g.R * g.S + 1) * sizeof(Py_ssize_t))
+    g.phase = <Py_ssize_t*>malloc((4 * g.R + 2 * g.C * g.R * g.S + 1) * sizeof(Py_ssize_t))
     if g.phase == NULL:
         return False
     g.begin = g.phase + g.R
@@ -104,6 +104,8 @@ cdef inline bint plan(Taps* g, Py_ssize_t lanes) noexcept nogil:
         for c in range(g.C):
             for s in range(g.S):
                 g.tap[(c * g.R + r) * g.S + s] = (c * g.S + s) * g.plane + g.begin[a] + (e - g.first[a]) * g.Q
+    for c in range(g.C * g.R * g.S):
+        g.tap[g.C * g.R * g.S + c] = c * lanes
     return True
 
 
@@ -138,17 +140,17 @@ cdef inline void shift_rows(Taps* g, const floating* row, floating* to) noexcept
 
 cdef inline void copy_plane(Taps* g, const floating* Z, floating* copy, floating* line) noexcept nogil:
     # The S copies of one plane. line: g.v phases of a row, g.line numbers each.
-    cdef Py_ssize_t a, i, h, j, s, b, w, v = g.v
+    cdef Py_ssize_t a, i, h, j, s, b, w, low, high, v = g.v
     cdef floating* to
-    memset(line, 0, v * g.line * sizeof(floating))
+    if v > 1 or not (within(g, Z) and within(g, Z + (g.H - 1) * g.W)):
+        memset(line, 0, v * g.line * sizeof(floating))
     for a in range(g.phases):
-        for i in range(g.count[a]):
+        # Rows low ... high - 1 of the phase lie within the image.
+        low = least(g.count[a], most(0, -g.first[a]))
+        high = most(low, least(g.count[a], floor_div(g.H - 1 - g.phase[a], g.u) + 1 - g.first[a]))
+        for i in range(low, high):
             h = g.u * (g.first[a] + i) + g.phase[a]
             to = copy + g.begin[a] + i * g.Q
-            if h < 0 or h >= g.H:
-                for s in range(g.S):
-                    memset(to + s * g.plane, 0, g.Q * sizeof(floating))
-                continue
             if v == 1 and within(g, Z + h * g.W):
                 shift_rows(g, Z + h * g.W, to)
                 continue
@@ -165,6 +167,10 @@ cdef inline void copy_plane(Taps* g, const floating* Z, floating* copy, floating
                 j = g.lead + g.right[s]
                 b = j % v
                 shift_row(line + b * g.line + j // v, to + s * g.plane, g.Q)
+        for s in range(g.S):
+            to = copy + g.begin[a] + s * g.plane
+            memset(to, 0, low * g.Q * sizeof(floating))
+            memset(to + high * g.Q, 0, (g.count[a] - high) * g.Q * sizeof(floating))
 
 
 cdef inline void deinterleave(const floating* row, floating* even, floating* odd, Py_ssize_t W) noexcept nogil:

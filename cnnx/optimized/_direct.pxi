@@ -43,13 +43,14 @@ cdef inline Py_ssize_t column_blocks(Py_ssize_t columns, Py_ssize_t rows, Py_ssi
     return (columns + widest - 1) // widest
 
 
-cdef inline Py_ssize_t block_begin(Py_ssize_t columns, Py_ssize_t blocks, Py_ssize_t i, Py_ssize_t lanes) noexcept nogil:
+cdef inline Py_ssize_t block_begin(Py_ssize_t columns, Py_ssize_t blocks, Py_ssize_t i,
+                                   Py_ssize_t lanes) noexcept nogil:
     # Whole vectors, evenly spread: a block of one vector alone keeps the processor waiting.
     return least(columns, (columns + lanes - 1) // lanes * i // blocks * lanes)
 
 
 cdef void piece_columns(Sums* m, const floating* x, const floating* w, const floating* start, floating* Y,
-                               Py_ssize_t piece, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+                        Py_ssize_t piece, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
     # The sums of one piece of output channels over columns first ... end - 1.
     cdef Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(floating), T = terms(m)
     cdef Py_ssize_t k = piece_begin(m.K, piece), rows = piece_begin(m.K, piece + 1) - k
@@ -65,23 +66,21 @@ cdef void piece_columns(Sums* m, const floating* x, const floating* w, const flo
               start + k, Y + k * m.y_k + j, m.y_k, width, rows)
 
 
-cdef inline Py_ssize_t chunks(Sums* m, Py_ssize_t size) noexcept nogil:
+cdef inline Py_ssize_t chunks(Sums* m, Py_ssize_t columns, Py_ssize_t size) noexcept nogil:
     # How many parts the columns are taken in, so that a part of the copy stays in the cache.
-    cdef Py_ssize_t lanes = VECTOR_BYTES // size
-    cdef Py_ssize_t most_chunks = (m.taps.P * m.taps.Q + VECTORS * lanes - 1) // (VECTORS * lanes)
-    return least(most_chunks, m.taps.C * m.taps.S * m.taps.plane * size // CACHE + 1)
+    cdef Py_ssize_t wide = VECTORS * VECTOR_BYTES // size
+    return least((columns + wide - 1) // wide, m.taps.C * m.taps.S * m.taps.plane * size // CACHE + 1)
 
 
-cdef inline Py_ssize_t chunk_begin(Sums* m, Py_ssize_t count, Py_ssize_t i, Py_ssize_t lanes) noexcept nogil:
-    cdef Py_ssize_t columns = m.taps.P * m.taps.Q, wide = VECTORS * lanes
+cdef inline Py_ssize_t chunk_begin(Py_ssize_t columns, Py_ssize_t count, Py_ssize_t i, Py_ssize_t size) noexcept nogil:
+    cdef Py_ssize_t wide = VECTORS * VECTOR_BYTES // size
     return least(columns, (columns + wide - 1) // wide * i // count * wide)
 
 
 cdef void sum_image(Sums* m, const floating* Z, const floating* w, const floating* start, floating* Y,
-                           floating* scratch) noexcept nogil:
-    # One group of one image, on one thread.
-    cdef Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(floating)
-    cdef Py_ssize_t count = chunks(m, sizeof(floating)), c, i, piece
+                    Py_ssize_t columns, floating* scratch) noexcept nogil:
+    # The first columns of one group of one image, on one thread.
+    cdef Py_ssize_t count = chunks(m, columns, sizeof(floating)), c, i, piece
     cdef const floating* x = Z
     if m.copied:
         for c in range(m.taps.C):
@@ -90,7 +89,40 @@ cdef void sum_image(Sums* m, const floating* Z, const floating* w, const floatin
         x = scratch
     for i in range(count):
         for piece in range(pieces(m.K)):
-            piece_columns(m, x, w, start, Y, piece, chunk_begin(m, count, i, lanes), chunk_begin(m, count, i + 1, lanes))
+            piece_columns(m, x, w, start, Y, piece, chunk_begin(columns, count, i, sizeof(floating)),
+                          chunk_begin(columns, count, i + 1, sizeof(floating)))
+
+
+# The columns that are left when an image's are cut into vectors: those of several images share one.
+
+cdef inline Py_ssize_t left_over(Sums* m, Py_ssize_t lanes) noexcept nogil:
+    # How many columns; 0 if they fill more than half of a vector.
+    cdef Py_ssize_t left = m.taps.P * m.taps.Q % lanes
+    return left if m.copied and 2 * left <= lanes else 0
+
+
+cdef void keep_left_over(Sums* m, const floating* x, floating* kept, Py_ssize_t left, Py_ssize_t lanes) noexcept nogil:
+    # Their terms, from the copy of an image, into a part of the vectors at `kept`.
+    cdef Py_ssize_t t, j, first = m.taps.P * m.taps.Q - left
+    for t in range(terms(m)):
+        for j in range(left):
+            kept[t * lanes + j] = x[m.taps.tap[t] + first + j]
+
+
+cdef void sum_left_over(Sums* m, const floating* kept, const floating* w, const floating* start, floating* Y,
+                        Py_ssize_t y_image, Py_ssize_t images, Py_ssize_t left, floating* sums) noexcept nogil:
+    # Y: the first of the images. sums: room for ROWS vectors.
+    cdef Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(floating), T = terms(m), piece, k, rows, n, i, j
+    cdef Py_ssize_t first = m.taps.P * m.taps.Q - left
+    for piece in range(pieces(m.K)):
+        k = piece_begin(m.K, piece)
+        rows = piece_begin(m.K, piece + 1) - k
+        block(w + k * T, rows if m.packed else 1, 1 if m.packed else T, kept, m.taps.tap + T, T,
+              start + k, sums, lanes, images * left, rows)
+        for n in range(images):
+            for i in range(rows):
+                for j in range(left):
+                    Y[n * y_image + (k + i) * m.y_k + first + j] = sums[i * lanes + n * left + j]
 
 
 cdef struct Job:
@@ -101,8 +133,17 @@ cdef struct Job:
     Py_ssize_t z_image, z_group, y_image, y_group, start_group
     Py_ssize_t scratch  # numbers that a thread needs: copy, row buffer, and the phases' planes
     Py_ssize_t planes  # where in the scratch the phases' planes lie
+    Py_ssize_t left_over  # and the vectors of columns left over; 0 if there are none
     Py_ssize_t u, v, H, W  # the output's rows and columns are phases of this stride; 1 and 1 where they are not
     int* part  # of phase (a, b); -1 where no tap reaches
+
+
+cdef inline void add_left_over(Job* job, floating* kind) noexcept nogil:
+    # Room in the scratch for the columns left over, where several images can share a vector.
+    cdef Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(floating)
+    if job.N > 1 and job.groups == 1 and job.part == NULL and left_over(job.parts, lanes) > 0:
+        job.left_over = job.scratch
+        job.scratch += (terms(job.parts) + ROWS) * lanes
 
 
 cdef void interleave(Job* job, const floating* planes, floating* Y, Py_ssize_t c) noexcept nogil:
@@ -131,28 +172,38 @@ cdef void interleave(Job* job, const floating* planes, floating* Y, Py_ssize_t c
 
 
 cdef void one_image(Job* job, const floating* Z, const floating* w, const floating* start, floating* Y,
-                           Py_ssize_t task, floating* scratch) noexcept nogil:
-    # Image task // groups, group task % groups, by one thread.
-    cdef Py_ssize_t group = task % job.groups, i, c
-    cdef bint strided = job.part != NULL
+                    Py_ssize_t task, Py_ssize_t left, floating* scratch) noexcept nogil:
+    # Image task // groups, group task % groups, but for its last columns, by one thread.
+    cdef Py_ssize_t group = task % job.groups, at = task // job.groups * job.z_image + group * job.z_group, i, c
     cdef floating* out = Y + task // job.groups * job.y_image + group * job.y_group
-    cdef floating* planes = scratch + job.planes if strided else out
-    cdef Py_ssize_t at = task // job.groups * job.z_image + group * job.z_group
+    cdef floating* planes = out if job.part == NULL else scratch + job.planes
+    cdef Sums* m
     for i in range(job.count):
-        sum_image(&job.parts[i], Z + at,
-                  w + job.parts[i].w + group * job.parts[i].w_group, start + group * job.start_group,
-                  planes + job.parts[i].y, scratch)
-    if strided:
+        m = &job.parts[i]
+        sum_image(m, Z + at, w + m.w + group * m.w_group, start + group * job.start_group, planes + m.y,
+                  m.taps.P * m.taps.Q - left, scratch)
+    if job.part != NULL:
         for c in range(job.y_group // (job.H * job.W)):
             interleave(job, planes, out + c * job.H * job.W, c)
 
 
 cdef void some_images(Job* job, const floating* Z, const floating* w, const floating* start, floating* Y,
-                             Py_ssize_t worker, Py_ssize_t workers, Py_ssize_t tasks, floating* scratch) noexcept nogil:
-    # One worker's share of the tasks 0 ... tasks - 1.
-    cdef Py_ssize_t task
-    for task in range(tasks * worker // workers, tasks * (worker + 1) // workers):
-        one_image(job, Z, w, start, Y, task, scratch + worker * job.scratch)
+                      Py_ssize_t first, Py_ssize_t end, floating* scratch) noexcept nogil:
+    # One worker's share of the tasks.
+    cdef Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(floating), task, left = 0, kept = 0
+    cdef floating* vectors = scratch + job.left_over
+    if job.left_over > 0:
+        left = left_over(job.parts, lanes)
+    for task in range(first, end):
+        one_image(job, Z, w, start, Y, task, left, scratch)
+        if left == 0:
+            continue
+        keep_left_over(job.parts, <const floating*>scratch, vectors + kept * left, left, lanes)
+        kept += 1
+        if (kept + 1) * left > lanes or task + 1 == end:
+            sum_left_over(job.parts, <const floating*>vectors, w, start, Y + (task + 1 - kept) * job.y_image,
+                          job.y_image, kept, left, vectors + terms(job.parts) * lanes)
+            kept = 0
 
 
 cdef void some_copies(Sums* m, const floating* Z, floating* copy, floating* line, Py_ssize_t worker,
@@ -163,20 +214,26 @@ cdef void some_copies(Sums* m, const floating* Z, floating* copy, floating* line
 
 
 cdef void some_columns(Sums* m, const floating* x, const floating* w, const floating* start, floating* Y,
-                              Py_ssize_t task, Py_ssize_t count) noexcept nogil:
-    cdef Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(floating), i = task % count
-    piece_columns(m, x, w, start, Y, task // count, chunk_begin(m, count, i, lanes), chunk_begin(m, count, i + 1, lanes))
+                       Py_ssize_t task, Py_ssize_t count) noexcept nogil:
+    cdef Py_ssize_t columns = m.taps.P * m.taps.Q, i = task % count
+    piece_columns(m, x, w, start, Y, task // count, chunk_begin(columns, count, i, sizeof(floating)),
+                  chunk_begin(columns, count, i + 1, sizeof(floating)))
+
+
+cdef inline Py_ssize_t parallel_chunks(Sums* m, int threads, Py_ssize_t size) noexcept nogil:
+    # Enough parts for all threads to have some of.
+    cdef Py_ssize_t columns = m.taps.P * m.taps.Q, wide = VECTORS * VECTOR_BYTES // size, parts = pieces(m.K)
+    return least((columns + wide - 1) // wide, most(chunks(m, columns, size), (4 * threads + parts - 1) // parts))
 
 
 cdef void shared_image(Job* job, const floating* Z, const floating* w, const floating* start, floating* Y,
-                              Py_ssize_t task, int threads, floating* scratch) noexcept nogil:
+                       Py_ssize_t task, int threads, floating* scratch) noexcept nogil:
     # The same image and group by all threads: they share a copy.
-    cdef Py_ssize_t group = task % job.groups, i, c, worker, step, tasks, count, K
-    cdef Py_ssize_t at = task // job.groups * job.z_image + group * job.z_group
-    cdef bint strided = job.part != NULL
+    cdef Py_ssize_t group = task % job.groups, at = task // job.groups * job.z_image + group * job.z_group
+    cdef Py_ssize_t i, c, worker, step, tasks, count, K
     cdef const floating* x
     cdef floating* out = Y + task // job.groups * job.y_image + group * job.y_group
-    cdef floating* planes = scratch + job.planes if strided else out
+    cdef floating* planes = out if job.part == NULL else scratch + job.planes
     cdef Sums* m
     for i in range(job.count):
         m = &job.parts[i]
@@ -190,27 +247,21 @@ cdef void shared_image(Job* job, const floating* Z, const floating* w, const flo
         tasks = count * pieces(m.K)
         for step in prange(tasks, schedule="static", num_threads=threads):
             some_columns(m, x, w + m.w + group * m.w_group, start + group * job.start_group, planes + m.y, step, count)
-    if strided:
+    if job.part != NULL:
         K = job.y_group // (job.H * job.W)
         for c in prange(K, schedule="static", num_threads=threads):
             interleave(job, planes, out + c * job.H * job.W, c)
 
 
-cdef inline Py_ssize_t parallel_chunks(Sums* m, int threads, Py_ssize_t size) noexcept nogil:
-    # Enough parts for all threads to have some of.
-    cdef Py_ssize_t lanes = VECTOR_BYTES // size, wide = VECTORS * lanes, parts = pieces(m.K)
-    cdef Py_ssize_t most_chunks = (m.taps.P * m.taps.Q + wide - 1) // wide
-    return least(most_chunks, most(chunks(m, size), (4 * threads + parts - 1) // parts))
-
-
 cdef void all_images(Job* job, const floating* Z, const floating* w, const floating* start, floating* Y,
-                            int threads, floating* scratch) noexcept nogil:
+                     int threads, floating* scratch) noexcept nogil:
     # Whole images to each thread as long as there are enough; the rest by all threads together.
-    cdef Py_ssize_t tasks = job.N * job.groups, whole = tasks // threads * threads, worker, task
+    cdef Py_ssize_t tasks = job.N * job.groups, whole = tasks // threads * threads, share = whole // threads
+    cdef Py_ssize_t worker, task
     if threads == 1:  # a parallel region costs microseconds, even one of a single thread
-        some_images(job, Z, w, start, Y, 0, 1, whole, scratch)
+        some_images(job, Z, w, start, Y, 0, whole, scratch)
     elif whole > 0:
         for worker in prange(threads, schedule="static", num_threads=threads):
-            some_images(job, Z, w, start, Y, worker, threads, whole, scratch)
+            some_images(job, Z, w, start, Y, worker * share, (worker + 1) * share, scratch + worker * job.scratch)
     for task in range(whole, tasks):
         shared_image(job, Z, w, start, Y, task, threads, scratch)

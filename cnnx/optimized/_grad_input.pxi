@@ -49,12 +49,12 @@ cdef void pack_transposed(const floating* F, floating* w, Sums* m, Py_ssize_t R,
 cdef bint phase_sums(Job* job, Axis* rows, Axis* columns, const floating[:, :, :, ::1] Delta,
                      const floating[:, :, :, ::1] F) noexcept nogil:
     # One sum for each phase (a, b) that a tap reaches, and the memory that they need; False when there is none.
-    cdef Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(floating), a, b, I, J, R, S, w = 0, y = 0
+    cdef Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(floating), a, b, P, Q, R, S, w = 0, y = 0
     cdef Sums* m
     for a in range(rows.phases):
-        I = (job.H - a + job.u - 1) // job.u
+        P = (job.H - a + job.u - 1) // job.u
         for b in range(columns.phases):
-            J = (job.W - b + job.v - 1) // job.v
+            Q = (job.W - b + job.v - 1) // job.v
             R = rows.begin[a + 1] - rows.begin[a]
             S = columns.begin[b + 1] - columns.begin[b]
             if job.part != NULL:
@@ -62,7 +62,7 @@ cdef bint phase_sums(Job* job, Axis* rows, Axis* columns, const floating[:, :, :
                 if R * S == 0:
                     continue
             m = &job.parts[job.count]
-            describe(&m.taps, F.shape[0] // job.groups, Delta.shape[2], Delta.shape[3], I, J, 1, 1)
+            describe(&m.taps, F.shape[0] // job.groups, Delta.shape[2], Delta.shape[3], P, Q, 1, 1)
             m.taps.R = R
             m.taps.S = S
             m.taps.down = rows.offset + rows.begin[a]
@@ -74,7 +74,7 @@ cdef bint phase_sums(Job* job, Axis* rows, Axis* columns, const floating[:, :, :
             m.packed = True
             m.copied = True
             m.y = y
-            m.y_k = I * J
+            m.y_k = P * Q
             m.w = w
             m.w_group = m.K * terms(m)
             if not plan(&m.taps, lanes):
@@ -89,7 +89,8 @@ cdef bint phase_sums(Job* job, Axis* rows, Axis* columns, const floating[:, :, :
     return True
 
 
-cdef void pack_phases(Job* job, Axis* rows, Axis* columns, const floating[:, :, :, ::1] F, floating* w) noexcept nogil:
+cdef void pack_phases(Job* job, Axis* rows, Axis* columns, const floating[:, :, :, ::1] F,
+                      floating* w) noexcept nogil:
     cdef Py_ssize_t a, b, i, group, kernels = F.shape[0] // job.groups * F.shape[1] * F.shape[2] * F.shape[3]
     cdef Sums* m
     for a in range(rows.phases):
@@ -99,5 +100,6 @@ cdef void pack_phases(Job* job, Axis* rows, Axis* columns, const floating[:, :, 
                 continue
             m = &job.parts[i]
             for group in range(job.groups):
-                pack_transposed(&F[0, 0, 0, 0] + group * kernels, w + m.w + group * m.w_group, m, F.shape[2], F.shape[3],
-                                rows.reached + rows.begin[a], columns.reached + columns.begin[b])
+                pack_transposed(&F[0, 0, 0, 0] + group * kernels, w + m.w + group * m.w_group, m,
+                                F.shape[2], F.shape[3], rows.reached + rows.begin[a],
+                                columns.reached + columns.begin[b])

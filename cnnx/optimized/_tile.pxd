@@ -114,9 +114,14 @@ cdef inline void tile(const void* w, Py_ssize_t w_t, Py_ssize_t w_k, const void*
         if M == ROWS and t + AHEAD < T:
             for j in range(V):
                 prefetch(vector_at(x, taps[t + AHEAD] + j * lanes, kind))
-        for k in range(M):
+        if V <= VECTORS:
+            for k in range(M):
+                for j in range(V):
+                    a[k][j] = multiply_add(a[k][j], w, t * w_t + k * w_k, columns[j])
+        else:  # fewer registers for the factors than for the columns
             for j in range(V):
-                a[k][j] = multiply_add(a[k][j], w, t * w_t + k * w_k, columns[j])
+                for k in range(M):
+                    a[k][j] = multiply_add(a[k][j], w, t * w_t + k * w_k, columns[j])
     for k in range(M):
         for j in range(V - 1):
             vector_at(Y, k * y_k + j * lanes, kind)[0] = a[k][j]
@@ -166,7 +171,8 @@ cdef inline void block(const floating* w, Py_ssize_t w_t, Py_ssize_t w_k, const 
                        Py_ssize_t K) noexcept nogil:
     # Y[k y_k + j] = start[k] + sum_{t < T} w[t w_t + k w_k] x[taps[t] + j], for k < K and j < width.
     # With start = NULL the sum is added to what Y holds. width is at most VECTORS vectors, or twice as many if K is at
-    # most half of ROWS. Terms are added in the order of t. x is read in whole vectors: up to a vector less one number beyond its last column.
+    # most half of ROWS. Terms are added in the order of t. x is read in whole vectors: up to a vector less one number
+    # beyond its last column.
     cdef Py_ssize_t k = 0
     cdef int M
     while k < K:

@@ -4,7 +4,7 @@ from cython cimport floating
 from cython.parallel cimport prange
 from libc.stdlib cimport calloc, free, malloc
 
-from ._copy cimport Taps, copy_plane, describe, floor_div, plan, unplan
+from ._copy cimport Taps, copy_plane, describe, plan, unplan
 from ._index cimport end_output, first_output, least, most
 from ._threads cimport threads_for
 from ._tile cimport ROWS, VECTOR_BYTES, VECTORS, block
@@ -72,7 +72,8 @@ def conv2d(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F, const
     job = Job(N=Z.shape[0], groups=groups, parts=&sums, count=1, z_image=Z.shape[1] * size,
               z_group=F.shape[1] * size, y_image=Y.shape[1] * sums.y_k, y_group=sums.K * sums.y_k,
               start_group=sums.K, scratch=sums.taps.size,
-              planes=0, u=1, v=1, H=Y.shape[2], W=Y.shape[3], part=NULL)
+              planes=0, left_over=0, u=1, v=1, H=Y.shape[2], W=Y.shape[3], part=NULL)
+    add_left_over(&job, <floating*>NULL)
     if sums.copied:
         scratch = <floating*>malloc(threads * job.scratch * sizeof(floating))
     if scratch != NULL or not sums.copied:
@@ -93,7 +94,7 @@ def conv2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :
     cdef Axis rows = Axis(phases=0, begin=NULL, reached=NULL, offset=NULL), columns = rows
     cdef Job job = Job(N=dZ.shape[0], groups=groups, parts=NULL, count=0, z_image=Delta.shape[1] * size,
                        z_group=Delta.shape[1] // groups * size, y_image=dZ.shape[1] * plane,
-                       y_group=F.shape[1] * plane, start_group=0, scratch=0, planes=0, u=u, v=v,
+                       y_group=F.shape[1] * plane, start_group=0, scratch=0, planes=0, left_over=0, u=u, v=v,
                        H=dZ.shape[2], W=dZ.shape[3], part=NULL)
     cdef floating* w = NULL
     cdef floating* zeros = NULL
@@ -112,6 +113,7 @@ def conv2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :
             zeros = <floating*>calloc(F.shape[1], sizeof(floating))
             if (job.parts != NULL and (job.part != NULL or phases == 1) and w != NULL and zeros != NULL
                     and phase_sums(&job, &rows, &columns, Delta, F)):
+                add_left_over(&job, <floating*>NULL)
                 scratch = <floating*>malloc(threads * job.scratch * sizeof(floating) + 1)
                 if scratch != NULL:
                     pack_phases(&job, &rows, &columns, F, w)
