@@ -29,7 +29,6 @@ cdef struct Taps:
     Py_ssize_t lead  # columns before the image that a window reaches
     Py_ssize_t reach  # the largest column offset, if positive
     Py_ssize_t line  # columns of one phase of a row
-    Py_ssize_t size  # of the copy and its row buffer
 
 
 cdef inline Py_ssize_t floor_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
@@ -97,7 +96,6 @@ cdef inline bint plan(Taps* g, Py_ssize_t lanes) noexcept nogil:
         g.reach = most(g.reach, g.right[s])
     # A row of the image between zeros, cut into the phases of the column stride.
     g.line = padded((g.lead + most(g.W, g.reach + (g.Q - 1) * g.v + 1)) // g.v + 1, lanes)
-    g.size = g.C * g.S * g.plane + g.v * g.line + lanes
     for r in range(g.R):
         e = floor_div(g.down[r], g.u)
         a = phase_of(g, g.down[r])
@@ -107,6 +105,11 @@ cdef inline bint plan(Taps* g, Py_ssize_t lanes) noexcept nogil:
     for c in range(g.C * g.R * g.S):
         g.tap[g.C * g.R * g.S + c] = c * lanes
     return True
+
+
+cdef inline Py_ssize_t copy_size(Taps* g, Py_ssize_t planes, Py_ssize_t lanes) noexcept nogil:
+    # Numbers of a copy of so many planes, with its row buffer.
+    return planes * g.S * g.plane + g.v * g.line + lanes
 
 
 cdef inline void unplan(Taps* g) noexcept nogil:
@@ -139,7 +142,8 @@ cdef inline void shift_rows(Taps* g, const floating* row, floating* to) noexcept
 
 
 cdef inline void copy_plane(Taps* g, const floating* Z, floating* copy, floating* line) noexcept nogil:
-    # The S copies of one plane. line: g.v phases of a row, g.line numbers each.
+    # The S copies of one plane into memory that is zero where they have rows beyond the image, and stays so.
+    # line: g.v phases of a row, g.line numbers each.
     cdef Py_ssize_t a, i, h, j, s, b, w, low, high, v = g.v
     cdef floating* to
     if v > 1 or not (within(g, Z) and within(g, Z + (g.H - 1) * g.W)):
@@ -167,10 +171,9 @@ cdef inline void copy_plane(Taps* g, const floating* Z, floating* copy, floating
                 j = g.lead + g.right[s]
                 b = j % v
                 shift_row(line + b * g.line + j // v, to + s * g.plane, g.Q)
-        for s in range(g.S):
-            to = copy + g.begin[a] + s * g.plane
-            memset(to, 0, low * g.Q * sizeof(floating))
-            memset(to + high * g.Q, 0, (g.count[a] - high) * g.Q * sizeof(floating))
+        if low < high:  # the last row's vectors reached into what has to stay zero
+            for s in range(g.S):
+                memset(copy + g.begin[a] + s * g.plane + high * g.Q, 0, VECTOR_BYTES)
 
 
 cdef inline void deinterleave(const floating* row, floating* even, floating* odd, Py_ssize_t W) noexcept nogil:

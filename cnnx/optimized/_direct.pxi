@@ -12,6 +12,7 @@ cdef struct Sums:
     Taps taps
     Py_ssize_t K
     Py_ssize_t source  # numbers of a source plane
+    Py_ssize_t planes  # of the source that are copied and summed at a time
     bint copied  # False: windows of one number, the source serves as it is
     bint packed  # weights lie as pieces of [term][output channel], otherwise as [output channel][term]
     Py_ssize_t y, y_k  # where the output planes begin, and from one to the next
@@ -49,10 +50,21 @@ cdef inline Py_ssize_t block_begin(Py_ssize_t columns, Py_ssize_t blocks, Py_ssi
     return least(columns, (columns + lanes - 1) // lanes * i // blocks * lanes)
 
 
+cdef inline void piece_block(Sums* m, const floating* x, const Py_ssize_t* taps, const floating* w,
+                             const floating* start, floating* Y, Py_ssize_t y_k, Py_ssize_t width, Py_ssize_t piece,
+                             Py_ssize_t c) noexcept nogil:
+    # The sums of one piece of output channels over the source planes from c; those before are in Y already.
+    cdef Py_ssize_t k = piece_begin(m.K, piece), rows = piece_begin(m.K, piece + 1) - k
+    cdef Py_ssize_t T = terms(m), t = c * m.taps.R * m.taps.S
+    w = w + k * T + (t * rows if m.packed else t)
+    block(w, rows if m.packed else 1, 1 if m.packed else T, x, taps, least(m.planes * m.taps.R * m.taps.S, T - t),
+          start + k if c == 0 else NULL, Y, y_k, width, rows)
+
+
 cdef void piece_columns(Sums* m, const floating* x, const floating* w, const floating* start, floating* Y,
-                        Py_ssize_t piece, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
-    # The sums of one piece of output channels over columns first ... end - 1.
-    cdef Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(floating), T = terms(m)
+                        Py_ssize_t piece, Py_ssize_t c, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+    # The same for columns first ... end - 1.
+    cdef Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(floating)
     cdef Py_ssize_t k = piece_begin(m.K, piece), rows = piece_begin(m.K, piece + 1) - k
     cdef Py_ssize_t blocks = column_blocks(end - first, rows, lanes), i, j, width
     for i in range(blocks):
@@ -62,14 +74,21 @@ cdef void piece_columns(Sums* m, const floating* x, const floating* w, const flo
         if not m.copied and m.taps.P * m.taps.Q - j < (width + lanes - 1) // lanes * lanes:
             j = m.taps.P * m.taps.Q - (width + lanes - 1) // lanes * lanes  # or it would read beyond the image
             width = m.taps.P * m.taps.Q - j
-        block(w + k * T, rows if m.packed else 1, 1 if m.packed else T, x + j, m.taps.tap, T,
-              start + k, Y + k * m.y_k + j, m.y_k, width, rows)
+        piece_block(m, x + j, m.taps.tap, w, start, Y + k * m.y_k + j, m.y_k, width, piece, c)
+
+
+cdef inline Py_ssize_t planes_at_a_time(Sums* m, Py_ssize_t size) noexcept nogil:
+    # So many that their copy stays in the cache, if the output does so beside it; else all of them.
+    cdef Py_ssize_t plane = m.taps.S * m.taps.plane * size, blocks = m.taps.C * plane // CACHE + 1
+    if not m.copied or m.K * m.taps.P * m.taps.Q * size > CACHE or plane > CACHE:
+        return m.taps.C
+    return (m.taps.C + blocks - 1) // blocks
 
 
 cdef inline Py_ssize_t chunks(Sums* m, Py_ssize_t columns, Py_ssize_t size) noexcept nogil:
     # How many parts the columns are taken in, so that a part of the copy stays in the cache.
     cdef Py_ssize_t wide = VECTORS * VECTOR_BYTES // size
-    return least((columns + wide - 1) // wide, m.taps.C * m.taps.S * m.taps.plane * size // CACHE + 1)
+    return least((columns + wide - 1) // wide, m.planes * m.taps.S * m.taps.plane * size // CACHE + 1)
 
 
 cdef inline Py_ssize_t chunk_begin(Py_ssize_t columns, Py_ssize_t count, Py_ssize_t i, Py_ssize_t size) noexcept nogil:
@@ -78,19 +97,26 @@ cdef inline Py_ssize_t chunk_begin(Py_ssize_t columns, Py_ssize_t count, Py_ssiz
 
 
 cdef void sum_image(Sums* m, const floating* Z, const floating* w, const floating* start, floating* Y,
-                    Py_ssize_t columns, floating* scratch) noexcept nogil:
-    # The first columns of one group of one image, on one thread.
-    cdef Py_ssize_t count = chunks(m, columns, sizeof(floating)), c, i, piece
+                    Py_ssize_t left, floating* kept, floating* scratch, bint clear) noexcept nogil:
+    # One group of one image, on one thread; of its last `left` columns only the terms, into a part of the vectors
+    # `kept`. clear: the scratch holds something else than this sum's copy of another image.
+    cdef Py_ssize_t columns = m.taps.P * m.taps.Q - left, count = chunks(m, columns, sizeof(floating)), c = 0, i, piece
     cdef const floating* x = Z
-    if m.copied:
-        for c in range(m.taps.C):
-            copy_plane(&m.taps, Z + c * m.source, scratch + c * m.taps.S * m.taps.plane,
-                       scratch + m.taps.C * m.taps.S * m.taps.plane)
-        x = scratch
-    for i in range(count):
-        for piece in range(pieces(m.K)):
-            piece_columns(m, x, w, start, Y, piece, chunk_begin(columns, count, i, sizeof(floating)),
-                          chunk_begin(columns, count, i + 1, sizeof(floating)))
+    if m.copied and clear:
+        memset(scratch, 0, m.planes * m.taps.S * m.taps.plane * sizeof(floating))
+    while c < m.taps.C:
+        if m.copied:
+            for i in range(c, least(m.taps.C, c + m.planes)):
+                copy_plane(&m.taps, Z + i * m.source, scratch + (i - c) * m.taps.S * m.taps.plane,
+                           scratch + m.planes * m.taps.S * m.taps.plane)
+            x = scratch
+        for i in range(count):
+            for piece in range(pieces(m.K)):
+                piece_columns(m, x, w, start, Y, piece, c, chunk_begin(columns, count, i, sizeof(floating)),
+                              chunk_begin(columns, count, i + 1, sizeof(floating)))
+        if left > 0:
+            keep_left_over(m, x, kept, c, left)
+        c += m.planes
 
 
 # The columns that are left when an image's are cut into vectors: those of several images share one.
@@ -101,26 +127,29 @@ cdef inline Py_ssize_t left_over(Sums* m, Py_ssize_t lanes) noexcept nogil:
     return left if m.copied and 2 * left <= lanes else 0
 
 
-cdef void keep_left_over(Sums* m, const floating* x, floating* kept, Py_ssize_t left, Py_ssize_t lanes) noexcept nogil:
-    # Their terms, from the copy of an image, into a part of the vectors at `kept`.
-    cdef Py_ssize_t t, j, first = m.taps.P * m.taps.Q - left
-    for t in range(terms(m)):
+cdef void keep_left_over(Sums* m, const floating* x, floating* kept, Py_ssize_t c, Py_ssize_t left) noexcept nogil:
+    # Their terms from the source planes c ..., of which x is the copy.
+    cdef Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(floating), t, j, taps = m.taps.R * m.taps.S
+    cdef Py_ssize_t first = m.taps.P * m.taps.Q - left
+    for t in range(least(m.planes, m.taps.C - c) * taps):
         for j in range(left):
-            kept[t * lanes + j] = x[m.taps.tap[t] + first + j]
+            kept[(c * taps + t) * lanes + j] = x[m.taps.tap[t] + first + j]
 
 
 cdef void sum_left_over(Sums* m, const floating* kept, const floating* w, const floating* start, floating* Y,
                         Py_ssize_t y_image, Py_ssize_t images, Py_ssize_t left, floating* sums) noexcept nogil:
     # Y: the first of the images. sums: room for ROWS vectors.
-    cdef Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(floating), T = terms(m), piece, k, rows, n, i, j
+    cdef Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(floating), T = terms(m), piece, k, n, i, j, c
     cdef Py_ssize_t first = m.taps.P * m.taps.Q - left
     for piece in range(pieces(m.K)):
         k = piece_begin(m.K, piece)
-        rows = piece_begin(m.K, piece + 1) - k
-        block(w + k * T, rows if m.packed else 1, 1 if m.packed else T, kept, m.taps.tap + T, T,
-              start + k, sums, lanes, images * left, rows)
+        c = 0
+        while c < m.taps.C:
+            piece_block(m, kept + c * m.taps.R * m.taps.S * lanes, m.taps.tap + T, w, start, sums, lanes, images * left,
+                        piece, c)
+            c += m.planes
         for n in range(images):
-            for i in range(rows):
+            for i in range(piece_begin(m.K, piece + 1) - k):
                 for j in range(left):
                     Y[n * y_image + (k + i) * m.y_k + first + j] = sums[i * lanes + n * left + j]
 
@@ -172,8 +201,8 @@ cdef void interleave(Job* job, const floating* planes, floating* Y, Py_ssize_t c
 
 
 cdef void one_image(Job* job, const floating* Z, const floating* w, const floating* start, floating* Y,
-                    Py_ssize_t task, Py_ssize_t left, floating* scratch) noexcept nogil:
-    # Image task // groups, group task % groups, but for its last columns, by one thread.
+                    Py_ssize_t task, Py_ssize_t left, floating* kept, floating* scratch, bint clear) noexcept nogil:
+    # Image task // groups, group task % groups, by one thread.
     cdef Py_ssize_t group = task % job.groups, at = task // job.groups * job.z_image + group * job.z_group, i, c
     cdef floating* out = Y + task // job.groups * job.y_image + group * job.y_group
     cdef floating* planes = out if job.part == NULL else scratch + job.planes
@@ -181,7 +210,7 @@ cdef void one_image(Job* job, const floating* Z, const floating* w, const floati
     for i in range(job.count):
         m = &job.parts[i]
         sum_image(m, Z + at, w + m.w + group * m.w_group, start + group * job.start_group, planes + m.y,
-                  m.taps.P * m.taps.Q - left, scratch)
+                  left, kept, scratch, clear or job.count > 1)
     if job.part != NULL:
         for c in range(job.y_group // (job.H * job.W)):
             interleave(job, planes, out + c * job.H * job.W, c)
@@ -195,10 +224,9 @@ cdef void some_images(Job* job, const floating* Z, const floating* w, const floa
     if job.left_over > 0:
         left = left_over(job.parts, lanes)
     for task in range(first, end):
-        one_image(job, Z, w, start, Y, task, left, scratch)
+        one_image(job, Z, w, start, Y, task, left, vectors + kept * left, scratch, task == first)
         if left == 0:
             continue
-        keep_left_over(job.parts, <const floating*>scratch, vectors + kept * left, left, lanes)
         kept += 1
         if (kept + 1) * left > lanes or task + 1 == end:
             sum_left_over(job.parts, <const floating*>vectors, w, start, Y + (task + 1 - kept) * job.y_image,
@@ -206,17 +234,19 @@ cdef void some_images(Job* job, const floating* Z, const floating* w, const floa
             kept = 0
 
 
-cdef void some_copies(Sums* m, const floating* Z, floating* copy, floating* line, Py_ssize_t worker,
-                      Py_ssize_t workers) noexcept nogil:
-    cdef Py_ssize_t c
-    for c in range(m.taps.C * worker // workers, m.taps.C * (worker + 1) // workers):
-        copy_plane(&m.taps, Z + c * m.source, copy + c * m.taps.S * m.taps.plane, line)
+cdef void some_copies(Sums* m, const floating* Z, Py_ssize_t first, Py_ssize_t end, floating* copy, floating* line,
+                      Py_ssize_t worker, Py_ssize_t workers) noexcept nogil:
+    # One worker's share of the source planes first ... end - 1.
+    cdef Py_ssize_t c, count = end - first
+    for c in range(count * worker // workers, count * (worker + 1) // workers):
+        memset(copy + c * m.taps.S * m.taps.plane, 0, m.taps.S * m.taps.plane * sizeof(floating))
+        copy_plane(&m.taps, Z + (first + c) * m.source, copy + c * m.taps.S * m.taps.plane, line)
 
 
 cdef void some_columns(Sums* m, const floating* x, const floating* w, const floating* start, floating* Y,
-                       Py_ssize_t task, Py_ssize_t count) noexcept nogil:
+                       Py_ssize_t c, Py_ssize_t task, Py_ssize_t count) noexcept nogil:
     cdef Py_ssize_t columns = m.taps.P * m.taps.Q, i = task % count
-    piece_columns(m, x, w, start, Y, task // count, chunk_begin(columns, count, i, sizeof(floating)),
+    piece_columns(m, x, w, start, Y, task // count, c, chunk_begin(columns, count, i, sizeof(floating)),
                   chunk_begin(columns, count, i + 1, sizeof(floating)))
 
 
@@ -238,15 +268,19 @@ cdef void shared_image(Job* job, const floating* Z, const floating* w, const flo
     for i in range(job.count):
         m = &job.parts[i]
         x = Z + at
-        if m.copied:
-            for worker in prange(threads, schedule="static", num_threads=threads):
-                some_copies(m, x, scratch, scratch + worker * job.scratch + m.taps.C * m.taps.S * m.taps.plane,
-                            worker, threads)
-            x = scratch
         count = parallel_chunks(m, threads, sizeof(floating))
         tasks = count * pieces(m.K)
-        for step in prange(tasks, schedule="static", num_threads=threads):
-            some_columns(m, x, w + m.w + group * m.w_group, start + group * job.start_group, planes + m.y, step, count)
+        c = 0
+        while c < m.taps.C:
+            if m.copied:
+                for worker in prange(threads, schedule="static", num_threads=threads):
+                    some_copies(m, Z + at, c, least(m.taps.C, c + m.planes), scratch,
+                                scratch + worker * job.scratch + m.planes * m.taps.S * m.taps.plane, worker, threads)
+                x = scratch
+            for step in prange(tasks, schedule="static", num_threads=threads):
+                some_columns(m, x, w + m.w + group * m.w_group, start + group * job.start_group, planes + m.y, c, step,
+                             count)
+            c = c + m.planes
     if job.part != NULL:
         K = job.y_group // (job.H * job.W)
         for c in prange(K, schedule="static", num_threads=threads):

@@ -80,7 +80,8 @@ cdef bint phase_sums(Job* job, Axis* rows, Axis* columns, const floating[:, :, :
             if not plan(&m.taps, lanes):
                 return False
             job.count += 1
-            job.scratch = most(job.scratch, m.taps.size)
+            m.planes = planes_at_a_time(m, sizeof(floating))
+            job.scratch = most(job.scratch, copy_size(&m.taps, m.planes, lanes))
             y += m.K * m.y_k
             w += job.groups * m.w_group
     job.planes = job.scratch

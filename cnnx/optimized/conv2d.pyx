@@ -3,8 +3,9 @@
 from cython cimport floating
 from cython.parallel cimport prange
 from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memset
 
-from ._copy cimport Taps, copy_plane, describe, plan, unplan
+from ._copy cimport Taps, copy_plane, copy_size, describe, plan, unplan
 from ._index cimport end_output, first_output, least, most
 from ._threads cimport threads_for
 from ._tile cimport ROWS, VECTOR_BYTES, VECTORS, block
@@ -47,8 +48,8 @@ cdef inline bint forward_sums(Sums* m, Py_ssize_t* offsets, const floating[:, :,
                     and P * Q >= 2 * VECTORS * lanes and size * <Py_ssize_t>sizeof(floating) % 4096 != 0)
     if not plan(&m.taps, lanes):
         return False
+    m.planes = planes_at_a_time(m, sizeof(floating))
     if not m.copied:
-        m.taps.size = 0
         for c in range(m.taps.C):
             m.taps.tap[c] = c * size
     return True
@@ -71,8 +72,9 @@ def conv2d(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F, const
         raise MemoryError("conv2d: no memory for its offsets")
     job = Job(N=Z.shape[0], groups=groups, parts=&sums, count=1, z_image=Z.shape[1] * size,
               z_group=F.shape[1] * size, y_image=Y.shape[1] * sums.y_k, y_group=sums.K * sums.y_k,
-              start_group=sums.K, scratch=sums.taps.size,
-              planes=0, left_over=0, u=1, v=1, H=Y.shape[2], W=Y.shape[3], part=NULL)
+              start_group=sums.K, planes=0,
+              scratch=copy_size(&sums.taps, sums.planes, VECTOR_BYTES // <Py_ssize_t>sizeof(floating)),
+              left_over=0, u=1, v=1, H=Y.shape[2], W=Y.shape[3], part=NULL)
     add_left_over(&job, <floating*>NULL)
     if sums.copied:
         scratch = <floating*>malloc(threads * job.scratch * sizeof(floating))

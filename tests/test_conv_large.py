@@ -1,0 +1,76 @@
+"""Convolutions large enough for every way in which the optimized kernels cut them up, on integers, where all is exact.
+
+The truth is NumPy's, in integers: windows by stride tricks, sums by einsum. The reference would take minutes.
+"""
+
+import numpy as np
+import pytest
+from numpy.lib.stride_tricks import sliding_window_view
+
+import cnnx
+
+# x, weight, options; a copy of 768 KiB is where planes or columns are taken in parts.
+SHAPES = {
+    "planes in parts": ((2, 70, 40, 30), (9, 70, 3, 3), dict(padding=1)),
+    "planes in parts, columns left over": ((5, 90, 34, 33), (8, 90, 3, 3), dict()),
+    "columns in parts": ((1, 8, 90, 100), (40, 8, 5, 5), dict(padding=2)),
+    "a plane larger than the cache": ((1, 2, 260, 270), (3, 2, 3, 3), dict(padding=1)),
+    "no copy": ((3, 40, 17, 19), (21, 40, 1, 1), dict()),
+    "no copy, planes that fall on one another": ((2, 5, 32, 32), (4, 5, 1, 1), dict()),
+    "columns left over of several images": ((19, 3, 9, 7), (5, 3, 3, 3), dict(padding=(1, 0))),
+    "nothing but columns left over": ((23, 4, 3, 3), (9, 4, 2, 2), dict()),
+    "stride, planes in parts": ((2, 64, 60, 57), (7, 64, 3, 3), dict(stride=2, padding=1)),
+    "stride 3, dilation": ((3, 6, 40, 50), (13, 6, 3, 2), dict(stride=3, dilation=(2, 4), padding=(3, 1))),
+    "groups": ((3, 24, 30, 31), (18, 8, 3, 3), dict(groups=3, padding=1)),
+    "depthwise": ((3, 20, 30, 29), (20, 1, 3, 3), dict(groups=20, padding=1)),
+    "one image": ((1, 64, 28, 28), (48, 64, 3, 3), dict(padding=1)),
+}
+
+
+def windows(x, weight, stride=1, padding=0, dilation=1, groups=1):
+    """Per group the windows (N, C, P, Q, R, S) of the padded image."""
+    (u, v), (p, q), (d, e) = (a if isinstance(a, tuple) else (a, a) for a in (stride, padding, dilation))
+    R, S = weight.shape[2:]
+    padded = np.pad(x, ((0, 0), (0, 0), (p, p), (q, q)))
+    span = sliding_window_view(padded, (d * (R - 1) + 1, e * (S - 1) + 1), axis=(2, 3))
+    return np.split(span[:, :, ::u, ::v, ::d, ::e], groups, axis=1)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", SHAPES)
+def test_exact_on_integers(name, dtype, threads):
+    if threads > 1 and not cnnx.native.build_info()["openmp"]:
+        pytest.skip("this build has no OpenMP")
+    shape, kernel, options = SHAPES[name]
+    rng = np.random.default_rng(0)
+    x, weight = rng.integers(-4, 5, shape), rng.integers(-4, 5, kernel)
+    bias = rng.integers(-9, 10, kernel[0])
+    groups = options.get("groups", 1)
+    seen = windows(x, weight, **options)
+    parts = np.split(weight, groups)
+    y = np.concatenate(
+        [np.einsum("ncpqrs,kcrs->nkpq", z, f, optimize=True) for z, f in zip(seen, parts, strict=True)], axis=1
+    )
+    delta = rng.integers(-4, 5, y.shape)
+    grad_weight = np.concatenate(
+        [
+            np.einsum("nkpq,ncpqrs->kcrs", d, z, optimize=True)
+            for d, z in zip(np.split(delta, groups, axis=1), seen, strict=True)
+        ]
+    )
+    # The gradient of the input is what each window's elements add to the places that they came from.
+    place = np.arange(1, x[0].size + 1).reshape(1, *x.shape[1:])
+    grad_x = np.zeros((x.shape[0], x[0].size + 1))
+    for d, f, at in zip(np.split(delta, groups, axis=1), parts, windows(place, weight, **options), strict=True):
+        terms = np.einsum("nkpq,kcrs->ncpqrs", d, f, optimize=True)
+        for n in range(len(terms)):
+            grad_x[n] += np.bincount(at[0].ravel(), terms[n].ravel(), grad_x.shape[1])
+    cnnx.set_num_threads(threads)
+    floats = [a.astype(dtype) for a in (x, weight, bias, delta)]
+    got = cnnx.conv2d(*floats[:3], **options)
+    assert np.array_equal(got, y + bias[:, None, None])
+    got = cnnx.conv2d_backward(floats[3], *floats[:2], **options)
+    assert np.array_equal(got[0].reshape(len(x), -1), grad_x[:, 1:])
+    assert np.array_equal(got[1], grad_weight)
+    assert np.array_equal(got[2], delta.sum((0, 2, 3)))
