@@ -1,7 +1,8 @@
 """What holds for every test: which cnnx is tested, a clean environment, no traces left in the library's state.
 
 tox sets CNNX_TEST_BUILD to the build that its environment is about (shipped, checked or serial); then cnnx has to be
-that build, installed. Without it any cnnx will do that has kernels, one built in place too.
+that build, installed. Without it any cnnx will do that has kernels, one built in place too. CNNX_TEST_ISA names the
+instruction set whose kernels are tested, here and in what the tests start; without it that is the best one.
 """
 
 import os
@@ -15,17 +16,25 @@ from cnnx import backend, native
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = os.environ.get("CNNX_TEST_BUILD")
+ISA = os.environ.get("CNNX_TEST_ISA")
 
 # The developer's settings; cnnx and OpenMP read them when the first kernel is wanted.
-KEPT = {"CNNX_TEST_BUILD", "CNNX_MNIST"}  # the tests' own
+KEPT = {"CNNX_TEST_BUILD", "CNNX_TEST_ISA", "CNNX_MNIST"}  # the tests' own
 for name in [name for name in os.environ if name.startswith(("CNNX_", "OMP_")) and name not in KEPT]:
     del os.environ[name]
+if ISA:
+    os.environ["CNNX_ISA"] = ISA
 
 hypothesis.settings.register_profile("cnnx", database=None, deadline=None, derandomize=True)
 hypothesis.settings.load_profile("cnnx")
 
 
 def pytest_configure() -> None:
+    if ISA and ISA not in native.instruction_sets():
+        usable = ", ".join(native.instruction_sets())
+        raise pytest.UsageError(
+            f"CNNX_TEST_ISA: expected one of {usable}, as this build and processor have, got {ISA!r}"
+        )
     if BUILD is None:
         return
     if Path(cnnx.__file__).resolve().is_relative_to(ROOT / "cnnx"):

@@ -41,7 +41,7 @@ def test_tox_environments_are_named() -> None:
     tox = (ROOT / "tox.ini").read_text()
     names = re.search(r"^env_list = (.*)$", tox, re.M)
     assert names is not None
-    for name in (*names[1].split(", "), *re.findall(r"^\[testenv:([a-z]\w*)\]$", tox, re.M)):
+    for name in (*names[1].split(", "), *re.findall(r"^\[testenv:([a-z][\w-]*)\]$", tox, re.M)):
         assert f"`{name}`" in README or f"-e {name}" in README, name
 
 

@@ -18,6 +18,7 @@ from .figures import Figure
 
 TURN = 0.01  # seconds of calls that a turn should have at least
 FEWEST_TURNS, MOST_TURNS = 5, 400
+PATIENCE = 10  # times the seconds of a figure, after which even the fewest turns are given up
 
 # What somebody's shell has set must not decide which kernels run or how many threads.
 FOREIGN = ("CNNX_", "OMP_", "GOMP_", "KMP_", "MKL_", "ATEN_", "ONEDNN_", "DNNL_", "OPENBLAS_", "MALLOC_")
@@ -217,11 +218,12 @@ def alternate(
         turns[name] = []
         wait_for_rest(worker._process.pid)
     start = time.monotonic()
-    rounds = 0
-    while rounds < FEWEST_TURNS or (time.monotonic() - start < seconds and rounds < MOST_TURNS):
+    for rounds in range(MOST_TURNS):
+        passed = time.monotonic() - start
+        if passed > (seconds if rounds >= FEWEST_TURNS else PATIENCE * seconds):
+            break
         for name, worker in workers.items():
             turns[name].append(worker.turn(calls[name]))
-        rounds += 1
 
 
 def difference(ours: Path, theirs: Path) -> float:

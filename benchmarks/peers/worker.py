@@ -21,6 +21,7 @@ import numpy as np
 from .figures import FIGURES, Call
 
 WARM = 0.05  # seconds of calls before the first turn
+LONG = 0.1  # seconds of a call that needs no other before it
 
 
 class Worker:
@@ -29,6 +30,7 @@ class Worker:
     def __init__(self, framework: Any) -> None:
         self.framework = framework
         self.call: Call = lambda: None
+        self.seconds = 0.0  # of a call, about
 
     def about(self) -> dict[str, Any]:
         about: dict[str, Any] = self.framework.about()
@@ -56,15 +58,16 @@ class Worker:
     def warm(self) -> float:
         """Seconds that a call takes, about."""
         count, start = 0, time.perf_counter()
-        while (passed := time.perf_counter() - start) < WARM or not count:
-            seconds = self.turn(1)["seconds"]
+        while time.perf_counter() - start < WARM or not count:
+            self.seconds = self.turn(1)["seconds"]
             count += 1
-        return min(seconds, passed / count)
+        return self.seconds
 
     def turn(self, calls: int) -> dict[str, float]:
-        """Seconds of one call, from `calls` of them; one more comes first, since the other process had the caches."""
+        """Seconds of one call, from `calls` of them."""
         call = self.call
-        call()
+        if self.seconds < LONG:  # the other process had the caches, and its threads may be asleep
+            call()
         gc.collect(0)
         gc.disable()
         start = time.perf_counter()
@@ -103,7 +106,10 @@ def main(name: str) -> None:
         return
     answers.write(json.dumps({"ready": name}) + "\n")
     answers.flush()
-    serve(Worker(framework), sys.stdin, answers)
+    try:
+        serve(Worker(framework), sys.stdin, answers)
+    except BrokenPipeError:  # Ctrl-C at the other side
+        os._exit(0)
 
 
 if __name__ == "__main__":
