@@ -25,6 +25,7 @@ from peers.figures import FIGURES, GROUPS
 from peers.measure import AbsentError, Measured, Worker, WorkerError, environment, limits, measure
 
 PEERS = ("torch", "onnxruntime")
+BUSY = 0.5  # processes that run or wait to run, over the last minute
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -118,6 +119,8 @@ class Run:
 
     def all(self) -> int:
         """Measure everything; the exit code."""
+        if self.load is not None and self.load[0] > BUSY:
+            print(f"the machine is busy (load {self.load[0]:.1f}): figures will be noisy", file=sys.stderr)
         for threads in self.options.threads:
             self._with(threads)
         wrong = [m for m in self.results if not all(map(m.agrees, m.apart))]

@@ -26,13 +26,12 @@ def prepare(figure: Figure, arrays: dict[str, np.ndarray]) -> Call:
 def multiply_adds(count: int) -> Call:
     """About `count` multiply-adds of float32, shared out among the threads."""
     limits = native.kernels("_limits")
-    sums = np.zeros(cnnx.get_num_threads(), "float32")
-    steps = math.ceil(count / limits.in_one_step(sums) / len(sums))
-    return lambda: limits.multiply_adds(sums, steps)
+    steps = math.ceil(count / limits.in_one_step() / cnnx.get_num_threads())
+    return lambda: limits.multiply_adds(steps)
 
 
 def copy() -> Call:
     """COPIED bytes are read and as many written."""
     limits = native.kernels("_limits")
-    source, target = np.ones(COPIED // 4, "float32"), np.ones(COPIED // 4, "float32")
-    return lambda: limits.copy(source, target)
+    source, target = np.ones(COPIED, "uint8"), np.ones(COPIED, "uint8")
+    return lambda: limits.copy(source.ctypes.data, target.ctypes.data, COPIED)
