@@ -36,9 +36,9 @@ cdef inline float chains(Py_ssize_t steps, vector* kind) noexcept nogil:
 
 def multiply_adds(Py_ssize_t steps):
     """Every thread does `steps` times in_one_step() multiply-adds. Returns the number of threads."""
-    cdef int threads = threads_for(1e18), i
+    cdef int threads = threads_for(1e18), _i
     cdef double total = 0
-    for i in prange(threads, nogil=True, schedule="static", num_threads=threads):
+    for _i in prange(threads, nogil=True, schedule="static", num_threads=threads):
         total += chains[floats](steps, NULL)
     return threads if total != 0 else 0
 
