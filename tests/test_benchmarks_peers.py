@@ -4,6 +4,7 @@ import importlib.util
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -187,6 +188,77 @@ def test_times(seconds, text):
     assert report.shown(seconds) == text
 
 
+# -------------------------------------------------------------------------------------------- the turns
+
+
+class Noted:
+    """A worker that notes when it is asked."""
+
+    def __init__(self, name, diary):
+        self.name, self.diary = name, diary
+
+    def rest(self):
+        self.diary.append((self.name, "rests"))
+
+    def turn(self, calls):
+        self.diary.append((self.name, calls))
+        return 0.5
+
+
+def test_turns_alternate():
+    diary, turns, calls = [], {}, {}
+    workers = {name: Noted(name, diary) for name in ("cnnx", "torch")}
+    measure.alternate(workers, {"cnnx": 1.0, "torch": measure.TURN / 10.5}, 1e-9, turns, calls)
+    assert calls == {"cnnx": 1, "torch": 11}, "as many calls as fill a turn"
+    assert diary[:4] == [("cnnx", "rests"), ("torch", "rests"), ("cnnx", 1), ("torch", 11)]
+    assert len(turns["cnnx"]) == len(turns["torch"]) <= measure.FEWEST_TURNS
+    measure.alternate(workers, {"cnnx": 1.0, "torch": 1.0}, 1.0, turns, calls)
+    assert len(turns["cnnx"]) == measure.MOST_TURNS
+    assert diary[-2:] == [("cnnx", 1), ("torch", 1)]
+
+
+@pytest.fixture
+def worker():
+    with measure.Worker("cnnx", measure.environment("cnnx", 1)) as started:
+        yield started
+
+
+def test_cnnx_against_itself(worker, tmp_path):
+    """Two processes of one framework: the same bits."""
+    figure = FIGURES["conv A2"]
+    found = Measured(figure, 1)
+    with measure.Worker("cnnx", measure.environment("cnnx", 1)) as other:
+        measure.measure(figure, 1, {"cnnx": worker, "torch": other}, tmp_path, 0.05, found)
+    assert found.apart == {"torch": 0.0}
+    assert found.agrees("torch")
+    assert found.missing == {}
+    assert all(seconds > 0 for turns in found.turns.values() for seconds in turns)
+    assert worker.about["threads"] == 1
+
+
+def test_the_limits(tmp_path):
+    with measure.Worker("limits", measure.environment("limits", 1)) as limits:
+        found = measure.limits(limits, 0.05)
+        answer = limits.ask("prepare", figure="peak D", save=str(tmp_path / "none.npz"))
+    assert min(found["multiply_adds"]) > 1e8
+    assert min(found["copy"]) > 1e7
+    assert answer["seconds"] > 0
+
+
+def test_a_worker_that_fails(worker):
+    with pytest.raises(measure.WorkerError, match="cnnx: KeyError: 'nothing'"):
+        worker.ask("prepare", figure="nothing", save="nowhere")
+    assert worker.ask("about") == worker.about, "it goes on"
+    worker._process.kill()
+    with pytest.raises(measure.WorkerError, match="cnnx: its process ended with code -9"):
+        worker.turn(1)
+
+
+def test_a_process_comes_to_rest(worker):
+    measure.wait_for_rest(worker._process.pid)
+    measure.wait_for_rest(2**22 + 1)  # it is gone
+
+
 # -------------------------------------------------------------------------------------------- agreement
 
 
@@ -292,6 +364,31 @@ def test_a_short_run(tmp_path):
             if "cnnx" not in figure["missing"]:
                 assert found["ratio"] == pytest.approx(figure["medians"][peer] / figure["medians"]["cnnx"])
                 assert figure["turns"][peer]
+
+
+@needs_torch
+def test_interrupted(tmp_path):
+    """Ctrl-C shows what was measured and writes the record."""
+    package = str(Path(cnnx.__file__).parent.parent)
+    path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
+    command = [sys.executable, FOLDER / "vs_peers.py", "--seconds", "0.1", "--threads", "1", "--json", tmp_path / "r"]
+    started = subprocess.Popen(
+        [*command, "--only", "overhead,grad-weight"],
+        env=os.environ | {"PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while "grad-weight A2" not in started.stderr.readline():
+        assert started.poll() is None
+    started.send_signal(signal.SIGINT)
+    output, errors = started.communicate(timeout=60)
+    assert started.returncode == 130
+    assert "interrupted: this is what was measured" in errors
+    assert "Traceback" not in errors
+    assert "\ngrad-weight A2 " in output
+    assert "overhead" not in output
+    assert json.loads((tmp_path / "r").read_text())["interrupted"] is True
 
 
 @needs_proc

@@ -104,8 +104,12 @@ class Worker:
     def turn(self, calls: int) -> float:
         """Seconds of a call, by `calls` of them; returns when the process has come to rest."""
         seconds: float = self.ask("turn", calls=calls)["seconds"]
-        wait_for_rest(self._process.pid)
+        self.rest()
         return seconds
+
+    def rest(self) -> None:
+        """Wait until no thread of the process runs."""
+        wait_for_rest(self._process.pid)
 
     def close(self) -> None:
         """End the process."""
@@ -216,11 +220,11 @@ def alternate(
     calls |= {name: max(1, math.ceil(TURN / lengths[name])) for name in workers}
     for name, worker in workers.items():
         turns[name] = []
-        wait_for_rest(worker._process.pid)
+        worker.rest()
     start = time.monotonic()
     for rounds in range(MOST_TURNS):
         passed = time.monotonic() - start
-        if passed > (seconds if rounds >= FEWEST_TURNS else PATIENCE * seconds):
+        if rounds and passed > (seconds if rounds >= FEWEST_TURNS else PATIENCE * seconds):
             break
         for name, worker in workers.items():
             turns[name].append(worker.turn(calls[name]))

@@ -131,7 +131,7 @@ def table(lines: Sequence[Row], header: Row, *, markdown: bool = False) -> str:
 
 
 def show(heading: str, lines: Sequence[Row], header: Row, *, markdown: bool = False) -> None:
-    """Print a table: rich's on a terminal where it is installed."""
+    """Print a table: rich's on a terminal that is wide enough, where it is installed."""
     if not markdown and sys.stdout.isatty() and _rich(heading, lines, header):
         return
     print(f"\n{'### ' * markdown}{heading}\n")
@@ -144,13 +144,16 @@ def _rich(heading: str, lines: Sequence[Row], header: Row) -> bool:
         from rich.table import Table
     except ImportError:
         return False
+    console = Console()
+    if sum(max(map(len, column)) + 3 for column in zip(header, *lines, strict=True)) >= console.width:
+        return False  # rich would cut the numbers off
     drawn = Table(title=heading, title_justify="left", title_style="bold")
     for i, name in enumerate(header):
         drawn.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
     colours = {"yes": "green", "no": "red", "WRONG": "bold red"}
     for line in lines:
         drawn.add_row(*line, style=colours.get(line[-1]))
-    Console().print("\n", drawn)
+    console.print("\n", drawn)
     return True
 
 
