@@ -91,16 +91,18 @@ def _concerns(measured: Measured, peer: str) -> bool:
 
 def notes(results: Iterable[Measured]) -> list[str]:
     """Why figures are missing or wrong."""
-    lines = []
+    missing: dict[str, list[str]] = {}  # the reason -> the figures
+    wrong = []
     for r in results:
-        where = f"{r.figure.key}, {_threads(r.threads)}"
-        lines += [f"{where}: {name} has it not: {reason}" for name, reason in r.missing.items()]
-        lines += [
-            f"{where}: cnnx and {peer} are {r.apart[peer]:.1e} apart, {r.figure.tolerance:.0e} is allowed"
+        for name, reason in r.missing.items():
+            missing.setdefault(f"{name} has it not: {reason}", []).append(r.figure.key)
+        wrong += [
+            f"{r.figure.key}, {_threads(r.threads)}: cnnx and {peer} are {r.apart[peer]:.1e} apart, "
+            f"{r.figure.tolerance:.0e} is allowed"
             for peer in r.apart
             if not r.agrees(peer)
         ]
-    return list(dict.fromkeys(lines))
+    return [*wrong, *(f"{', '.join(dict.fromkeys(keys))}: {reason}" for reason, keys in missing.items())]
 
 
 def _threads(n: int) -> str:
