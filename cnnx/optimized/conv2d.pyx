@@ -2,9 +2,13 @@
 
 from cython cimport floating
 from cython.parallel cimport prange
+from libc.stdlib cimport free
 
+from ._grad_weight cimport dF_job, dF_parts
+from ._grad_weight_plan cimport Plan, Scratch, allocate, plan
 from ._index cimport end_output, first_output, least
 from ._threads cimport threads_for
+from ._tile cimport lanes_of
 
 
 cdef enum:
@@ -96,28 +100,6 @@ cdef inline void dZ_plane(const floating[:, :, :, ::1] Delta, const floating[:, 
                             dZ[n, c, h, v * q + offset] += Delta[n, k, p, q] * f
 
 
-cdef inline void dF_taps(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z,
-                         floating[:, :, :, ::1] dF, Py_ssize_t k, Py_ssize_t c,
-                         Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w,
-                         Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups) noexcept nogil:
-    # C3 for all taps of kernel (k, c).
-    cdef Py_ssize_t z_c = k // (dF.shape[0] // groups) * dF.shape[1] + c
-    cdef Py_ssize_t n, r, s, p, q, h, offset
-    cdef double total
-    for r in range(dF.shape[2]):
-        for s in range(dF.shape[3]):
-            total = 0
-            offset = d_w * s - p_w
-            for n in range(Delta.shape[0]):
-                for p in range(Delta.shape[2]):
-                    h = u * p + d_h * r - p_h
-                    if h < 0 or h >= Z.shape[2]:
-                        continue
-                    for q in range(first_output(-offset, v), end_output(Z.shape[3] - offset, v, Delta.shape[3])):
-                        total = total + <double>Delta[n, k, p, q] * Z[n, z_c, h, v * q + offset]
-            dF[k, c, r, s] = <floating>total
-
-
 cdef inline floating db_k(const floating[:, :, :, ::1] Delta, Py_ssize_t k) noexcept nogil:
     # C4.
     cdef Py_ssize_t n, p, q
@@ -154,10 +136,27 @@ def conv2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :
 def conv2d_grad_weight(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z, /,
                        floating[:, :, :, ::1] dF, *, Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h,
                        Py_ssize_t p_w, Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups):
-    cdef Py_ssize_t C = dF.shape[1], kernel
-    cdef int threads = threads_for(multiply_adds[floating](Delta, dF))
-    for kernel in prange(dF.shape[0] * C, nogil=True, schedule="static", num_threads=threads):
-        dF_taps(Delta, Z, dF, kernel // C, kernel % C, u, v, p_h, p_w, d_h, d_w, groups)
+    cdef double work = multiply_adds[floating](Delta, dF)
+    cdef int threads = threads_for(work)
+    cdef Py_ssize_t job
+    cdef floating* none = NULL
+    cdef Plan g
+    cdef Scratch scratch
+    if work == 0:
+        dF[...] = 0
+        return
+    g.N, g.H, g.W, g.P, g.Q, g.R, g.S = (Z.shape[0], Z.shape[2], Z.shape[3], Delta.shape[2], Delta.shape[3],
+                                         dF.shape[2], dF.shape[3])
+    g.C, g.K, g.groups = dF.shape[1], dF.shape[0] // groups, groups
+    g.u, g.v, g.p_h, g.p_w, g.d_h, g.d_w = u, v, p_h, p_w, d_h, d_w
+    plan(&g, lanes_of(none), threads)
+    if not allocate(&g, &scratch, sizeof(floating)):
+        raise MemoryError
+    for job in prange(g.jobs, nogil=True, schedule="static", num_threads=threads):
+        dF_job(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], &dF[0, 0, 0, 0], &g, &scratch, job)
+    if g.parts > 1:
+        dF_parts(&dF[0, 0, 0, 0], &g, &scratch)
+    free(scratch.memory)
 
 
 def conv2d_grad_bias(const floating[:, :, :, ::1] Delta, /, floating[::1] db):
