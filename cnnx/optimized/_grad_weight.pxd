@@ -4,12 +4,11 @@
 from cython cimport floating
 from libc.string cimport memset
 
-from ._grad_weight_block cimport channel_tile, position_block
+from ._grad_weight_block cimport Channels, Positions
 from ._grad_weight_copy cimport copy_image, copy_shifted, plane_size, square, turn
 from ._grad_weight_plan cimport Plan, Scratch, Unit, count_of, cut, unit_of, up
 from ._grad_weight_tile cimport MOST_LANES
 from ._index cimport least
-from ._tile cimport doubles, floats
 
 
 cdef inline void channels_item(const floating* Delta, const floating* Z, Plan* g, Py_ssize_t group, Py_ssize_t part,
@@ -22,6 +21,7 @@ cdef inline void channels_item(const floating* Delta, const floating* Z, Plan* g
     cdef Py_ssize_t pitch = g.W if g.direct else g.w, plane = g.H * g.W if g.direct else g.h * g.w
     cdef Py_ssize_t image = g.C * g.groups * plane if g.direct else channels * plane
     cdef Py_ssize_t unit, t, i, p, q, block, tile, k, place, run
+    cdef Channels run_block
     cdef Py_ssize_t known_images = 0, known_rows = 0, known_columns = 0
     cdef const floating* z
     cdef Unit it
@@ -58,12 +58,9 @@ cdef inline void channels_item(const floating* Delta, const floating* Z, Plan* g
                      least(g.channels, g.K - k), run, g.P * g.Q, d + i * run * g.channels, g.channels, g.lanes)
             for tile in range(first_tile, end_tile):
                 t = tile * g.taps
-                if floating is float:
-                    channel_tile[floats](z, taps + t - t0, at, count_of(&it), d,
-                                         sums + (block * g.tiles * g.taps + t) * g.channels, NULL, g.V, g.T - t)
-                else:
-                    channel_tile[doubles](z, taps + t - t0, at, count_of(&it), d,
-                                          sums + (block * g.tiles * g.taps + t) * g.channels, NULL, g.V, g.T - t)
+                run_block = g.block.full if 2 * (g.T - t) > g.taps else g.block.half
+                run_block(z, taps + t - t0, at, count_of(&it), d,
+                          sums + (block * g.tiles * g.taps + t) * g.channels, NULL)
 
 
 cdef inline void positions_item(const floating* Delta, const floating* Z, Plan* g, Py_ssize_t group, Py_ssize_t part,
@@ -74,6 +71,8 @@ cdef inline void positions_item(const floating* Delta, const floating* Z, Plan* 
     cdef Py_ssize_t channels = up(least(g.T, t0 + M), area) - c0, pitch = g.tiles * g.taps * g.lanes
     cdef Py_ssize_t k0 = first_block * g.channels, K = least(g.K, end_block * g.channels) - k0
     cdef Py_ssize_t unit, t, i, k, c, r, known_columns = 0
+    cdef Positions run_block
+    cdef int size
     cdef const floating* z
     cdef const floating* d
     cdef Unit it
@@ -100,10 +99,18 @@ cdef inline void positions_item(const floating* Delta, const floating* Z, Plan* 
             copy_shifted(Z, g, it.n, group * g.C + c0, channels, g.u * it.p - g.p_h, g.v * it.q - g.p_w, it.columns,
                          x, x + g.x_size - g.w - g.v * g.lanes)
         d = Delta + ((it.n * g.groups + group) * g.K + k0) * g.P * g.Q + it.p * g.Q + it.q
-        if floating is float:
-            position_block[floats](z, taps, d, g.P * g.Q, it.rows * it.columns, sums, pitch, NULL, K, M)
-        else:
-            position_block[doubles](z, taps, d, g.P * g.Q, it.rows * it.columns, sums, pitch, NULL, K, M)
+        k = 0
+        while k < K:
+            size = g.block.largest
+            while (1 << size) > K - k:
+                size -= 1
+            t = 0
+            while t < M:
+                run_block = g.block.most[size] if M - t >= g.block.taps[size] else g.block.least[size]
+                run_block(z, taps + t, d + k * g.P * g.Q, g.P * g.Q, it.rows * it.columns,
+                          sums + k * pitch + t * g.lanes, pitch, NULL)
+                t += g.block.taps[size] if M - t >= g.block.taps[size] else 3
+            k += 1 << size
 
 
 cdef inline void finish_positions(const floating* sums, Plan* g, Py_ssize_t k0, Py_ssize_t end_k, Py_ssize_t t0,

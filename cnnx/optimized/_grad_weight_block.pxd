@@ -1,75 +1,118 @@
-# Which register blocks make up a block of the gradient with respect to the kernels.
+# The register blocks of the gradient with respect to the kernels, each a function of its own, called by address: where
+# the compiler puts one into its caller, its sums compete with the caller's variables for registers.
 
-from ._grad_weight_tile cimport SUMS, WIDEST, lanes_in, over_channels, over_positions
-from ._tile cimport vector, vector_at
+from ._grad_weight_tile cimport SUMS, over_channels, over_positions
+from ._tile cimport doubles, floats, vector
+
+ctypedef void (*Channels)(const void* x, const Py_ssize_t* taps, const Py_ssize_t* at, Py_ssize_t count,
+                          const void* Delta, void* sums, void* kind) noexcept nogil
+ctypedef void (*Positions)(const void* x, const Py_ssize_t* taps, const void* Delta, Py_ssize_t pitch, Py_ssize_t count,
+                           void* sums, Py_ssize_t sums_pitch, void* kind) noexcept nogil
+
+cdef struct Blocks:
+    Channels full, half  # of a tile's taps
+    # For 1 << i channels: of most taps, their number, and of 3 taps.
+    Positions most[4]
+    Positions least[4]
+    Py_ssize_t taps[4]
+    int largest  # i
 
 
-cdef inline void channel_tile(const void* x, const Py_ssize_t* taps, const Py_ssize_t* at, Py_ssize_t count,
-                              const void* Delta, void* sums, vector* kind, Py_ssize_t V, Py_ssize_t T) noexcept nogil:
-    # A tile of V vectors, of which T taps are wanted: half of one will do for few.
-    if WIDEST > 3 and V == 4:
-        if 2 * T > SUMS // 4:
-            over_channels(x, taps, at, count, Delta, sums, kind, SUMS // 4, 4)
+cdef inline void full_1(const void* x, const Py_ssize_t* taps, const Py_ssize_t* at, Py_ssize_t count,
+                        const void* Delta, void* sums, vector* kind) noexcept nogil:
+    over_channels(x, taps, at, count, Delta, sums, kind, SUMS, 1)
+
+
+cdef inline void full_2(const void* x, const Py_ssize_t* taps, const Py_ssize_t* at, Py_ssize_t count,
+                        const void* Delta, void* sums, vector* kind) noexcept nogil:
+    over_channels(x, taps, at, count, Delta, sums, kind, SUMS // 2, 2)
+
+
+cdef inline void full_4(const void* x, const Py_ssize_t* taps, const Py_ssize_t* at, Py_ssize_t count,
+                        const void* Delta, void* sums, vector* kind) noexcept nogil:
+    over_channels(x, taps, at, count, Delta, sums, kind, SUMS // 4, 4)
+
+
+cdef inline void half_1(const void* x, const Py_ssize_t* taps, const Py_ssize_t* at, Py_ssize_t count,
+                        const void* Delta, void* sums, vector* kind) noexcept nogil:
+    over_channels(x, taps, at, count, Delta, sums, kind, SUMS // 2, 1)
+
+
+cdef inline void half_2(const void* x, const Py_ssize_t* taps, const Py_ssize_t* at, Py_ssize_t count,
+                        const void* Delta, void* sums, vector* kind) noexcept nogil:
+    over_channels(x, taps, at, count, Delta, sums, kind, SUMS // 4, 2)
+
+
+cdef inline void half_4(const void* x, const Py_ssize_t* taps, const Py_ssize_t* at, Py_ssize_t count,
+                        const void* Delta, void* sums, vector* kind) noexcept nogil:
+    over_channels(x, taps, at, count, Delta, sums, kind, SUMS // 8, 4)
+
+
+cdef inline void block_8_3(const void* x, const Py_ssize_t* taps, const void* Delta, Py_ssize_t pitch,
+                           Py_ssize_t count, void* sums, Py_ssize_t sums_pitch, vector* kind) noexcept nogil:
+    over_positions(x, taps, Delta, pitch, count, sums, sums_pitch, kind, 8, 3)
+
+
+cdef inline void block_4_6(const void* x, const Py_ssize_t* taps, const void* Delta, Py_ssize_t pitch,
+                           Py_ssize_t count, void* sums, Py_ssize_t sums_pitch, vector* kind) noexcept nogil:
+    over_positions(x, taps, Delta, pitch, count, sums, sums_pitch, kind, 4, 6)
+
+
+cdef inline void block_4_3(const void* x, const Py_ssize_t* taps, const void* Delta, Py_ssize_t pitch,
+                           Py_ssize_t count, void* sums, Py_ssize_t sums_pitch, vector* kind) noexcept nogil:
+    over_positions(x, taps, Delta, pitch, count, sums, sums_pitch, kind, 4, 3)
+
+
+cdef inline void block_2_9(const void* x, const Py_ssize_t* taps, const void* Delta, Py_ssize_t pitch,
+                           Py_ssize_t count, void* sums, Py_ssize_t sums_pitch, vector* kind) noexcept nogil:
+    over_positions(x, taps, Delta, pitch, count, sums, sums_pitch, kind, 2, 9)
+
+
+cdef inline void block_2_3(const void* x, const Py_ssize_t* taps, const void* Delta, Py_ssize_t pitch,
+                           Py_ssize_t count, void* sums, Py_ssize_t sums_pitch, vector* kind) noexcept nogil:
+    over_positions(x, taps, Delta, pitch, count, sums, sums_pitch, kind, 2, 3)
+
+
+cdef inline void block_1_9(const void* x, const Py_ssize_t* taps, const void* Delta, Py_ssize_t pitch,
+                           Py_ssize_t count, void* sums, Py_ssize_t sums_pitch, vector* kind) noexcept nogil:
+    over_positions(x, taps, Delta, pitch, count, sums, sums_pitch, kind, 1, 9)
+
+
+cdef inline void block_1_3(const void* x, const Py_ssize_t* taps, const void* Delta, Py_ssize_t pitch,
+                           Py_ssize_t count, void* sums, Py_ssize_t sums_pitch, vector* kind) noexcept nogil:
+    over_positions(x, taps, Delta, pitch, count, sums, sums_pitch, kind, 1, 3)
+
+
+cdef inline void choose(Blocks* blocks, Py_ssize_t V, vector* kind) noexcept nogil:
+    # For V vectors of channels, and for positions.
+    if vector is floats:
+        if V == 4:
+            blocks.full, blocks.half = <Channels>full_4[floats], <Channels>half_4[floats]
+        elif V == 2:
+            blocks.full, blocks.half = <Channels>full_2[floats], <Channels>half_2[floats]
         else:
-            over_channels(x, taps, at, count, Delta, sums, kind, SUMS // 8, 4)
-    elif WIDEST > 2 and V == 3:
-        if 2 * T > SUMS // 3:
-            over_channels(x, taps, at, count, Delta, sums, kind, SUMS // 3, 3)
-        else:
-            over_channels(x, taps, at, count, Delta, sums, kind, SUMS // 6, 3)
-    elif V == 2:
-        if 2 * T > SUMS // 2:
-            over_channels(x, taps, at, count, Delta, sums, kind, SUMS // 2, 2)
-        else:
-            over_channels(x, taps, at, count, Delta, sums, kind, SUMS // 4, 2)
+            blocks.full, blocks.half = <Channels>full_1[floats], <Channels>half_1[floats]
+        blocks.most[0], blocks.least[0] = <Positions>block_1_9[floats], <Positions>block_1_3[floats]
+        blocks.most[1] = blocks.least[1] = <Positions>block_2_3[floats]
+        blocks.most[2] = blocks.least[2] = <Positions>block_4_3[floats]
+        blocks.most[3] = blocks.least[3] = <Positions>block_8_3[floats]
+        if SUMS >= 24:
+            blocks.most[1], blocks.most[2] = <Positions>block_2_9[floats], <Positions>block_4_6[floats]
     else:
-        if 2 * T > SUMS:
-            over_channels(x, taps, at, count, Delta, sums, kind, SUMS, 1)
+        if V == 4:
+            blocks.full, blocks.half = <Channels>full_4[doubles], <Channels>half_4[doubles]
+        elif V == 2:
+            blocks.full, blocks.half = <Channels>full_2[doubles], <Channels>half_2[doubles]
         else:
-            over_channels(x, taps, at, count, Delta, sums, kind, SUMS // 2, 1)
-
-
-cdef inline void position_tile(const void* x, const Py_ssize_t* taps, const void* Delta, Py_ssize_t pitch,
-                               Py_ssize_t count, void* sums, Py_ssize_t sums_pitch, vector* kind,
-                               int K, Py_ssize_t M) noexcept nogil:
-    # All M taps of K channels; M is a multiple of 3.
-    cdef Py_ssize_t lanes = lanes_in(kind), m = 0
-    while m < M:
-        if SUMS >= 24 and K == 8:
-            over_positions(x, taps + m, Delta, pitch, count, vector_at(sums, m * lanes, kind), sums_pitch, kind, 8, 3)
-            m += 3
-        elif SUMS >= 24 and K == 4 and M - m > 3:
-            over_positions(x, taps + m, Delta, pitch, count, vector_at(sums, m * lanes, kind), sums_pitch, kind, 4, 6)
-            m += 6
-        elif SUMS >= 12 and K == 4:
-            over_positions(x, taps + m, Delta, pitch, count, vector_at(sums, m * lanes, kind), sums_pitch, kind, 4, 3)
-            m += 3
-        elif SUMS >= 24 and K == 2 and M - m > 6:
-            over_positions(x, taps + m, Delta, pitch, count, vector_at(sums, m * lanes, kind), sums_pitch, kind, 2, 9)
-            m += 9
-        elif K == 2:
-            over_positions(x, taps + m, Delta, pitch, count, vector_at(sums, m * lanes, kind), sums_pitch, kind, 2, 3)
-            m += 3
-        elif M - m > 6:
-            over_positions(x, taps + m, Delta, pitch, count, vector_at(sums, m * lanes, kind), sums_pitch, kind, 1, 9)
-            m += 9
-        else:
-            over_positions(x, taps + m, Delta, pitch, count, vector_at(sums, m * lanes, kind), sums_pitch, kind, 1, 3)
-            m += 3
-
-
-cdef inline void position_block(const void* x, const Py_ssize_t* taps, const void* Delta, Py_ssize_t pitch,
-                                Py_ssize_t count, void* sums, Py_ssize_t sums_pitch, vector* kind,
-                                Py_ssize_t K, Py_ssize_t M) noexcept nogil:
-    cdef Py_ssize_t k = 0
-    cdef int part
-    while k < K:
-        if SUMS >= 24 and K - k >= 8:
-            part = 8
-        elif SUMS >= 12 and K - k >= 4:
-            part = 4
-        else:
-            part = 2 if K - k >= 2 else 1
-        position_tile(x, taps, vector_at(Delta, k * pitch, kind), pitch, count,
-                      vector_at(sums, k * sums_pitch, kind), sums_pitch, kind, part, M)
-        k += part
+            blocks.full, blocks.half = <Channels>full_1[doubles], <Channels>half_1[doubles]
+        blocks.most[0], blocks.least[0] = <Positions>block_1_9[doubles], <Positions>block_1_3[doubles]
+        blocks.most[1] = blocks.least[1] = <Positions>block_2_3[doubles]
+        blocks.most[2] = blocks.least[2] = <Positions>block_4_3[doubles]
+        blocks.most[3] = blocks.least[3] = <Positions>block_8_3[doubles]
+        if SUMS >= 24:
+            blocks.most[1], blocks.most[2] = <Positions>block_2_9[doubles], <Positions>block_4_6[doubles]
+    blocks.taps[0] = 9
+    blocks.taps[1] = 9 if SUMS >= 24 else 3
+    blocks.taps[2] = 6 if SUMS >= 24 else 3
+    blocks.taps[3] = 3
+    blocks.largest = 3 if SUMS >= 24 else 2 if SUMS >= 12 else 1

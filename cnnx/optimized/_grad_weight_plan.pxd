@@ -3,6 +3,7 @@
 
 from libc.stdlib cimport malloc
 
+from ._grad_weight_block cimport Blocks
 from ._grad_weight_tile cimport SUMS, WIDEST
 from ._index cimport least, most
 
@@ -24,6 +25,7 @@ cdef struct Plan:
     Py_ssize_t h, w  # rows and columns of Z that a unit needs at most
     Py_ssize_t channels, blocks, taps, tiles  # of a block, blocks of a group; of a tile, tiles of a block
     Py_ssize_t parts, k_splits, t_splits, items, jobs
+    Blocks block
     Py_ssize_t x_size, Delta_size, at_size, sums_size  # numbers; for one job, job, job, part
 
 
@@ -62,15 +64,14 @@ cdef inline void plan_units(Plan* g) noexcept nogil:
 
 
 cdef inline void plan_blocks(Plan* g) noexcept nogil:
-    cdef Py_ssize_t vectors = up(g.K, g.lanes), V
+    cdef Py_ssize_t vectors = up(g.K, g.lanes)
     cdef bint inside = (g.p_h == 0 and g.p_w == 0 and g.u * (g.P - 1) + g.d_h * (g.R - 1) < g.H
                         and g.v * (g.Q - 1) + g.d_w * (g.S - 1) < g.W)
     if g.over_channels:
         g.direct = inside
         g.V = 1
-        for V in range(2, WIDEST + 1):
-            if vectors % V == 0:
-                g.V = V
+        while 2 * g.V <= WIDEST and vectors % (2 * g.V) == 0:
+            g.V *= 2
         g.channels = g.V * g.lanes
         g.taps = SUMS // g.V
         g.x_size = 0 if g.direct else g.images * g.C * g.h * g.w

@@ -17,7 +17,7 @@ cdef extern from *:
     #define CNNX_SUMS 24
     #define CNNX_WIDEST 4
     #else
-    #define CNNX_SUMS 8
+    #define CNNX_SUMS 6
     #define CNNX_WIDEST 2
     #endif
     typedef int cnnx_ints __attribute__((vector_size(CNNX_BYTES), aligned(4), may_alias));
@@ -80,12 +80,27 @@ cdef extern from *:
         CNNX_STAGE(cnnx_doubles, cnnx_longs, CNNX_2, 1, 2)
     #endif
     }
+    /* gcc would rather read a factor again for every product than give it a register. */
+    static inline __attribute__((always_inline)) cnnx_floats cnnx_kept_floats(cnnx_floats x) {
+    #ifdef __SSE2__
+        __asm__("" : "+v"(x));
+    #endif
+        return x;
+    }
+    static inline __attribute__((always_inline)) cnnx_doubles cnnx_kept_doubles(cnnx_doubles x) {
+    #ifdef __SSE2__
+        __asm__("" : "+v"(x));
+    #endif
+        return x;
+    }
     #define cnnx_prefetch(x) __builtin_prefetch(x, 1)
     """
     floats product_floats "cnnx_product_floats"(floats a, floats x, floats y) noexcept nogil
     doubles product_doubles "cnnx_product_doubles"(doubles a, doubles x, doubles y) noexcept nogil
     floats last_of_floats "cnnx_last_of_floats"(floats x, Py_ssize_t rest) noexcept nogil
     doubles last_of_doubles "cnnx_last_of_doubles"(doubles x, Py_ssize_t rest) noexcept nogil
+    floats kept_floats "cnnx_kept_floats"(floats x) noexcept nogil
+    doubles kept_doubles "cnnx_kept_doubles"(doubles x) noexcept nogil
     void transpose_floats "cnnx_transpose_floats"(floats* a) noexcept nogil
     void transpose_doubles "cnnx_transpose_doubles"(doubles* a) noexcept nogil
     void prefetch "cnnx_prefetch"(const void* x) noexcept nogil
@@ -102,6 +117,14 @@ cdef inline vector product(vector a, vector x, vector y) noexcept nogil:
         return product_floats(a, x, y)
     else:
         return product_doubles(a, x, y)
+
+
+cdef inline vector kept(vector x) noexcept nogil:
+    # x, in a register.
+    if vector is floats:
+        return kept_floats(x)
+    else:
+        return kept_doubles(x)
 
 
 cdef inline vector last_of(vector x, Py_ssize_t rest) noexcept nogil:
@@ -136,22 +159,31 @@ cdef inline void over_channels(const void* x, const Py_ssize_t* taps, const Py_s
     cdef vector a[SUMS]
     cdef vector d[WIDEST]
     cdef const void* here
+    cdef vector* to
     cdef Py_ssize_t lanes = lanes_in(kind), i
     cdef double zero = 0
-    cdef int m, j
-    for m in range(M * V):
-        prefetch(vector_at(sums, m * lanes, kind))
-    for m in range(M * V):
-        a[m] = spread(&zero, 0, kind)
+    cdef int h, m, j, third = M // 3
+    # Loops of more than 16 turns would stay loops, and the sums in memory: hence thirds.
+    for m in range(M):
+        prefetch(vector_at(sums, m * V * lanes, kind))
+    for h in range(3):
+        for m in range(third):
+            for j in range(V):
+                a[(h * third + m) * V + j] = spread(&zero, 0, kind)
     for i in range(count):
         for j in range(V):
-            d[j] = vector_at(Delta, (i * V + j) * lanes, kind)[0]
+            d[j] = kept(vector_at(Delta, (i * V + j) * lanes, kind)[0])
         here = vector_at(x, at[i], kind)
-        for m in range(M):
+        for h in range(3):
+            for m in range(third):
+                for j in range(V):
+                    a[(h * third + m) * V + j] = multiply_add(a[(h * third + m) * V + j], here, taps[h * third + m],
+                                                              d[j])
+    for h in range(3):
+        for m in range(third):
             for j in range(V):
-                a[m * V + j] = multiply_add(a[m * V + j], here, taps[m], d[j])
-    for m in range(M * V):
-        vector_at(sums, m * lanes, kind)[0] = vector_at(sums, m * lanes, kind)[0] + a[m]
+                to = vector_at(sums, ((h * third + m) * V + j) * lanes, kind)
+                to[0] = to[0] + a[(h * third + m) * V + j]
 
 
 cdef inline void over_positions(const void* x, const Py_ssize_t* taps, const void* Delta, Py_ssize_t pitch,
@@ -165,12 +197,13 @@ cdef inline void over_positions(const void* x, const Py_ssize_t* taps, const voi
     cdef Py_ssize_t lanes = lanes_in(kind), i, block, rest = count % lanes
     cdef double zero = 0
     cdef int k, m
-    for k in range(K * M):
-        a[k] = spread(&zero, 0, kind)
+    for k in range(K):
+        for m in range(M):
+            a[k * M + m] = spread(&zero, 0, kind)
     for block in range(count // lanes):
         i = block * lanes
         for m in range(M):
-            z[m] = vector_at(x, taps[m] + i, kind)[0]
+            z[m] = kept(vector_at(x, taps[m] + i, kind)[0])
         for k in range(K):
             d = vector_at(Delta, k * pitch + i, kind)[0]
             for m in range(M):

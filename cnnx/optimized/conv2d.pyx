@@ -2,13 +2,15 @@
 
 from cython cimport floating
 from cython.parallel cimport prange
-from libc.stdlib cimport free
+from libc.stdlib cimport free, malloc
 
+from ._grad_bias cimport Rows, db_task, plan_rows
 from ._grad_weight cimport dF_job, dF_parts
+from ._grad_weight_block cimport choose
 from ._grad_weight_plan cimport Plan, Scratch, allocate, plan
 from ._index cimport end_output, first_output, least
 from ._threads cimport threads_for
-from ._tile cimport lanes_of
+from ._tile cimport doubles, floats, lanes_of
 
 
 cdef enum:
@@ -100,17 +102,6 @@ cdef inline void dZ_plane(const floating[:, :, :, ::1] Delta, const floating[:, 
                             dZ[n, c, h, v * q + offset] += Delta[n, k, p, q] * f
 
 
-cdef inline floating db_k(const floating[:, :, :, ::1] Delta, Py_ssize_t k) noexcept nogil:
-    # C4.
-    cdef Py_ssize_t n, p, q
-    cdef double total = 0
-    for n in range(Delta.shape[0]):
-        for p in range(Delta.shape[2]):
-            for q in range(Delta.shape[3]):
-                total = total + Delta[n, k, p, q]
-    return <floating>total
-
-
 cdef inline double multiply_adds(const floating[:, :, :, ::1] Y, const floating[:, :, :, ::1] F) noexcept nogil:
     return <double>Y.shape[0] * Y.shape[1] * Y.shape[2] * Y.shape[3] * F.shape[1] * F.shape[2] * F.shape[3]
 
@@ -150,6 +141,10 @@ def conv2d_grad_weight(const floating[:, :, :, ::1] Delta, const floating[:, :, 
     g.C, g.K, g.groups = dF.shape[1], dF.shape[0] // groups, groups
     g.u, g.v, g.p_h, g.p_w, g.d_h, g.d_w = u, v, p_h, p_w, d_h, d_w
     plan(&g, lanes_of(none), threads)
+    if floating is float:
+        choose[floats](&g.block, g.V, NULL)
+    else:
+        choose[doubles](&g.block, g.V, NULL)
     if not allocate(&g, &scratch, sizeof(floating)):
         raise MemoryError
     for job in prange(g.jobs, nogil=True, schedule="static", num_threads=threads):
@@ -160,7 +155,22 @@ def conv2d_grad_weight(const floating[:, :, :, ::1] Delta, const floating[:, :, 
 
 
 def conv2d_grad_bias(const floating[:, :, :, ::1] Delta, /, floating[::1] db):
-    cdef Py_ssize_t k
-    cdef int threads = threads_for(<double>Delta.shape[0] * Delta.shape[1] * Delta.shape[2] * Delta.shape[3])
-    for k in prange(db.shape[0], nogil=True, schedule="static", num_threads=threads):
-        db[k] = db_k(Delta, k)
+    cdef double work = <double>Delta.shape[0] * Delta.shape[1] * Delta.shape[2] * Delta.shape[3]
+    cdef int threads = threads_for(work)
+    cdef Py_ssize_t task, part, k
+    cdef double* total
+    cdef Rows g
+    if work == 0:
+        db[...] = 0
+        return
+    plan_rows(&g, Delta.shape[0], Delta.shape[1], Delta.shape[2] * Delta.shape[3])
+    total = <double*>malloc(g.parts * g.K * sizeof(double))
+    if total == NULL:
+        raise MemoryError
+    for task in prange(g.blocks * g.parts, nogil=True, schedule="static", num_threads=threads):
+        db_task(&Delta[0, 0, 0, 0], &g, task, total)
+    for k in range(g.K):
+        for part in range(1, g.parts):
+            total[k] += total[part * g.K + k]
+        db[k] = <floating>total[k]
+    free(total)
