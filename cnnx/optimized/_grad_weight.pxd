@@ -97,7 +97,7 @@ cdef inline void positions_item(const floating* Delta, const floating* Z, Plan* 
             z = Z + (((it.n * g.groups + group) * g.C + c0) * g.H + it.p) * g.W
         else:
             copy_shifted(Z, g, it.n, group * g.C + c0, channels, g.u * it.p - g.p_h, g.v * it.q - g.p_w, it.columns,
-                         x, x + g.x_size - g.w - g.v * g.lanes)
+                         x, x + g.x_size - g.w - 2 * g.lanes)
         d = Delta + ((it.n * g.groups + group) * g.K + k0) * g.P * g.Q + it.p * g.Q + it.q
         k = 0
         while k < K:
@@ -123,7 +123,7 @@ cdef inline void finish_positions(const floating* sums, Plan* g, Py_ssize_t k0, 
             t = t0 + block * g.lanes
             square(sums + (k * g.tiles * g.taps + t) * g.lanes, g.lanes, lane, MOST_LANES)
             for j in range(1, g.lanes):
-                for i in range(MOST_LANES):
+                for i in range(g.lanes):
                     lane[i] += lane[j * MOST_LANES + i]
             for i in range(least(g.lanes, end_t - t)):
                 dF[k * g.T + t + i] = lane[i]

@@ -12,15 +12,15 @@ ctypedef void (*Positions)(const void* x, const Py_ssize_t* taps, const void* De
 cdef struct Blocks:
     Channels full, half  # of a tile's taps
     # For 1 << i channels: of most taps, their number, and of 3 taps.
-    Positions most[4]
-    Positions least[4]
-    Py_ssize_t taps[4]
+    Positions most[3]
+    Positions least[3]
+    Py_ssize_t taps[3]
     int largest  # i
 
 
 cdef inline void full_1(const void* x, const Py_ssize_t* taps, const Py_ssize_t* at, Py_ssize_t count,
                         const void* Delta, void* sums, vector* kind) noexcept nogil:
-    over_channels(x, taps, at, count, Delta, sums, kind, SUMS, 1)
+    over_channels(x, taps, at, count, Delta, sums, kind, SUMS // 2, 1)
 
 
 cdef inline void full_2(const void* x, const Py_ssize_t* taps, const Py_ssize_t* at, Py_ssize_t count,
@@ -35,7 +35,7 @@ cdef inline void full_4(const void* x, const Py_ssize_t* taps, const Py_ssize_t*
 
 cdef inline void half_1(const void* x, const Py_ssize_t* taps, const Py_ssize_t* at, Py_ssize_t count,
                         const void* Delta, void* sums, vector* kind) noexcept nogil:
-    over_channels(x, taps, at, count, Delta, sums, kind, SUMS // 2, 1)
+    over_channels(x, taps, at, count, Delta, sums, kind, SUMS // 4, 1)
 
 
 cdef inline void half_2(const void* x, const Py_ssize_t* taps, const Py_ssize_t* at, Py_ssize_t count,
@@ -46,11 +46,6 @@ cdef inline void half_2(const void* x, const Py_ssize_t* taps, const Py_ssize_t*
 cdef inline void half_4(const void* x, const Py_ssize_t* taps, const Py_ssize_t* at, Py_ssize_t count,
                         const void* Delta, void* sums, vector* kind) noexcept nogil:
     over_channels(x, taps, at, count, Delta, sums, kind, SUMS // 8, 4)
-
-
-cdef inline void block_8_3(const void* x, const Py_ssize_t* taps, const void* Delta, Py_ssize_t pitch,
-                           Py_ssize_t count, void* sums, Py_ssize_t sums_pitch, vector* kind) noexcept nogil:
-    over_positions(x, taps, Delta, pitch, count, sums, sums_pitch, kind, 8, 3)
 
 
 cdef inline void block_4_6(const void* x, const Py_ssize_t* taps, const void* Delta, Py_ssize_t pitch,
@@ -95,7 +90,6 @@ cdef inline void choose(Blocks* blocks, Py_ssize_t V, vector* kind) noexcept nog
         blocks.most[0], blocks.least[0] = <Positions>block_1_9[floats], <Positions>block_1_3[floats]
         blocks.most[1] = blocks.least[1] = <Positions>block_2_3[floats]
         blocks.most[2] = blocks.least[2] = <Positions>block_4_3[floats]
-        blocks.most[3] = blocks.least[3] = <Positions>block_8_3[floats]
         if SUMS >= 24:
             blocks.most[1], blocks.most[2] = <Positions>block_2_9[floats], <Positions>block_4_6[floats]
     else:
@@ -108,11 +102,9 @@ cdef inline void choose(Blocks* blocks, Py_ssize_t V, vector* kind) noexcept nog
         blocks.most[0], blocks.least[0] = <Positions>block_1_9[doubles], <Positions>block_1_3[doubles]
         blocks.most[1] = blocks.least[1] = <Positions>block_2_3[doubles]
         blocks.most[2] = blocks.least[2] = <Positions>block_4_3[doubles]
-        blocks.most[3] = blocks.least[3] = <Positions>block_8_3[doubles]
         if SUMS >= 24:
             blocks.most[1], blocks.most[2] = <Positions>block_2_9[doubles], <Positions>block_4_6[doubles]
     blocks.taps[0] = 9
     blocks.taps[1] = 9 if SUMS >= 24 else 3
     blocks.taps[2] = 6 if SUMS >= 24 else 3
-    blocks.taps[3] = 3
-    blocks.largest = 3 if SUMS >= 24 else 2 if SUMS >= 12 else 1
+    blocks.largest = 2 if SUMS >= 12 else 1

@@ -1,12 +1,12 @@
 # Copies for the gradient with respect to the kernels: Delta's channels side by side, and Z with its padding.
 
 from cython cimport floating
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from ._grad_weight_plan cimport Plan, up
 from ._grad_weight_tile cimport transpose
 from ._index cimport least, most
-from ._tile cimport doubles, floats, vector_at
+from ._tile cimport doubles, floats, spread, vector_at
 
 
 cdef inline void square(const floating* x, Py_ssize_t pitch, floating* y, Py_ssize_t y_pitch) noexcept nogil:
@@ -32,17 +32,40 @@ cdef inline void turn(const floating* x, Py_ssize_t rows, Py_ssize_t columns, Py
                         y[j * y_pitch + i] = x[i * pitch + j]
 
 
-cdef inline void copy_row(const floating* z, Py_ssize_t W, Py_ssize_t w, Py_ssize_t width,
-                          floating* out) noexcept nogil:
-    # Columns w ... w + width - 1 of a row of Z~; z is NULL for a row of the padding.
+cdef inline void one_vector(const floating* x, floating* y) noexcept nogil:
+    if floating is float:
+        vector_at(y, 0, <floats*>NULL)[0] = vector_at(x, 0, <floats*>NULL)[0]
+    else:
+        vector_at(y, 0, <doubles*>NULL)[0] = vector_at(x, 0, <doubles*>NULL)[0]
+
+
+cdef inline void zero_vectors(floating* y, Py_ssize_t count, Py_ssize_t lanes) noexcept nogil:
+    # Whole vectors: up to one less one number beyond the end.
+    cdef double zero = 0
+    cdef Py_ssize_t j
+    for j in range(up(count, lanes)):
+        if floating is float:
+            vector_at(y, j * lanes, <floats*>NULL)[0] = spread(&zero, 0, <floats*>NULL)
+        else:
+            vector_at(y, j * lanes, <doubles*>NULL)[0] = spread(&zero, 0, <doubles*>NULL)
+
+
+cdef inline void copy_row(const floating* z, Py_ssize_t W, Py_ssize_t w, Py_ssize_t width, floating* out,
+                          Py_ssize_t lanes) noexcept nogil:
+    # Columns w ... w + width - 1 of a row of Z~; z is NULL for a row of the padding. Writes up to a vector less one
+    # number beyond: rows are copied one behind the other.
     cdef Py_ssize_t left = least(width, most(0, -w)), right = most(left, least(width, W - w)), j
     if z == NULL:
-        left = right = width
-    for j in range(left):
-        out[j] = 0
-    memcpy(out + left, z + w + left, (right - left) * sizeof(floating))
-    for j in range(right, width):
-        out[j] = 0
+        zero_vectors(out, width, lanes)
+        return
+    zero_vectors(out, left, lanes)
+    if right - left < lanes:
+        memcpy(out + left, z + (w + left), (right - left) * sizeof(floating))
+    else:
+        for j in range((right - left) // lanes):
+            one_vector(z + (w + left + j * lanes), out + left + j * lanes)
+        one_vector(z + (w + right - lanes), out + right - lanes)
+    zero_vectors(out + right, width - right, lanes)
 
 
 cdef inline const floating* row_of(const floating* Z, Plan* g, Py_ssize_t n, Py_ssize_t c, Py_ssize_t h) noexcept nogil:
@@ -58,17 +81,14 @@ cdef inline void copy_image(const floating* Z, Plan* g, Py_ssize_t n, Py_ssize_t
     cdef Py_ssize_t i, j
     for i in range(channels):
         for j in range(g.h):
-            copy_row(row_of(Z, g, n, c + i, h + j), g.W, w, g.w, out + (i * g.h + j) * g.w)
+            copy_row(row_of(Z, g, n, c + i, h + j), g.W, w, g.w, out + (i * g.h + j) * g.w, g.lanes)
 
 
 cdef inline void copy_vectors(const floating* x, floating* y, Py_ssize_t count, Py_ssize_t lanes) noexcept nogil:
     # Whole vectors: up to one less one number beyond the end of both.
     cdef Py_ssize_t j
     for j in range(up(count, lanes)):
-        if floating is float:
-            vector_at(y, j * lanes, <floats*>NULL)[0] = vector_at(x, j * lanes, <floats*>NULL)[0]
-        else:
-            vector_at(y, j * lanes, <doubles*>NULL)[0] = vector_at(x, j * lanes, <doubles*>NULL)[0]
+        one_vector(x + j * lanes, y + j * lanes)
 
 
 cdef inline Py_ssize_t plane_size(Plan* g, Py_ssize_t columns) noexcept nogil:
@@ -84,7 +104,8 @@ cdef inline void copy_shifted(const floating* Z, Plan* g, Py_ssize_t n, Py_ssize
     cdef const floating* x
     for i in range(channels):
         for j in range(g.h):
-            copy_row(row_of(Z, g, n, c + i, h + j), g.W, w, g.v * (columns - 1) + g.d_w * (g.S - 1) + 1, row)
+            copy_row(row_of(Z, g, n, c + i, h + j), g.W, w, g.v * (columns - 1) + g.d_w * (g.S - 1) + 1, row,
+                     g.lanes)
             for s in range(g.S):
                 x = row + g.d_w * s
                 y = out + ((i * g.S + s) * g.u + j % g.u) * plane + j // g.u * columns

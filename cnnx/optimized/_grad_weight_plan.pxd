@@ -10,7 +10,7 @@ from ._index cimport least, most
 cdef enum:
     # Positions that a block sums up before its sums are added to those so far: few enough that Delta's stay in the
     # nearest cache and that rounding errors do not pile up, many enough that adding costs little.
-    OVER_CHANNELS = 256
+    OVER_CHANNELS = 800
     OVER_POSITIONS = 1024
     CUT = 8  # parts of the images, where there are fewer blocks than would keep some threads busy
     SMALL = 2_000_000  # multiply-adds that no cut is made for
@@ -73,14 +73,14 @@ cdef inline void plan_blocks(Plan* g) noexcept nogil:
         while 2 * g.V <= WIDEST and vectors % (2 * g.V) == 0:
             g.V *= 2
         g.channels = g.V * g.lanes
-        g.taps = SUMS // g.V
-        g.x_size = 0 if g.direct else g.images * g.C * g.h * g.w
+        g.taps = SUMS // most(2, g.V)
+        g.x_size = 0 if g.direct else g.images * g.C * g.h * g.w + g.lanes
         g.at_size = g.images * g.rows * g.columns
     else:
         g.direct = inside and g.S == 1 and g.u == 1 and g.v == 1 and g.Q == g.W
-        g.channels = least(g.K, 8)
+        g.channels = least(g.K, 4)
         g.taps = 3
-        g.x_size = g.C * g.S * g.u * (up(g.h, g.u) * g.columns + g.lanes) + g.w + g.v * g.lanes
+        g.x_size = g.C * g.S * g.u * (up(g.h, g.u) * g.columns + g.lanes) + g.w + 2 * g.lanes
         g.at_size = 0
     g.blocks = up(g.K, g.channels)
     g.tiles = up(g.T, g.taps)

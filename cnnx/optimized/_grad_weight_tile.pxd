@@ -153,37 +153,37 @@ cdef inline void transpose(const void* x, Py_ssize_t pitch, void* y, Py_ssize_t 
         vector_at(y, i * y_pitch, kind)[0] = a[i]
 
 
+# Loops over sums come in halves, one behind the other and without a loop in them: of more than 16 turns, or around
+# another loop, they are unrolled too late for the sums to be anything but an array in memory.
+
 cdef inline void over_channels(const void* x, const Py_ssize_t* taps, const Py_ssize_t* at, Py_ssize_t count,
                                const void* Delta, void* sums, vector* kind, int M, int V) noexcept nogil:
     # sums[m, j] += sum_i x[at[i] + taps[m]] Delta[i, j], m < M taps, j < V vectors of channels, i < count positions.
     cdef vector a[SUMS]
     cdef vector d[WIDEST]
     cdef const void* here
-    cdef vector* to
+    cdef vector* to = <vector*>sums
     cdef Py_ssize_t lanes = lanes_in(kind), i
     cdef double zero = 0
-    cdef int h, m, j, third = M // 3
-    # Loops of more than 16 turns would stay loops, and the sums in memory: hence thirds.
-    for m in range(M):
-        prefetch(vector_at(sums, m * V * lanes, kind))
-    for h in range(3):
-        for m in range(third):
-            for j in range(V):
-                a[(h * third + m) * V + j] = spread(&zero, 0, kind)
+    cdef int j, e, half = M * V // 2
+    for e in range(half):
+        a[e] = spread(&zero, 0, kind)
+        prefetch(to + e)
+    for e in range(half, M * V):
+        a[e] = spread(&zero, 0, kind)
+        prefetch(to + e)
     for i in range(count):
+        here = vector_at(x, at[i], kind)
         for j in range(V):
             d[j] = kept(vector_at(Delta, (i * V + j) * lanes, kind)[0])
-        here = vector_at(x, at[i], kind)
-        for h in range(3):
-            for m in range(third):
-                for j in range(V):
-                    a[(h * third + m) * V + j] = multiply_add(a[(h * third + m) * V + j], here, taps[h * third + m],
-                                                              d[j])
-    for h in range(3):
-        for m in range(third):
-            for j in range(V):
-                to = vector_at(sums, ((h * third + m) * V + j) * lanes, kind)
-                to[0] = to[0] + a[(h * third + m) * V + j]
+        for e in range(half):
+            a[e] = multiply_add(a[e], here, taps[e // V], d[e % V])
+        for e in range(half, M * V):
+            a[e] = multiply_add(a[e], here, taps[e // V], d[e % V])
+    for e in range(half):
+        to[e] = to[e] + a[e]
+    for e in range(half, M * V):
+        to[e] = to[e] + a[e]
 
 
 cdef inline void over_positions(const void* x, const Py_ssize_t* taps, const void* Delta, Py_ssize_t pitch,
@@ -193,30 +193,42 @@ cdef inline void over_positions(const void* x, const Py_ssize_t* taps, const voi
     # added up. count is at least a vector's lanes: the last vector may overlap the one before, whose lanes are dropped.
     cdef vector a[SUMS]
     cdef vector z[SUMS]
-    cdef vector d
+    cdef vector d[4]
+    cdef vector* to
     cdef Py_ssize_t lanes = lanes_in(kind), i, block, rest = count % lanes
     cdef double zero = 0
-    cdef int k, m
-    for k in range(K):
-        for m in range(M):
-            a[k * M + m] = spread(&zero, 0, kind)
+    cdef int k, m, e, half = K * M // 2
+    for e in range(half):
+        a[e] = spread(&zero, 0, kind)
+    for e in range(half, K * M):
+        a[e] = spread(&zero, 0, kind)
     for block in range(count // lanes):
         i = block * lanes
         for m in range(M):
             z[m] = kept(vector_at(x, taps[m] + i, kind)[0])
-        for k in range(K):
-            d = vector_at(Delta, k * pitch + i, kind)[0]
-            for m in range(M):
-                a[k * M + m] = product(a[k * M + m], d, z[m])
+        if K * M + K + M <= SUMS + SUMS // 4:
+            for k in range(K):
+                d[k] = kept(vector_at(Delta, k * pitch + i, kind)[0])
+            for e in range(half):
+                a[e] = product(a[e], d[e // M], z[e % M])
+            for e in range(half, K * M):
+                a[e] = product(a[e], d[e // M], z[e % M])
+        else:
+            for e in range(half):
+                a[e] = product(a[e], vector_at(Delta, e // M * pitch + i, kind)[0], z[e % M])
+            for e in range(half, K * M):
+                a[e] = product(a[e], vector_at(Delta, e // M * pitch + i, kind)[0], z[e % M])
     if rest:
         i = count - lanes
         for m in range(M):
             z[m] = last_of(vector_at(x, taps[m] + i, kind)[0], rest)
-        for k in range(K):
-            d = last_of(vector_at(Delta, k * pitch + i, kind)[0], rest)
-            for m in range(M):
-                a[k * M + m] = product(a[k * M + m], d, z[m])
-    for k in range(K):
-        for m in range(M):
-            vector_at(sums, k * sums_pitch + m * lanes, kind)[0] = (
-                vector_at(sums, k * sums_pitch + m * lanes, kind)[0] + a[k * M + m])
+        for e in range(half):
+            a[e] = product(a[e], last_of(vector_at(Delta, e // M * pitch + i, kind)[0], rest), z[e % M])
+        for e in range(half, K * M):
+            a[e] = product(a[e], last_of(vector_at(Delta, e // M * pitch + i, kind)[0], rest), z[e % M])
+    for e in range(half):
+        to = vector_at(sums, e // M * sums_pitch + e % M * lanes, kind)
+        to[0] = to[0] + a[e]
+    for e in range(half, K * M):
+        to = vector_at(sums, e // M * sums_pitch + e % M * lanes, kind)
+        to[0] = to[0] + a[e]
