@@ -55,7 +55,7 @@ cdef inline void channels_item(const floating* Delta, const floating* Z, Plan* g
                 memset(d, 0, count_of(&it) * g.channels * sizeof(floating))
             for i in range(it.images):
                 turn(Delta + (((it.n + i) * g.groups + group) * g.K + k) * g.P * g.Q + it.p * g.Q + it.q,
-                     least(g.channels, g.K - k), run, g.P * g.Q, d + i * run * g.channels, g.channels, g.lanes)
+                     least(g.channels, g.K - k), run, g.P * g.Q, d + i * run * g.channels, g.channels)
             for tile in range(first_tile, end_tile):
                 t = tile * g.taps
                 run_block = g.block.full if 2 * (g.T - t) > g.taps else g.block.half
@@ -97,7 +97,7 @@ cdef inline void positions_item(const floating* Delta, const floating* Z, Plan* 
             z = Z + (((it.n * g.groups + group) * g.C + c0) * g.H + it.p) * g.W
         else:
             copy_shifted(Z, g, it.n, group * g.C + c0, channels, g.u * it.p - g.p_h, g.v * it.q - g.p_w, it.columns,
-                         x, x + g.x_size - g.w - 2 * g.lanes)
+                         x, x + g.C * g.S * g.u * plane_size(g, g.columns))
         d = Delta + ((it.n * g.groups + group) * g.K + k0) * g.P * g.Q + it.p * g.Q + it.q
         k = 0
         while k < K:
@@ -136,7 +136,7 @@ cdef inline void finish_channels(const floating* sums, Plan* g, Py_ssize_t first
     for block in range(first_block, end_block):
         k = block * g.channels
         turn(sums + (block * g.tiles * g.taps + t0) * g.channels, end_t - t0, least(g.channels, g.K - k), g.channels,
-             dF + k * g.T + t0, g.T, g.lanes)
+             dF + k * g.T + t0, g.T)
 
 
 cdef inline void finish(const floating* sums, Plan* g, Py_ssize_t group, Py_ssize_t first_block, Py_ssize_t end_block,

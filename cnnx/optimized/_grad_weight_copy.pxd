@@ -6,7 +6,7 @@ from libc.string cimport memcpy
 from ._grad_weight_plan cimport Plan, up
 from ._grad_weight_tile cimport transpose
 from ._index cimport least, most
-from ._tile cimport doubles, floats, spread, vector_at
+from ._tile cimport doubles, floats, lanes_of, spread, vector_at
 
 
 cdef inline void square(const floating* x, Py_ssize_t pitch, floating* y, Py_ssize_t y_pitch) noexcept nogil:
@@ -17,9 +17,9 @@ cdef inline void square(const floating* x, Py_ssize_t pitch, floating* y, Py_ssi
 
 
 cdef inline void turn(const floating* x, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t pitch,
-                      floating* y, Py_ssize_t y_pitch, Py_ssize_t lanes) noexcept nogil:
+                      floating* y, Py_ssize_t y_pitch) noexcept nogil:
     # y[j y_pitch + i] = x[i pitch + j], i < rows and j < columns.
-    cdef Py_ssize_t block_i, block_j, i, j, i0, j0
+    cdef Py_ssize_t lanes = lanes_of(y), block_i, block_j, i, j, i0, j0
     for block_j in range(up(columns, lanes)):
         j0 = block_j * lanes
         for block_i in range(up(rows, lanes)):
@@ -78,10 +78,11 @@ cdef inline const floating* row_of(const floating* Z, Plan* g, Py_ssize_t n, Py_
 cdef inline void copy_image(const floating* Z, Plan* g, Py_ssize_t n, Py_ssize_t c, Py_ssize_t channels,
                             Py_ssize_t h, Py_ssize_t w, floating* out) noexcept nogil:
     # out[c][h][w]: the window of Z~ that begins at (h, w).
-    cdef Py_ssize_t i, j
+    cdef Py_ssize_t lanes = lanes_of(out), i, j
     for i in range(channels):
         for j in range(g.h):
-            copy_row(row_of(Z, g, n, c + i, h + j), g.W, w, g.w, out + (i * g.h + j) * g.w, g.lanes)
+            copy_row(row_of(Z, g, n, c + i, h + j), g.W, w, g.w, out, lanes)
+            out += g.w
 
 
 cdef inline void copy_vectors(const floating* x, floating* y, Py_ssize_t count, Py_ssize_t lanes) noexcept nogil:
@@ -97,20 +98,22 @@ cdef inline Py_ssize_t plane_size(Plan* g, Py_ssize_t columns) noexcept nogil:
 
 cdef inline void copy_shifted(const floating* Z, Plan* g, Py_ssize_t n, Py_ssize_t c, Py_ssize_t channels,
                               Py_ssize_t h, Py_ssize_t w, Py_ssize_t columns, floating* out,
-                              floating* row) noexcept nogil:
+                              floating* window) noexcept nogil:
     # out[c][s][h mod u][h div u][q]: for every column s of the kernel, what the outputs q of a row meet there.
-    cdef Py_ssize_t plane = plane_size(g, columns), i, j, s, q
-    cdef floating* y
+    # The window of Z~ is copied first, for the processor is slow to read what lies across two stores under way.
+    cdef Py_ssize_t lanes = lanes_of(out), plane = plane_size(g, columns), i, j, s, phase, q
     cdef const floating* x
     for i in range(channels):
-        for j in range(g.h):
-            copy_row(row_of(Z, g, n, c + i, h + j), g.W, w, g.v * (columns - 1) + g.d_w * (g.S - 1) + 1, row,
-                     g.lanes)
-            for s in range(g.S):
-                x = row + g.d_w * s
-                y = out + ((i * g.S + s) * g.u + j % g.u) * plane + j // g.u * columns
-                if g.v == 1:
-                    copy_vectors(x, y, columns, g.lanes)
-                else:
-                    for q in range(columns):
-                        y[q] = x[g.v * q]
+        copy_image(Z, g, n, c + i, 1, h, w, window)
+        for s in range(g.S):
+            for phase in range(least(g.u, g.h)):
+                x = window + phase * g.w + g.d_w * s
+                for j in range(up(g.h - phase, g.u)):
+                    if g.v == 1:
+                        copy_vectors(x, out + j * columns, columns, lanes)
+                    else:
+                        for q in range(columns):
+                            out[j * columns + q] = x[g.v * q]
+                    x += g.u * g.w
+                out += plane
+            out += (g.u - least(g.u, g.h)) * plane

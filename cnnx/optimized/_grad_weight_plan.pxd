@@ -80,7 +80,7 @@ cdef inline void plan_blocks(Plan* g) noexcept nogil:
         g.direct = inside and g.S == 1 and g.u == 1 and g.v == 1 and g.Q == g.W
         g.channels = least(g.K, 4)
         g.taps = 3
-        g.x_size = g.C * g.S * g.u * (up(g.h, g.u) * g.columns + g.lanes) + g.w + 2 * g.lanes
+        g.x_size = g.C * g.S * g.u * (up(g.h, g.u) * g.columns + g.lanes) + g.h * g.w + 2 * g.lanes
         g.at_size = 0
     g.blocks = up(g.K, g.channels)
     g.tiles = up(g.T, g.taps)
