@@ -7,8 +7,12 @@ from libc.string cimport memset
 from ._grad_weight_block cimport Channels, Positions
 from ._grad_weight_copy cimport copy_image, copy_shifted, plane_size, square, turn
 from ._grad_weight_plan cimport Plan, Scratch, Unit, count_of, cut, unit_of, up
-from ._grad_weight_tile cimport MOST_LANES
-from ._index cimport least
+from ._grad_weight_tile cimport MOST_LANES, fetch
+from ._index cimport least, most
+
+
+cdef enum:
+    FEW = 50  # sums of a position that take no longer than the reading of it
 
 
 cdef inline void channels_item(const floating* Delta, const floating* Z, Plan* g, Py_ssize_t group, Py_ssize_t part,
@@ -63,6 +67,17 @@ cdef inline void channels_item(const floating* Delta, const floating* Z, Plan* g
                           sums + (block * g.tiles * g.taps + t) * g.channels, NULL)
 
 
+cdef inline void fetch_unit(const floating* Delta, const floating* Z, Plan* g, Py_ssize_t group,
+                            Unit it) noexcept nogil:
+    # Asks for all that a unit will read: where there are few sums, memory is what they wait for.
+    cdef Py_ssize_t c, k, h = most(0, g.u * it.p - g.p_h), rows = least(g.H - h, g.h)
+    for c in range(g.C):
+        fetch(Z + (((it.n * g.groups + group) * g.C + c) * g.H + h) * g.W, rows * g.W * sizeof(floating))
+    for k in range(g.K):
+        fetch(Delta + (((it.n * g.groups + group) * g.K + k) * g.P + it.p) * g.Q + it.q,
+              it.rows * it.columns * sizeof(floating))
+
+
 cdef inline void positions_item(const floating* Delta, const floating* Z, Plan* g, Py_ssize_t group, Py_ssize_t part,
                                 Py_ssize_t first_block, Py_ssize_t end_block, Py_ssize_t first_tile,
                                 Py_ssize_t end_tile, floating* sums, floating* x, Py_ssize_t* taps) noexcept nogil:
@@ -98,6 +113,8 @@ cdef inline void positions_item(const floating* Delta, const floating* Z, Plan* 
         else:
             copy_shifted(Z, g, it.n, group * g.C + c0, channels, g.u * it.p - g.p_h, g.v * it.q - g.p_w, it.columns,
                          x, x + g.C * g.S * g.u * plane_size(g, g.columns))
+        if g.K * g.T <= FEW and unit + 1 < cut(g.units, g.parts, part + 1):
+            fetch_unit(Delta, Z, g, group, unit_of(g, unit + 1))
         d = Delta + ((it.n * g.groups + group) * g.K + k0) * g.P * g.Q + it.p * g.Q + it.q
         k = 0
         while k < K:

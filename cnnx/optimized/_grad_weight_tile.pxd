@@ -94,6 +94,10 @@ cdef extern from *:
         return x;
     }
     #define cnnx_prefetch(x) __builtin_prefetch(x, 1)
+    static inline void cnnx_fetch(const void* x, Py_ssize_t bytes) {
+        for (Py_ssize_t i = 0; i < bytes; i += 64)
+            __builtin_prefetch((const char*)x + i, 0, 2);
+    }
     """
     floats product_floats "cnnx_product_floats"(floats a, floats x, floats y) noexcept nogil
     doubles product_doubles "cnnx_product_doubles"(doubles a, doubles x, doubles y) noexcept nogil
@@ -103,7 +107,8 @@ cdef extern from *:
     doubles kept_doubles "cnnx_kept_doubles"(doubles x) noexcept nogil
     void transpose_floats "cnnx_transpose_floats"(floats* a) noexcept nogil
     void transpose_doubles "cnnx_transpose_doubles"(doubles* a) noexcept nogil
-    void prefetch "cnnx_prefetch"(const void* x) noexcept nogil
+    void prefetch "cnnx_prefetch"(const void* x) noexcept nogil  # what will be written
+    void fetch "cnnx_fetch"(const void* x, Py_ssize_t bytes) noexcept nogil  # into the second cache
 
     enum:
         SUMS "CNNX_SUMS"  # that registers hold
