@@ -6,6 +6,7 @@ from libc.string cimport memset
 
 from ._grad_weight_block cimport Channels, Positions
 from ._grad_weight_copy cimport copy_image, copy_shifted, plane_size, square, turn
+from ._grad_weight_mend cimport mend
 from ._grad_weight_plan cimport Plan, Scratch, Unit, count_of, cut, unit_of, up
 from ._grad_weight_tile cimport MOST_LANES, fetch
 from ._index cimport least, most
@@ -156,15 +157,19 @@ cdef inline void finish_channels(const floating* sums, Plan* g, Py_ssize_t first
              dF + k * g.T + t0, g.T)
 
 
-cdef inline void finish(const floating* sums, Plan* g, Py_ssize_t group, Py_ssize_t first_block, Py_ssize_t end_block,
-                        Py_ssize_t first_tile, Py_ssize_t end_tile, floating* dF) noexcept nogil:
+cdef inline void finish(const floating* Delta, const floating* Z, Plan* g, const floating* sums, Py_ssize_t group,
+                        Py_ssize_t first_block, Py_ssize_t end_block, Py_ssize_t first_tile, Py_ssize_t end_tile,
+                        floating* dF) noexcept nogil:
     cdef Py_ssize_t t0 = first_tile * g.taps, end_t = least(g.T, end_tile * g.taps)
+    cdef Py_ssize_t k0 = first_block * g.channels, end_k = least(g.K, end_block * g.channels)
     sums += g.sums_size // g.groups * group
     dF += group * g.K * g.T
     if g.over_channels:
         finish_channels(sums, g, first_block, end_block, t0, end_t, dF)
     else:
-        finish_positions(sums, g, first_block * g.channels, least(g.K, end_block * g.channels), t0, end_t, dF)
+        finish_positions(sums, g, k0, end_k, t0, end_t, dF)
+    if not g.inside:
+        mend(Delta, Z, g, group, k0, end_k, t0, end_t, dF)
 
 
 cdef inline void dF_job(const floating* Delta, const floating* Z, floating* dF, Plan* g, Scratch* scratch,
@@ -191,10 +196,11 @@ cdef inline void dF_job(const floating* Delta, const floating* Z, floating* dF, 
         else:
             positions_item(Delta, Z, g, group, part, first_block, end_block, first_tile, end_tile, sums, x, at)
         if g.parts == 1:
-            finish(<floating*>scratch.sums, g, group, first_block, end_block, first_tile, end_tile, dF)
+            finish(Delta, Z, g, <floating*>scratch.sums, group, first_block, end_block, first_tile, end_tile, dF)
 
 
-cdef inline void dF_parts(floating* dF, Plan* g, Scratch* scratch) noexcept nogil:
+cdef inline void dF_parts(const floating* Delta, const floating* Z, floating* dF, Plan* g,
+                          Scratch* scratch) noexcept nogil:
     # The parts' sums, added up in order, and dF of them.
     cdef floating* sums = <floating*>scratch.sums
     cdef const floating* other
@@ -204,4 +210,4 @@ cdef inline void dF_parts(floating* dF, Plan* g, Scratch* scratch) noexcept nogi
         for i in range(g.sums_size):
             sums[i] += other[i]
     for group in range(g.groups):
-        finish(sums, g, group, 0, g.blocks, 0, g.tiles, dF)
+        finish(Delta, Z, g, sums, group, 0, g.blocks, 0, g.tiles, dF)

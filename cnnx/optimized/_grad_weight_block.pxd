@@ -11,10 +11,10 @@ ctypedef void (*Positions)(const void* x, const Py_ssize_t* taps, const void* De
 
 cdef struct Blocks:
     Channels full, half  # of a tile's taps
-    # For 1 << i channels: of most taps, their number, and of 3 taps.
+    # For 1 << i channels: a block of many taps, their number, and one of 3.
     Positions most[3]
-    Positions least[3]
     Py_ssize_t taps[3]
+    Positions least[3]
     int largest  # i
 
 
@@ -80,31 +80,18 @@ cdef inline void block_1_3(const void* x, const Py_ssize_t* taps, const void* De
 
 cdef inline void choose(Blocks* blocks, Py_ssize_t V, vector* kind) noexcept nogil:
     # For V vectors of channels, and for positions.
-    if vector is floats:
-        if V == 4:
-            blocks.full, blocks.half = <Channels>full_4[floats], <Channels>half_4[floats]
-        elif V == 2:
-            blocks.full, blocks.half = <Channels>full_2[floats], <Channels>half_2[floats]
-        else:
-            blocks.full, blocks.half = <Channels>full_1[floats], <Channels>half_1[floats]
-        blocks.most[0], blocks.least[0] = <Positions>block_1_9[floats], <Positions>block_1_3[floats]
-        blocks.most[1] = blocks.least[1] = <Positions>block_2_3[floats]
-        blocks.most[2] = blocks.least[2] = <Positions>block_4_3[floats]
-        if SUMS >= 24:
-            blocks.most[1], blocks.most[2] = <Positions>block_2_9[floats], <Positions>block_4_6[floats]
+    if V == 4:
+        blocks.full, blocks.half = <Channels>full_4[vector], <Channels>half_4[vector]
+    elif V == 2:
+        blocks.full, blocks.half = <Channels>full_2[vector], <Channels>half_2[vector]
     else:
-        if V == 4:
-            blocks.full, blocks.half = <Channels>full_4[doubles], <Channels>half_4[doubles]
-        elif V == 2:
-            blocks.full, blocks.half = <Channels>full_2[doubles], <Channels>half_2[doubles]
-        else:
-            blocks.full, blocks.half = <Channels>full_1[doubles], <Channels>half_1[doubles]
-        blocks.most[0], blocks.least[0] = <Positions>block_1_9[doubles], <Positions>block_1_3[doubles]
-        blocks.most[1] = blocks.least[1] = <Positions>block_2_3[doubles]
-        blocks.most[2] = blocks.least[2] = <Positions>block_4_3[doubles]
-        if SUMS >= 24:
-            blocks.most[1], blocks.most[2] = <Positions>block_2_9[doubles], <Positions>block_4_6[doubles]
-    blocks.taps[0] = 9
-    blocks.taps[1] = 9 if SUMS >= 24 else 3
-    blocks.taps[2] = 6 if SUMS >= 24 else 3
+        blocks.full, blocks.half = <Channels>full_1[vector], <Channels>half_1[vector]
+    blocks.most[0], blocks.least[0], blocks.taps[0] = <Positions>block_1_9[vector], <Positions>block_1_3[vector], 9
+    blocks.least[1], blocks.least[2] = <Positions>block_2_3[vector], <Positions>block_4_3[vector]
+    if SUMS >= 24:
+        blocks.most[1], blocks.taps[1] = <Positions>block_2_9[vector], 9
+        blocks.most[2], blocks.taps[2] = <Positions>block_4_6[vector], 6
+    else:
+        blocks.most[1], blocks.taps[1] = blocks.least[1], 3
+        blocks.most[2], blocks.taps[2] = blocks.least[2], 3
     blocks.largest = 2 if SUMS >= 12 else 1

@@ -19,6 +19,7 @@ cdef struct Plan:
     Py_ssize_t N, C, H, W, K, R, S, P, Q, u, v, p_h, p_w, d_h, d_w, groups  # C and K of one group
     Py_ssize_t lanes, T, V  # V vectors are a block's channels, where they lie over channels
     bint over_channels  # vectors lie over channels of Delta, or else over positions
+    bint inside  # no window meets padding
     bint direct  # Z itself serves: no copy
     # A unit: at most so many images, rows and columns of positions; units are numbered in the order of their sums.
     Py_ssize_t images, rows, columns, image_cuts, row_cuts, column_cuts, units
@@ -65,10 +66,10 @@ cdef inline void plan_units(Plan* g) noexcept nogil:
 
 cdef inline void plan_blocks(Plan* g) noexcept nogil:
     cdef Py_ssize_t vectors = up(g.K, g.lanes)
-    cdef bint inside = (g.p_h == 0 and g.p_w == 0 and g.u * (g.P - 1) + g.d_h * (g.R - 1) < g.H
-                        and g.v * (g.Q - 1) + g.d_w * (g.S - 1) < g.W)
+    g.inside = (g.p_h == 0 and g.p_w == 0 and g.u * (g.P - 1) + g.d_h * (g.R - 1) < g.H
+                and g.v * (g.Q - 1) + g.d_w * (g.S - 1) < g.W)
     if g.over_channels:
-        g.direct = inside
+        g.direct = g.inside
         g.V = 1
         while 2 * g.V <= WIDEST and vectors % (2 * g.V) == 0:
             g.V *= 2
@@ -77,7 +78,7 @@ cdef inline void plan_blocks(Plan* g) noexcept nogil:
         g.x_size = 0 if g.direct else g.images * g.C * g.h * g.w + g.lanes
         g.at_size = g.images * g.rows * g.columns
     else:
-        g.direct = inside and g.S == 1 and g.u == 1 and g.v == 1 and g.Q == g.W
+        g.direct = g.inside and g.S == 1 and g.u == 1 and g.v == 1 and g.Q == g.W
         g.channels = least(g.K, 4)
         g.taps = 3
         g.x_size = g.C * g.S * g.u * (up(g.h, g.u) * g.columns + g.lanes) + g.h * g.w + 2 * g.lanes

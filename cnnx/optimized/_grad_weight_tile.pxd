@@ -116,6 +116,10 @@ cdef extern from *:
         MOST_LANES "(CNNX_BYTES / 4)"
 
 
+cdef enum:
+    MOST_SUMS = 24  # with any instruction set: blocks that one has no registers for are compiled, but never called
+
+
 cdef inline vector product(vector a, vector x, vector y) noexcept nogil:
     # a + x y.
     if vector is floats:
@@ -164,8 +168,8 @@ cdef inline void transpose(const void* x, Py_ssize_t pitch, void* y, Py_ssize_t 
 cdef inline void over_channels(const void* x, const Py_ssize_t* taps, const Py_ssize_t* at, Py_ssize_t count,
                                const void* Delta, void* sums, vector* kind, int M, int V) noexcept nogil:
     # sums[m, j] += sum_i x[at[i] + taps[m]] Delta[i, j], m < M taps, j < V vectors of channels, i < count positions.
-    cdef vector a[SUMS]
-    cdef vector d[WIDEST]
+    cdef vector a[MOST_SUMS]
+    cdef vector d[4]
     cdef const void* here
     cdef vector* to = <vector*>sums
     cdef Py_ssize_t lanes = lanes_in(kind), i
@@ -196,8 +200,8 @@ cdef inline void over_positions(const void* x, const Py_ssize_t* taps, const voi
                                 int K, int M) noexcept nogil:
     # sums[k, m] += the vectors of Delta[k pitch + i] x[taps[m] + i], k < K channels, m < M taps, i < count positions,
     # added up. count is at least a vector's lanes: the last vector may overlap the one before, whose lanes are dropped.
-    cdef vector a[SUMS]
-    cdef vector z[SUMS]
+    cdef vector a[MOST_SUMS]
+    cdef vector z[MOST_SUMS]
     cdef vector d[4]
     cdef vector* to
     cdef Py_ssize_t lanes = lanes_in(kind), i, block, rest = count % lanes

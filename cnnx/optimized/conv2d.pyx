@@ -150,7 +150,7 @@ def conv2d_grad_weight(const floating[:, :, :, ::1] Delta, const floating[:, :, 
     for job in prange(g.jobs, nogil=True, schedule="static", num_threads=threads):
         dF_job(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], &dF[0, 0, 0, 0], &g, &scratch, job)
     if g.parts > 1:
-        dF_parts(&dF[0, 0, 0, 0], &g, &scratch)
+        dF_parts(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], &dF[0, 0, 0, 0], &g, &scratch)
     free(scratch.memory)
 
 
