@@ -234,6 +234,18 @@ OP = Op(
         ),
         _case("wide rows", (2, 2, 2, 72), (5, 2, 2, 3), padding=((0, 1), (2, 1)), dilation=(1, 3)),
         _case("wide rows stride", (1, 2, 1, 140), (2, 2, 1, 3), stride=(1, 2)),
+        # Gradients with respect to weights: vectors over 1, 2 or 4 times 16 channels, or few channels and positions.
+        _case("channels in vectors", (3, 2, 5, 6), (33, 2, 3, 2), padding=1),
+        _case("channels in pairs of vectors", (2, 3, 4, 5), (32, 3, 2, 2), stride=(1, 2), dilation=(2, 1)),
+        _case("channels in fours of vectors", (1, 2, 5, 4), (64, 2, 2, 2), padding=(1, 0)),
+        _case("channels in vectors and groups", (2, 4, 5, 5), (24, 2, 2, 2), groups=2, padding=1, stride=2),
+        _case("few channels, many positions", (2, 2, 9, 21), (7, 2, 3, 3), padding=1, stride=(2, 1)),
+        _case("few channels, columns apart", (1, 1, 7, 40), (3, 1, 2, 2), stride=2, dilation=(1, 3), padding=(0, 2)),
+        _case("few channels, 1x1", (2, 2, 5, 7), (5, 2, 1, 1)),
+        _case("rows in parts", (1, 1, 41, 30), (2, 1, 2, 2)),
+        _case("rows in parts, channels in vectors", (1, 1, 30, 31), (16, 1, 1, 2), padding=(0, 1)),
+        _case("columns in parts", (1, 1, 1, 2300), (1, 1, 1, 3), padding=(0, 1)),
+        _case("columns in parts, channels in vectors", (1, 1, 1, 1700), (16, 1, 1, 1)),
         _case("empty batch", (0, 2, 5, 4), (3, 2, 2, 2), padding=1),
     ),
     bench=(

@@ -6,9 +6,14 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
 from ._copy cimport Taps, copy_plane, copy_size, describe, plan, unplan
-from ._index cimport end_output, first_output, least, most
+from ._grad_bias cimport Rows, db_task, plan_rows
+from ._grad_weight cimport dF_job, dF_parts
+from ._grad_weight_block cimport choose
+from ._grad_weight_plan cimport Plan, Scratch, allocate
+from ._grad_weight_plan cimport plan as plan_grad_weight
+from ._index cimport least, most
 from ._threads cimport threads_for
-from ._tile cimport ROWS, VECTOR_BYTES, VECTORS, block
+from ._tile cimport ROWS, VECTOR_BYTES, VECTORS, block, doubles, floats, lanes_of
 
 include "_direct.pxi"
 include "_grad_input.pxi"
@@ -134,50 +139,53 @@ def conv2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :
         raise MemoryError(f"conv2d_grad_input: no memory for {threads} copies of an image, {job.scratch} numbers each")
 
 
-cdef inline void dF_taps(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z,
-                         floating[:, :, :, ::1] dF, Py_ssize_t k, Py_ssize_t c,
-                         Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w,
-                         Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups) noexcept nogil:
-    # C3 for all taps of kernel (k, c).
-    cdef Py_ssize_t z_c = k // (dF.shape[0] // groups) * dF.shape[1] + c
-    cdef Py_ssize_t n, r, s, p, q, h, offset
-    cdef double total
-    for r in range(dF.shape[2]):
-        for s in range(dF.shape[3]):
-            total = 0
-            offset = d_w * s - p_w
-            for n in range(Delta.shape[0]):
-                for p in range(Delta.shape[2]):
-                    h = u * p + d_h * r - p_h
-                    if h < 0 or h >= Z.shape[2]:
-                        continue
-                    for q in range(first_output(-offset, v), end_output(Z.shape[3] - offset, v, Delta.shape[3])):
-                        total = total + <double>Delta[n, k, p, q] * Z[n, z_c, h, v * q + offset]
-            dF[k, c, r, s] = <floating>total
-
-
-cdef inline floating db_k(const floating[:, :, :, ::1] Delta, Py_ssize_t k) noexcept nogil:
-    # C4.
-    cdef Py_ssize_t n, p, q
-    cdef double total = 0
-    for n in range(Delta.shape[0]):
-        for p in range(Delta.shape[2]):
-            for q in range(Delta.shape[3]):
-                total = total + Delta[n, k, p, q]
-    return <floating>total
-
-
 def conv2d_grad_weight(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z, /,
                        floating[:, :, :, ::1] dF, *, Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h,
                        Py_ssize_t p_w, Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups):
-    cdef Py_ssize_t C = dF.shape[1], kernel
-    cdef int threads = threads_for(multiply_adds[floating](Delta, dF))
-    for kernel in prange(dF.shape[0] * C, nogil=True, schedule="static", num_threads=threads):
-        dF_taps(Delta, Z, dF, kernel // C, kernel % C, u, v, p_h, p_w, d_h, d_w, groups)
+    cdef double work = multiply_adds[floating](Delta, dF)
+    cdef int threads = threads_for(work)
+    cdef Py_ssize_t job
+    cdef floating* none = NULL
+    cdef Plan g
+    cdef Scratch scratch
+    if work == 0:
+        dF[...] = 0
+        return
+    g.N, g.H, g.W, g.P, g.Q, g.R, g.S = (Z.shape[0], Z.shape[2], Z.shape[3], Delta.shape[2], Delta.shape[3],
+                                         dF.shape[2], dF.shape[3])
+    g.C, g.K, g.groups = dF.shape[1], dF.shape[0] // groups, groups
+    g.u, g.v, g.p_h, g.p_w, g.d_h, g.d_w = u, v, p_h, p_w, d_h, d_w
+    plan_grad_weight(&g, lanes_of(none), threads)
+    if floating is float:
+        choose[floats](&g.block, g.V, NULL)
+    else:
+        choose[doubles](&g.block, g.V, NULL)
+    if not allocate(&g, &scratch, sizeof(floating)):
+        raise MemoryError
+    for job in prange(g.jobs, nogil=True, schedule="static", num_threads=threads):
+        dF_job(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], &dF[0, 0, 0, 0], &g, &scratch, job)
+    if g.parts > 1:
+        dF_parts(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], &dF[0, 0, 0, 0], &g, &scratch)
+    free(scratch.memory)
 
 
 def conv2d_grad_bias(const floating[:, :, :, ::1] Delta, /, floating[::1] db):
-    cdef Py_ssize_t k
-    cdef int threads = threads_for(<double>Delta.shape[0] * Delta.shape[1] * Delta.shape[2] * Delta.shape[3])
-    for k in prange(db.shape[0], nogil=True, schedule="static", num_threads=threads):
-        db[k] = db_k(Delta, k)
+    cdef double work = <double>Delta.shape[0] * Delta.shape[1] * Delta.shape[2] * Delta.shape[3]
+    cdef int threads = threads_for(work)
+    cdef Py_ssize_t task, part, k
+    cdef double* total
+    cdef Rows g
+    if work == 0:
+        db[...] = 0
+        return
+    plan_rows(&g, Delta.shape[0], Delta.shape[1], Delta.shape[2] * Delta.shape[3])
+    total = <double*>malloc(g.parts * g.K * sizeof(double))
+    if total == NULL:
+        raise MemoryError
+    for task in prange(g.blocks * g.parts, nogil=True, schedule="static", num_threads=threads):
+        db_task(&Delta[0, 0, 0, 0], &g, task, total)
+    for k in range(g.K):
+        for part in range(1, g.parts):
+            total[k] += total[part * g.K + k]
+        db[k] = <floating>total[k]
+    free(total)

@@ -1,0 +1,119 @@
+# Copies for the gradient with respect to the kernels: Delta's channels side by side, and Z with its padding.
+
+from cython cimport floating
+from libc.string cimport memcpy
+
+from ._grad_weight_plan cimport Plan, up
+from ._grad_weight_tile cimport transpose
+from ._index cimport least, most
+from ._tile cimport doubles, floats, lanes_of, spread, vector_at
+
+
+cdef inline void square(const floating* x, Py_ssize_t pitch, floating* y, Py_ssize_t y_pitch) noexcept nogil:
+    if floating is float:
+        transpose[floats](x, pitch, y, y_pitch, NULL)
+    else:
+        transpose[doubles](x, pitch, y, y_pitch, NULL)
+
+
+cdef inline void turn(const floating* x, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t pitch,
+                      floating* y, Py_ssize_t y_pitch) noexcept nogil:
+    # y[j y_pitch + i] = x[i pitch + j], i < rows and j < columns.
+    cdef Py_ssize_t lanes = lanes_of(y), block_i, block_j, i, j, i0, j0
+    for block_j in range(up(columns, lanes)):
+        j0 = block_j * lanes
+        for block_i in range(up(rows, lanes)):
+            i0 = block_i * lanes
+            if i0 + lanes <= rows and j0 + lanes <= columns:
+                square(x + i0 * pitch + j0, pitch, y + j0 * y_pitch + i0, y_pitch)
+            else:
+                for j in range(j0, least(j0 + lanes, columns)):
+                    for i in range(i0, least(i0 + lanes, rows)):
+                        y[j * y_pitch + i] = x[i * pitch + j]
+
+
+cdef inline void one_vector(const floating* x, floating* y) noexcept nogil:
+    if floating is float:
+        vector_at(y, 0, <floats*>NULL)[0] = vector_at(x, 0, <floats*>NULL)[0]
+    else:
+        vector_at(y, 0, <doubles*>NULL)[0] = vector_at(x, 0, <doubles*>NULL)[0]
+
+
+cdef inline void zero_vectors(floating* y, Py_ssize_t count, Py_ssize_t lanes) noexcept nogil:
+    # Whole vectors: up to one less one number beyond the end.
+    cdef double zero = 0
+    cdef Py_ssize_t j
+    for j in range(up(count, lanes)):
+        if floating is float:
+            vector_at(y, j * lanes, <floats*>NULL)[0] = spread(&zero, 0, <floats*>NULL)
+        else:
+            vector_at(y, j * lanes, <doubles*>NULL)[0] = spread(&zero, 0, <doubles*>NULL)
+
+
+cdef inline void copy_row(const floating* z, Py_ssize_t W, Py_ssize_t w, Py_ssize_t width, floating* out,
+                          Py_ssize_t lanes) noexcept nogil:
+    # Columns w ... w + width - 1 of a row of Z~; z is NULL for a row of the padding. Writes up to a vector less one
+    # number beyond: rows are copied one behind the other.
+    cdef Py_ssize_t left = least(width, most(0, -w)), right = most(left, least(width, W - w)), j
+    if z == NULL:
+        zero_vectors(out, width, lanes)
+        return
+    zero_vectors(out, left, lanes)
+    if right - left < lanes:
+        memcpy(out + left, z + (w + left), (right - left) * sizeof(floating))
+    else:
+        for j in range((right - left) // lanes):
+            one_vector(z + (w + left + j * lanes), out + left + j * lanes)
+        one_vector(z + (w + right - lanes), out + right - lanes)
+    zero_vectors(out + right, width - right, lanes)
+
+
+cdef inline const floating* row_of(const floating* Z, Plan* g, Py_ssize_t n, Py_ssize_t c, Py_ssize_t h) noexcept nogil:
+    # Z[n, c, h], with c of all channels, or NULL.
+    if h < 0 or h >= g.H:
+        return NULL
+    return Z + ((n * g.C * g.groups + c) * g.H + h) * g.W
+
+
+cdef inline void copy_image(const floating* Z, Plan* g, Py_ssize_t n, Py_ssize_t c, Py_ssize_t channels,
+                            Py_ssize_t h, Py_ssize_t w, floating* out) noexcept nogil:
+    # out[c][h][w]: the window of Z~ that begins at (h, w).
+    cdef Py_ssize_t lanes = lanes_of(out), i, j
+    for i in range(channels):
+        for j in range(g.h):
+            copy_row(row_of(Z, g, n, c + i, h + j), g.W, w, g.w, out, lanes)
+            out += g.w
+
+
+cdef inline void copy_vectors(const floating* x, floating* y, Py_ssize_t count, Py_ssize_t lanes) noexcept nogil:
+    # Whole vectors: up to one less one number beyond the end of both.
+    cdef Py_ssize_t j
+    for j in range(up(count, lanes)):
+        one_vector(x + j * lanes, y + j * lanes)
+
+
+cdef inline Py_ssize_t plane_size(Plan* g, Py_ssize_t columns) noexcept nogil:
+    return up(g.h, g.u) * columns + g.lanes
+
+
+cdef inline void copy_shifted(const floating* Z, Plan* g, Py_ssize_t n, Py_ssize_t c, Py_ssize_t channels,
+                              Py_ssize_t h, Py_ssize_t w, Py_ssize_t columns, floating* out,
+                              floating* window) noexcept nogil:
+    # out[c][s][h mod u][h div u][q]: for every column s of the kernel, what the outputs q of a row meet there.
+    # The window of Z~ is copied first, for the processor is slow to read what lies across two stores under way.
+    cdef Py_ssize_t lanes = lanes_of(out), plane = plane_size(g, columns), i, j, s, phase, q
+    cdef const floating* x
+    for i in range(channels):
+        copy_image(Z, g, n, c + i, 1, h, w, window)
+        for s in range(g.S):
+            for phase in range(least(g.u, g.h)):
+                x = window + phase * g.w + g.d_w * s
+                for j in range(up(g.h - phase, g.u)):
+                    if g.v == 1:
+                        copy_vectors(x, out + j * columns, columns, lanes)
+                    else:
+                        for q in range(columns):
+                            out[j * columns + q] = x[g.v * q]
+                    x += g.u * g.w
+                out += plane
+            out += (g.u - least(g.u, g.h)) * plane

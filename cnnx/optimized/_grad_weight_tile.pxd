@@ -1,0 +1,243 @@
+# Register blocks of the gradient with respect to the kernels, and the transpose of a square of numbers.
+# Extents are constants wherever these are called, and no address of their sums is taken: see _tile.pxd.
+
+from cython cimport floating
+
+from ._tile cimport VECTOR_BYTES, doubles, floats, multiply_add, spread, vector, vector_at
+
+cdef extern from *:
+    """
+    #if defined(__AVX512F__)  /* 24 sums, 4 vectors of Delta, a number of x */
+    #define CNNX_SUMS 24
+    #define CNNX_WIDEST 4
+    #elif defined(__AVX2__)
+    #define CNNX_SUMS 12
+    #define CNNX_WIDEST 2
+    #elif defined(__aarch64__)
+    #define CNNX_SUMS 24
+    #define CNNX_WIDEST 4
+    #else
+    #define CNNX_SUMS 6
+    #define CNNX_WIDEST 2
+    #endif
+    typedef int cnnx_ints __attribute__((vector_size(CNNX_BYTES), aligned(4), may_alias));
+    typedef long long cnnx_longs __attribute__((vector_size(CNNX_BYTES), aligned(8), may_alias));
+    #define cnnx_product_floats(a, x, y) ((a) + (x) * (y))
+    #define cnnx_product_doubles(a, x, y) ((a) + (x) * (y))
+
+    /* All ones in the last `rest` lanes. */
+    static const int cnnx_last_ints[2 * CNNX_BYTES / 4] = {
+        [CNNX_BYTES / 4 ... 2 * CNNX_BYTES / 4 - 1] = -1};
+    static const long long cnnx_last_longs[2 * CNNX_BYTES / 8] = {
+        [CNNX_BYTES / 8 ... 2 * CNNX_BYTES / 8 - 1] = -1};
+    #define cnnx_last_of_floats(x, rest) \
+        ((cnnx_floats)((cnnx_ints)(x) & *(const cnnx_ints*)(cnnx_last_ints + (rest))))
+    #define cnnx_last_of_doubles(x, rest) \
+        ((cnnx_doubles)((cnnx_longs)(x) & *(const cnnx_longs*)(cnnx_last_longs + (rest))))
+
+    /* Exchanges, for rows i and i + s, the lanes with bit s of the one for those without of the other. */
+    #define CNNX_LOW(j, s, L) ((j) & (s) ? (j) - (s) + (L) : (j))
+    #define CNNX_HIGH(j, s, L) ((j) & (s) ? (j) + (L) : (j) + (s))
+    #define CNNX_2(f, j, s, L) f(j, s, L), f(j + 1, s, L)
+    #define CNNX_4(f, j, s, L) CNNX_2(f, j, s, L), CNNX_2(f, j + 2, s, L)
+    #define CNNX_8(f, j, s, L) CNNX_4(f, j, s, L), CNNX_4(f, j + 4, s, L)
+    #define CNNX_16(f, j, s, L) CNNX_8(f, j, s, L), CNNX_8(f, j + 8, s, L)
+    #ifdef __clang__
+    #define CNNX_SHUFFLE(a, b, T, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+    #else
+    #define CNNX_SHUFFLE(a, b, T, ...) __builtin_shuffle(a, b, (T){__VA_ARGS__})
+    #endif
+    #define CNNX_STAGE(V, T, LIST, s, L) \
+        for (int i = 0; i < L; i++) if (!(i & s)) { \
+            V low = CNNX_SHUFFLE(a[i], a[i + s], T, LIST(CNNX_LOW, 0, s, L)); \
+            a[i + s] = CNNX_SHUFFLE(a[i], a[i + s], T, LIST(CNNX_HIGH, 0, s, L)); \
+            a[i] = low; \
+        }
+    static inline __attribute__((always_inline)) void cnnx_transpose_floats(cnnx_floats* a) {
+    #if CNNX_BYTES == 64
+        CNNX_STAGE(cnnx_floats, cnnx_ints, CNNX_16, 8, 16)
+        CNNX_STAGE(cnnx_floats, cnnx_ints, CNNX_16, 4, 16)
+        CNNX_STAGE(cnnx_floats, cnnx_ints, CNNX_16, 2, 16)
+        CNNX_STAGE(cnnx_floats, cnnx_ints, CNNX_16, 1, 16)
+    #elif CNNX_BYTES == 32
+        CNNX_STAGE(cnnx_floats, cnnx_ints, CNNX_8, 4, 8)
+        CNNX_STAGE(cnnx_floats, cnnx_ints, CNNX_8, 2, 8)
+        CNNX_STAGE(cnnx_floats, cnnx_ints, CNNX_8, 1, 8)
+    #else
+        CNNX_STAGE(cnnx_floats, cnnx_ints, CNNX_4, 2, 4)
+        CNNX_STAGE(cnnx_floats, cnnx_ints, CNNX_4, 1, 4)
+    #endif
+    }
+    static inline __attribute__((always_inline)) void cnnx_transpose_doubles(cnnx_doubles* a) {
+    #if CNNX_BYTES == 64
+        CNNX_STAGE(cnnx_doubles, cnnx_longs, CNNX_8, 4, 8)
+        CNNX_STAGE(cnnx_doubles, cnnx_longs, CNNX_8, 2, 8)
+        CNNX_STAGE(cnnx_doubles, cnnx_longs, CNNX_8, 1, 8)
+    #elif CNNX_BYTES == 32
+        CNNX_STAGE(cnnx_doubles, cnnx_longs, CNNX_4, 2, 4)
+        CNNX_STAGE(cnnx_doubles, cnnx_longs, CNNX_4, 1, 4)
+    #else
+        CNNX_STAGE(cnnx_doubles, cnnx_longs, CNNX_2, 1, 2)
+    #endif
+    }
+    /* gcc would rather read a factor again for every product than give it a register. */
+    static inline __attribute__((always_inline)) cnnx_floats cnnx_kept_floats(cnnx_floats x) {
+    #ifdef __SSE2__
+        __asm__("" : "+v"(x));
+    #endif
+        return x;
+    }
+    static inline __attribute__((always_inline)) cnnx_doubles cnnx_kept_doubles(cnnx_doubles x) {
+    #ifdef __SSE2__
+        __asm__("" : "+v"(x));
+    #endif
+        return x;
+    }
+    #define cnnx_prefetch(x) __builtin_prefetch(x, 1)
+    static inline void cnnx_fetch(const void* x, Py_ssize_t bytes) {
+        for (Py_ssize_t i = 0; i < bytes; i += 64)
+            __builtin_prefetch((const char*)x + i, 0, 2);
+    }
+    """
+    floats product_floats "cnnx_product_floats"(floats a, floats x, floats y) noexcept nogil
+    doubles product_doubles "cnnx_product_doubles"(doubles a, doubles x, doubles y) noexcept nogil
+    floats last_of_floats "cnnx_last_of_floats"(floats x, Py_ssize_t rest) noexcept nogil
+    doubles last_of_doubles "cnnx_last_of_doubles"(doubles x, Py_ssize_t rest) noexcept nogil
+    floats kept_floats "cnnx_kept_floats"(floats x) noexcept nogil
+    doubles kept_doubles "cnnx_kept_doubles"(doubles x) noexcept nogil
+    void transpose_floats "cnnx_transpose_floats"(floats* a) noexcept nogil
+    void transpose_doubles "cnnx_transpose_doubles"(doubles* a) noexcept nogil
+    void prefetch "cnnx_prefetch"(const void* x) noexcept nogil  # what will be written
+    void fetch "cnnx_fetch"(const void* x, Py_ssize_t bytes) noexcept nogil  # into the second cache
+
+    enum:
+        SUMS "CNNX_SUMS"  # that registers hold
+        WIDEST "CNNX_WIDEST"  # vectors of Delta in a block over channels
+        MOST_LANES "(CNNX_BYTES / 4)"
+
+
+cdef enum:
+    MOST_SUMS = 24  # with any instruction set: blocks that one has no registers for are compiled, but never called
+
+
+cdef inline vector product(vector a, vector x, vector y) noexcept nogil:
+    # a + x y.
+    if vector is floats:
+        return product_floats(a, x, y)
+    else:
+        return product_doubles(a, x, y)
+
+
+cdef inline vector kept(vector x) noexcept nogil:
+    # x, in a register.
+    if vector is floats:
+        return kept_floats(x)
+    else:
+        return kept_doubles(x)
+
+
+cdef inline vector last_of(vector x, Py_ssize_t rest) noexcept nogil:
+    # x in the last `rest` lanes, whatever the others hold 0.
+    if vector is floats:
+        return last_of_floats(x, rest)
+    else:
+        return last_of_doubles(x, rest)
+
+
+cdef inline Py_ssize_t lanes_in(vector* kind) noexcept nogil:
+    return VECTOR_BYTES // <Py_ssize_t>(sizeof(float) if vector is floats else sizeof(double))
+
+
+cdef inline void transpose(const void* x, Py_ssize_t pitch, void* y, Py_ssize_t y_pitch, vector* kind) noexcept nogil:
+    # y[j y_pitch + i] = x[i pitch + j], i and j < a vector's lanes.
+    cdef vector a[MOST_LANES]
+    cdef Py_ssize_t lanes = lanes_in(kind), i
+    for i in range(lanes):
+        a[i] = vector_at(x, i * pitch, kind)[0]
+    if vector is floats:
+        transpose_floats(a)
+    else:
+        transpose_doubles(a)
+    for i in range(lanes):
+        vector_at(y, i * y_pitch, kind)[0] = a[i]
+
+
+# Loops over sums come in halves, one behind the other and without a loop in them: of more than 16 turns, or around
+# another loop, they are unrolled too late for the sums to be anything but an array in memory.
+
+cdef inline void over_channels(const void* x, const Py_ssize_t* taps, const Py_ssize_t* at, Py_ssize_t count,
+                               const void* Delta, void* sums, vector* kind, int M, int V) noexcept nogil:
+    # sums[m, j] += sum_i x[at[i] + taps[m]] Delta[i, j], m < M taps, j < V vectors of channels, i < count positions.
+    cdef vector a[MOST_SUMS]
+    cdef vector d[4]
+    cdef const void* here
+    cdef vector* to = <vector*>sums
+    cdef Py_ssize_t lanes = lanes_in(kind), i
+    cdef double zero = 0
+    cdef int j, e, half = M * V // 2
+    for e in range(half):
+        a[e] = spread(&zero, 0, kind)
+        prefetch(to + e)
+    for e in range(half, M * V):
+        a[e] = spread(&zero, 0, kind)
+        prefetch(to + e)
+    for i in range(count):
+        here = vector_at(x, at[i], kind)
+        for j in range(V):
+            d[j] = kept(vector_at(Delta, (i * V + j) * lanes, kind)[0])
+        for e in range(half):
+            a[e] = multiply_add(a[e], here, taps[e // V], d[e % V])
+        for e in range(half, M * V):
+            a[e] = multiply_add(a[e], here, taps[e // V], d[e % V])
+    for e in range(half):
+        to[e] = to[e] + a[e]
+    for e in range(half, M * V):
+        to[e] = to[e] + a[e]
+
+
+cdef inline void over_positions(const void* x, const Py_ssize_t* taps, const void* Delta, Py_ssize_t pitch,
+                                Py_ssize_t count, void* sums, Py_ssize_t sums_pitch, vector* kind,
+                                int K, int M) noexcept nogil:
+    # sums[k, m] += the vectors of Delta[k pitch + i] x[taps[m] + i], k < K channels, m < M taps, i < count positions,
+    # added up. count is at least a vector's lanes: the last vector may overlap the one before, whose lanes are dropped.
+    cdef vector a[MOST_SUMS]
+    cdef vector z[MOST_SUMS]
+    cdef vector d[4]
+    cdef vector* to
+    cdef Py_ssize_t lanes = lanes_in(kind), i, block, rest = count % lanes
+    cdef double zero = 0
+    cdef int k, m, e, half = K * M // 2
+    for e in range(half):
+        a[e] = spread(&zero, 0, kind)
+    for e in range(half, K * M):
+        a[e] = spread(&zero, 0, kind)
+    for block in range(count // lanes):
+        i = block * lanes
+        for m in range(M):
+            z[m] = kept(vector_at(x, taps[m] + i, kind)[0])
+        if K * M + K + M <= SUMS + SUMS // 4:
+            for k in range(K):
+                d[k] = kept(vector_at(Delta, k * pitch + i, kind)[0])
+            for e in range(half):
+                a[e] = product(a[e], d[e // M], z[e % M])
+            for e in range(half, K * M):
+                a[e] = product(a[e], d[e // M], z[e % M])
+        else:
+            for e in range(half):
+                a[e] = product(a[e], vector_at(Delta, e // M * pitch + i, kind)[0], z[e % M])
+            for e in range(half, K * M):
+                a[e] = product(a[e], vector_at(Delta, e // M * pitch + i, kind)[0], z[e % M])
+    if rest:
+        i = count - lanes
+        for m in range(M):
+            z[m] = last_of(vector_at(x, taps[m] + i, kind)[0], rest)
+        for e in range(half):
+            a[e] = product(a[e], last_of(vector_at(Delta, e // M * pitch + i, kind)[0], rest), z[e % M])
+        for e in range(half, K * M):
+            a[e] = product(a[e], last_of(vector_at(Delta, e // M * pitch + i, kind)[0], rest), z[e % M])
+    for e in range(half):
+        to = vector_at(sums, e // M * sums_pitch + e % M * lanes, kind)
+        to[0] = to[0] + a[e]
+    for e in range(half, K * M):
+        to = vector_at(sums, e // M * sums_pitch + e % M * lanes, kind)
+        to[0] = to[0] + a[e]
