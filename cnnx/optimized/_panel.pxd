@@ -1,0 +1,73 @@
+# Matrices cut into panels of columns: what block() of _tile.pxd takes as x.
+
+from cython cimport floating
+from libc.stdlib cimport malloc
+from libc.string cimport memcpy, memset
+
+from ._index cimport least
+from ._tile cimport VECTORS, lanes_of
+from ._turn cimport turn
+
+cdef enum:
+    # Terms that are summed up before the next panel's turn: so many rows of a panel stay in the first cache.
+    TERMS = 256
+    CACHE_LINE = 64
+
+
+cdef inline Py_ssize_t vectors_of(Py_ssize_t columns, floating* kind) noexcept nogil:
+    return (columns + lanes_of(kind) - 1) // lanes_of(kind)
+
+
+cdef inline Py_ssize_t panels_of(Py_ssize_t columns, floating* kind) noexcept nogil:
+    return (vectors_of(columns, kind) + VECTORS - 1) // VECTORS
+
+
+cdef inline Py_ssize_t first_column(Py_ssize_t panel, Py_ssize_t columns, floating* kind) noexcept nogil:
+    # The panels are as wide as each other, to a vector.
+    return panel * vectors_of(columns, kind) // panels_of(columns, kind) * lanes_of(kind)
+
+
+cdef inline Py_ssize_t padded(Py_ssize_t columns, floating* kind) noexcept nogil:
+    return vectors_of(columns, kind) * lanes_of(kind)
+
+
+cdef inline void* scratch(Py_ssize_t numbers, floating* kind) noexcept nogil:
+    # Room for so many numbers from the first cache line's border on; NULL without memory.
+    return malloc(numbers * <Py_ssize_t>sizeof(floating) + CACHE_LINE)
+
+
+cdef inline floating* on_a_line(void* raw, floating* kind) noexcept nogil:
+    return <floating*>((<size_t>raw + CACHE_LINE - 1) & ~<size_t>(CACHE_LINE - 1))
+
+
+cdef inline void every_row(Py_ssize_t* taps, Py_ssize_t step) noexcept nogil:
+    # taps[t] = t step.
+    cdef Py_ssize_t t
+    for t in range(TERMS):
+        taps[t] = t * step
+
+
+cdef inline void pack(const floating* x, Py_ssize_t x_row, Py_ssize_t T, Py_ssize_t columns, Py_ssize_t width,
+                      floating* panel) noexcept nogil:
+    # panel[t width + j] = x[t x_row + j], 0 for j >= columns.
+    cdef Py_ssize_t t, j
+    for t in range(T):
+        if columns == width:
+            for j in range(width):
+                panel[t * width + j] = x[t * x_row + j]
+        else:
+            memcpy(panel + t * width, x + t * x_row, columns * sizeof(floating))
+            memset(panel + t * width + columns, 0, (width - columns) * sizeof(floating))
+
+
+cdef inline void pack_turned(const floating* x, Py_ssize_t x_row, Py_ssize_t T, Py_ssize_t columns, Py_ssize_t width,
+                             floating* panel) noexcept nogil:
+    # panel[t width + j] = x[j x_row + t], 0 for j >= columns.
+    cdef Py_ssize_t lanes = lanes_of(panel), t, j = 0
+    while j < width:
+        t = 0
+        while t < T:
+            turn(x + j * x_row + t, x_row, least(lanes, columns - j), least(lanes, T - t),
+                 panel + t * width + j, width, lanes)
+            t += lanes
+        j += lanes
