@@ -5,12 +5,12 @@ from libc.stdlib cimport malloc
 from libc.string cimport memcpy, memset
 
 from ._index cimport least
-from ._tile cimport VECTORS, lanes_of
+from ._tile cimport VECTOR_BYTES, VECTORS, doubles, floats, lanes_of, vector, vector_at
 from ._turn cimport turn
 
 cdef enum:
     # Terms that are summed up before the next panel's turn: so many rows of a panel stay in the first cache.
-    TERMS = 256
+    TERMS = 128
     CACHE_LINE = 64
 
 
@@ -40,24 +40,44 @@ cdef inline floating* on_a_line(void* raw, floating* kind) noexcept nogil:
     return <floating*>((<size_t>raw + CACHE_LINE - 1) & ~<size_t>(CACHE_LINE - 1))
 
 
-cdef inline void every_row(Py_ssize_t* taps, Py_ssize_t step) noexcept nogil:
-    # taps[t] = t step.
+cdef inline void every_row(Py_ssize_t* taps, Py_ssize_t step, Py_ssize_t T) noexcept nogil:
+    # taps[t] = t step, for as many terms as there are at a time.
     cdef Py_ssize_t t
-    for t in range(TERMS):
+    for t in range(least(T, TERMS)):
         taps[t] = t * step
+
+
+cdef inline void copy_rows(const void* x, Py_ssize_t x_row, Py_ssize_t T, void* panel, vector* kind,
+                           int V) noexcept nogil:
+    cdef Py_ssize_t lanes = VECTOR_BYTES // (sizeof(float) if vector is floats else sizeof(double)), t
+    cdef int j
+    for t in range(T):
+        for j in range(V):
+            vector_at(panel, (t * V + j) * lanes, kind)[0] = vector_at(x, t * x_row + j * lanes, kind)[0]
+
+
+cdef inline void copy_of(const void* x, Py_ssize_t x_row, Py_ssize_t T, Py_ssize_t V, void* panel,
+                         vector* kind) noexcept nogil:
+    if VECTORS > 2 and V == 3:
+        copy_rows(x, x_row, T, panel, kind, 3)
+    elif V == 2:
+        copy_rows(x, x_row, T, panel, kind, 2)
+    else:
+        copy_rows(x, x_row, T, panel, kind, 1)
 
 
 cdef inline void pack(const floating* x, Py_ssize_t x_row, Py_ssize_t T, Py_ssize_t columns, Py_ssize_t width,
                       floating* panel) noexcept nogil:
     # panel[t width + j] = x[t x_row + j], 0 for j >= columns.
-    cdef Py_ssize_t t, j
-    for t in range(T):
-        if columns == width:
-            for j in range(width):
-                panel[t * width + j] = x[t * x_row + j]
-        else:
+    cdef Py_ssize_t t
+    if columns < width:
+        for t in range(T):
             memcpy(panel + t * width, x + t * x_row, columns * sizeof(floating))
             memset(panel + t * width + columns, 0, (width - columns) * sizeof(floating))
+    elif floating is float:
+        copy_of[floats](x, x_row, T, width // lanes_of(panel), panel, NULL)
+    else:
+        copy_of[doubles](x, x_row, T, width // lanes_of(panel), panel, NULL)
 
 
 cdef inline void pack_turned(const floating* x, Py_ssize_t x_row, Py_ssize_t T, Py_ssize_t columns, Py_ssize_t width,

@@ -7,10 +7,10 @@ from libc.stdlib cimport free
 from ._dot cimport dot_rows
 from ._index cimport least, most
 from ._panel cimport (
-    TERMS, every_row, first_column, on_a_line, pack, pack_turned, padded, panels_of, scratch,
+    CACHE_LINE, TERMS, every_row, first_column, on_a_line, pack, pack_turned, padded, panels_of, scratch,
 )
 from ._threads cimport threads_for
-from ._tile cimport ROWS, VECTORS, block, lanes_of
+from ._tile cimport ROWS, VECTORS, block_ahead, lanes_of
 from ._turn cimport turn
 
 cdef enum:
@@ -37,7 +37,12 @@ cdef inline void Y_part(const floating* panels, const floating* w, const floatin
     # F1 for the samples of some panels: sums[i - i_0][n - n_0], then turned.
     cdef Py_ssize_t lanes = lanes_of(sums), row = PANELS * VECTORS * lanes
     cdef Py_ssize_t i_0 = first_i, rows, p_0, p, end, t_0, T, n_0, n, i, width
-    cdef Py_ssize_t taps[TERMS]
+    cdef Py_ssize_t taps[VECTORS][TERMS]
+    cdef Py_ssize_t where[TERMS]
+    for i in range(VECTORS):
+        every_row(taps[i], (i + 1) * lanes, J)
+    for i in range(least(TERMS, J)):
+        where[i] = i * ROWS // TERMS * J + i % (TERMS // ROWS) * ROWS
     while i_0 < end_i:
         rows = least(GROUP, end_i - i_0)
         p_0 = first_panel
@@ -47,12 +52,16 @@ cdef inline void Y_part(const floating* panels, const floating* w, const floatin
             t_0 = 0
             while t_0 < J:
                 T = least(TERMS, J - t_0)
-                for p in range(p_0, end):
-                    n = first_column(p, N, sums)
-                    width = first_column(p + 1, N, sums) - n
-                    every_row(taps, width)
-                    block(w + i_0 * J + t_0, 1, J, panels + n * J + t_0 * width, taps, T,
-                          b + i_0 if t_0 == 0 else NULL, sums + n - n_0, row, width, rows)
+                i = 0
+                while i < rows:
+                    for p in range(p_0, end):
+                        n = first_column(p, N, sums)
+                        width = first_column(p + 1, N, sums) - n
+                        block_ahead(w + (i_0 + i) * J + t_0, 1, J, panels + n * J + t_0 * width,
+                                    taps[width // lanes - 1], T, b + i_0 + i if t_0 == 0 else NULL,
+                                    sums + i * row + n - n_0, row, width, least(ROWS, rows - i),
+                                    w + (i_0 + i + (ROWS if p == p_0 else 0)) * J + t_0, where)
+                    i += ROWS
                 t_0 += T
             n = n_0
             end = least(first_column(end, N, sums), N)
@@ -121,23 +130,27 @@ cdef inline void dZ_part(const floating* Delta, const floating* w, floating* dZ,
                          floating* panel, Py_ssize_t first_n, Py_ssize_t end_n, Py_ssize_t first_panel,
                          Py_ssize_t end_panel) noexcept nogil:
     # F3 for some samples and panels of columns.
-    cdef Py_ssize_t t_0 = 0, T, p, j, width, columns, n, k
-    cdef Py_ssize_t taps[TERMS]
+    cdef Py_ssize_t lanes = lanes_of(panel), t_0 = 0, T, p, j, width, columns, n, k, line
+    cdef Py_ssize_t taps[VECTORS][TERMS]
+    cdef Py_ssize_t where[TERMS]
     cdef floating zeros[ROWS]
     for k in range(ROWS):
         zeros[k] = 0
+    for k in range(VECTORS):
+        every_row(taps[k], (k + 1) * lanes, I)
+    every_row(where, J, I)
     while t_0 < I:
         T = least(TERMS, I - t_0)
         for p in range(first_panel, end_panel):
             j = first_column(p, J, panel)
             width = first_column(p + 1, J, panel) - j
             columns = least(width, J - j)
-            every_row(taps, width)
             pack(w + t_0 * J + j, J, T, columns, width, panel)
             n = first_n
             while n < end_n:
-                block(Delta + n * I + t_0, 1, I, panel, taps, T, zeros if t_0 == 0 else NULL, dZ + n * J + j, J,
-                      columns, least(ROWS, end_n - n))
+                line = n // ROWS % (VECTORS + 1) * (CACHE_LINE // <Py_ssize_t>sizeof(floating))
+                block_ahead(Delta + n * I + t_0, 1, I, panel, taps[width // lanes - 1], T, zeros if t_0 == 0 else NULL,
+                            dZ + n * J + j, J, columns, least(ROWS, end_n - n), w + t_0 * J + j + width + line, where)
                 n += ROWS
         t_0 += T
 
@@ -175,12 +188,15 @@ cdef inline void dw_part(const floating* Delta, const floating* panels, floating
     # F2 for some rows and panels of dw.
     cdef Py_ssize_t most_panels = most(1, RESIDENT // (TERMS * VECTORS * 64))
     cdef Py_ssize_t p_0 = first_panel, p, end, t_0, T, i, j, width, k
+    cdef Py_ssize_t where[TERMS]
     cdef Py_ssize_t taps[VECTORS][TERMS]
     cdef floating zeros[ROWS]
     for k in range(ROWS):
         zeros[k] = 0
     for k in range(VECTORS):
-        every_row(taps[k], (k + 1) * lanes_of(dw))
+        every_row(taps[k], (k + 1) * lanes_of(dw), N)
+    for k in range(least(TERMS, N)):
+        where[k] = k % ROWS * J + k // ROWS % (VECTORS + 1) * (CACHE_LINE // <Py_ssize_t>sizeof(floating))
     while p_0 < end_panel:
         end = least(p_0 + most_panels, end_panel)
         t_0 = 0
@@ -191,8 +207,9 @@ cdef inline void dw_part(const floating* Delta, const floating* panels, floating
                 for p in range(p_0, end):
                     j = first_column(p, J, dw)
                     width = first_column(p + 1, J, dw) - j
-                    block(Delta + t_0 * I + i, I, 1, panels + j * N + t_0 * width, taps[width // lanes_of(dw) - 1], T,
-                          zeros if t_0 == 0 else NULL, dw + i * J + j, J, least(width, J - j), least(ROWS, end_i - i))
+                    block_ahead(Delta + t_0 * I + i, I, 1, panels + j * N + t_0 * width, taps[width // lanes_of(dw) - 1],
+                                T, zeros if t_0 == 0 else NULL, dw + i * J + j, J, least(width, J - j),
+                                least(ROWS, end_i - i), dw + i * J + j + width, where)
                 i += ROWS
             t_0 += T
         p_0 = end
