@@ -4,248 +4,325 @@ from cython cimport floating
 from cython.parallel cimport prange
 from libc.stdlib cimport free
 
-from ._dot cimport dot_rows
+from ._dot cimport DOT_ROWS, dot_rows
 from ._index cimport least, most
 from ._panel cimport (
-    CACHE_LINE, TERMS, every_row, first_column, on_a_line, pack, pack_turned, padded, panels_of, scratch,
+    CACHE_LINE, TERMS, every_row, first_column, on_a_line, pack, pack_turned, padded, panels_of, scratch, vectors_of,
 )
 from ._threads cimport threads_for
-from ._tile cimport ROWS, VECTORS, block_ahead, lanes_of
+from ._tile cimport ROWS, VECTOR_BYTES, VECTORS, block_ahead, lanes_of
 from ._turn cimport turn
 
 cdef enum:
     GROUP = 64  # outputs of a sample that are summed up in scratch memory before they are turned into Y
     PANELS = 2  # of samples, likewise
-    RESIDENT = 512 * 1024  # bytes of panels that are read again and again: they stay in the second cache
+    FEW_TERMS = 32  # rows of w at a time where they are read as they lie
+    FIRST_CACHE = 40 * 1024  # bytes of panels that are read again for every block of rows
+    SECOND_CACHE = 256 * 1024  # likewise, where the outputs' order in memory counts more
     COLUMNS = 64  # of db at a time
 
 
-cdef inline bint rows_balance(Py_ssize_t blocks, Py_ssize_t panels, Py_ssize_t parts) noexcept nogil:
-    # Whether threads had better share blocks of rows than panels of columns: by the largest part of either.
-    cdef double of_rows = <double>((blocks + parts - 1) // parts) / blocks
-    cdef double of_panels = <double>((panels + parts - 1) // parts) / panels
-    return of_rows <= of_panels + 0.02
+cdef inline bint share_rows(Py_ssize_t blocks, Py_ssize_t panels, Py_ssize_t threads) noexcept nogil:
+    # Whether threads had better share blocks of rows than panels of columns, by the largest part of either. Panels are
+    # packed by the thread that reads them, but packed beforehand for all where rows are shared.
+    cdef double of_rows = <double>((blocks + threads - 1) // threads) / blocks
+    cdef double of_panels = <double>((panels + threads - 1) // threads) / panels
+    return of_rows < of_panels - 0.02 or (of_rows < of_panels + 0.02 and panels < 8 * threads and threads > 1)
 
 
 cdef inline Py_ssize_t cut(Py_ssize_t part, Py_ssize_t parts, Py_ssize_t whole) noexcept nogil:
     return part * whole // parts
 
 
-cdef inline void Y_part(const floating* panels, const floating* w, const floating* b, floating* Y,
-                        Py_ssize_t N, Py_ssize_t I, Py_ssize_t J, floating* sums,
-                        Py_ssize_t first_i, Py_ssize_t end_i, Py_ssize_t first_panel, Py_ssize_t end_panel) noexcept nogil:
-    # F1 for the samples of some panels: sums[i - i_0][n - n_0], then turned.
+cdef inline void pack_samples(const floating* Z, floating* packed, Py_ssize_t panel, Py_ssize_t N, Py_ssize_t J) noexcept nogil:
+    cdef Py_ssize_t n = first_column(panel, N, packed), width = first_column(panel + 1, N, packed) - n
+    pack_turned(Z + n * J, J, J, least(width, N - n), width, packed)
+
+
+cdef inline void Y_part(const floating* Z, const floating* w, const floating* b, floating* Y, Py_ssize_t N,
+                        Py_ssize_t I, Py_ssize_t J, floating* shared, floating* own, floating* sums,
+                        Py_ssize_t first_i, Py_ssize_t end_i, Py_ssize_t first_p, Py_ssize_t end_p) noexcept nogil:
+    # F1 for the samples of some panels: sums[i - i_0][n - n_0], then turned. With shared = NULL they are packed here.
     cdef Py_ssize_t lanes = lanes_of(sums), row = PANELS * VECTORS * lanes
-    cdef Py_ssize_t i_0 = first_i, rows, p_0, p, end, t_0, T, n_0, n, i, width
+    cdef Py_ssize_t i_0, rows, p_0 = first_p, p, end_group, t_0, T, n_0, n, end_n, i, width
+    cdef const floating* packed
     cdef Py_ssize_t taps[VECTORS][TERMS]
     cdef Py_ssize_t where[TERMS]
     for i in range(VECTORS):
         every_row(taps[i], (i + 1) * lanes, J)
-    for i in range(least(TERMS, J)):
+    for i in range(least(TERMS, J)):  # where w continues with the next rows
         where[i] = i * ROWS // TERMS * J + i % (TERMS // ROWS) * ROWS
-    while i_0 < end_i:
-        rows = least(GROUP, end_i - i_0)
-        p_0 = first_panel
-        while p_0 < end_panel:
-            end = least(p_0 + PANELS, end_panel)
-            n_0 = first_column(p_0, N, sums)
+    while p_0 < end_p:
+        end_group = least(p_0 + PANELS, end_p)
+        n_0 = first_column(p_0, N, sums)
+        end_n = least(first_column(end_group, N, sums), N)
+        if shared == NULL:
+            for p in range(p_0, end_group):
+                pack_samples(Z, own + (first_column(p, N, sums) - n_0) * J, p, N, J)
+            packed = own
+        else:
+            packed = shared + n_0 * J
+        i_0 = first_i
+        while i_0 < end_i:
+            rows = least(GROUP, end_i - i_0)
             t_0 = 0
             while t_0 < J:
                 T = least(TERMS, J - t_0)
                 i = 0
                 while i < rows:
-                    for p in range(p_0, end):
+                    for p in range(p_0, end_group):
                         n = first_column(p, N, sums)
                         width = first_column(p + 1, N, sums) - n
-                        block_ahead(w + (i_0 + i) * J + t_0, 1, J, panels + n * J + t_0 * width,
+                        block_ahead(w + (i_0 + i) * J + t_0, 1, J, packed + (n - n_0) * J + t_0 * width,
                                     taps[width // lanes - 1], T, b + i_0 + i if t_0 == 0 else NULL,
                                     sums + i * row + n - n_0, row, width, least(ROWS, rows - i),
                                     w + (i_0 + i + (ROWS if p == p_0 else 0)) * J + t_0, where)
                     i += ROWS
                 t_0 += T
             n = n_0
-            end = least(first_column(end, N, sums), N)
-            while n < end:
+            while n < end_n:
                 i = 0
                 while i < rows:
-                    turn(sums + i * row + n - n_0, row, least(lanes, rows - i), least(lanes, end - n),
+                    turn(sums + i * row + n - n_0, row, least(lanes, rows - i), least(lanes, end_n - n),
                          Y + n * I + i_0 + i, I, least(lanes, rows - i))
                     i += lanes
                 n += lanes
-            p_0 += PANELS
-        i_0 += rows
+            i_0 += rows
+        p_0 = end_group
 
 
-cdef inline void pack_samples(const floating* Z, floating* panels, Py_ssize_t panel, Py_ssize_t N, Py_ssize_t J) noexcept nogil:
-    cdef Py_ssize_t n = first_column(panel, N, panels), width = first_column(panel + 1, N, panels) - n
-    pack_turned(Z + n * J, J, J, least(width, N - n), width, panels + n * J)
+cdef inline bint dots_pay(Py_ssize_t N, Py_ssize_t J, floating* kind) noexcept nogil:
+    # Whether scalar products of rows take less time than blocks of packed samples: few samples leave lanes of a block
+    # empty. But several rounds over w want all samples in the first cache.
+    return (N * (J + 8 * lanes_of(kind)) < padded(N, kind) * J
+            and (N <= DOT_ROWS or N * J * <Py_ssize_t>sizeof(floating) <= FIRST_CACHE))
+
+
+cdef inline void dot_part(const floating* Z, const floating* w, const floating* b, floating* Y, Py_ssize_t N,
+                          Py_ssize_t I, Py_ssize_t J, Py_ssize_t i, Py_ssize_t end_i) noexcept nogil:
+    dot_rows(Z, w + i * J, b + i, Y + i, N, end_i - i, J, I)
 
 
 def affine(const floating[:, ::1] Z, const floating[:, ::1] w, const floating[::1] b, /, floating[:, ::1] Y):
     cdef Py_ssize_t N = Z.shape[0], I = w.shape[0], J = w.shape[1]
     cdef int threads = threads_for(<double>N * I * J)
     cdef floating* kind = NULL
-    cdef Py_ssize_t lanes = lanes_of(kind), blocks, panels, parts, part
-    cdef Py_ssize_t size = GROUP * PANELS * VECTORS * lanes
+    cdef Py_ssize_t width = PANELS * VECTORS * lanes_of(kind), sums = GROUP * width, own = width * J
+    cdef Py_ssize_t blocks = (I + ROWS - 1) // ROWS, panels = panels_of(N, kind), parts, part
     cdef void* raw
-    cdef floating* packed
-    cdef floating* sums
-    cdef bint by_rows
+    cdef floating* room
+    cdef floating* shared = NULL
     if N == 0:
         return
-    if N * (J + 8 * lanes) < padded(N, kind) * J:  # few samples would leave lanes empty
-        blocks = (I + lanes - 1) // lanes
+    if dots_pay(N, J, kind):
+        blocks = vectors_of(I, kind)
         parts = least(threads, blocks)
         for part in prange(parts, nogil=True, schedule="static", num_threads=threads):
-            dot_part(&Z[0, 0], &w[0, 0], &b[0], &Y[0, 0], N, I, J, cut(part, parts, blocks) * lanes,
-                     least(cut(part + 1, parts, blocks) * lanes, I))
+            dot_part(&Z[0, 0], &w[0, 0], &b[0], &Y[0, 0], N, I, J, cut(part, parts, blocks) * lanes_of(kind),
+                     least(cut(part + 1, parts, blocks) * lanes_of(kind), I))
         return
-    panels = panels_of(N, kind)
-    blocks = (I + ROWS - 1) // ROWS
-    by_rows = rows_balance(blocks, panels, threads)
-    parts = least(threads, blocks if by_rows else panels)
-    raw = scratch(padded(N, kind) * J + parts * size, kind)
-    if raw == NULL:
-        raise MemoryError
-    packed = on_a_line(raw, kind)
-    sums = packed + padded(N, kind) * J
-    for part in prange(panels, nogil=True, schedule="static", num_threads=threads):
-        pack_samples(&Z[0, 0], packed, part, N, J)
-    for part in prange(parts, nogil=True, schedule="static", num_threads=threads):
-        if by_rows:
-            Y_part(packed, &w[0, 0], &b[0], &Y[0, 0], N, I, J, sums + part * size, cut(part, parts, blocks) * ROWS,
-                   least(cut(part + 1, parts, blocks) * ROWS, I), 0, panels)
-        else:
-            Y_part(packed, &w[0, 0], &b[0], &Y[0, 0], N, I, J, sums + part * size, 0, I,
-                   cut(part, parts, panels), cut(part + 1, parts, panels))
+    if share_rows(blocks, panels, threads):
+        parts = least(threads, blocks)
+        raw = scratch(padded(N, kind) * J + parts * sums, kind)
+        if raw == NULL:
+            raise MemoryError
+        shared = on_a_line(raw, kind)
+        room = shared + padded(N, kind) * J
+        for part in prange(panels, nogil=True, schedule="static", num_threads=threads):
+            pack_samples(&Z[0, 0], shared + first_column(part, N, kind) * J, part, N, J)
+        for part in prange(parts, nogil=True, schedule="static", num_threads=threads):
+            Y_part(&Z[0, 0], &w[0, 0], &b[0], &Y[0, 0], N, I, J, shared, shared, room + part * sums,
+                   cut(part, parts, blocks) * ROWS, least(cut(part + 1, parts, blocks) * ROWS, I), 0, panels)
+    else:
+        parts = least(threads, panels)
+        own = least(own, padded(N, kind) * J)
+        raw = scratch(parts * (own + sums), kind)
+        if raw == NULL:
+            raise MemoryError
+        room = on_a_line(raw, kind)
+        for part in prange(parts, nogil=True, schedule="static", num_threads=threads):
+            Y_part(&Z[0, 0], &w[0, 0], &b[0], &Y[0, 0], N, I, J, shared, room + part * (own + sums) + sums,
+                   room + part * (own + sums), 0, I, cut(part, parts, panels), cut(part + 1, parts, panels))
     free(raw)
 
 
-cdef inline void dot_part(const floating* Z, const floating* w, const floating* b, floating* Y, Py_ssize_t N,
-                          Py_ssize_t I, Py_ssize_t J, Py_ssize_t i, Py_ssize_t end) noexcept nogil:
-    dot_rows(Z, w + i * J, b + i, Y + i, N, end - i, J, I)
+cdef inline Py_ssize_t panels_within(Py_ssize_t cache, Py_ssize_t T, Py_ssize_t panels) noexcept nogil:
+    # How many panels of T terms fit into so many bytes, but at least one.
+    return least(panels, most(1, cache // (T * VECTORS * VECTOR_BYTES)))
 
 
 cdef inline void dZ_part(const floating* Delta, const floating* w, floating* dZ, Py_ssize_t I, Py_ssize_t J,
-                         floating* panel, Py_ssize_t first_n, Py_ssize_t end_n, Py_ssize_t first_panel,
-                         Py_ssize_t end_panel) noexcept nogil:
-    # F3 for some samples and panels of columns.
-    cdef Py_ssize_t lanes = lanes_of(panel), t_0 = 0, T, p, j, width, columns, n, k, line
+                         floating* packed, Py_ssize_t first_n, Py_ssize_t end_n, Py_ssize_t first_p,
+                         Py_ssize_t end_p) noexcept nogil:
+    # F3 for some samples and panels of columns. Few samples are not worth a copy of w: it is read in whole rows then.
+    cdef bint few = end_n - first_n <= 2 * ROWS
+    cdef Py_ssize_t terms = least(I, FEW_TERMS if few else TERMS), lanes = lanes_of(packed)
+    cdef Py_ssize_t group = end_p - first_p if few else panels_within(FIRST_CACHE, terms, end_p - first_p)
+    cdef Py_ssize_t line = CACHE_LINE // <Py_ssize_t>sizeof(floating)
+    cdef Py_ssize_t p_0 = first_p, p, end_group, t_0, T, j_0, j, width, columns, n, k, tiles
     cdef Py_ssize_t taps[VECTORS][TERMS]
     cdef Py_ssize_t where[TERMS]
+    cdef const Py_ssize_t* x_rows
+    cdef const floating* x
+    cdef const floating* ahead
     cdef floating zeros[ROWS]
     for k in range(ROWS):
         zeros[k] = 0
     for k in range(VECTORS):
-        every_row(taps[k], (k + 1) * lanes, I)
-    every_row(where, J, I)
-    while t_0 < I:
-        T = least(TERMS, I - t_0)
-        for p in range(first_panel, end_panel):
-            j = first_column(p, J, panel)
-            width = first_column(p + 1, J, panel) - j
-            columns = least(width, J - j)
-            pack(w + t_0 * J + j, J, T, columns, width, panel)
+        every_row(taps[k], (k + 1) * lanes, terms)
+    every_row(where, J, terms)
+    while p_0 < end_p:
+        end_group = least(p_0 + group, end_p)
+        j_0 = first_column(p_0, J, packed)
+        t_0 = 0
+        while t_0 < I:
+            T = least(terms, I - t_0)
+            tiles = 0
             n = first_n
             while n < end_n:
-                line = n // ROWS % (VECTORS + 1) * (CACHE_LINE // <Py_ssize_t>sizeof(floating))
-                block_ahead(Delta + n * I + t_0, 1, I, panel, taps[width // lanes - 1], T, zeros if t_0 == 0 else NULL,
-                            dZ + n * J + j, J, columns, least(ROWS, end_n - n), w + t_0 * J + j + width + line, where)
+                for p in range(p_0, end_group):
+                    j = first_column(p, J, packed)
+                    width = first_column(p + 1, J, packed) - j
+                    columns = least(width, J - j)
+                    if few and columns == width:
+                        x = w + t_0 * J + j
+                        x_rows = &where[0]
+                        ahead = x + T * J
+                    else:
+                        x = packed if few else packed + (j - j_0) * T
+                        x_rows = &taps[width // lanes - 1][0]
+                        if few or n == first_n:
+                            pack(w + t_0 * J + j, J, T, columns, width, packed if few else packed + (j - j_0) * T)
+                        ahead = w + t_0 * J + first_column(end_group, J, packed) + tiles * line
+                    block_ahead(Delta + n * I + t_0, 1, I, x, x_rows, T, zeros if t_0 == 0 else NULL, dZ + n * J + j, J,
+                                columns, least(ROWS, end_n - n), ahead, where)
+                    tiles = tiles + 1 if tiles < group * VECTORS else 0
                 n += ROWS
-        t_0 += T
+            t_0 += T
+        p_0 = end_group
 
 
 def affine_grad_input(const floating[:, ::1] Delta, const floating[:, ::1] w, /, floating[:, ::1] dZ):
     cdef Py_ssize_t N = Delta.shape[0], I = w.shape[0], J = w.shape[1]
     cdef int threads = threads_for(<double>N * I * J)
     cdef floating* kind = NULL
-    cdef Py_ssize_t blocks = (N + ROWS - 1) // ROWS, panels = panels_of(J, kind), parts, part
-    cdef Py_ssize_t size = TERMS * VECTORS * lanes_of(kind)
+    cdef Py_ssize_t blocks = (N + ROWS - 1) // ROWS, panels = panels_of(J, kind), parts, part, size
     cdef void* raw
-    cdef floating* packed
-    cdef bint by_rows
+    cdef floating* room
     if N == 0:
         return
-    by_rows = rows_balance(blocks, panels, threads)
-    parts = least(threads, blocks if by_rows else panels)
-    raw = scratch(parts * size, kind)
-    if raw == NULL:
-        raise MemoryError
-    packed = on_a_line(raw, kind)
-    for part in prange(parts, nogil=True, schedule="static", num_threads=threads):
-        if by_rows:
-            dZ_part(&Delta[0, 0], &w[0, 0], &dZ[0, 0], I, J, packed + part * size, cut(part, parts, blocks) * ROWS,
+    size = most(FIRST_CACHE // <Py_ssize_t>sizeof(floating), TERMS * VECTORS * lanes_of(kind))
+    if blocks >= 16 * threads or panels < threads:  # every thread packs w
+        parts = least(threads, blocks)
+        raw = scratch(parts * size, kind)
+        if raw == NULL:
+            raise MemoryError
+        room = on_a_line(raw, kind)
+        for part in prange(parts, nogil=True, schedule="static", num_threads=threads):
+            dZ_part(&Delta[0, 0], &w[0, 0], &dZ[0, 0], I, J, room + part * size, cut(part, parts, blocks) * ROWS,
                     least(cut(part + 1, parts, blocks) * ROWS, N), 0, panels)
-        else:
-            dZ_part(&Delta[0, 0], &w[0, 0], &dZ[0, 0], I, J, packed + part * size, 0, N,
+    else:
+        parts = least(threads, panels)
+        raw = scratch(parts * size, kind)
+        if raw == NULL:
+            raise MemoryError
+        room = on_a_line(raw, kind)
+        for part in prange(parts, nogil=True, schedule="static", num_threads=threads):
+            dZ_part(&Delta[0, 0], &w[0, 0], &dZ[0, 0], I, J, room + part * size, 0, N,
                     cut(part, parts, panels), cut(part + 1, parts, panels))
     free(raw)
 
 
-cdef inline void dw_part(const floating* Delta, const floating* panels, floating* dw, Py_ssize_t N, Py_ssize_t I,
-                         Py_ssize_t J, Py_ssize_t first_i, Py_ssize_t end_i, Py_ssize_t first_panel,
-                         Py_ssize_t end_panel) noexcept nogil:
-    # F2 for some rows and panels of dw.
-    cdef Py_ssize_t most_panels = most(1, RESIDENT // (TERMS * VECTORS * 64))
-    cdef Py_ssize_t p_0 = first_panel, p, end, t_0, T, i, j, width, k
-    cdef Py_ssize_t where[TERMS]
+cdef inline void pack_columns(const floating* Z, floating* packed, Py_ssize_t panel, Py_ssize_t T, Py_ssize_t J) noexcept nogil:
+    cdef Py_ssize_t j = first_column(panel, J, packed), width = first_column(panel + 1, J, packed) - j
+    pack(Z + j, J, T, least(width, J - j), width, packed)
+
+
+cdef inline void pack_factors(const floating* Delta, Py_ssize_t I, Py_ssize_t T, Py_ssize_t rows,
+                              floating* factors) noexcept nogil:
+    cdef Py_ssize_t t, k
+    for t in range(T):
+        if rows == ROWS:
+            for k in range(ROWS):
+                factors[t * ROWS + k] = Delta[t * I + k]
+        else:
+            for k in range(rows):
+                factors[t * ROWS + k] = Delta[t * I + k]
+
+
+cdef inline void dw_part(const floating* Delta, const floating* Z, floating* dw, Py_ssize_t N, Py_ssize_t I,
+                         Py_ssize_t J, floating* shared, floating* own, Py_ssize_t first_i, Py_ssize_t end_i,
+                         Py_ssize_t first_p, Py_ssize_t end_p) noexcept nogil:
+    # F2 for some rows and panels of dw. With shared = NULL its panels of Z are packed here.
+    cdef Py_ssize_t lanes = lanes_of(dw), group = panels_within(SECOND_CACHE, least(N, TERMS), end_p - first_p)
+    cdef Py_ssize_t p_0 = first_p, p, end_group, t_0, T, t, i, j_0, j, width, k, rows
     cdef Py_ssize_t taps[VECTORS][TERMS]
+    cdef Py_ssize_t where[TERMS]
+    cdef floating factors[TERMS * ROWS]
     cdef floating zeros[ROWS]
+    cdef const floating* x
     for k in range(ROWS):
         zeros[k] = 0
     for k in range(VECTORS):
-        every_row(taps[k], (k + 1) * lanes_of(dw), N)
-    for k in range(least(TERMS, N)):
-        where[k] = k % ROWS * J + k // ROWS % (VECTORS + 1) * (CACHE_LINE // <Py_ssize_t>sizeof(floating))
-    while p_0 < end_panel:
-        end = least(p_0 + most_panels, end_panel)
+        every_row(taps[k], (k + 1) * lanes, N)
+    for t in range(least(TERMS, N)):  # where the next outputs go
+        where[t] = t % ROWS * J + t // ROWS % (VECTORS + 1) * (CACHE_LINE // <Py_ssize_t>sizeof(floating))
+    while p_0 < end_p:
+        end_group = least(p_0 + group, end_p)
+        j_0 = first_column(p_0, J, dw)
         t_0 = 0
         while t_0 < N:
             T = least(TERMS, N - t_0)
+            if shared == NULL:
+                for p in range(p_0, end_group):
+                    pack_columns(Z + t_0 * J, own + (first_column(p, J, dw) - j_0) * T, p, T, J)
             i = first_i
             while i < end_i:
-                for p in range(p_0, end):
+                rows = least(ROWS, end_i - i)
+                pack_factors(Delta + t_0 * I + i, I, T, rows, factors)
+                for p in range(p_0, end_group):
                     j = first_column(p, J, dw)
                     width = first_column(p + 1, J, dw) - j
-                    block_ahead(Delta + t_0 * I + i, I, 1, panels + j * N + t_0 * width, taps[width // lanes_of(dw) - 1],
-                                T, zeros if t_0 == 0 else NULL, dw + i * J + j, J, least(width, J - j),
-                                least(ROWS, end_i - i), dw + i * J + j + width, where)
+                    x = own + (j - j_0) * T if shared == NULL else shared + j * N + t_0 * width
+                    block_ahead(factors, ROWS, 1, x, taps[width // lanes - 1], T, zeros if t_0 == 0 else NULL,
+                                dw + i * J + j, J, least(width, J - j), rows, dw + i * J + j + width, where)
                 i += ROWS
             t_0 += T
-        p_0 = end
-
-
-cdef inline void pack_columns(const floating* Z, floating* panels, Py_ssize_t panel, Py_ssize_t N, Py_ssize_t J) noexcept nogil:
-    cdef Py_ssize_t j = first_column(panel, J, panels), width = first_column(panel + 1, J, panels) - j
-    pack(Z + j, J, N, least(width, J - j), width, panels + j * N)
+        p_0 = end_group
 
 
 def affine_grad_weight(const floating[:, ::1] Delta, const floating[:, ::1] Z, /, floating[:, ::1] dw):
     cdef Py_ssize_t N = Z.shape[0], I = dw.shape[0], J = dw.shape[1]
     cdef int threads = threads_for(<double>N * I * J)
     cdef floating* kind = NULL
-    cdef Py_ssize_t blocks = (I + ROWS - 1) // ROWS, panels = panels_of(J, kind), parts, part
+    cdef Py_ssize_t blocks = (I + ROWS - 1) // ROWS, panels = panels_of(J, kind), parts, part, own
     cdef void* raw
-    cdef floating* packed
-    cdef bint by_rows
+    cdef floating* room
+    cdef floating* shared = NULL
     if N == 0:
         dw[:, :] = 0
         return
-    by_rows = rows_balance(blocks, panels, threads)
-    parts = least(threads, blocks if by_rows else panels)
-    raw = scratch(padded(J, kind) * N, kind)
-    if raw == NULL:
-        raise MemoryError
-    packed = on_a_line(raw, kind)
-    for part in prange(panels, nogil=True, schedule="static", num_threads=threads):
-        pack_columns(&Z[0, 0], packed, part, N, J)
-    for part in prange(parts, nogil=True, schedule="static", num_threads=threads):
-        if by_rows:
-            dw_part(&Delta[0, 0], packed, &dw[0, 0], N, I, J, cut(part, parts, blocks) * ROWS,
+    if share_rows(blocks, panels, threads):
+        parts = least(threads, blocks)
+        raw = scratch(padded(J, kind) * N, kind)
+        if raw == NULL:
+            raise MemoryError
+        shared = on_a_line(raw, kind)
+        for part in prange(panels, nogil=True, schedule="static", num_threads=threads):
+            pack_columns(&Z[0, 0], shared + first_column(part, J, kind) * N, part, N, J)
+        for part in prange(parts, nogil=True, schedule="static", num_threads=threads):
+            dw_part(&Delta[0, 0], &Z[0, 0], &dw[0, 0], N, I, J, shared, shared, cut(part, parts, blocks) * ROWS,
                     least(cut(part + 1, parts, blocks) * ROWS, I), 0, panels)
-        else:
-            dw_part(&Delta[0, 0], packed, &dw[0, 0], N, I, J, 0, I, cut(part, parts, panels),
-                    cut(part + 1, parts, panels))
+    else:
+        parts = least(threads, panels)
+        own = panels_within(SECOND_CACHE, least(N, TERMS), panels) * VECTORS * lanes_of(kind) * least(N, TERMS)
+        raw = scratch(parts * own, kind)
+        if raw == NULL:
+            raise MemoryError
+        room = on_a_line(raw, kind)
+        for part in prange(parts, nogil=True, schedule="static", num_threads=threads):
+            dw_part(&Delta[0, 0], &Z[0, 0], &dw[0, 0], N, I, J, shared, room + part * own, 0, I,
+                    cut(part, parts, panels), cut(part + 1, parts, panels))
     free(raw)
 
 
