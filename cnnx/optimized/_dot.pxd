@@ -22,7 +22,8 @@ cdef extern from *:
         DOT_FEW "CNNX_DOT_FEW"  # rows of w where there are at most 2 of Z
 
 
-cdef inline void dots(const void* Z, const void* w, Py_ssize_t J, vector* sums, vector* kind, int M, int R) noexcept nogil:
+cdef inline void dots(const void* Z, const void* w, Py_ssize_t J, vector* sums, vector* kind, int M,
+                      int R) noexcept nogil:
     # The products of M rows of Z with R of w, each a vector of partial sums. M and R are constants wherever this is
     # called.
     cdef vector a[DOT_ROWS][DOT_FEW]
@@ -55,7 +56,8 @@ cdef inline void dots(const void* Z, const void* w, Py_ssize_t J, vector* sums, 
             sums[m * MOST_LANES + r] = a[m][r]
 
 
-cdef inline void dots_of(const void* Z, const void* w, Py_ssize_t J, vector* sums, vector* kind, int M, int R) noexcept nogil:
+cdef inline void dots_of(const void* Z, const void* w, Py_ssize_t J, vector* sums, vector* kind, int M,
+                         int R) noexcept nogil:
     if DOT_ROWS > 4 and M == 5:
         dots(Z, w, J, sums, kind, 5, R)
     elif DOT_ROWS > 3 and M == 4:
