@@ -28,13 +28,13 @@ cdef inline void dots(const void* Z, const void* w, Py_ssize_t J, vector* sums, 
     # called.
     cdef vector a[DOT_ROWS][DOT_FEW]
     cdef vector z[DOT_ROWS]
-    cdef vector x
+    cdef vector x, edge
     cdef Py_ssize_t lanes = VECTOR_BYTES // (sizeof(float) if vector is floats else sizeof(double))
     cdef Py_ssize_t whole = J // lanes, rest = J % lanes, t, j
     cdef int m, r
     for m in range(M):
         for r in range(R):
-            a[m][r] = first(Z, 0, 0, kind)
+            first(Z, 0, 0, &a[m][r])
     for t in range(whole):
         j = t * lanes
         for m in range(M):
@@ -46,9 +46,11 @@ cdef inline void dots(const void* Z, const void* w, Py_ssize_t J, vector* sums, 
     if rest > 0:
         j = whole * lanes
         for m in range(M):
-            z[m] = first(Z, m * J + j, rest, kind)
+            first(Z, m * J + j, rest, &edge)
+            z[m] = edge
         for r in range(R):
-            x = first(w, r * J + j, rest, kind)
+            first(w, r * J + j, rest, &edge)
+            x = edge
             for m in range(M):
                 a[m][r] = a[m][r] + z[m] * x
     for m in range(M):
@@ -83,7 +85,7 @@ cdef inline void dot_block(const void* Z, const void* w, const void* b, void* Y,
         M = <int>((group + 1) * N // groups - n)
         for m in range(M):
             for i in range(I, VECTOR_BYTES // size):
-                sums[m * MOST_LANES + i] = first(Z, 0, 0, kind)
+                first(Z, 0, 0, sums + m * MOST_LANES + i)
         i = 0
         while i < I:
             if DOT_FEW > 4 and M < 3 and I - i >= 8:
@@ -100,7 +102,8 @@ cdef inline void dot_block(const void* Z, const void* w, const void* b, void* Y,
                 i += 1
         for m in range(M):
             fold(sums + m * MOST_LANES)
-            total = sums[m * MOST_LANES] + first(b, 0, I, kind)
+            first(b, 0, I, &total)
+            total = sums[m * MOST_LANES] + total
             memcpy(vector_at(Y, (n + m) * y_row, kind), &total, I * size)
 
 

@@ -77,19 +77,18 @@ cdef inline void fold(vector* a) noexcept nogil:
         fold_doubles(a)
 
 
-cdef inline vector first(const void* x, Py_ssize_t i, Py_ssize_t count, vector* kind) noexcept nogil:
+cdef inline void first(const void* x, Py_ssize_t i, Py_ssize_t count, vector* a) noexcept nogil:
     # The vector x[i], ..., x[i + count - 1], 0, ..., 0.
     cdef Py_ssize_t size = sizeof(float) if vector is floats else sizeof(double)
-    cdef vector part
     if count == VECTOR_BYTES // size:
-        return vector_at(x, i, kind)[0]
+        a[0] = vector_at(x, i, a)[0]
+        return
     if vector is floats:
-        part = spread_floats(0)
+        a[0] = spread_floats(0)
     else:
-        part = spread_doubles(0)
+        a[0] = spread_doubles(0)
     if count > 0:
-        memcpy(&part, vector_at(x, i, kind), count * size)
-    return part
+        memcpy(a, vector_at(x, i, a), count * size)
 
 
 cdef inline void turn_of(const void* x, Py_ssize_t x_row, Py_ssize_t K, Py_ssize_t L, void* y, Py_ssize_t y_row,
@@ -97,8 +96,12 @@ cdef inline void turn_of(const void* x, Py_ssize_t x_row, Py_ssize_t K, Py_ssize
     cdef vector a[MOST_LANES]
     cdef Py_ssize_t size = sizeof(float) if vector is floats else sizeof(double), lanes = VECTOR_BYTES // size
     cdef Py_ssize_t k
-    for k in range(lanes):
-        a[k] = first(x, k * x_row, L if k < K else 0, kind)
+    if K == lanes and L == lanes:
+        for k in range(lanes):
+            a[k] = vector_at(x, k * x_row, kind)[0]
+    else:
+        for k in range(lanes):
+            first(x, k * x_row, L if k < K else 0, a + k)
     if vector is floats:
         turn_floats(a)
     else:
