@@ -26,8 +26,8 @@ cdef extern from *:
     #endif
     typedef float cnnx_floats __attribute__((vector_size(CNNX_BYTES), aligned(4), may_alias));
     typedef double cnnx_doubles __attribute__((vector_size(CNNX_BYTES), aligned(8), may_alias));
+    #define cnnx_fetch(x) __builtin_prefetch(x, 0, 2)  /* into the second cache */
     #define cnnx_multiply_add(a, w, x) ((a) + (w) * (x))
-    #define cnnx_prefetch(p) __builtin_prefetch(p)
     #define cnnx_spread_floats(w) ((w) - (cnnx_floats){0})
     #define cnnx_spread_doubles(w) ((w) - (cnnx_doubles){0})
 
@@ -40,7 +40,7 @@ cdef extern from *:
     floats multiply_add_floats "cnnx_multiply_add"(floats a, float w, floats x) noexcept nogil
     doubles multiply_add_doubles "cnnx_multiply_add"(doubles a, double w, doubles x) noexcept nogil
 
-    void prefetch "cnnx_prefetch"(const void* p) noexcept nogil
+    void fetch "cnnx_fetch"(const void* x) noexcept nogil
     floats spread_floats "cnnx_spread_floats"(float w) noexcept nogil
     doubles spread_doubles "cnnx_spread_doubles"(double w) noexcept nogil
 
@@ -90,30 +90,36 @@ cdef inline Py_ssize_t lanes_of(floating* anything) noexcept nogil:
 
 cdef inline void tile(const void* w, Py_ssize_t w_t, Py_ssize_t w_k, const void* x, const Py_ssize_t* taps,
                       Py_ssize_t T, const void* start, void* Y, Py_ssize_t y_k, Py_ssize_t width,
-                      vector* kind, int M, int V) noexcept nogil:
-    # block() for M rows of V vectors, which are constants wherever this is called.
+                      const void* ahead, const Py_ssize_t* where, vector* kind, int M, int V) noexcept nogil:
+    # block_ahead() for M rows of V vectors, which are constants wherever this is called.
     cdef vector a[ROWS][2 * VECTORS]
     cdef vector columns[2 * VECTORS]
-    cdef vector part
+    cdef vector edge[ROWS]  # the last vectors where they are not whole: a call of memcpy would move all sums out
     cdef Py_ssize_t size = sizeof(float) if vector is floats else sizeof(double)
     cdef Py_ssize_t lanes = VECTOR_BYTES // size, last = (V - 1) * lanes, t
+    cdef bint whole = width == V * lanes
     cdef int k, j
-    for k in range(M):
-        if start != NULL:
+    if start != NULL:
+        for k in range(M):
             for j in range(V):
                 a[k][j] = spread(start, k, kind)
-        else:
+    else:
+        if not whole:
+            for k in range(M):
+                edge[k] = spread(w, 0, kind)
+                memcpy(&edge[k], vector_at(Y, k * y_k + last, kind), (width - last) * size)
+        for k in range(M):
             for j in range(V - 1):
                 a[k][j] = vector_at(Y, k * y_k + j * lanes, kind)[0]
-            part = spread(w, 0, kind)
-            memcpy(&part, vector_at(Y, k * y_k + last, kind), (width - last) * size)
-            a[k][V - 1] = part
+            a[k][V - 1] = vector_at(Y, k * y_k + last, kind)[0] if whole else edge[k]
     for t in range(T):
         for j in range(V):
             columns[j] = vector_at(x, taps[t] + j * lanes, kind)[0]
+        if ahead != NULL:
+            fetch(vector_at(ahead, where[t], kind))
         if M == ROWS and t + AHEAD < T:
             for j in range(V):
-                prefetch(vector_at(x, taps[t + AHEAD] + j * lanes, kind))
+                fetch(vector_at(x, taps[t + AHEAD] + j * lanes, kind))
         if V <= VECTORS:
             for k in range(M):
                 for j in range(V):
@@ -125,54 +131,54 @@ cdef inline void tile(const void* w, Py_ssize_t w_t, Py_ssize_t w_k, const void*
     for k in range(M):
         for j in range(V - 1):
             vector_at(Y, k * y_k + j * lanes, kind)[0] = a[k][j]
-        part = a[k][V - 1]
-        if width == V * lanes:
-            vector_at(Y, k * y_k + last, kind)[0] = part
+        if whole:
+            vector_at(Y, k * y_k + last, kind)[0] = a[k][V - 1]
         else:
-            memcpy(vector_at(Y, k * y_k + last, kind), &part, (width - last) * size)
+            edge[k] = a[k][V - 1]
+    if not whole:
+        for k in range(M):
+            memcpy(vector_at(Y, k * y_k + last, kind), &edge[k], (width - last) * size)
 
 
 cdef inline void rows(const void* w, Py_ssize_t w_t, Py_ssize_t w_k, const void* x, const Py_ssize_t* taps,
                       Py_ssize_t T, const void* start, void* Y, Py_ssize_t y_k, Py_ssize_t width,
-                      vector* kind, int M) noexcept nogil:
+                      const void* ahead, const Py_ssize_t* where, vector* kind, int M) noexcept nogil:
     cdef Py_ssize_t lanes = VECTOR_BYTES // (sizeof(float) if vector is floats else sizeof(double))
     cdef Py_ssize_t V = (width + lanes - 1) // lanes
     if VECTORS == 3 and 2 * M <= ROWS and V == 6:
-        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, kind, M, 6)
+        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, M, 6)
     elif VECTORS == 3 and 2 * M <= ROWS and V == 5:
-        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, kind, M, 5)
+        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, M, 5)
     elif 2 * M <= ROWS and V == 4:
-        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, kind, M, 4)
+        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, M, 4)
     elif (VECTORS == 3 or 2 * M <= ROWS) and V == 3:
-        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, kind, M, 3)
+        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, M, 3)
     elif V == 2:
-        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, kind, M, 2)
+        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, M, 2)
     else:
-        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, kind, M, 1)
+        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, M, 1)
 
 
 cdef inline void block_of(const void* w, Py_ssize_t w_t, Py_ssize_t w_k, const void* x, const Py_ssize_t* taps,
                           Py_ssize_t T, const void* start, void* Y, Py_ssize_t y_k, Py_ssize_t width,
-                          vector* kind, int M) noexcept nogil:
+                          const void* ahead, const Py_ssize_t* where, vector* kind, int M) noexcept nogil:
     if ROWS == 8 and M == 8:
-        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, kind, 8)
+        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, 8)
     elif M == 4:
-        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, kind, 4)
+        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, 4)
     elif M == 3:
-        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, kind, 3)
+        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, 3)
     elif M == 2:
-        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, kind, 2)
+        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, 2)
     else:
-        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, kind, 1)
+        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, 1)
 
 
-cdef inline void block(const floating* w, Py_ssize_t w_t, Py_ssize_t w_k, const floating* x, const Py_ssize_t* taps,
-                       Py_ssize_t T, const floating* start, floating* Y, Py_ssize_t y_k, Py_ssize_t width,
-                       Py_ssize_t K) noexcept nogil:
-    # Y[k y_k + j] = start[k] + sum_{t < T} w[t w_t + k w_k] x[taps[t] + j], for k < K and j < width.
-    # With start = NULL the sum is added to what Y holds. width is at most VECTORS vectors, or twice as many if K is at
-    # most half of ROWS. Terms are added in the order of t. x is read in whole vectors: up to a vector less one number
-    # beyond its last column.
+cdef inline void block_ahead(const floating* w, Py_ssize_t w_t, Py_ssize_t w_k, const floating* x,
+                             const Py_ssize_t* taps, Py_ssize_t T, const floating* start, floating* Y, Py_ssize_t y_k,
+                             Py_ssize_t width, Py_ssize_t K, const floating* ahead,
+                             const Py_ssize_t* where) noexcept nogil:
+    # block(), and meanwhile the cache lines of ahead[where[t]] are fetched for what comes next, one with each term.
     cdef Py_ssize_t k = 0
     cdef int M
     while k < K:
@@ -183,8 +189,18 @@ cdef inline void block(const floating* w, Py_ssize_t w_t, Py_ssize_t w_k, const 
             M = 3 if M != 7 else 4
         if floating is float:
             block_of[floats](w + k * w_k, w_t, w_k, x, taps, T, start + k if start != NULL else NULL,
-                             Y + k * y_k, y_k, width, NULL, M)
+                             Y + k * y_k, y_k, width, ahead, where, NULL, M)
         else:
             block_of[doubles](w + k * w_k, w_t, w_k, x, taps, T, start + k if start != NULL else NULL,
-                              Y + k * y_k, y_k, width, NULL, M)
+                              Y + k * y_k, y_k, width, ahead, where, NULL, M)
         k += M
+
+
+cdef inline void block(const floating* w, Py_ssize_t w_t, Py_ssize_t w_k, const floating* x, const Py_ssize_t* taps,
+                       Py_ssize_t T, const floating* start, floating* Y, Py_ssize_t y_k, Py_ssize_t width,
+                       Py_ssize_t K) noexcept nogil:
+    # Y[k y_k + j] = start[k] + sum_{t < T} w[t w_t + k w_k] x[taps[t] + j], for k < K and j < width.
+    # With start = NULL the sum is added to what Y holds. width is at most VECTORS vectors, or twice as many if K is at
+    # most half of ROWS. Terms are added in the order of t. x is read in whole vectors: up to a vector less one number
+    # beyond its last column.
+    block_ahead(w, w_t, w_k, x, taps, T, start, Y, y_k, width, K, NULL, NULL)
