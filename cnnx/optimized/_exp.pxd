@@ -138,14 +138,22 @@ cdef inline floating exp_whole(floating r, floating sum) noexcept nogil:
         return p * power(sum) * 6.223015277861142e-61  # 2^-200
 
 
+cdef inline floating exp_least(floating x) noexcept nogil:
+    # x, or what has an exponential of 0 too.
+    cdef floating least = -105 if floating is float else -746
+    return least if x < least else x
+
+
+cdef inline floating exp_from_least(floating x) noexcept nogil:
+    # exp(x), -110 (-770) <= x <= 0.
+    cdef floating whole = offset[floating](64 if floating is float else 200, NULL)
+    cdef floating sum = in_logs_of_2(x) + whole
+    return exp_whole(rest(x, sum - whole), sum)
+
+
 cdef inline floating exp_negative(floating x) noexcept nogil:
     # exp(x), x <= 0.
-    cdef floating least = -105 if floating is float else -746  # exp of that is 0
-    cdef floating whole = offset[floating](64 if floating is float else 200, NULL)
-    cdef floating sum
-    x = least if x < least else x
-    sum = in_logs_of_2(x) + whole
-    return exp_whole(rest(x, sum - whole), sum)
+    return exp_from_least(exp_least(x))
 
 
 cdef inline floating expm1_negative(floating x) noexcept nogil:
