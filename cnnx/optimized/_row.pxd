@@ -64,22 +64,24 @@ cdef inline Py_ssize_t width_of(Walk walk, Py_ssize_t step) noexcept nogil:
 
 
 cdef inline void take(const floating* z, Walk walk, Py_ssize_t step, floating* strip, floating missing) noexcept nogil:
-    cdef Py_ssize_t width = width_of(walk, step)
-    cdef int j
+    cdef int width = <int>width_of(walk, step), j
+    z = z + step * walk.stride
     if width == LANES:
-        memcpy(strip, z + step * walk.stride, LANES * sizeof(floating))
+        memcpy(strip, z, LANES * sizeof(floating))
     else:
-        for j in range(LANES):
-            strip[j] = missing
-        memcpy(strip, z + step * walk.stride, width * sizeof(floating))
+        for j in range(LANES):  # masked loads, where there are any: faster than a copy of so few
+            strip[j] = z[j] if j < width else missing
 
 
 cdef inline void put(const floating* strip, Walk walk, Py_ssize_t step, floating* y) noexcept nogil:
-    cdef Py_ssize_t width = width_of(walk, step)
+    cdef int width = <int>width_of(walk, step), j
+    y = y + step * walk.stride
     if width == LANES:
-        memcpy(y + step * walk.stride, strip, LANES * sizeof(floating))
+        memcpy(y, strip, LANES * sizeof(floating))
     else:
-        memcpy(y + step * walk.stride, strip, width * sizeof(floating))
+        for j in range(LANES):
+            if j < width:
+                y[j] = strip[j]
 
 
 cdef inline void spread_sum(double* total, Walk walk) noexcept nogil:
