@@ -129,31 +129,35 @@ cdef inline floating exp_quotient(floating r) noexcept nogil:
     return q
 
 
-cdef inline floating exp_whole(floating r, floating sum) noexcept nogil:
-    # exp(r) 2^n. That power may be too small for a number: it comes in two parts, the last of which may round.
-    cdef floating p = (exp_quotient(r) * r + <floating>1) * r + <floating>1
-    if floating is float:
-        return p * power(sum) * <floating>5.421010862427522e-20  # 2^-64
-    else:
-        return p * power(sum) * 6.223015277861142e-61  # 2^-200
-
-
-cdef inline floating exp_least(floating x) noexcept nogil:
-    # x, or what has an exponential of 0 too.
-    cdef floating least = -105 if floating is float else -746
-    return least if x < least else x
-
-
-cdef inline floating exp_from_least(floating x) noexcept nogil:
-    # exp(x), -110 (-770) <= x <= 0.
+cdef inline floating large_exp(floating x) noexcept nogil:
+    # exp(x) 2^64 (2^200), -110 (-770) <= x <= 0: it has all its bits even where exp(x) is subnormal.
     cdef floating whole = offset[floating](64 if floating is float else 200, NULL)
     cdef floating sum = in_logs_of_2(x) + whole
     return exp_whole(rest(x, sum - whole), sum)
 
 
+cdef inline floating exp_whole(floating r, floating sum) noexcept nogil:
+    # exp(r) times a power of 2.
+    return ((exp_quotient(r) * r + <floating>1) * r + <floating>1) * power(sum)
+
+
+cdef inline floating of_large(floating* kind) noexcept nogil:
+    # What large_exp() has to be multiplied by.
+    if floating is float:
+        return <floating>5.421010862427522e-20
+    else:
+        return 6.223015277861142e-61
+
+
+cdef inline floating exp_least(floating x) noexcept nogil:
+    # x, or what has an exponential of 0 too.
+    cdef floating least = -105 if floating is float else -746
+    return least if least > x else x
+
+
 cdef inline floating exp_negative(floating x) noexcept nogil:
     # exp(x), x <= 0.
-    return exp_from_least(exp_least(x))
+    return large_exp(exp_least(x)) * of_large[floating](NULL)
 
 
 cdef inline floating expm1_negative(floating x) noexcept nogil:
@@ -244,4 +248,4 @@ cdef inline floating bell(floating a) noexcept nogil:
     cdef floating whole = offset[floating](64 if floating is float else 200, NULL)
     cdef floating b = a * -<floating>0.5
     cdef floating sum = in_logs_of_2(a * b) + whole
-    return exp_whole(product_rest(a, b, sum - whole), sum)
+    return exp_whole(product_rest(a, b, sum - whole), sum) * of_large[floating](NULL)

@@ -6,10 +6,10 @@
 # instructions, and sums have one order, given by the shape alone.
 
 from cython cimport floating
-from libc.math cimport INFINITY
+from libc.math cimport INFINITY, log
 from libc.string cimport memcpy, memset
 
-from ._exp cimport exp_from_least, exp_least
+from ._exp cimport exp_least, large_exp, of_large
 
 cdef enum:
     LANES = 32
@@ -136,7 +136,8 @@ cdef inline void maxima(const floating* z, Walk walk, floating* most) noexcept n
 
 cdef inline void partitions(const floating* z, Walk walk, const floating* most, floating* e,
                             double* total) noexcept nogil:
-    # sum_j exp(z_j - max z), summed in double; the exponentials go to e, if it is not NULL.
+    # sum_j exp(z_j - max z), summed in double; the exponentials go to e, if it is not NULL. All are too large by a
+    # factor (large_exp), which cancels.
     cdef floating strip[LANES]
     cdef floating shift[LANES]
     cdef double sums[LANES]
@@ -150,9 +151,14 @@ cdef inline void partitions(const floating* z, Walk walk, const floating* most, 
         for j in range(LANES):  # a loop of its own: gcc would make two cases of all that follows
             strip[j] = exp_least(strip[j] - shift[j])
         for j in range(LANES):
-            strip[j] = exp_from_least(strip[j])
+            strip[j] = large_exp(strip[j])
             sums[j] = sums[j] + strip[j]
         if e != NULL:
             put(strip, walk, step, e)
     spread_sum(sums, walk)
     memcpy(total, sums, sizeof(sums))
+
+
+cdef inline double log_of(double total, const floating* kind) noexcept nogil:
+    # log sum_j exp(z_j - max z).
+    return log(total * of_large[floating](NULL))

@@ -6,11 +6,10 @@ in PARTS, a number that does not depend on the thread count.
 
 from cython cimport floating
 from cython.parallel cimport prange
-from libc.math cimport log
 
 from ._index cimport least
 from ._row cimport (
-    LANES, NARROW, TURNED, Walk, across, along, maxima, partitions, put, rows_at_once, spread_sum, take, turn,
+    LANES, NARROW, TURNED, Walk, across, along, log_of, maxima, partitions, put, rows_at_once, spread_sum, take, turn,
     turn_back,
 )
 from ._threads cimport threads_for
@@ -56,7 +55,7 @@ cdef inline double E_rows(const floating* Z, const floating* t, Py_ssize_t M, Py
     maxima(rows, walk, most)
     partitions(rows, walk, most, <floating*>NULL, total)
     for j in range(<int>count):
-        total[j] = log(total[j])
+        total[j] = log_of(total[j], Z)
     for j in range(LANES):
         E[j] = 0
         total[j] = total[0] if walk.one_row else total[j]
@@ -83,7 +82,7 @@ cdef inline double E_index_rows(const floating* Z, const Py_ssize_t* t, Py_ssize
     maxima(rows, walk, most)
     partitions(rows, walk, most, <floating*>NULL, total)
     for j in range(count):
-        E = E - ((<double>Z[j * M + t[j]] - most[j]) - log(total[j]))
+        E = E - ((<double>Z[j * M + t[j]] - most[j]) - log_of(total[j], Z))
     return E
 
 

@@ -5,11 +5,10 @@ The exponentials wait for their sum in the output. Sums are taken in double.
 
 from cython cimport floating
 from cython.parallel cimport prange
-from libc.math cimport log
 
 from ._index cimport least
 from ._row cimport (
-    LANES, NARROW, TURNED, Walk, across, along, maxima, partitions, put, rows_at_once, spread_sum, take, turn,
+    LANES, NARROW, TURNED, Walk, across, along, log_of, maxima, partitions, put, rows_at_once, spread_sum, take, turn,
     turn_back,
 )
 from ._threads cimport threads_for
@@ -71,7 +70,7 @@ cdef inline void log_softmax_Y(const floating* Z, floating* Y, Walk walk) noexce
     maxima(Z, walk, most)
     partitions(Z, walk, most, <floating*>NULL, total)
     for j in range(1 if walk.one_row else <int>walk.width):
-        total[j] = log(total[j])
+        total[j] = log_of(total[j], Z)
     if walk.one_row:
         for j in range(1, LANES):
             total[j] = total[0]
