@@ -66,7 +66,7 @@ cdef inline double leaky_relu_prime(double z, double slope) noexcept nogil:
 
 cdef inline floating elu_phi(floating z, double alpha) noexcept nogil:
     # alpha may be no float32: its products are taken in double.
-    return z if z > 0 else <floating>(alpha * expm1_negative(0 if z > 0 else z))
+    return <floating>(alpha * expm1_negative(z if z < 0 else 0)) if z < 0 else z
 
 
 cdef inline floating elu_prime(floating z, double alpha) noexcept nogil:
