@@ -1,23 +1,164 @@
-# Softmax of one row, with the maximum shifted out: for softmax and cross entropy alike.
-# A row is M numbers, `step` apart, so that it may lie along any axis.
+# Softmax with the maximum shifted out: for softmax and cross entropy alike.
+#
+# Numbers are taken LANES at a time. Where a row's numbers lie apart, lanes are neighbouring rows. In a row that lies in
+# one piece, lanes are parts of the row, which are put together at the end; but NARROW rows are turned first, so that
+# their numbers lie apart too. What is missing from a strip is filled up: every number goes through the same
+# instructions, and sums have one order, given by the shape alone.
 
 from cython cimport floating
-from libc.math cimport exp
+from libc.math cimport INFINITY, log
+from libc.string cimport memcpy, memset
+
+from ._exp cimport exp_least, large_exp, of_large
+
+cdef enum:
+    LANES = 32
+    NARROW = 32  # numbers in a row: taken as parts of it, they would mostly be lanes to put together
+    TURNED = 1024  # numbers in LANES such rows
+
+cdef struct Walk:
+    Py_ssize_t steps, stride  # a strip every `stride` numbers
+    Py_ssize_t width, last  # numbers in a strip, and in the last one
+    bint one_row
 
 
-cdef inline double row_maximum(const floating* z, Py_ssize_t M, Py_ssize_t step) noexcept nogil:
-    cdef Py_ssize_t j
-    cdef floating most = z[0]
-    for j in range(1, M):
-        if z[j * step] > most:
-            most = z[j * step]
-    return most
+cdef inline Walk along(Py_ssize_t M) noexcept nogil:
+    # One row in one piece.
+    cdef Walk walk
+    walk.steps, walk.stride, walk.width, walk.one_row = (M + LANES - 1) // LANES, LANES, LANES, True
+    walk.last = M - (walk.steps - 1) * LANES
+    return walk
 
 
-cdef inline double row_partition(const floating* z, Py_ssize_t M, Py_ssize_t step, double most) noexcept nogil:
-    # sum_j exp(z_j - max z).
-    cdef Py_ssize_t j
-    cdef double total = 0
-    for j in range(M):
-        total = total + exp(z[j * step] - most)
-    return total
+cdef inline Walk across(Py_ssize_t M, Py_ssize_t B, Py_ssize_t b) noexcept nogil:
+    # Rows b, b + 1, ... of B, as many as there are lanes.
+    cdef Walk walk
+    walk.steps, walk.stride, walk.one_row = M, B, False
+    walk.width = walk.last = LANES if B - b > LANES else B - b
+    return walk
+
+
+cdef inline Py_ssize_t rows_at_once(Py_ssize_t M) noexcept nogil:
+    return LANES if M <= NARROW else 1
+
+
+cdef inline void turn(const floating* rows, Py_ssize_t M, Py_ssize_t count, floating* turned) noexcept nogil:
+    # `count` rows side by side, for across(M, LANES, 0).
+    cdef Py_ssize_t lane, i
+    if count < LANES:
+        memset(turned, 0, M * LANES * sizeof(floating))
+    for lane in range(count):
+        for i in range(M):
+            turned[i * LANES + lane] = rows[lane * M + i]
+
+
+cdef inline void turn_back(const floating* turned, Py_ssize_t M, Py_ssize_t count, floating* rows) noexcept nogil:
+    cdef Py_ssize_t lane, i
+    for lane in range(count):
+        for i in range(M):
+            rows[lane * M + i] = turned[i * LANES + lane]
+
+
+cdef inline Py_ssize_t width_of(Walk walk, Py_ssize_t step) noexcept nogil:
+    return walk.last if step == walk.steps - 1 else walk.width
+
+
+cdef inline void take(const floating* z, Walk walk, Py_ssize_t step, floating* strip, floating missing) noexcept nogil:
+    cdef int width = <int>width_of(walk, step), j
+    z = z + step * walk.stride
+    if width == LANES:
+        memcpy(strip, z, LANES * sizeof(floating))
+    else:
+        for j in range(LANES):  # masked loads, where there are any: faster than a copy of so few
+            strip[j] = z[j] if j < width else missing
+
+
+cdef inline void put(const floating* strip, Walk walk, Py_ssize_t step, floating* y) noexcept nogil:
+    cdef int width = <int>width_of(walk, step), j
+    y = y + step * walk.stride
+    if width == LANES:
+        memcpy(y, strip, LANES * sizeof(floating))
+    else:
+        for j in range(LANES):
+            if j < width:
+                y[j] = strip[j]
+
+
+cdef inline void spread_sum(double* total, Walk walk) noexcept nogil:
+    # The sum of all lanes in every lane, if they are parts of one row.
+    cdef double sum
+    cdef int j
+    if walk.one_row:
+        for j in range(16):
+            total[j] = total[j] + total[j + 16]
+        for j in range(8):
+            total[j] = total[j] + total[j + 8]
+        for j in range(4):
+            total[j] = total[j] + total[j + 4]
+        sum = (total[0] + total[2]) + (total[1] + total[3])
+        for j in range(LANES):
+            total[j] = sum
+
+
+cdef inline floating larger(floating a, floating b) noexcept nogil:
+    # A NaN may be passed over here, since it is none of the exponentials' sum.
+    return a if a > b else b
+
+
+cdef inline void maxima(const floating* z, Walk walk, floating* most) noexcept nogil:
+    cdef floating strip[LANES]
+    cdef floating largest[LANES]
+    cdef Py_ssize_t step
+    cdef int j
+    take(z, walk, walk.steps - 1, largest, <floating>-INFINITY)
+    if walk.width == LANES:
+        for step in range(walk.steps - 1):
+            for j in range(LANES):
+                largest[j] = larger(z[step * walk.stride + j], largest[j])
+    else:
+        for step in range(walk.steps - 1):
+            take(z, walk, step, strip, <floating>-INFINITY)
+            for j in range(LANES):
+                largest[j] = larger(strip[j], largest[j])
+    if walk.one_row:
+        for j in range(16):
+            largest[j] = larger(largest[j + 16], largest[j])
+        for j in range(8):
+            largest[j] = larger(largest[j + 8], largest[j])
+        for j in range(4):
+            largest[j] = larger(largest[j + 4], largest[j])
+        largest[0] = larger(larger(largest[0], largest[2]), larger(largest[1], largest[3]))
+        for j in range(LANES):
+            most[j] = largest[0]
+    else:
+        memcpy(most, largest, sizeof(largest))
+
+
+cdef inline void partitions(const floating* z, Walk walk, const floating* most, floating* e,
+                            double* total) noexcept nogil:
+    # sum_j exp(z_j - max z), summed in double; the exponentials go to e, if it is not NULL. All are too large by a
+    # factor (large_exp), which cancels.
+    cdef floating strip[LANES]
+    cdef floating shift[LANES]
+    cdef double sums[LANES]
+    cdef Py_ssize_t step
+    cdef int j
+    memcpy(shift, most, sizeof(shift))
+    for j in range(LANES):
+        sums[j] = 0
+    for step in range(walk.steps):
+        take(z, walk, step, strip, <floating>-INFINITY)
+        for j in range(LANES):  # a loop of its own: gcc would make two cases of all that follows
+            strip[j] = exp_least(strip[j] - shift[j])
+        for j in range(LANES):
+            strip[j] = large_exp(strip[j])
+            sums[j] = sums[j] + strip[j]
+        if e != NULL:
+            put(strip, walk, step, e)
+    spread_sum(sums, walk)
+    memcpy(total, sums, sizeof(sums))
+
+
+cdef inline double log_of(double total, const floating* kind) noexcept nogil:
+    # log sum_j exp(z_j - max z).
+    return log(total * of_large[floating](NULL))

@@ -1,14 +1,13 @@
-"""Activations: A1, A2 in typed loops. Each is two formulas of one number, phi and its derivative.
+"""Activations: A1, A2 in typed loops. Each is two formulas of one number, phi and its derivative, and a loop for each.
 
-exp, log, tanh and erf are taken in double. Comparisons are written so that NaN passes through phi.
+There is no branch in a formula, so that a loop over it becomes vectors (_exp.pxd). Comparisons are written so that
+NaN passes through phi.
 """
 
 from cython cimport floating
-from cython.parallel cimport prange
-from libc.math cimport INFINITY, M_PI, M_SQRT2, erfc, exp, expm1, fabs, log1p, sqrt
-from libc.math cimport tanh as c_tanh
 
-from ._threads cimport EXP, threads_for
+from ._elementwise cimport EXP, MEMORY, STRIP, each, each_grad
+from ._exp cimport bell, exp_negative, expm1_negative, log1p_fraction, mills, signed, size
 
 
 cdef inline floating relu_phi(floating z) noexcept nogil:
@@ -19,28 +18,30 @@ cdef inline floating relu_prime(floating z) noexcept nogil:
     return 1 if z > 0 else 0
 
 
-cdef inline double sigmoid_phi(double z) noexcept nogil:
-    return 1 / (1 + exp(-z))
+cdef inline floating sigmoid_phi(floating z) noexcept nogil:
+    # With t = exp(-|z|), which does not overflow: 1 / (1 + t), or t / (1 + t) for z < 0.
+    cdef floating t = exp_negative(-size(z))
+    return (t if z < 0 else <floating>1) / (<floating>1 + t)
 
 
-cdef inline double sigmoid_prime(double z) noexcept nogil:
-    cdef double y = sigmoid_phi(z)
-    return y * (1 - y)
+cdef inline floating sigmoid_prime(floating z) noexcept nogil:
+    # y (1 - y), where 1 - y would cancel.
+    cdef floating t = exp_negative(-size(z))
+    return t / ((t + <floating>1) * (t + <floating>1))
 
 
-cdef inline double tanh_phi(double z) noexcept nogil:
-    return c_tanh(z)
+cdef inline floating tanh_phi(floating z) noexcept nogil:
+    cdef floating e = expm1_negative(-size(z + z))
+    return signed(e / (e + <floating>2), z)
 
 
-cdef inline double tanh_prime(double z) noexcept nogil:
-    cdef double y = c_tanh(z)
-    return 1 - y * y
+cdef inline floating tanh_prime(floating z) noexcept nogil:
+    cdef floating y = tanh_phi(z)
+    return <floating>1 - y * y
 
 
 cdef inline floating step_phi(floating z) noexcept nogil:
-    if z <= 0:
-        return 0
-    return 1 if z > 0 else z
+    return 0 if z <= 0 else (1 if z > 0 else z)
 
 
 cdef inline floating step_prime(floating z) noexcept nogil:
@@ -63,136 +64,245 @@ cdef inline double leaky_relu_prime(double z, double slope) noexcept nogil:
     return 1 if z > 0 else slope
 
 
-cdef inline double elu_phi(double z, double alpha) noexcept nogil:
-    return z if z > 0 else alpha * expm1(z)
+cdef inline floating elu_phi(floating z, double alpha) noexcept nogil:
+    # alpha may be no float32: its products are taken in double.
+    return <floating>(alpha * expm1_negative(z if z < 0 else 0)) if z < 0 else z
 
 
-cdef inline double elu_prime(double z, double alpha) noexcept nogil:
-    return 1 if z > 0 else alpha * exp(z)
+cdef inline floating elu_prime(floating z, double alpha) noexcept nogil:
+    return 1 if z > 0 else <floating>(alpha * exp_negative(0 if z > 0 else z))
 
 
-cdef inline double softplus_phi(double z) noexcept nogil:
-    return z + log1p(exp(-z)) if z > 0 else log1p(exp(z))
+cdef inline floating softplus_phi(floating z) noexcept nogil:
+    return (z if z > 0 else 0) + log1p_fraction(exp_negative(-size(z)))
 
 
-cdef inline double softplus_prime(double z) noexcept nogil:
+cdef inline floating softplus_prime(floating z) noexcept nogil:
     return sigmoid_phi(z)
 
 
-cdef inline double gelu_phi(double z) noexcept nogil:
-    cdef double Phi = erfc(-z / M_SQRT2) / 2
-    return 0 if z == -INFINITY else z * Phi  # the limit
+cdef inline floating gelu_range(floating z) noexcept nogil:
+    # |z|, or where Phi(-|z|) is 0.
+    cdef floating a = size(z)
+    cdef floating most = <floating>14.6 if floating is float else 39
+    return most if a > most else a
 
 
-cdef inline double gelu_prime(double z) noexcept nogil:
-    cdef double Phi = erfc(-z / M_SQRT2) / 2
-    cdef double density = exp(-(z * z) / 2) / sqrt(2 * M_PI)
-    return Phi if fabs(z) == INFINITY else Phi + z * density  # the limit
+cdef inline floating gelu_phi(floating z) noexcept nogil:
+    # z Phi(z) = max(z, 0) - |z| Phi(-|z|).
+    cdef floating a = gelu_range(z)
+    return (z if z > 0 else 0) - a * mills(a) * bell(a)
 
 
-def relu(const floating[::1] Z, /, floating[::1] Y):
+cdef inline floating gelu_prime(floating z) noexcept nogil:
+    # Phi(z) + z exp(-z^2 / 2) / sqrt(2 pi): 1 + g for z > 0, -g else.
+    cdef floating a = gelu_range(z)
+    cdef floating g = bell(a) * (a * <floating>0.3989422804014327 - mills(a))
+    return <floating>1 + g if z > 0 else -g
+
+
+cdef void relu_Y(const floating* Z, floating* Y, Py_ssize_t strips, double _) noexcept nogil:
     cdef Py_ssize_t i
-    for i in prange(Y.shape[0], nogil=True, schedule="static", num_threads=threads_for(Y.shape[0])):
+    for i in range(strips * STRIP):
         Y[i] = relu_phi(Z[i])
 
 
-def relu_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ):
+cdef void relu_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t strips,
+                  double _) noexcept nogil:
     cdef Py_ssize_t i
-    for i in prange(dZ.shape[0], nogil=True, schedule="static", num_threads=threads_for(dZ.shape[0])):
+    for i in range(strips * STRIP):
         dZ[i] = Delta[i] * relu_prime(Z[i])
 
 
-def sigmoid(const floating[::1] Z, /, floating[::1] Y):
+def relu(const floating[::1] Z, /, floating[::1] Y):
+    with nogil:
+        each(relu_Y[floating], Z, Y, 0, MEMORY)
+
+
+def relu_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ):
+    with nogil:
+        each_grad(relu_dZ[floating], Delta, Z, dZ, 0, MEMORY)
+
+
+cdef void sigmoid_Y(const floating* Z, floating* Y, Py_ssize_t strips, double _) noexcept nogil:
     cdef Py_ssize_t i
-    for i in prange(Y.shape[0], nogil=True, schedule="static", num_threads=threads_for(EXP * <double>Y.shape[0])):
-        Y[i] = <floating>sigmoid_phi(Z[i])
+    for i in range(strips * STRIP):
+        Y[i] = sigmoid_phi(Z[i])
+
+
+cdef void sigmoid_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t strips,
+                     double _) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(strips * STRIP):
+        dZ[i] = Delta[i] * sigmoid_prime(Z[i])
+
+
+def sigmoid(const floating[::1] Z, /, floating[::1] Y):
+    with nogil:
+        each(sigmoid_Y[floating], Z, Y, 0, EXP)
 
 
 def sigmoid_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ):
+    with nogil:
+        each_grad(sigmoid_dZ[floating], Delta, Z, dZ, 0, EXP)
+
+
+cdef void tanh_Y(const floating* Z, floating* Y, Py_ssize_t strips, double _) noexcept nogil:
     cdef Py_ssize_t i
-    for i in prange(dZ.shape[0], nogil=True, schedule="static", num_threads=threads_for(EXP * <double>dZ.shape[0])):
-        dZ[i] = <floating>(Delta[i] * sigmoid_prime(Z[i]))
+    for i in range(strips * STRIP):
+        Y[i] = tanh_phi(Z[i])
+
+
+cdef void tanh_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t strips,
+                  double _) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(strips * STRIP):
+        dZ[i] = Delta[i] * tanh_prime(Z[i])
 
 
 def tanh(const floating[::1] Z, /, floating[::1] Y):
-    cdef Py_ssize_t i
-    for i in prange(Y.shape[0], nogil=True, schedule="static", num_threads=threads_for(EXP * <double>Y.shape[0])):
-        Y[i] = <floating>tanh_phi(Z[i])
+    with nogil:
+        each(tanh_Y[floating], Z, Y, 0, EXP)
 
 
 def tanh_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ):
-    cdef Py_ssize_t i
-    for i in prange(dZ.shape[0], nogil=True, schedule="static", num_threads=threads_for(EXP * <double>dZ.shape[0])):
-        dZ[i] = <floating>(Delta[i] * tanh_prime(Z[i]))
+    with nogil:
+        each_grad(tanh_dZ[floating], Delta, Z, dZ, 0, EXP)
 
 
-def step(const floating[::1] Z, /, floating[::1] Y):
+cdef void step_Y(const floating* Z, floating* Y, Py_ssize_t strips, double _) noexcept nogil:
     cdef Py_ssize_t i
-    for i in prange(Y.shape[0], nogil=True, schedule="static", num_threads=threads_for(Y.shape[0])):
+    for i in range(strips * STRIP):
         Y[i] = step_phi(Z[i])
 
 
-def step_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ):
+cdef void step_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t strips,
+                  double _) noexcept nogil:
     cdef Py_ssize_t i
-    for i in prange(dZ.shape[0], nogil=True, schedule="static", num_threads=threads_for(dZ.shape[0])):
+    for i in range(strips * STRIP):
         dZ[i] = Delta[i] * step_prime(Z[i])
 
 
-def identity(const floating[::1] Z, /, floating[::1] Y):
+def step(const floating[::1] Z, /, floating[::1] Y):
+    with nogil:
+        each(step_Y[floating], Z, Y, 0, MEMORY)
+
+
+def step_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ):
+    with nogil:
+        each_grad(step_dZ[floating], Delta, Z, dZ, 0, MEMORY)
+
+
+cdef void identity_Y(const floating* Z, floating* Y, Py_ssize_t strips, double _) noexcept nogil:
     cdef Py_ssize_t i
-    for i in prange(Y.shape[0], nogil=True, schedule="static", num_threads=threads_for(Y.shape[0])):
+    for i in range(strips * STRIP):
         Y[i] = identity_phi(Z[i])
 
 
-def identity_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ):
+cdef void identity_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t strips,
+                      double _) noexcept nogil:
     cdef Py_ssize_t i
-    for i in prange(dZ.shape[0], nogil=True, schedule="static", num_threads=threads_for(dZ.shape[0])):
+    for i in range(strips * STRIP):
         dZ[i] = Delta[i] * identity_prime(Z[i])
 
 
-def leaky_relu(const floating[::1] Z, /, floating[::1] Y, *, double slope):
+def identity(const floating[::1] Z, /, floating[::1] Y):
+    with nogil:
+        each(identity_Y[floating], Z, Y, 0, MEMORY)
+
+
+def identity_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ):
+    with nogil:
+        each_grad(identity_dZ[floating], Delta, Z, dZ, 0, MEMORY)
+
+
+cdef void leaky_relu_Y(const floating* Z, floating* Y, Py_ssize_t strips, double slope) noexcept nogil:
     cdef Py_ssize_t i
-    for i in prange(Y.shape[0], nogil=True, schedule="static", num_threads=threads_for(Y.shape[0])):
+    for i in range(strips * STRIP):
         Y[i] = <floating>leaky_relu_phi(Z[i], slope)
 
 
-def leaky_relu_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ, *, double slope):
+cdef void leaky_relu_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t strips,
+                        double slope) noexcept nogil:
     cdef Py_ssize_t i
-    for i in prange(dZ.shape[0], nogil=True, schedule="static", num_threads=threads_for(dZ.shape[0])):
+    for i in range(strips * STRIP):
         dZ[i] = <floating>(Delta[i] * leaky_relu_prime(Z[i], slope))
 
 
-def elu(const floating[::1] Z, /, floating[::1] Y, *, double alpha):
+def leaky_relu(const floating[::1] Z, /, floating[::1] Y, *, double slope):
+    with nogil:
+        each(leaky_relu_Y[floating], Z, Y, slope, MEMORY)
+
+
+def leaky_relu_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ, *, double slope):
+    with nogil:
+        each_grad(leaky_relu_dZ[floating], Delta, Z, dZ, slope, MEMORY)
+
+
+cdef void elu_Y(const floating* Z, floating* Y, Py_ssize_t strips, double alpha) noexcept nogil:
     cdef Py_ssize_t i
-    for i in prange(Y.shape[0], nogil=True, schedule="static", num_threads=threads_for(EXP * <double>Y.shape[0])):
-        Y[i] = <floating>elu_phi(Z[i], alpha)
+    for i in range(strips * STRIP):
+        Y[i] = elu_phi(Z[i], alpha)
+
+
+cdef void elu_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t strips,
+                 double alpha) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(strips * STRIP):
+        dZ[i] = Delta[i] * elu_prime(Z[i], alpha)
+
+
+def elu(const floating[::1] Z, /, floating[::1] Y, *, double alpha):
+    with nogil:
+        each(elu_Y[floating], Z, Y, alpha, EXP)
 
 
 def elu_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ, *, double alpha):
+    with nogil:
+        each_grad(elu_dZ[floating], Delta, Z, dZ, alpha, EXP)
+
+
+cdef void softplus_Y(const floating* Z, floating* Y, Py_ssize_t strips, double _) noexcept nogil:
     cdef Py_ssize_t i
-    for i in prange(dZ.shape[0], nogil=True, schedule="static", num_threads=threads_for(EXP * <double>dZ.shape[0])):
-        dZ[i] = <floating>(Delta[i] * elu_prime(Z[i], alpha))
+    for i in range(strips * STRIP):
+        Y[i] = softplus_phi(Z[i])
+
+
+cdef void softplus_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t strips,
+                      double _) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(strips * STRIP):
+        dZ[i] = Delta[i] * softplus_prime(Z[i])
 
 
 def softplus(const floating[::1] Z, /, floating[::1] Y):
-    cdef Py_ssize_t i
-    for i in prange(Y.shape[0], nogil=True, schedule="static", num_threads=threads_for(EXP * <double>Y.shape[0])):
-        Y[i] = <floating>softplus_phi(Z[i])
+    with nogil:
+        each(softplus_Y[floating], Z, Y, 0, EXP)
 
 
 def softplus_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ):
+    with nogil:
+        each_grad(softplus_dZ[floating], Delta, Z, dZ, 0, EXP)
+
+
+cdef void gelu_Y(const floating* Z, floating* Y, Py_ssize_t strips, double _) noexcept nogil:
     cdef Py_ssize_t i
-    for i in prange(dZ.shape[0], nogil=True, schedule="static", num_threads=threads_for(EXP * <double>dZ.shape[0])):
-        dZ[i] = <floating>(Delta[i] * softplus_prime(Z[i]))
+    for i in range(strips * STRIP):
+        Y[i] = gelu_phi(Z[i])
+
+
+cdef void gelu_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t strips,
+                  double _) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(strips * STRIP):
+        dZ[i] = Delta[i] * gelu_prime(Z[i])
 
 
 def gelu(const floating[::1] Z, /, floating[::1] Y):
-    cdef Py_ssize_t i
-    for i in prange(Y.shape[0], nogil=True, schedule="static", num_threads=threads_for(EXP * <double>Y.shape[0])):
-        Y[i] = <floating>gelu_phi(Z[i])
+    with nogil:
+        each(gelu_Y[floating], Z, Y, 0, EXP)
 
 
 def gelu_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ):
-    cdef Py_ssize_t i
-    for i in prange(dZ.shape[0], nogil=True, schedule="static", num_threads=threads_for(EXP * <double>dZ.shape[0])):
-        dZ[i] = <floating>(Delta[i] * gelu_prime(Z[i]))
+    with nogil:
+        each_grad(gelu_dZ[floating], Delta, Z, dZ, 0, EXP)

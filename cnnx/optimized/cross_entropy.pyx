@@ -1,83 +1,229 @@
-"""Cross entropy of a softmax: E3 in typed loops, in double.
+"""Cross entropy of a softmax: E3 in typed loops. Exponentials are taken in the logits' precision, sums in double.
 
-A cost is one number: its rows are summed in order by one thread, whatever the thread count.
+Rows are taken one by one, or LANES together where they are narrow (_row.pxd). A cost is one number: its rows are summed
+in PARTS, a number that does not depend on the thread count.
 """
 
 from cython cimport floating
 from cython.parallel cimport prange
-from libc.math cimport exp, log
 
-from ._row cimport row_maximum, row_partition
-from ._threads cimport EXP, threads_for
+from ._index cimport least
+from ._row cimport (
+    LANES, NARROW, TURNED, Walk, across, along, log_of, maxima, partitions, put, rows_at_once, spread_sum, take, turn,
+    turn_back,
+)
+from ._threads cimport threads_for
+
+cdef enum:
+    EXP = 4  # what an element costs, in multiply-adds
+    PARTS = 64
 
 
-cdef inline double E_row(const floating[:, ::1] Z, const floating[:, ::1] t, Py_ssize_t n) noexcept nogil:
-    # -sum_i t_i log y_i; 0 log 0 is 0, but a NaN is not lost with its term.
-    cdef Py_ssize_t M = Z.shape[1], i
-    cdef double most = row_maximum(&Z[n, 0], M, 1)
-    cdef double log_total = log(row_partition(&Z[n, 0], M, 1, most))
+cdef inline Walk walk_of(Py_ssize_t M) noexcept nogil:
+    return across(M, LANES, 0) if M <= NARROW else along(M)
+
+
+cdef inline const floating* laid_out(const floating* rows, Py_ssize_t M, Py_ssize_t count,
+                                     floating* turned) noexcept nogil:
+    # Where walk_of(M) finds the rows.
+    if M > NARROW:
+        return rows
+    turn(rows, M, count, turned)
+    return turned
+
+
+cdef inline Py_ssize_t place(Py_ssize_t i, Py_ssize_t lane, Py_ssize_t M) noexcept nogil:
+    # Of number i of a row that is so laid out.
+    return i * LANES + lane if M <= NARROW else i
+
+
+cdef inline double E_rows(const floating* Z, const floating* t, Py_ssize_t M, Py_ssize_t count) noexcept nogil:
+    # -sum_i t_i log y_i of some rows; 0 log 0 is 0, but a NaN is not lost with its term.
+    cdef floating turned[TURNED]
+    cdef floating turned_t[TURNED]
+    cdef const floating* rows = laid_out(Z, M, count, &turned[0])
+    cdef const floating* targets = laid_out(t, M, count, &turned_t[0])
+    cdef Walk walk = walk_of(M)
+    cdef floating most[LANES]
+    cdef floating z[LANES]
+    cdef floating target[LANES]
+    cdef double total[LANES]
+    cdef double E[LANES]
+    cdef double term
+    cdef Py_ssize_t step
+    cdef int j
+    maxima(rows, walk, most)
+    partitions(rows, walk, most, <floating*>NULL, total)
+    for j in range(<int>count):
+        total[j] = log_of(total[j], Z)
+    for j in range(LANES):
+        E[j] = 0
+        total[j] = total[0] if walk.one_row else total[j]
+    for step in range(walk.steps):
+        take(rows, walk, step, z, <floating>0)
+        take(targets, walk, step, target, <floating>0)
+        for j in range(LANES):
+            term = target[j] * ((<double>z[j] - most[j]) - total[j])
+            E[j] = E[j] - (0 if target[j] == 0 and z[j] == z[j] else term)
+    spread_sum(E, walk)
+    for j in range(1, <int>count):
+        E[0] = E[0] + E[j]
+    return E[0]
+
+
+cdef inline double E_index_rows(const floating* Z, const Py_ssize_t* t, Py_ssize_t M, Py_ssize_t count) noexcept nogil:
+    cdef floating turned[TURNED]
+    cdef const floating* rows = laid_out(Z, M, count, &turned[0])
+    cdef Walk walk = walk_of(M)
+    cdef floating most[LANES]
+    cdef double total[LANES]
+    cdef double E = 0
+    cdef Py_ssize_t j
+    maxima(rows, walk, most)
+    partitions(rows, walk, most, <floating*>NULL, total)
+    for j in range(count):
+        E = E - ((<double>Z[j * M + t[j]] - most[j]) - log_of(total[j], Z))
+    return E
+
+
+cdef inline void dZ_rows(const floating* Z, const floating* t, floating* dZ, Py_ssize_t M, Py_ssize_t count,
+                         Py_ssize_t divisor) noexcept nogil:
+    cdef floating turned[TURNED]
+    cdef floating turned_t[TURNED]
+    cdef floating turned_dZ[TURNED]
+    cdef const floating* rows = laid_out(Z, M, count, &turned[0])
+    cdef const floating* targets = laid_out(t, M, count, &turned_t[0])
+    cdef floating* d = &turned_dZ[0] if M <= NARROW else dZ
+    cdef Walk walk = walk_of(M)
+    cdef floating most[LANES]
+    cdef floating e[LANES]
+    cdef floating target[LANES]
+    cdef double total[LANES]
+    cdef double sum_t[LANES]
+    cdef double share = 1 / <double>divisor
+    cdef Py_ssize_t step
+    cdef int j
+    maxima(rows, walk, most)
+    partitions(rows, walk, most, d, total)
+    for j in range(LANES):
+        sum_t[j] = 0
+    for step in range(walk.steps):
+        take(targets, walk, step, target, <floating>0)
+        for j in range(LANES):
+            sum_t[j] = sum_t[j] + target[j]
+    spread_sum(sum_t, walk)
+    for j in range(LANES):
+        sum_t[j] = sum_t[j] / total[j]
+    for step in range(walk.steps):
+        take(d, walk, step, e, <floating>0)
+        take(targets, walk, step, target, <floating>0)
+        for j in range(LANES):
+            e[j] = <floating>((e[j] * sum_t[j] - target[j]) * share)
+        put(e, walk, step, d)
+    if M <= NARROW:
+        turn_back(d, M, count, dZ)
+
+
+cdef inline void dZ_index_rows(const floating* Z, const Py_ssize_t* t, floating* dZ, Py_ssize_t M, Py_ssize_t count,
+                               Py_ssize_t divisor) noexcept nogil:
+    cdef floating turned[TURNED]
+    cdef floating turned_dZ[TURNED]
+    cdef const floating* rows = laid_out(Z, M, count, &turned[0])
+    cdef floating* d = &turned_dZ[0] if M <= NARROW else dZ
+    cdef Walk walk = walk_of(M)
+    cdef floating most[LANES]
+    cdef floating e[LANES]
+    cdef floating factor[LANES]
+    cdef floating at_t[LANES]
+    cdef double total[LANES]
+    cdef Py_ssize_t step, j
+    maxima(rows, walk, most)
+    partitions(rows, walk, most, d, total)
+    for j in range(count):
+        at_t[j] = <floating>((d[place(t[j], j, M)] / total[j] - 1) / divisor)
+    for j in range(LANES):
+        factor[j] = <floating>(1 / (total[j] * divisor))
+    for step in range(walk.steps):
+        take(d, walk, step, e, <floating>0)
+        for j in range(LANES):
+            e[j] = e[j] * factor[j]
+        put(e, walk, step, d)
+    for j in range(count):
+        d[place(t[j], j, M)] = at_t[j]
+    if M <= NARROW:
+        turn_back(d, M, count, dZ)
+
+
+cdef inline Py_ssize_t blocks_of(Py_ssize_t N, Py_ssize_t M) noexcept nogil:
+    return (N + rows_at_once(M) - 1) // rows_at_once(M)
+
+
+cdef inline void E_part(const floating[:, ::1] Z, const floating[:, ::1] t, double* E, Py_ssize_t part) noexcept nogil:
+    cdef Py_ssize_t N = Z.shape[0], M = Z.shape[1], blocks = blocks_of(N, M), rows = rows_at_once(M), block
     cdef double total = 0
-    for i in range(M):
-        if t[n, i] != 0 or Z[n, i] != Z[n, i]:
-            total = total - t[n, i] * ((Z[n, i] - most) - log_total)
+    for block in range(blocks * part // PARTS, blocks * (part + 1) // PARTS):
+        total = total + E_rows(&Z[block * rows, 0], &t[block * rows, 0], M, least(rows, N - block * rows))
+    E[part] = total
+
+
+cdef inline void E_index_part(const floating[:, ::1] Z, const Py_ssize_t[::1] t, double* E,
+                              Py_ssize_t part) noexcept nogil:
+    cdef Py_ssize_t N = Z.shape[0], M = Z.shape[1], blocks = blocks_of(N, M), rows = rows_at_once(M), block
+    cdef double total = 0
+    for block in range(blocks * part // PARTS, blocks * (part + 1) // PARTS):
+        total = total + E_index_rows(&Z[block * rows, 0], &t[block * rows], M, least(rows, N - block * rows))
+    E[part] = total
+
+
+cdef inline void dZ_block(const floating[:, ::1] Z, const floating[:, ::1] t, floating[:, ::1] dZ, Py_ssize_t first,
+                          Py_ssize_t divisor) noexcept nogil:
+    dZ_rows(&Z[first, 0], &t[first, 0], &dZ[first, 0], Z.shape[1],
+            least(rows_at_once(Z.shape[1]), Z.shape[0] - first), divisor)
+
+
+cdef inline void dZ_index_block(const floating[:, ::1] Z, const Py_ssize_t[::1] t, floating[:, ::1] dZ,
+                                Py_ssize_t first, Py_ssize_t divisor) noexcept nogil:
+    dZ_index_rows(&Z[first, 0], &t[first], &dZ[first, 0], Z.shape[1],
+                  least(rows_at_once(Z.shape[1]), Z.shape[0] - first), divisor)
+
+
+cdef inline double sum_of(const double* E) noexcept nogil:
+    cdef double total = 0
+    cdef int part
+    for part in range(PARTS):
+        total = total + E[part]
     return total
 
 
-cdef inline void dZ_row(const floating[:, ::1] Z, const floating[:, ::1] t, floating[:, ::1] dZ,
-                        Py_ssize_t n, Py_ssize_t divisor) noexcept nogil:
-    cdef Py_ssize_t M = Z.shape[1], i
-    cdef double most = row_maximum(&Z[n, 0], M, 1)
-    cdef double total = row_partition(&Z[n, 0], M, 1, most)
-    cdef double sum_t = 0
-    for i in range(M):
-        sum_t = sum_t + t[n, i]
-    for i in range(M):
-        dZ[n, i] = <floating>((exp(Z[n, i] - most) / total * sum_t - t[n, i]) / divisor)
-
-
-cdef inline double E_index_row(const floating[:, ::1] Z, Py_ssize_t t, Py_ssize_t n) noexcept nogil:
-    cdef double most = row_maximum(&Z[n, 0], Z.shape[1], 1)
-    return -((Z[n, t] - most) - log(row_partition(&Z[n, 0], Z.shape[1], 1, most)))
-
-
-cdef inline void dZ_index_row(const floating[:, ::1] Z, Py_ssize_t t, floating[:, ::1] dZ,
-                              Py_ssize_t n, Py_ssize_t divisor) noexcept nogil:
-    cdef Py_ssize_t M = Z.shape[1], i
-    cdef double most = row_maximum(&Z[n, 0], M, 1)
-    cdef double total = row_partition(&Z[n, 0], M, 1, most)
-    for i in range(M):
-        dZ[n, i] = <floating>((exp(Z[n, i] - most) / total - (i == t)) / divisor)
-
-
 def cross_entropy(const floating[:, ::1] Z, const floating[:, ::1] t, /, double[::1] E, *, Py_ssize_t divisor):
-    cdef Py_ssize_t n
-    cdef double total = 0
-    with nogil:
-        for n in range(Z.shape[0]):
-            total += E_row(Z, t, n)
-    E[0] = total / divisor
+    cdef double parts[PARTS]
+    cdef Py_ssize_t part
+    cdef int threads = threads_for(EXP * <double>Z.shape[0] * Z.shape[1])
+    for part in prange(PARTS, nogil=True, schedule="static", num_threads=threads):
+        E_part(Z, t, &parts[0], part)
+    E[0] = sum_of(parts) / divisor
 
 
 def cross_entropy_grad_input(const floating[:, ::1] Z, const floating[:, ::1] t, /, floating[:, ::1] dZ, *,
                              Py_ssize_t divisor):
-    cdef Py_ssize_t n
+    cdef Py_ssize_t block, rows = rows_at_once(Z.shape[1])
     cdef int threads = threads_for(EXP * <double>Z.shape[0] * Z.shape[1])
-    for n in prange(Z.shape[0], nogil=True, schedule="static", num_threads=threads):
-        dZ_row(Z, t, dZ, n, divisor)
+    for block in prange(blocks_of(Z.shape[0], Z.shape[1]), nogil=True, schedule="static", num_threads=threads):
+        dZ_block(Z, t, dZ, block * rows, divisor)
 
 
 def cross_entropy_index(const floating[:, ::1] Z, const Py_ssize_t[::1] t, /, double[::1] E, *, Py_ssize_t divisor):
-    cdef Py_ssize_t n
-    cdef double total = 0
-    with nogil:
-        for n in range(Z.shape[0]):
-            total += E_index_row(Z, t[n], n)
-    E[0] = total / divisor
+    cdef double parts[PARTS]
+    cdef Py_ssize_t part
+    cdef int threads = threads_for(EXP * <double>Z.shape[0] * Z.shape[1])
+    for part in prange(PARTS, nogil=True, schedule="static", num_threads=threads):
+        E_index_part(Z, t, &parts[0], part)
+    E[0] = sum_of(parts) / divisor
 
 
 def cross_entropy_index_grad_input(const floating[:, ::1] Z, const Py_ssize_t[::1] t, /, floating[:, ::1] dZ, *,
                                    Py_ssize_t divisor):
-    cdef Py_ssize_t n
+    cdef Py_ssize_t block, rows = rows_at_once(Z.shape[1])
     cdef int threads = threads_for(EXP * <double>Z.shape[0] * Z.shape[1])
-    for n in prange(Z.shape[0], nogil=True, schedule="static", num_threads=threads):
-        dZ_index_row(Z, t[n], dZ, n, divisor)
+    for block in prange(blocks_of(Z.shape[0], Z.shape[1]), nogil=True, schedule="static", num_threads=threads):
+        dZ_index_block(Z, t, dZ, block * rows, divisor)

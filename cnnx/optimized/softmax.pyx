@@ -1,79 +1,183 @@
-"""Softmax and its logarithm in typed loops, one row at a time, in double."""
+"""Softmax and its logarithm in typed loops, LANES numbers at a time: of one row, or of as many rows side by side.
+
+The exponentials wait for their sum in the output. Sums are taken in double.
+"""
 
 from cython cimport floating
 from cython.parallel cimport prange
-from libc.math cimport exp, log
 
-from ._row cimport row_maximum, row_partition
-from ._threads cimport EXP, threads_for
+from ._index cimport least
+from ._row cimport (
+    LANES, NARROW, TURNED, Walk, across, along, log_of, maxima, partitions, put, rows_at_once, spread_sum, take, turn,
+    turn_back,
+)
+from ._threads cimport threads_for
 
-
-cdef inline void softmax_row(const floating[:, :, ::1] Z, floating[:, :, ::1] Y,
-                             Py_ssize_t a, Py_ssize_t b) noexcept nogil:
-    cdef Py_ssize_t M = Z.shape[1], i
-    cdef double most = row_maximum(&Z[a, 0, b], M, Z.shape[2])
-    cdef double total = row_partition(&Z[a, 0, b], M, Z.shape[2], most)
-    for i in range(M):
-        Y[a, i, b] = <floating>(exp(Z[a, i, b] - most) / total)
+cdef enum:
+    EXP = 4  # what an element costs, in multiply-adds
 
 
-cdef inline void softmax_dZ_row(const floating[:, :, ::1] Delta, const floating[:, :, ::1] Z,
-                                floating[:, :, ::1] dZ, Py_ssize_t a, Py_ssize_t b) noexcept nogil:
-    cdef Py_ssize_t M = Z.shape[1], i
-    cdef double most = row_maximum(&Z[a, 0, b], M, Z.shape[2])
-    cdef double total = row_partition(&Z[a, 0, b], M, Z.shape[2], most)
-    cdef double mean = 0  # sum_j Delta_j Y_j
-    for i in range(M):
-        mean = mean + Delta[a, i, b] * (exp(Z[a, i, b] - most) / total)
-    for i in range(M):
-        dZ[a, i, b] = <floating>(exp(Z[a, i, b] - most) / total * (Delta[a, i, b] - mean))
+cdef inline void softmax_Y(const floating* Z, floating* Y, Walk walk) noexcept nogil:
+    cdef floating most[LANES]
+    cdef floating y[LANES]
+    cdef double total[LANES]
+    cdef Py_ssize_t step
+    cdef int j
+    maxima(Z, walk, most)
+    partitions(Z, walk, most, Y, total)
+    for j in range(LANES):
+        total[j] = 1 / total[j]
+    for step in range(walk.steps):
+        take(Y, walk, step, y, <floating>0)
+        for j in range(LANES):
+            y[j] = <floating>(y[j] * total[j])
+        put(y, walk, step, Y)
 
 
-cdef inline void log_softmax_row(const floating[:, :, ::1] Z, floating[:, :, ::1] Y,
-                                 Py_ssize_t a, Py_ssize_t b) noexcept nogil:
-    cdef Py_ssize_t M = Z.shape[1], i
-    cdef double most = row_maximum(&Z[a, 0, b], M, Z.shape[2])
-    cdef double log_total = log(row_partition(&Z[a, 0, b], M, Z.shape[2], most))
-    for i in range(M):
-        Y[a, i, b] = <floating>((Z[a, i, b] - most) - log_total)
+cdef inline void softmax_dZ(const floating* Delta, const floating* Z, floating* dZ, Walk walk) noexcept nogil:
+    cdef floating most[LANES]
+    cdef floating y[LANES]
+    cdef floating delta[LANES]
+    cdef double total[LANES]
+    cdef double mean[LANES]  # sum_j Delta_j Y_j
+    cdef Py_ssize_t step
+    cdef int j
+    maxima(Z, walk, most)
+    partitions(Z, walk, most, dZ, total)
+    for j in range(LANES):
+        total[j] = 1 / total[j]
+        mean[j] = 0
+    for step in range(walk.steps):
+        take(dZ, walk, step, y, <floating>0)
+        take(Delta, walk, step, delta, <floating>0)
+        for j in range(LANES):
+            mean[j] = mean[j] + delta[j] * (y[j] * total[j])
+    spread_sum(mean, walk)
+    for step in range(walk.steps):
+        take(dZ, walk, step, y, <floating>0)
+        take(Delta, walk, step, delta, <floating>0)
+        for j in range(LANES):
+            y[j] = <floating>(y[j] * total[j] * (delta[j] - mean[j]))
+        put(y, walk, step, dZ)
 
 
-cdef inline void log_softmax_dZ_row(const floating[:, :, ::1] Delta, const floating[:, :, ::1] Z,
-                                    floating[:, :, ::1] dZ, Py_ssize_t a, Py_ssize_t b) noexcept nogil:
-    cdef Py_ssize_t M = Z.shape[1], i
-    cdef double most = row_maximum(&Z[a, 0, b], M, Z.shape[2])
-    cdef double total = row_partition(&Z[a, 0, b], M, Z.shape[2], most)
-    cdef double sum_Delta = 0
-    for i in range(M):
-        sum_Delta = sum_Delta + Delta[a, i, b]
-    for i in range(M):
-        dZ[a, i, b] = <floating>(Delta[a, i, b] - exp(Z[a, i, b] - most) / total * sum_Delta)
+cdef inline void log_softmax_Y(const floating* Z, floating* Y, Walk walk) noexcept nogil:
+    cdef floating most[LANES]
+    cdef floating z[LANES]
+    cdef double total[LANES]
+    cdef Py_ssize_t step
+    cdef int j
+    maxima(Z, walk, most)
+    partitions(Z, walk, most, <floating*>NULL, total)
+    for j in range(1 if walk.one_row else <int>walk.width):
+        total[j] = log_of(total[j], Z)
+    if walk.one_row:
+        for j in range(1, LANES):
+            total[j] = total[0]
+    for step in range(walk.steps):
+        take(Z, walk, step, z, <floating>0)
+        for j in range(LANES):
+            z[j] = <floating>((<double>z[j] - most[j]) - total[j])
+        put(z, walk, step, Y)
+
+
+cdef inline void log_softmax_dZ(const floating* Delta, const floating* Z, floating* dZ, Walk walk) noexcept nogil:
+    cdef floating most[LANES]
+    cdef floating y[LANES]
+    cdef floating delta[LANES]
+    cdef double total[LANES]
+    cdef double sum_Delta[LANES]
+    cdef Py_ssize_t step
+    cdef int j
+    maxima(Z, walk, most)
+    partitions(Z, walk, most, dZ, total)
+    for j in range(LANES):
+        sum_Delta[j] = 0
+    for step in range(walk.steps):
+        take(Delta, walk, step, delta, <floating>0)
+        for j in range(LANES):
+            sum_Delta[j] = sum_Delta[j] + delta[j]
+    spread_sum(sum_Delta, walk)
+    for j in range(LANES):
+        total[j] = 1 / total[j]
+    for step in range(walk.steps):
+        take(dZ, walk, step, y, <floating>0)
+        take(Delta, walk, step, delta, <floating>0)
+        for j in range(LANES):
+            y[j] = <floating>(delta[j] - y[j] * total[j] * sum_Delta[j])
+        put(y, walk, step, dZ)
+
+
+cdef inline void each(void (*compute)(const floating*, floating*, Walk) noexcept nogil,
+                      const floating[:, :, ::1] Z, floating[:, :, ::1] Y) noexcept nogil:
+    cdef Py_ssize_t A = Z.shape[0], M = Z.shape[1], B = Z.shape[2], part
+    cdef Py_ssize_t rows = rows_at_once(M) if B == 1 else 1, parts = (B + LANES - 1) // LANES
+    cdef int threads = threads_for(EXP * <double>A * M * B)
+    for part in prange((A + rows - 1) // rows * parts, schedule="static", num_threads=threads):
+        some(compute, Z, Y, part // parts * rows, part % parts * LANES)
+
+
+cdef inline void some(void (*compute)(const floating*, floating*, Walk) noexcept nogil,
+                      const floating[:, :, ::1] Z, floating[:, :, ::1] Y, Py_ssize_t a, Py_ssize_t b) noexcept nogil:
+    cdef floating z[TURNED]
+    cdef floating y[TURNED]
+    cdef Py_ssize_t M = Z.shape[1], B = Z.shape[2], count
+    if B > 1:
+        compute(&Z[a, 0, b], &Y[a, 0, b], across(M, B, b))
+    elif M > NARROW:
+        compute(&Z[a, 0, 0], &Y[a, 0, 0], along(M))
+    else:
+        count = least(LANES, Z.shape[0] - a)
+        turn(&Z[a, 0, 0], M, count, z)
+        compute(z, y, across(M, LANES, 0))
+        turn_back(y, M, count, &Y[a, 0, 0])
+
+
+cdef inline void each_back(void (*compute)(const floating*, const floating*, floating*, Walk) noexcept nogil,
+                           const floating[:, :, ::1] Delta, const floating[:, :, ::1] Z,
+                           floating[:, :, ::1] dZ) noexcept nogil:
+    cdef Py_ssize_t A = Z.shape[0], M = Z.shape[1], B = Z.shape[2], part
+    cdef Py_ssize_t rows = rows_at_once(M) if B == 1 else 1, parts = (B + LANES - 1) // LANES
+    cdef int threads = threads_for(EXP * <double>A * M * B)
+    for part in prange((A + rows - 1) // rows * parts, schedule="static", num_threads=threads):
+        some_back(compute, Delta, Z, dZ, part // parts * rows, part % parts * LANES)
+
+
+cdef inline void some_back(void (*compute)(const floating*, const floating*, floating*, Walk) noexcept nogil,
+                           const floating[:, :, ::1] Delta, const floating[:, :, ::1] Z, floating[:, :, ::1] dZ,
+                           Py_ssize_t a, Py_ssize_t b) noexcept nogil:
+    cdef floating delta[TURNED]
+    cdef floating z[TURNED]
+    cdef floating d[TURNED]
+    cdef Py_ssize_t M = Z.shape[1], B = Z.shape[2], count
+    if B > 1:
+        compute(&Delta[a, 0, b], &Z[a, 0, b], &dZ[a, 0, b], across(M, B, b))
+    elif M > NARROW:
+        compute(&Delta[a, 0, 0], &Z[a, 0, 0], &dZ[a, 0, 0], along(M))
+    else:
+        count = least(LANES, Z.shape[0] - a)
+        turn(&Delta[a, 0, 0], M, count, delta)
+        turn(&Z[a, 0, 0], M, count, z)
+        compute(delta, z, d, across(M, LANES, 0))
+        turn_back(d, M, count, &dZ[a, 0, 0])
 
 
 def softmax(const floating[:, :, ::1] Z, /, floating[:, :, ::1] Y):
-    cdef Py_ssize_t B = Z.shape[2], row
-    cdef int threads = threads_for(EXP * <double>Z.shape[0] * Z.shape[1] * B)
-    for row in prange(Z.shape[0] * B, nogil=True, schedule="static", num_threads=threads):
-        softmax_row(Z, Y, row // B, row % B)
+    with nogil:
+        each(softmax_Y[floating], Z, Y)
 
 
 def softmax_grad_input(const floating[:, :, ::1] Delta, const floating[:, :, ::1] Z, /, floating[:, :, ::1] dZ):
-    cdef Py_ssize_t B = Z.shape[2], row
-    cdef int threads = threads_for(EXP * <double>Z.shape[0] * Z.shape[1] * B)
-    for row in prange(Z.shape[0] * B, nogil=True, schedule="static", num_threads=threads):
-        softmax_dZ_row(Delta, Z, dZ, row // B, row % B)
+    with nogil:
+        each_back(softmax_dZ[floating], Delta, Z, dZ)
 
 
 def log_softmax(const floating[:, :, ::1] Z, /, floating[:, :, ::1] Y):
-    cdef Py_ssize_t B = Z.shape[2], row
-    cdef int threads = threads_for(EXP * <double>Z.shape[0] * Z.shape[1] * B)
-    for row in prange(Z.shape[0] * B, nogil=True, schedule="static", num_threads=threads):
-        log_softmax_row(Z, Y, row // B, row % B)
+    with nogil:
+        each(log_softmax_Y[floating], Z, Y)
 
 
 def log_softmax_grad_input(const floating[:, :, ::1] Delta, const floating[:, :, ::1] Z, /,
                            floating[:, :, ::1] dZ):
-    cdef Py_ssize_t B = Z.shape[2], row
-    cdef int threads = threads_for(EXP * <double>Z.shape[0] * Z.shape[1] * B)
-    for row in prange(Z.shape[0] * B, nogil=True, schedule="static", num_threads=threads):
-        log_softmax_dZ_row(Delta, Z, dZ, row // B, row % B)
+    with nogil:
+        each_back(log_softmax_dZ[floating], Delta, Z, dZ)

@@ -1,0 +1,173 @@
+"""Exponentials and kin in vectors: how far from the truth, at every size of number, at the ends of the range, and the
+same wherever a number stands in its array.
+
+The truth is mpmath's. An error is counted in units in the last place of the result's dtype, those of subnormal results
+included.
+"""
+
+import numpy as np
+import pytest
+
+import cnnx
+
+mp = pytest.importorskip("mpmath").mp.clone()
+mp.prec = 200
+
+DTYPES = ("float32", "float64")
+FARTHEST = {"float32": 110.0, "float64": 760.0}  # beyond it every exponential here is 0
+
+
+def normal(z):
+    """The normal distribution's Phi."""
+    return mp.erfc(-z / mp.sqrt(2)) / 2
+
+
+def sigmoid(z):
+    """1 / (1 + exp(-z))."""
+    return 1 / (1 + mp.exp(-z))
+
+
+FORWARD = {
+    "sigmoid": (sigmoid, 2.0),
+    "tanh": (mp.tanh, 2.6),
+    "elu": (lambda z: z if z > 0 else mp.expm1(z), 1.1),
+    "softplus": (lambda z: mp.log1p(mp.exp(z)) if z < 0 else z + mp.log1p(mp.exp(-z)), 2.5),
+    "gelu": (lambda z: z * normal(z), 4.0),
+}
+BACKWARD = {
+    "sigmoid": (lambda z: sigmoid(z) * sigmoid(-z), 3.5),
+    "elu": (lambda z: mp.mpf(1) if z > 0 else mp.exp(z), 1.0),
+    "softplus": (sigmoid, 2.0),
+}
+# These cancel, as their equations do: errors are counted in units of numbers of about 1.
+CANCELLING = {
+    "tanh": (lambda z: 1 - mp.tanh(z) ** 2, 4.0),
+    "gelu": (lambda z: normal(z) + z * mp.exp(-z * z / 2) / mp.sqrt(2 * mp.pi), 4.0),
+}
+
+
+def sweep(dtype, count=400):
+    """Numbers of both signs: of every exponent, and dense where the functions bend."""
+    rng = np.random.default_rng(20)
+    info, far = np.finfo(dtype), FARTHEST[dtype]
+    exponents = np.arange(info.minexp - info.nmant, int(np.log2(far)) + 1, dtype=float)
+    every = 2.0**exponents * rng.uniform(1, 2, exponents.size)
+    dense = [rng.uniform(0, most, count) for most in (1, 3, 10, 16, 40, far)]
+    numbers = np.concatenate([[0.0, far], every, *dense]).clip(0, far)
+    return np.concatenate([numbers, -numbers]).astype(dtype)
+
+
+def error(got, truth, *, least=0.0):
+    """The largest, in units in the last place (of `least`, for what is smaller)."""
+    info = np.finfo(got.dtype)
+    worst = 0.0
+    for value, exact in zip(got.tolist(), truth, strict=True):
+        exponent = mp.frexp(max(abs(exact), mp.mpf(least)))[1] - 1 if exact or least else info.minexp
+        unit = mp.ldexp(1, max(exponent, int(info.minexp)) - info.nmant)
+        worst = max(worst, float(abs(value - exact) / unit))
+    return worst
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", FORWARD)
+def test_forward(name, dtype):
+    exact, bound = FORWARD[name]
+    z = sweep(dtype)
+    assert error(getattr(cnnx, name)(z), [exact(mp.mpf(v)) for v in z.tolist()]) <= bound
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", [*BACKWARD, *CANCELLING])
+def test_backward(name, dtype):
+    exact, bound = (BACKWARD | CANCELLING)[name]
+    z = sweep(dtype)
+    got = getattr(cnnx, f"{name}_backward")(np.ones_like(z), z)
+    assert error(got, [exact(mp.mpf(v)) for v in z.tolist()], least=name in CANCELLING) <= bound
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(9, 5), (3, 100)], ids=["narrow", "wide"])
+def test_softmax(shape, dtype):
+    """exp of a difference that is rounded once: compared where it is exact."""
+    z = -np.abs(sweep(dtype))[: shape[0] * shape[1]].reshape(shape)
+    z[:, 0] = 0  # the maximum
+    rows = [[mp.exp(v) for v in row] for row in z.tolist()]
+    truth = [e / mp.fsum(row) for row in rows for e in row]
+    assert error(cnnx.softmax(z).reshape(-1), truth) <= 2.0
+    columns = cnnx.softmax(np.ascontiguousarray(z.T), axis=0).T
+    assert error(columns.reshape(-1), truth) <= 2.0
+    truth = [mp.log(mp.fsum(row)) - row_z[1] for row, row_z in zip(rows, z.tolist(), strict=True)]
+    got = [cnnx.cross_entropy(z[n : n + 1], np.array([1])) for n in range(shape[0])]
+    assert np.allclose(got, [float(t) for t in truth], rtol=4 * np.finfo(dtype).eps, atol=0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_ends_of_the_range(dtype):
+    inf, nan = np.inf, np.nan
+    most = float(np.finfo(dtype).max)
+    z = np.array([-inf, -most, -0.0, 0.0, most, inf, nan], dtype)
+    ones = np.ones_like(z)
+    expected = {
+        "sigmoid": ([0, 0, 0.5, 0.5, 1, 1, nan], [0, 0, 0.25, 0.25, 0, 0, nan]),
+        "tanh": ([-1, -1, -0.0, 0.0, 1, 1, nan], [0, 0, 1, 1, 0, 0, nan]),
+        "elu": ([-1, -1, 0, 0, most, inf, nan], [0, 0, 1, 1, 1, 1, nan]),
+        "gelu": ([0, 0, 0, 0, most, inf, nan], [0, 0, 0.5, 0.5, 1, 1, nan]),
+        "relu": ([0, 0, 0, 0, most, inf, nan], [0, 0, 0, 0, 1, 1, 0]),
+    }
+    for name, (forward, backward) in expected.items():
+        np.testing.assert_array_equal(getattr(cnnx, name)(z), np.array(forward, dtype), name)
+        np.testing.assert_array_equal(getattr(cnnx, f"{name}_backward")(ones, z), np.array(backward, dtype), name)
+    assert np.signbit(cnnx.tanh(z)).tolist() == [True, True, True, False, False, False, bool(np.signbit(z[-1]))]
+    log_2 = np.log(2).astype(dtype)
+    np.testing.assert_array_almost_equal_nulp(cnnx.softplus(z[2:4]), np.array([log_2, log_2]), 2)
+    np.testing.assert_array_equal(cnnx.softplus(z)[[0, 1, 4, 5, 6]], np.array([0, 0, most, inf, nan], dtype))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("number", [1e300, -1e300, 1e-300, 1e-40, 0.0, -0.5])
+def test_a_number_that_is_no_float32(number, dtype):
+    """alpha and negative_slope are doubles, whatever the dtype of the array."""
+    z = np.array([-2.0, -1e-3, -0.0, 0.0, 3.0], dtype)
+    for name in ("elu", "leaky_relu"):
+        for call in (
+            getattr(cnnx, name),
+            lambda *a, n=name, **k: getattr(cnnx, f"{n}_backward")(np.ones_like(z), *a, **k),
+        ):
+            got, expected = (call(z, number, backend=b) for b in ("optimized", "reference"))
+            np.testing.assert_allclose(
+                got, expected, rtol=4 * np.finfo(dtype).eps, atol=np.finfo(dtype).smallest_subnormal
+            )
+
+
+NAMES = ("relu", "sigmoid", "tanh", "step", "identity", "leaky_relu", "elu", "softplus", "gelu")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_value_does_not_depend_on_its_place(name, dtype):
+    """Beginnings of an array of every length, and the array from every element on: tails, and other alignments."""
+    rng = np.random.default_rng(21)
+    z = (rng.standard_normal(200) * 2.0 ** rng.integers(-6, 7, 200)).astype(dtype)
+    delta = rng.standard_normal(200).astype(dtype)
+    forward, backward = getattr(cnnx, name), getattr(cnnx, f"{name}_backward")
+    y, d = forward(z), backward(delta, z)
+    for n in range(1, 200):
+        for part in (slice(n), slice(n, None)):
+            assert forward(z[part]).tobytes() == y[part].tobytes()
+            assert backward(delta[part], z[part]).tobytes() == d[part].tobytes()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("M", [1, 10, 32, 33, 70])
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_a_row_does_not_depend_on_its_place(name, M, dtype):
+    rng = np.random.default_rng(22)
+    z, delta = (rng.standard_normal((75, M)).astype(dtype) * 4 for _ in range(2))
+    forward, backward = getattr(cnnx, name), getattr(cnnx, f"{name}_backward")
+    y, d = forward(z), backward(delta, z)
+    across = forward(z.T.copy(), axis=0).T
+    for part in (slice(1), slice(1, None), slice(40), slice(33, 66), slice(74, None)):
+        assert forward(z[part]).tobytes() == y[part].tobytes()
+        assert backward(delta[part], z[part]).tobytes() == d[part].tobytes()
+        if y[part].shape[0] > 1:  # a single row lies in one piece, and is summed in another order
+            assert forward(z[part].T.copy(), axis=0).T.tobytes() == across[part].tobytes()
