@@ -1,5 +1,6 @@
 """Max pooling (P1, P2)."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -161,18 +162,44 @@ def _winners(winners: object, x: Array, pool: _pool.Pool) -> Array:
     if B.dtype != np.int32:
         raise TypeError(f"winners: expected dtype int32, got {B.dtype}")
     _check.shape("winners", B, pool.output, "(the output's)")
-    B = B.copy()  # what was checked is what the kernel reads, whatever another thread writes meanwhile
-    R, S, u, v, p_h, p_w = pool.numbers.values()
-    h = B // S + u * np.arange(B.shape[2])[:, np.newaxis] - p_h
-    w = B % S + v * np.arange(B.shape[3]) - p_w
-    inside = (B >= 0) & (B < R * S) & (h >= 0) & (h < x.shape[2]) & (w >= 0) & (w < x.shape[3])
-    if not inside.all():
-        at = tuple(int(i) for i in np.argwhere(~inside)[0])
+    # No copy: a kernel compares offsets and never follows them, so what another thread writes after this does no harm.
+    if not _offsets_within(B, x.shape[2:], pool):
+        R, S, u, v, p_h, p_w = pool.numbers.values()
+        h = B // S + u * np.arange(B.shape[2])[:, np.newaxis] - p_h
+        w = B % S + v * np.arange(B.shape[3]) - p_w
+        outside = (B < 0) | (B >= R * S) | (h < 0) | (h >= x.shape[2]) | (w < 0) | (w >= x.shape[3])
+        at = tuple(int(i) for i in np.argwhere(outside)[0])
         raise ValueError(
             f"winners: expected offsets of pixels in their {R} x {S} windows, got {B[at]} at {at}; "
             "were they saved with the same options?"
         )
     return B
+
+
+def _offsets_within(B: Array, extents: Pair, pool: _pool.Pool) -> bool:
+    """Whether every offset lies in its window, by one pass over them, and in the image, by the windows that leave it."""
+    R, S, u, v, p_h, p_w = pool.numbers.values()
+    if B.size == 0:
+        return True
+    if B.view(np.uint32).max() >= R * S:  # a negative one is larger than all
+        return False
+    for p, (first, end) in _clipped(B.shape[2], extents[0], R, u, p_h):
+        if B[:, :, p].min() < first * S or B[:, :, p].max() >= end * S:
+            return False
+    for q, (first, end) in _clipped(B.shape[3], extents[1], S, v, p_w):
+        s = B[:, :, :, q] % S
+        if s.min() < first or s.max() >= end:
+            return False
+    return True
+
+
+def _clipped(outputs: int, extent: int, span: int, step: int, before: int) -> Iterator[tuple[int, Pair]]:
+    """Along one axis, the outputs whose windows leave the image: each with the first and the end of its members within."""
+    leading = min(outputs, -(-before // step))
+    trailing = max(leading, (extent + before - span) // step + 1)
+    for output in (*range(leading), *range(trailing, outputs)):
+        start = output * step - before
+        yield output, (max(0, -start), min(span, extent - start))
 
 
 def _case(name: str, x: tuple[int, ...], kernel_size: object, **options: object) -> Case:

@@ -13,16 +13,16 @@ cdef inline double members(const floating[:, :, :, ::1] Z, Window* g, Py_ssize_t
     # |R[p,q]|, or 1 without the mean.
     if not normalize:
         return 1
-    return <double>((row_end(g, p, Z.shape[2]) - row_begin(g, p))
-                    * (column_end(g, q, Z.shape[3]) - column_begin(g, q)))
+    return <double>((row_end(g, p) - row_begin(g, p))
+                    * (column_end(g, q) - column_begin(g, q)))
 
 
 cdef inline double Y_element(const floating[:, :, :, ::1] Z, Py_ssize_t n, Py_ssize_t c, Py_ssize_t p, Py_ssize_t q,
                              Window* g, double rho, bint normalize) noexcept nogil:
     cdef Py_ssize_t h, w
     cdef double total = 0
-    for h in range(row_begin(g, p), row_end(g, p, Z.shape[2])):
-        for w in range(column_begin(g, q), column_end(g, q, Z.shape[3])):
+    for h in range(row_begin(g, p), row_end(g, p)):
+        for w in range(column_begin(g, q), column_end(g, q)):
             total = total + pow(fabs(Z[n, c, h, w]), rho)
     return pow(total / members(Z, g, p, q, normalize), 1 / rho)
 
@@ -49,8 +49,8 @@ cdef inline void dZ_plane(const floating[:, :, :, ::1] Delta, const floating[:, 
             y = Y_element(Z, n, c, p, q, g, rho, normalize)
             if y == 0:
                 continue
-            for h in range(row_begin(g, p), row_end(g, p, Z.shape[2])):
-                for w in range(column_begin(g, q), column_end(g, q, Z.shape[3])):
+            for h in range(row_begin(g, p), row_end(g, p)):
+                for w in range(column_begin(g, q), column_end(g, q)):
                     z = Z[n, c, h, w]
                     if z == 0:
                         continue  # sign(0) = 0
@@ -60,7 +60,7 @@ cdef inline void dZ_plane(const floating[:, :, :, ::1] Delta, const floating[:, 
 
 def lp_pool2d(const floating[:, :, :, ::1] Z, /, floating[:, :, :, ::1] Y, *, Py_ssize_t R, Py_ssize_t S,
               Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w, double rho, bint normalize):
-    cdef Window g = Window(R, S, u, v, p_h, p_w)
+    cdef Window g = Window(Z.shape[2], Z.shape[3], Y.shape[2], Y.shape[3], R, S, u, v, p_h, p_w)
     cdef Py_ssize_t C = Y.shape[1], plane
     cdef int threads = threads_for(EXP * <double>Y.shape[0] * C * Y.shape[2] * Y.shape[3] * R * S)
     for plane in prange(Y.shape[0] * C, nogil=True, schedule="static", num_threads=threads):
@@ -70,7 +70,7 @@ def lp_pool2d(const floating[:, :, :, ::1] Z, /, floating[:, :, :, ::1] Y, *, Py
 def lp_pool2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z, /,
                          floating[:, :, :, ::1] dZ, *, Py_ssize_t R, Py_ssize_t S, Py_ssize_t u, Py_ssize_t v,
                          Py_ssize_t p_h, Py_ssize_t p_w, double rho, bint normalize):
-    cdef Window g = Window(R, S, u, v, p_h, p_w)
+    cdef Window g = Window(Z.shape[2], Z.shape[3], Delta.shape[2], Delta.shape[3], R, S, u, v, p_h, p_w)
     cdef Py_ssize_t C = dZ.shape[1], plane
     cdef int threads = threads_for(EXP * <double>Delta.shape[0] * C * Delta.shape[2] * Delta.shape[3] * R * S)
     for plane in prange(dZ.shape[0] * C, nogil=True, schedule="static", num_threads=threads):
