@@ -28,6 +28,7 @@ cdef struct Ring:
     void* slots
     Py_ssize_t mask  # slots less one; their number is a power of two
     Py_ssize_t size  # of a slot's row, margins and all
+    Py_ssize_t p, end  # the rows that give to the row h in hand
 
 
 cdef inline Py_ssize_t ring_slots(const Window* g) noexcept nogil:
@@ -42,10 +43,10 @@ cdef inline Py_ssize_t ring_length(const Window* g) noexcept nogil:
     return ring_slots(g) * 2 * (g.Q + 2 * MARGIN)
 
 
-cdef inline Ring ring_in(floating* memory, int kind, const Window* g) noexcept nogil:
-    # Zeros everywhere, which add nothing; only a key that says "offset 0" or "equal to 0" beside them matters not.
+cdef inline Ring ring_in(floating* memory, const Window* g) noexcept nogil:
+    # Zeros: what lies beside a row's numbers gives nothing, whatever the key beside it.
     memset(memory, 0, ring_length(g) * sizeof(floating))
-    return Ring(memory, ring_slots(g) - 1, g.Q + 2 * MARGIN)
+    return Ring(memory, ring_slots(g) - 1, g.Q + 2 * MARGIN, 0, 0)
 
 
 cdef inline floating* slot(const Ring* ring, Py_ssize_t p, floating* kind) noexcept nogil:
@@ -53,33 +54,45 @@ cdef inline floating* slot(const Ring* ring, Py_ssize_t p, floating* kind) noexc
     return <floating*>ring.slots + (p & ring.mask) * 2 * ring.size + MARGIN
 
 
-cdef inline Py_ssize_t p_begin(const Window* g, Py_ssize_t h) noexcept nogil:
-    return first_output(h + g.p_h - g.R + 1, g.u)
+cdef inline void move_to(Ring* ring, const Window* g, Py_ssize_t h) noexcept nogil:
+    # The rows that give to h: those p with 0 <= h + p_h - u p < R. Any h.
+    ring.p = first_output(h + g.p_h - g.R + 1, g.u)
+    ring.end = end_output(h + g.p_h + 1, g.u, g.P)
 
 
-cdef inline Py_ssize_t p_end(const Window* g, Py_ssize_t h) noexcept nogil:
-    return end_output(h + g.p_h + 1, g.u, g.P)
+cdef inline void move_on(Ring* ring, const Window* g, Py_ssize_t h) noexcept nogil:
+    # The same from h - 1 to h, without a division.
+    if g.u * ring.p < h + g.p_h - g.R + 1:
+        ring.p += 1
+    if ring.end < g.P and g.u * ring.end <= h + g.p_h:
+        ring.end += 1
+
+
+cdef inline vector given(const void* row, Py_ssize_t key, Py_ssize_t j, int wins, vector offset,
+                         vector z) noexcept nogil:
+    # What Delta[j], Delta[j + 1], ... give to numbers z at such an offset in their windows.
+    cdef vector d = vector_at(row, j, &z)[0]
+    if wins == OFFSET:
+        return where_whole(d, vector_at(row, key + j, &z)[0], offset)
+    if wins == EQUAL:
+        return where_equal(d, z, vector_at(row, key + j, &z)[0])
+    return d
 
 
 cdef inline vector sum_at(const Ring* ring, const Window* g, int wins, Py_ssize_t S, int v, int f, Py_ssize_t h,
                           Py_ssize_t j, vector z) noexcept nogil:
     # dZ[h, v j + f - p_w] and, in the further lanes, at j + 1, j + 2, ...; z: Z there.
-    cdef vector total = whole(0, &z), d
+    cdef vector total = whole(0, &z)
     cdef Py_ssize_t p, t
     cdef void* row
-    for p in range(p_begin(g, h), p_end(g, h)):
+    for p in range(ring.p, ring.end):
         if vector is floats:
             row = slot[float](ring, p, NULL)
         else:
             row = slot[double](ring, p, NULL)
         for t in range((S - 1 - f + v) // v - 1, -1, -1):
-            d = vector_at(row, j - t, &z)[0]
-            if wins == OFFSET:
-                d = where_whole(d, vector_at(row, ring.size + j - t, &z)[0],
-                                whole((h + g.p_h - g.u * p) * S + f + v * t, &z))
-            elif wins == EQUAL:
-                d = where_equal(d, z, vector_at(row, ring.size + j - t, &z)[0])
-            total = total + d
+            total = total + given(row, ring.size, j - t, wins,
+                                  whole((h + g.p_h - g.u * p) * S + f + v * t, &z), z)
     return total
 
 
@@ -120,6 +133,52 @@ cdef inline void gather_2(const Ring* ring, const Window* g, int wins, Py_ssize_
         w += 2 * lanes
 
 
+cdef inline void gather_2_rows(const Ring* ring, const Window* g, int wins, int S, int n, Py_ssize_t h, const void* Z,
+                               void* dZ, vector* kind) noexcept nogil:
+    # gather_2() where n rows give, one or two, S is 2 or 3, and the row holds two vectors at least: few enough of all
+    # to stay in registers. S and n are constants wherever this is called.
+    cdef Py_ssize_t lanes = lanes_in(kind), w = 0, j, odd
+    cdef vector a = whole(0, kind), b = a, y = a, z = a, d
+    cdef vector offsets[2][3]
+    cdef const void* rows[2]
+    cdef int i, s
+    for i in range(n):
+        if vector is floats:
+            rows[i] = slot[float](ring, ring.p + i, NULL)
+        else:
+            rows[i] = slot[double](ring, ring.p + i, NULL)
+        for s in range(S):
+            offsets[i][s] = whole((h + g.p_h - g.u * (ring.p + i)) * S + s, kind)
+    while w < g.W:
+        if w + 2 * lanes > g.W:
+            w = g.W - 2 * lanes
+        if wins == EQUAL:
+            y = strided(Z, w, 2, kind)
+            z = strided(Z, w + 1, 2, kind)
+        # The phases f = 0 and 1 are a and b, or the other way round where w + p_w is odd.
+        j = (w + g.p_w) >> 1
+        odd = (w + g.p_w) & 1
+        if wins == EQUAL and odd:
+            y, z = z, y
+        for i in range(n):
+            for s in range(S - 1, -1, -1):
+                d = given(rows[i], ring.size, (j if s % 2 else j + odd) - s // 2, wins, offsets[i][s],
+                          z if s % 2 else y)
+                if s % 2:
+                    b = d if i == 0 and s + 2 >= S else b + d
+                else:
+                    a = d if i == 0 and s + 2 >= S else a + d
+        if odd:
+            by_turns(&b, &a)
+            vector_at(dZ, w, kind)[0] = b
+            vector_at(dZ, w + lanes, kind)[0] = a
+        else:
+            by_turns(&a, &b)
+            vector_at(dZ, w, kind)[0] = a
+            vector_at(dZ, w + lanes, kind)[0] = b
+        w += 2 * lanes
+
+
 cdef inline void gather_v(const Ring* ring, const Window* g, int wins, Py_ssize_t h, const floating* Z, floating* dZ,
                           vector* kind) noexcept nogil:
     # Any stride up to COVERING: each of the v phases f in vectors, then its numbers one by one to their places.
@@ -149,7 +208,7 @@ cdef inline void gather_single(const Ring* ring, const Window* g, int wins, Py_s
     cdef floating* row
     for w in range(g.W):
         total = 0
-        for p in range(p_begin(g, h), p_end(g, h)):
+        for p in range(ring.p, ring.end):
             row = slot(ring, p, dZ)
             for q in range(first_output(w + g.p_w - g.S + 1, g.v), end_output(w + g.p_w + 1, g.v, g.Q)):
                 if wins == OFFSET:
@@ -167,11 +226,17 @@ cdef inline void gather_single(const Ring* ring, const Window* g, int wins, Py_s
 
 cdef inline void gather_vectors(const Ring* ring, const Window* g, int wins, Py_ssize_t h, const void* Z, void* dZ,
                                 vector* kind) noexcept nogil:
+    cdef Py_ssize_t n
+    cdef bint long_row
     if g.v == 2:
-        if g.S == 2:
-            gather_2(ring, g, wins, 2, h, Z, dZ, kind)
-        elif g.S == 3:
-            gather_2(ring, g, wins, 3, h, Z, dZ, kind)
+        n = ring.end - ring.p
+        long_row = g.W >= 2 * lanes_in(kind)
+        if g.S == 2 and n == 1 and long_row:
+            gather_2_rows(ring, g, wins, 2, 1, h, Z, dZ, kind)
+        elif g.S == 3 and n == 1 and long_row:
+            gather_2_rows(ring, g, wins, 3, 1, h, Z, dZ, kind)
+        elif g.S == 3 and n == 2 and long_row:
+            gather_2_rows(ring, g, wins, 3, 2, h, Z, dZ, kind)
         else:
             gather_2(ring, g, wins, g.S, h, Z, dZ, kind)
     elif g.v == 1:

@@ -10,7 +10,7 @@ from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from ._gather cimport EQUAL, OFFSET, Ring, gather, p_begin, p_end, ring_in, ring_length, slot
+from ._gather cimport EQUAL, OFFSET, Ring, gather, move_on, move_to, ring_in, ring_length, slot
 from ._index cimport most
 from ._max cimport Y_row, set_margins, winners_row
 from ._threads cimport threads_for
@@ -28,62 +28,86 @@ cdef floating* memory_for(int threads, Py_ssize_t length, floating* kind) except
 
 cdef inline void Y_part(const floating* Z, floating* Y, Py_ssize_t begin, Py_ssize_t end, const Window* g,
                         floating* memory) noexcept nogil:
-    # The rows begin, ..., end - 1 of all rows of outputs.
-    cdef Py_ssize_t i, margin = row_margin(g, lanes_of(Y))
+    # The rows begin, ..., end - 1 of all rows of outputs. Counting spares divisions, which cost as much as a row.
+    cdef Py_ssize_t plane = begin // g.P, p = begin % g.P, i
     set_margins(memory, NULL, row_length(g, lanes_of(Y)))
+    memory += row_margin(g, lanes_of(Y))
     for i in range(begin, end):
-        Y_row(Z + i // g.P * g.H * g.W, Y + i * g.Q, i % g.P, g, memory + margin)
+        Y_row(Z + plane * g.H * g.W, Y + i * g.Q, p, g, memory)
+        p += 1
+        if p == g.P:
+            p = 0
+            plane += 1
 
 
 cdef inline void winners_part(const floating* Z, floating* Y, int32_t* B, Py_ssize_t begin, Py_ssize_t end,
                               const Window* g, floating* memory) noexcept nogil:
-    cdef Py_ssize_t length = row_length(g, lanes_of(Y)), margin = row_margin(g, lanes_of(Y)), i, q
+    cdef Py_ssize_t length = row_length(g, lanes_of(Y)), margin = row_margin(g, lanes_of(Y))
+    cdef Py_ssize_t plane = begin // g.P, p = begin % g.P, i, q
     cdef floating* m = memory + margin
     cdef floating* k = memory + length + margin
     cdef int64_t* row = <int64_t*>(memory + 2 * length)
     set_margins(memory, memory + length, length)
     for i in range(begin, end):
         if floating is float:
-            winners_row(Z + i // g.P * g.H * g.W, Y + i * g.Q, B + i * g.Q, i % g.P, g, m, k)
+            winners_row(Z + plane * g.H * g.W, Y + i * g.Q, B + i * g.Q, p, g, m, k)
         else:
-            winners_row(Z + i // g.P * g.H * g.W, Y + i * g.Q, row, i % g.P, g, m, k)
+            winners_row(Z + plane * g.H * g.W, Y + i * g.Q, row, p, g, m, k)
             for q in range(g.Q):
                 B[i * g.Q + q] = <int32_t>row[q]
+        p += 1
+        if p == g.P:
+            p = 0
+            plane += 1
+
+
+cdef inline void fill(const Ring* ring, const floating* Delta, const floating* Z, const int32_t* B, int wins,
+                      Py_ssize_t p, const Window* g, floating* m, floating* k, floating* row) noexcept nogil:
+    # The slot of row p of the plane that Delta, Z and B point to. The key is the winners' offset, from B or, where
+    # that is NULL, found again; with wins = EQUAL it is the maximum.
+    cdef floating* key = slot(ring, p, row) + ring.size
+    cdef Py_ssize_t q
+    memcpy(slot(ring, p, row), Delta + p * g.Q, g.Q * sizeof(floating))
+    if wins == EQUAL:
+        Y_row(Z, key, p, g, m)
+    elif B == NULL:
+        winners_row(Z, row, key, p, g, m, k)
+    elif floating is float:
+        memcpy(key, B + p * g.Q, g.Q * sizeof(float))
+    else:
+        for q in range(g.Q):
+            (<int64_t*>key)[q] = B[p * g.Q + q]
 
 
 cdef inline void dZ_part(const floating* Delta, const floating* Z, const int32_t* B, floating* dZ, int wins,
                          Py_ssize_t begin, Py_ssize_t end, const Window* g, floating* memory) noexcept nogil:
-    # The rows begin, ..., end - 1 of all rows of the image. The key is the winners' offset, from B or, where that is
-    # NULL, found again; with wins = EQUAL it is the maximum.
-    cdef Py_ssize_t length = row_length(g, lanes_of(dZ)), margin = row_margin(g, lanes_of(dZ)), i, h, n, q
-    cdef Py_ssize_t p = 0, plane = -1  # the row that the ring lacks, in the plane that it is of
-    cdef Ring ring = ring_in(memory, wins, g)
+    # The rows begin, ..., end - 1 of all rows of the image.
+    cdef Py_ssize_t length = row_length(g, lanes_of(dZ)), margin = row_margin(g, lanes_of(dZ)), i
+    cdef Py_ssize_t plane = begin // g.H, h = begin % g.H, p  # p: the row that the ring lacks
+    cdef Ring ring = ring_in(memory, g)
     cdef floating* m = memory + ring_length(g)
     cdef floating* k = m + length
     cdef floating* row = k + length  # Y's or Z's, with what vectors read behind it
-    cdef floating* key
     set_margins(m, k, length)
+    move_to(&ring, g, h)
+    p = ring.p
     for i in range(begin, end):
-        n = i // g.H
-        h = i % g.H
-        p = p_begin(g, h) if n != plane else most(p, p_begin(g, h))
-        plane = n
-        while p < p_end(g, h):
-            memcpy(slot(&ring, p, dZ), Delta + (n * g.P + p) * g.Q, g.Q * sizeof(floating))
-            key = slot(&ring, p, dZ) + ring.size
-            if wins == EQUAL:
-                Y_row(Z + n * g.H * g.W, key, p, g, m + margin)
-            elif B == NULL:
-                winners_row(Z + n * g.H * g.W, row, key, p, g, m + margin, k + margin)
-            elif floating is float:
-                memcpy(key, B + (n * g.P + p) * g.Q, g.Q * sizeof(float))
-            else:
-                for q in range(g.Q):
-                    (<int64_t*>key)[q] = B[(n * g.P + p) * g.Q + q]
+        p = most(p, ring.p)
+        while p < ring.end:
+            fill(&ring, Delta + plane * g.P * g.Q, Z + plane * g.H * g.W if Z != NULL else NULL,
+                 B + plane * g.P * g.Q if B != NULL else NULL, wins, p, g, m + margin, k + margin, row)
             p += 1
         if wins == EQUAL:
             memcpy(row, Z + i * g.W, g.W * sizeof(floating))
         gather(&ring, g, wins, h, row, dZ + i * g.W)
+        h += 1
+        if h < g.H:
+            move_on(&ring, g, h)
+        else:
+            h = 0
+            plane += 1
+            move_to(&ring, g, h)
+            p = ring.p
 
 
 cdef void grad_input(const floating* Delta, const floating* Z, const int32_t* B, floating* dZ, int wins,
