@@ -32,9 +32,9 @@ cdef struct Ring:
 
 
 cdef inline Py_ssize_t ring_slots(const Window* g) noexcept nogil:
-    # The rows p that hold one row h.
-    cdef Py_ssize_t n = 1
-    while n < g.P and n * g.u < g.R:
+    # The rows p that hold one row h, and one ahead: what was just written is slow to read at another offset.
+    cdef Py_ssize_t n = 2
+    while n < g.P + 1 and (n - 1) * g.u < g.R:
         n *= 2
     return n
 

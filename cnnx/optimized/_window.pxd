@@ -1,6 +1,7 @@
 # The window R[p,q], clipped to the image, and the outputs that cover a row: C6 for pooling.
 
 from cython cimport floating
+from libc.stdlib cimport malloc
 
 from ._index cimport least, most
 from ._tile cimport VECTOR_BYTES
@@ -52,3 +53,11 @@ cdef inline Py_ssize_t row_length(const Window* g, Py_ssize_t lanes) noexcept no
 
 cdef inline Py_ssize_t columns_used(const Window* g) noexcept nogil:
     return least(g.W, g.v * (g.Q - 1) - g.p_w + g.S)
+
+
+cdef inline floating* memory_for(int threads, Py_ssize_t length, floating* kind) except NULL:
+    # `length` numbers for each thread.
+    cdef floating* memory = <floating*>malloc(<size_t>threads * length * sizeof(floating))
+    if memory == NULL:
+        raise MemoryError
+    return memory

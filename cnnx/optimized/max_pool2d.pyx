@@ -7,23 +7,15 @@ windows over it give (_gather.pxd): one writer per element, and the same sum who
 from cython cimport floating
 from cython.parallel cimport prange
 from libc.stdint cimport int32_t, int64_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free
 from libc.string cimport memcpy
 
 from ._gather cimport EQUAL, OFFSET, Ring, gather, move_on, move_to, ring_in, ring_length, slot
-from ._index cimport most
+from ._index cimport least, most
 from ._max cimport Y_row, set_margins, winners_row
 from ._threads cimport threads_for
 from ._tile cimport VECTOR_BYTES
-from ._window cimport Window, lanes_of, row_length, row_margin
-
-
-cdef floating* memory_for(int threads, Py_ssize_t length, floating* kind) except NULL:
-    # `length` numbers for each thread.
-    cdef floating* memory = <floating*>malloc(<size_t>threads * length * sizeof(floating))
-    if memory == NULL:
-        raise MemoryError
-    return memory
+from ._window cimport Window, lanes_of, memory_for, row_length, row_margin
 
 
 cdef inline void Y_part(const floating* Z, floating* Y, Py_ssize_t begin, Py_ssize_t end, const Window* g,
@@ -93,7 +85,7 @@ cdef inline void dZ_part(const floating* Delta, const floating* Z, const int32_t
     p = ring.p
     for i in range(begin, end):
         p = most(p, ring.p)
-        while p < ring.end:
+        while p < least(ring.end + 1, g.P):
             fill(&ring, Delta + plane * g.P * g.Q, Z + plane * g.H * g.W if Z != NULL else NULL,
                  B + plane * g.P * g.Q if B != NULL else NULL, wins, p, g, m + margin, k + margin, row)
             p += 1
