@@ -34,6 +34,11 @@ def drawn(seed, dtype):
     for value in (np.nan, np.inf, -np.inf):
         x[rng.random(x.shape) < 0.02] = value
     x[0, 0] = -np.inf  # a maximum is a pixel, never the padding beside it
+    # A window wholly in padding is refused: no padding at that side then.
+    if (H + top + bottom - R) // u * u >= H + top or u > 1:
+        bottom = max(0, R - H - top)
+    if (W + left + right - S) // v * v >= W + left or v > 1:
+        right = max(0, S - W - left)
     padding = ((top, bottom), (left, right))
     return rng, x, (R, S, u, v, top, left), {"kernel_size": (R, S), "stride": (u, v), "padding": padding}
 
@@ -43,11 +48,7 @@ def drawn(seed, dtype):
 def test_max(seed, dtype):
     rng, x, geometry, options = drawn(seed, dtype)
     options["ceil_mode"] = bool(seed % 3 == 0)
-    try:
-        y, winners = cnnx.max_pool2d(x, **options, return_winners=True)
-    except ValueError as error:  # a window wholly in padding
-        assert "padding: expected" in str(error)
-        return
+    y, winners = cnnx.max_pool2d(x, **options, return_winners=True)
     np.testing.assert_array_equal(cnnx.max_pool2d(x, **options), y)
     delta = rng.integers(-9, 9, y.shape).astype(dtype)
     first, every = np.zeros_like(x), np.zeros_like(x)
@@ -75,11 +76,7 @@ def test_max(seed, dtype):
 def test_average_and_norms(seed, dtype):
     rng, x, geometry, options = drawn(seed, dtype)
     x[~np.isfinite(x)] = 1
-    try:
-        y = cnnx.avg_pool2d(x, **options)
-    except ValueError as error:
-        assert "padding: expected" in str(error)
-        return
+    y = cnnx.avg_pool2d(x, **options)
     delta = rng.integers(-9, 9, y.shape).astype(dtype)
     wanted = np.zeros(x.shape)
     norms = {rho: cnnx.lp_pool2d(x, rho, **options) for rho in (1, 2, 3, 2.5)}

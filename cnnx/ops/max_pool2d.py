@@ -177,7 +177,7 @@ def _winners(winners: object, x: Array, pool: _pool.Pool) -> Array:
 
 
 def _offsets_within(B: Array, extents: Pair, pool: _pool.Pool) -> bool:
-    """Whether every offset lies in its window, by one pass over them, and in the image, by the windows that leave it."""
+    """Whether every offset lies in its window, and in the image where the window leaves that."""
     R, S, u, v, p_h, p_w = pool.numbers.values()
     if B.size == 0:
         return True
@@ -194,7 +194,7 @@ def _offsets_within(B: Array, extents: Pair, pool: _pool.Pool) -> bool:
 
 
 def _clipped(outputs: int, extent: int, span: int, step: int, before: int) -> Iterator[tuple[int, Pair]]:
-    """Along one axis, the outputs whose windows leave the image: each with the first and the end of its members within."""
+    """The outputs whose windows leave the image along an axis, with the first and the end of their members within."""
     leading = min(outputs, -(-before // step))
     trailing = max(leading, (extent + before - span) // step + 1)
     for output in (*range(leading), *range(trailing, outputs)):

@@ -95,7 +95,8 @@ cdef extern from *:
     void floats_take "cnnx_floats_take"(floats a, floats j, floats* m, floats* i) noexcept nogil
     void doubles_take "cnnx_doubles_take"(doubles a, doubles j, doubles* m, doubles* i) noexcept nogil
     floats floats_earlier "cnnx_floats_earlier"(floats a, floats m, floats i, floats j, Py_ssize_t s) noexcept nogil
-    doubles doubles_earlier "cnnx_doubles_earlier"(doubles a, doubles m, doubles i, doubles j, Py_ssize_t s) noexcept nogil
+    doubles doubles_earlier "cnnx_doubles_earlier"(doubles a, doubles m, doubles i, doubles j,
+                                                   Py_ssize_t s) noexcept nogil
     floats floats_whole "cnnx_floats_whole"(Py_ssize_t i) noexcept nogil
     doubles doubles_whole "cnnx_doubles_whole"(Py_ssize_t i) noexcept nogil
     floats floats_where_whole "cnnx_floats_where_whole"(floats d, floats b, floats i) noexcept nogil

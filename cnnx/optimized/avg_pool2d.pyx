@@ -53,7 +53,8 @@ cdef inline Py_ssize_t counts_length(const Window* g, floating* kind) noexcept n
     return (g.Q + lanes_of(kind) + 1) // 2 * 2
 
 
-cdef inline void set_columns_counts(const Window* g, const Pad* pad, floating* counts, Py_ssize_t length) noexcept nogil:
+cdef inline void set_columns_counts(const Window* g, const Pad* pad, floating* counts,
+                                    Py_ssize_t length) noexcept nogil:
     cdef Py_ssize_t q
     for q in range(g.Q):
         if pad.counts:

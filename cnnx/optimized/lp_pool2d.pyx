@@ -15,14 +15,15 @@ cdef extern from *:
     """
     #include <stdint.h>
     #include <string.h>
-    /* a^x for a >= 0 and x > 0, right to 1e-12 of itself: for floats. A loop over it becomes one of vectors, which
-       calls of pow() do not. a = 2^e m with m about 1, log m = 2 artanh((m - 1)/(m + 1)), 2^(n + f) = 2^n exp(f log 2). */
+    /* a^x for a >= 0 and x > 0, right to 1e-12 of itself: enough for floats. A loop over it becomes one of vectors,
+       which calls of pow() do not. a = 2^e m with m about 1, log m = 2 artanh((m - 1) / (m + 1)),
+       2^(n + f) = 2^n exp(f log 2). */
     static inline double cnnx_power(double a, double x) {
         const double shift = 6755399441055744.0;  /* 1.5 * 2^52: added to a small integer, its bits end with that */
         int64_t bits, shift_bits, e, n, half;
         double m, t, tt, y, up, down, exponent;
-        const int small = a < 2.2250738585072014e-308;  /* a denormal number's bits hold no exponent */
-        y = small ? a * 18014398509481984.0 : a;  /* 2^54 */
+        const double least = 2.2250738585072014e-308;  /* the bits of less hold no exponent */
+        y = a < least ? a * 18014398509481984.0 : a;  /* 2^54 */
         memcpy(&bits, &y, 8);
         memcpy(&shift_bits, &shift, 8);
         e = (bits - 0x3fe6a09e667f3bcd) >> 52;  /* m from sqrt(1/2) to sqrt(2) */
@@ -30,7 +31,7 @@ cdef extern from *:
         memcpy(&m, &bits, 8);
         bits = e + shift_bits;
         memcpy(&exponent, &bits, 8);
-        exponent -= small ? shift + 54 : shift;
+        exponent -= a < least ? shift + 54 : shift;
         t = (m - 1) / (m + 1);
         tt = t * t;
         y = 1 / 21.0;
