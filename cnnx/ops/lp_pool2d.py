@@ -156,6 +156,13 @@ OP = Op(
         _case("ceil pad", (1, 2, 5, 6), 2, (2, 3), stride=2, padding=1, ceil_mode=True),
         _case("same", (1, 2, 5, 6), 1.5, (2, 3), stride=(2, 1), padding="same"),
         _case("wide rows", (1, 1, 2, 73), 2, 2, stride=1),
+        # Whole vectors, the last one over columns done before, and strides and windows beyond.
+        _case("vectors 2x2", (1, 1, 2, 70), 2, 2),
+        _case("vectors 3x3", (1, 1, 3, 67), 2, 3, stride=2, padding=1, normalize=False),
+        _case("vectors rho 1", (1, 1, 3, 41), 1, 3, stride=1, padding=1),
+        _case("vectors rho 3", (1, 1, 2, 55), 3, (2, 3), padding=(0, 1)),
+        _case("stride 5", (1, 1, 2, 34), 1, (2, 7), stride=(1, 5), padding=(0, 3)),
+        _case("17 columns", (1, 1, 2, 24), 2, (2, 17), stride=(1, 3), padding=(0, 5)),
         _case("empty batch", (0, 2, 4, 4), 2, 2),
     ),
     bench=(_case("rho 2", (10, 4, 28, 28), 2, 2),),

@@ -1,5 +1,6 @@
 """Max pooling (P1, P2)."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -161,18 +162,44 @@ def _winners(winners: object, x: Array, pool: _pool.Pool) -> Array:
     if B.dtype != np.int32:
         raise TypeError(f"winners: expected dtype int32, got {B.dtype}")
     _check.shape("winners", B, pool.output, "(the output's)")
-    B = B.copy()  # what was checked is what the kernel reads, whatever another thread writes meanwhile
-    R, S, u, v, p_h, p_w = pool.numbers.values()
-    h = B // S + u * np.arange(B.shape[2])[:, np.newaxis] - p_h
-    w = B % S + v * np.arange(B.shape[3]) - p_w
-    inside = (B >= 0) & (B < R * S) & (h >= 0) & (h < x.shape[2]) & (w >= 0) & (w < x.shape[3])
-    if not inside.all():
-        at = tuple(int(i) for i in np.argwhere(~inside)[0])
+    # No copy: a kernel compares offsets and never follows them, so what another thread writes after this does no harm.
+    if not _offsets_within(B, x.shape[2:], pool):
+        R, S, u, v, p_h, p_w = pool.numbers.values()
+        h = B // S + u * np.arange(B.shape[2])[:, np.newaxis] - p_h
+        w = B % S + v * np.arange(B.shape[3]) - p_w
+        outside = (B < 0) | (B >= R * S) | (h < 0) | (h >= x.shape[2]) | (w < 0) | (w >= x.shape[3])
+        at = tuple(int(i) for i in np.argwhere(outside)[0])
         raise ValueError(
             f"winners: expected offsets of pixels in their {R} x {S} windows, got {B[at]} at {at}; "
             "were they saved with the same options?"
         )
     return B
+
+
+def _offsets_within(B: Array, extents: Pair, pool: _pool.Pool) -> bool:
+    """Whether every offset lies in its window, and in the image where the window leaves that."""
+    R, S, u, v, p_h, p_w = pool.numbers.values()
+    if B.size == 0:
+        return True
+    if B.view(np.uint32).max() >= R * S:  # a negative one is larger than all
+        return False
+    for p, (first, end) in _clipped(B.shape[2], extents[0], R, u, p_h):
+        if B[:, :, p].min() < first * S or B[:, :, p].max() >= end * S:
+            return False
+    for q, (first, end) in _clipped(B.shape[3], extents[1], S, v, p_w):
+        s = B[:, :, :, q] % S
+        if s.min() < first or s.max() >= end:
+            return False
+    return True
+
+
+def _clipped(outputs: int, extent: int, span: int, step: int, before: int) -> Iterator[tuple[int, Pair]]:
+    """The outputs whose windows leave the image along an axis, with the first and the end of their members within."""
+    leading = min(outputs, -(-before // step))
+    trailing = max(leading, (extent + before - span) // step + 1)
+    for output in (*range(leading), *range(trailing, outputs)):
+        start = output * step - before
+        yield output, (max(0, -start), min(span, extent - start))
 
 
 def _case(name: str, x: tuple[int, ...], kernel_size: object, **options: object) -> Case:
@@ -194,6 +221,18 @@ CASES = (
     _case("whole image", (2, 2, 3, 4), (3, 4)),
     _case("long row", (1, 1, 3, 70), (2, 3), stride=(1, 2)),
     _case("wide rows", (1, 2, 2, 73), 2, stride=1),
+    # What kernels do in vectors: whole ones, the last one over columns done before, and strides and windows beyond.
+    _case("vectors 2x2", (1, 2, 4, 70), 2),
+    _case("vectors 3x3", (1, 1, 7, 67), 3, stride=2, padding=1),
+    _case("vectors stride 1", (1, 1, 4, 41), 3, stride=1, padding=1),
+    _case("vectors 3x4 ceil", (1, 1, 5, 65), (3, 4), stride=2, padding=((1, 0), (0, 1)), ceil_mode=True),
+    _case("vectors stride 3", (1, 1, 4, 55), 3, padding=(0, 1)),
+    _case("vectors stride 4", (1, 1, 3, 71), (2, 5), stride=(1, 4), padding=(0, 2)),
+    _case("stride 5", (1, 1, 2, 34), (2, 7), stride=(1, 5), padding=(0, 3)),
+    _case("stride 17", (1, 1, 2, 40), 2, stride=(1, 17)),
+    _case("17 columns", (1, 1, 2, 40), (2, 17), stride=(1, 3), padding=(0, 5)),
+    _case("18 columns, stride 1", (1, 1, 2, 24), (1, 18), stride=1),
+    _case("5 rows", (1, 1, 11, 17), (5, 2), stride=1, padding=(2, 0)),
     _case("empty batch", (0, 2, 4, 4), 2),
 )
 
@@ -217,7 +256,19 @@ OP = Op(
         _case("winners", (2, 2, 5, 6), 3, stride=2, padding=1, return_winners=True),
         _case("winners overlapping", (1, 2, 7, 6), (2, 3), stride=1, return_winners=True),
         _case("ties all", (2, 2, 6, 5), 3, stride=2, padding=1, ties="all"),
+        _case("winners 2x2", (1, 1, 4, 70), 2, return_winners=True),
+        _case("winners 3x3", (1, 1, 5, 67), 3, stride=2, padding=1, return_winners=True),
+        _case("winners stride 1", (1, 1, 4, 34), 3, stride=1, padding=1, return_winners=True),
+        _case("winners stride 3", (1, 1, 3, 55), 3, padding=(0, 1), return_winners=True),
+        _case("winners stride 4", (1, 1, 2, 71), (2, 5), stride=(1, 4), padding=(0, 2), return_winners=True),
+        _case("winners 17 columns", (1, 1, 2, 40), (2, 17), stride=(1, 3), padding=(0, 5), return_winners=True),
+        _case("winners stride 17", (1, 1, 2, 40), 2, stride=(1, 17), return_winners=True),
         _case("ties all overlapping", (1, 2, 5, 6), 2, stride=1, ties="all"),
+        _case("ties all 2x2", (1, 1, 4, 70), 2, ties="all"),
+        _case("ties all 3x3", (1, 1, 5, 67), 3, stride=2, padding=1, ties="all"),
+        _case("ties all stride 1", (1, 1, 3, 34), 3, stride=1, padding=1, ties="all"),
+        _case("ties all stride 3", (1, 1, 3, 55), 3, padding=(0, 1), ties="all"),
+        _case("ties all stride 17", (1, 1, 2, 40), 2, stride=(1, 17), ties="all"),
     ),
     bench=(_case("cn layer 1", (10, 4, 28, 28), 2), _case("3x3 stride 2", (4, 8, 28, 28), 3, stride=2, padding=1)),
 )

@@ -1,22 +1,63 @@
 # The window R[p,q], clipped to the image, and the outputs that cover a row: C6 for pooling.
 
+from cython cimport floating
+from libc.stdlib cimport malloc
+
 from ._index cimport least, most
+from ._tile cimport VECTOR_BYTES
 
 cdef struct Window:
+    Py_ssize_t H, W, P, Q  # of the image and the output
     Py_ssize_t R, S, u, v, p_h, p_w
 
 
-cdef inline Py_ssize_t row_begin(Window* g, Py_ssize_t p) noexcept nogil:
+cdef inline Py_ssize_t row_begin(const Window* g, Py_ssize_t p) noexcept nogil:
     return most(0, g.u * p - g.p_h)
 
 
-cdef inline Py_ssize_t row_end(Window* g, Py_ssize_t p, Py_ssize_t H) noexcept nogil:
-    return least(H, g.u * p - g.p_h + g.R)
+cdef inline Py_ssize_t row_end(const Window* g, Py_ssize_t p) noexcept nogil:
+    return least(g.H, g.u * p - g.p_h + g.R)
 
 
-cdef inline Py_ssize_t column_begin(Window* g, Py_ssize_t q) noexcept nogil:
+cdef inline Py_ssize_t column_begin(const Window* g, Py_ssize_t q) noexcept nogil:
     return most(0, g.v * q - g.p_w)
 
 
-cdef inline Py_ssize_t column_end(Window* g, Py_ssize_t q, Py_ssize_t W) noexcept nogil:
-    return least(W, g.v * q - g.p_w + g.S)
+cdef inline Py_ssize_t column_end(const Window* g, Py_ssize_t q) noexcept nogil:
+    return least(g.W, g.v * q - g.p_w + g.S)
+
+
+cdef inline Py_ssize_t lanes_of(floating* kind) noexcept nogil:
+    return VECTOR_BYTES // <Py_ssize_t>sizeof(floating)
+
+
+# A row of outputs is computed in two steps: down the columns of its window rows into one row of W numbers, then
+# across that. Where `narrow` holds, the second step takes vectors too, since the row has numbers in place of
+# padding at both ends; else it is clipped, number by number.
+
+cdef inline bint narrow(const Window* g) noexcept nogil:
+    return g.v <= 4 and g.S <= 16 and g.R <= 0x2000000
+
+
+cdef inline Py_ssize_t row_margin(const Window* g, Py_ssize_t lanes) noexcept nogil:
+    # Where the row's first column lies: behind the left padding, at a whole number of vectors.
+    return (g.p_w + lanes - 1) // lanes * lanes if narrow(g) else 0
+
+
+cdef inline Py_ssize_t row_length(const Window* g, Py_ssize_t lanes) noexcept nogil:
+    # Of the row, its margins, and what the last vectors read beyond them.
+    if narrow(g):
+        return row_margin(g, lanes) + most(g.W, g.v * g.Q + g.S) + 4 * lanes
+    return g.W + lanes
+
+
+cdef inline Py_ssize_t columns_used(const Window* g) noexcept nogil:
+    return least(g.W, g.v * (g.Q - 1) - g.p_w + g.S)
+
+
+cdef inline floating* memory_for(int threads, Py_ssize_t length, floating* kind) except NULL:
+    # `length` numbers for each thread.
+    cdef floating* memory = <floating*>malloc(<size_t>threads * length * sizeof(floating))
+    if memory == NULL:
+        raise MemoryError
+    return memory

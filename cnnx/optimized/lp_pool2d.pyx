@@ -1,11 +1,145 @@
-"""Lp pooling: P4 in typed loops, one plane (n, c) at a time. Sums and powers are taken in double."""
+"""Lp pooling: P4. Sums and powers are taken in double.
+
+Forward row by row, down the columns of the window rows and then across; backward one plane (n, c) at a time.
+"""
 
 from cython cimport floating
 from cython.parallel cimport prange
-from libc.math cimport fabs, pow
+from libc.math cimport fabs, pow, sqrt
+from libc.stdlib cimport free
 
 from ._threads cimport EXP, threads_for
-from ._window cimport Window, column_begin, column_end, row_begin, row_end
+from ._window cimport Window, column_begin, column_end, columns_used, memory_for, row_begin, row_end
+
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #include <string.h>
+    /* a^x for a >= 0 and x > 0, right to 1e-12 of itself: enough for floats. A loop over it becomes one of vectors,
+       which calls of pow() do not. a = 2^e m with m about 1, log m = 2 artanh((m - 1) / (m + 1)),
+       2^(n + f) = 2^n exp(f log 2). */
+    static inline double cnnx_power(double a, double x) {
+        const double shift = 6755399441055744.0;  /* 1.5 * 2^52: added to a small integer, its bits end with that */
+        int64_t bits, shift_bits, e, n, half;
+        double m, t, tt, y, up, down, exponent;
+        const double least = 2.2250738585072014e-308;  /* the bits of less hold no exponent */
+        y = a < least ? a * 18014398509481984.0 : a;  /* 2^54 */
+        memcpy(&bits, &y, 8);
+        memcpy(&shift_bits, &shift, 8);
+        e = (bits - 0x3fe6a09e667f3bcd) >> 52;  /* m from sqrt(1/2) to sqrt(2) */
+        bits -= (int64_t)((uint64_t)e << 52);
+        memcpy(&m, &bits, 8);
+        bits = e + shift_bits;
+        memcpy(&exponent, &bits, 8);
+        exponent -= a < least ? shift + 54 : shift;
+        t = (m - 1) / (m + 1);
+        tt = t * t;
+        y = 1 / 21.0;
+        y = y * tt + 1 / 19.0;
+        y = y * tt + 1 / 17.0;
+        y = y * tt + 1 / 15.0;
+        y = y * tt + 1 / 13.0;
+        y = y * tt + 1 / 11.0;
+        y = y * tt + 1 / 9.0;
+        y = y * tt + 1 / 7.0;
+        y = y * tt + 1 / 5.0;
+        y = y * tt + 1 / 3.0;
+        y = y * tt + 1;
+        y = x * (exponent + 2.885390081777926815 * t * y);  /* 2 / log 2 */
+        y = y < 1100 ? y : 1100;
+        y = y > -1100 ? y : -1100;
+        t = y + shift;
+        memcpy(&n, &t, 8);
+        n -= shift_bits;
+        t = (y - (t - shift)) * 0.693147180559945309;
+        y = 1 / 479001600.0;
+        y = y * t + 1 / 39916800.0;
+        y = y * t + 1 / 3628800.0;
+        y = y * t + 1 / 362880.0;
+        y = y * t + 1 / 40320.0;
+        y = y * t + 1 / 5040.0;
+        y = y * t + 1 / 720.0;
+        y = y * t + 1 / 120.0;
+        y = y * t + 1 / 24.0;
+        y = y * t + 1 / 6.0;
+        y = y * t + 1 / 2.0;
+        y = y * t + 1;
+        y = y * t + 1;
+        half = (n + 2048) / 2 - 1024;  /* 2^n may be beyond what one factor holds */
+        bits = (int64_t)((uint64_t)(half + 1023) << 52);
+        memcpy(&up, &bits, 8);
+        bits = (int64_t)((uint64_t)(n - half + 1023) << 52);
+        memcpy(&down, &bits, 8);
+        y = y * up * down;
+        y = a == 0 ? 0 : y;
+        return a < __builtin_inf() ? y : a;  /* infinity and NaN as they are */
+    }
+    """
+    double power_for_float "cnnx_power"(double a, double x) noexcept nogil
+
+
+cdef inline double power(double a, double rho, int known, floating* kind) noexcept nogil:
+    # |z|^rho; `known` is rho where it is 1, 2 or 3, else 0, and a constant wherever this is called.
+    if known == 1:
+        return a
+    if known == 2:
+        return a * a
+    if known == 3:
+        return a * a * a
+    if floating is float:
+        return power_for_float(a, rho)
+    else:
+        return pow(a, rho)
+
+
+cdef inline double root(double a, double rho, int known, floating* kind) noexcept nogil:
+    if known == 1:
+        return a
+    if known == 2:
+        return sqrt(a)
+    if floating is float:
+        return power_for_float(a, 1 / rho)
+    else:
+        return pow(a, 1 / rho)
+
+
+cdef inline void Y_row(const floating* Z, floating* Y, Py_ssize_t p, const Window* g, double rho, bint normalize,
+                       int known, double* m) noexcept nogil:
+    # P4 for one p; Z is the image's plane, Y the row, m room for W + Q numbers.
+    cdef Py_ssize_t h, w, q, rows = row_end(g, p) - row_begin(g, p)
+    cdef double* means = m + g.W
+    cdef double total
+    for w in range(columns_used(g)):
+        m[w] = 0
+    for h in range(row_begin(g, p), row_end(g, p)):
+        for w in range(columns_used(g)):
+            m[w] += power(fabs(Z[h * g.W + w]), rho, known, Y)
+    for q in range(g.Q):
+        total = 0
+        for w in range(column_begin(g, q), column_end(g, q)):
+            total += m[w]
+        means[q] = total / (<double>(rows * (column_end(g, q) - column_begin(g, q))) if normalize else 1)
+    for q in range(g.Q):
+        Y[q] = <floating>root(means[q], rho, known, Y)
+
+
+cdef inline void Y_part(const floating* Z, floating* Y, Py_ssize_t begin, Py_ssize_t end, const Window* g,
+                        double rho, bint normalize, double* memory) noexcept nogil:
+    # The rows begin, ..., end - 1 of all rows of outputs.
+    cdef Py_ssize_t i, plane = begin // g.P, p = begin % g.P
+    for i in range(begin, end):
+        if rho == 1:
+            Y_row(Z + plane * g.H * g.W, Y + i * g.Q, p, g, rho, normalize, 1, memory)
+        elif rho == 2:
+            Y_row(Z + plane * g.H * g.W, Y + i * g.Q, p, g, rho, normalize, 2, memory)
+        elif rho == 3:
+            Y_row(Z + plane * g.H * g.W, Y + i * g.Q, p, g, rho, normalize, 3, memory)
+        else:
+            Y_row(Z + plane * g.H * g.W, Y + i * g.Q, p, g, rho, normalize, 0, memory)
+        p += 1
+        if p == g.P:
+            p = 0
+            plane += 1
 
 
 cdef inline double members(const floating[:, :, :, ::1] Z, Window* g, Py_ssize_t p, Py_ssize_t q,
@@ -13,26 +147,18 @@ cdef inline double members(const floating[:, :, :, ::1] Z, Window* g, Py_ssize_t
     # |R[p,q]|, or 1 without the mean.
     if not normalize:
         return 1
-    return <double>((row_end(g, p, Z.shape[2]) - row_begin(g, p))
-                    * (column_end(g, q, Z.shape[3]) - column_begin(g, q)))
+    return <double>((row_end(g, p) - row_begin(g, p))
+                    * (column_end(g, q) - column_begin(g, q)))
 
 
 cdef inline double Y_element(const floating[:, :, :, ::1] Z, Py_ssize_t n, Py_ssize_t c, Py_ssize_t p, Py_ssize_t q,
                              Window* g, double rho, bint normalize) noexcept nogil:
     cdef Py_ssize_t h, w
     cdef double total = 0
-    for h in range(row_begin(g, p), row_end(g, p, Z.shape[2])):
-        for w in range(column_begin(g, q), column_end(g, q, Z.shape[3])):
+    for h in range(row_begin(g, p), row_end(g, p)):
+        for w in range(column_begin(g, q), column_end(g, q)):
             total = total + pow(fabs(Z[n, c, h, w]), rho)
     return pow(total / members(Z, g, p, q, normalize), 1 / rho)
-
-
-cdef inline void Y_plane(const floating[:, :, :, ::1] Z, floating[:, :, :, ::1] Y, Py_ssize_t n, Py_ssize_t c,
-                         Window* g, double rho, bint normalize) noexcept nogil:
-    cdef Py_ssize_t p, q
-    for p in range(Y.shape[2]):
-        for q in range(Y.shape[3]):
-            Y[n, c, p, q] = <floating>Y_element(Z, n, c, p, q, g, rho, normalize)
 
 
 cdef inline void dZ_plane(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z,
@@ -49,8 +175,8 @@ cdef inline void dZ_plane(const floating[:, :, :, ::1] Delta, const floating[:, 
             y = Y_element(Z, n, c, p, q, g, rho, normalize)
             if y == 0:
                 continue
-            for h in range(row_begin(g, p), row_end(g, p, Z.shape[2])):
-                for w in range(column_begin(g, q), column_end(g, q, Z.shape[3])):
+            for h in range(row_begin(g, p), row_end(g, p)):
+                for w in range(column_begin(g, q), column_end(g, q)):
                     z = Z[n, c, h, w]
                     if z == 0:
                         continue  # sign(0) = 0
@@ -60,17 +186,23 @@ cdef inline void dZ_plane(const floating[:, :, :, ::1] Delta, const floating[:, 
 
 def lp_pool2d(const floating[:, :, :, ::1] Z, /, floating[:, :, :, ::1] Y, *, Py_ssize_t R, Py_ssize_t S,
               Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w, double rho, bint normalize):
-    cdef Window g = Window(R, S, u, v, p_h, p_w)
-    cdef Py_ssize_t C = Y.shape[1], plane
-    cdef int threads = threads_for(EXP * <double>Y.shape[0] * C * Y.shape[2] * Y.shape[3] * R * S)
-    for plane in prange(Y.shape[0] * C, nogil=True, schedule="static", num_threads=threads):
-        Y_plane(Z, Y, plane // C, plane % C, &g, rho, normalize)
+    cdef Window g = Window(Z.shape[2], Z.shape[3], Y.shape[2], Y.shape[3], R, S, u, v, p_h, p_w)
+    cdef Py_ssize_t rows = Y.shape[0] * Y.shape[1] * Y.shape[2], part
+    cdef int threads = threads_for(EXP * <double>rows * g.Q * R * S)
+    cdef double* memory
+    if rows == 0:
+        return
+    memory = memory_for(threads, g.W + g.Q, <double*>NULL)
+    for part in prange(threads, nogil=True, schedule="static", num_threads=threads):
+        Y_part(&Z[0, 0, 0, 0], &Y[0, 0, 0, 0], rows * part // threads, rows * (part + 1) // threads, &g, rho, normalize,
+               memory + part * (g.W + g.Q))
+    free(memory)
 
 
 def lp_pool2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z, /,
                          floating[:, :, :, ::1] dZ, *, Py_ssize_t R, Py_ssize_t S, Py_ssize_t u, Py_ssize_t v,
                          Py_ssize_t p_h, Py_ssize_t p_w, double rho, bint normalize):
-    cdef Window g = Window(R, S, u, v, p_h, p_w)
+    cdef Window g = Window(Z.shape[2], Z.shape[3], Delta.shape[2], Delta.shape[3], R, S, u, v, p_h, p_w)
     cdef Py_ssize_t C = dZ.shape[1], plane
     cdef int threads = threads_for(EXP * <double>Delta.shape[0] * C * Delta.shape[2] * Delta.shape[3] * R * S)
     for plane in prange(dZ.shape[0] * C, nogil=True, schedule="static", num_threads=threads):

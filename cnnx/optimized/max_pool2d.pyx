@@ -1,140 +1,176 @@
-"""Max pooling: P1, P2 in typed loops, one plane (n, c) at a time."""
+"""Max pooling: P1, P2, row by row.
+
+Forward, a thread has a share of all rows of outputs; backward, of all rows of the image, each the sum of what the
+windows over it give (_gather.pxd): one writer per element, and the same sum whoever writes it.
+"""
 
 from cython cimport floating
 from cython.parallel cimport prange
-from libc.stdint cimport int32_t
+from libc.stdint cimport int32_t, int64_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy
 
+from ._gather cimport EQUAL, OFFSET, Ring, gather, move_on, move_to, ring_in, ring_length, slot
+from ._index cimport least, most
+from ._max cimport Y_row, set_margins, winners_row
 from ._threads cimport threads_for
-from ._window cimport Window, column_begin, column_end, row_begin, row_end
+from ._tile cimport VECTOR_BYTES
+from ._window cimport Window, lanes_of, memory_for, row_length, row_margin
 
 
-cdef inline Py_ssize_t first_maximum(const floating[:, :, :, ::1] Z, Py_ssize_t n, Py_ssize_t c,
-                                     Py_ssize_t p, Py_ssize_t q, Window* g) noexcept nogil:
-    # h W + w of the window's first maximum; of its first NaN, if there is one.
-    cdef Py_ssize_t W = Z.shape[3], h, w
-    cdef Py_ssize_t h_at = row_begin(g, p), w_at = column_begin(g, q)
-    cdef floating z, most = Z[n, c, h_at, w_at]
-    for h in range(row_begin(g, p), row_end(g, p, Z.shape[2])):
-        for w in range(column_begin(g, q), column_end(g, q, W)):
-            z = Z[n, c, h, w]
-            if z > most or (z != z and most == most):
-                most = z
-                h_at = h
-                w_at = w
-    return h_at * W + w_at
+cdef inline void Y_part(const floating* Z, floating* Y, Py_ssize_t begin, Py_ssize_t end, const Window* g,
+                        floating* memory) noexcept nogil:
+    # The rows begin, ..., end - 1 of all rows of outputs. Counting spares divisions, which cost as much as a row.
+    cdef Py_ssize_t plane = begin // g.P, p = begin % g.P, i
+    set_margins(memory, NULL, row_length(g, lanes_of(Y)))
+    memory += row_margin(g, lanes_of(Y))
+    for i in range(begin, end):
+        Y_row(Z + plane * g.H * g.W, Y + i * g.Q, p, g, memory)
+        p += 1
+        if p == g.P:
+            p = 0
+            plane += 1
 
 
-cdef inline void Y_plane(const floating[:, :, :, ::1] Z, floating[:, :, :, ::1] Y,
-                         Py_ssize_t n, Py_ssize_t c, Window* g) noexcept nogil:
-    # P1.
-    cdef Py_ssize_t p, q, at
-    for p in range(Y.shape[2]):
-        for q in range(Y.shape[3]):
-            at = first_maximum(Z, n, c, p, q, g)
-            Y[n, c, p, q] = Z[n, c, at // Z.shape[3], at % Z.shape[3]]
+cdef inline void winners_part(const floating* Z, floating* Y, int32_t* B, Py_ssize_t begin, Py_ssize_t end,
+                              const Window* g, floating* memory) noexcept nogil:
+    cdef Py_ssize_t length = row_length(g, lanes_of(Y)), margin = row_margin(g, lanes_of(Y))
+    cdef Py_ssize_t plane = begin // g.P, p = begin % g.P, i, q
+    cdef floating* m = memory + margin
+    cdef floating* k = memory + length + margin
+    cdef int64_t* row = <int64_t*>(memory + 2 * length)
+    set_margins(memory, memory + length, length)
+    for i in range(begin, end):
+        if floating is float:
+            winners_row(Z + plane * g.H * g.W, Y + i * g.Q, B + i * g.Q, p, g, m, k)
+        else:
+            winners_row(Z + plane * g.H * g.W, Y + i * g.Q, row, p, g, m, k)
+            for q in range(g.Q):
+                B[i * g.Q + q] = <int32_t>row[q]
+        p += 1
+        if p == g.P:
+            p = 0
+            plane += 1
 
 
-cdef inline void winners_plane(const floating[:, :, :, ::1] Z, floating[:, :, :, ::1] Y,
-                               int32_t[:, :, :, ::1] B, Py_ssize_t n, Py_ssize_t c, Window* g) noexcept nogil:
-    # P1, and where each maximum was found.
-    cdef Py_ssize_t p, q, at, h, w
-    for p in range(Y.shape[2]):
-        for q in range(Y.shape[3]):
-            at = first_maximum(Z, n, c, p, q, g)
-            h = at // Z.shape[3]
-            w = at % Z.shape[3]
-            Y[n, c, p, q] = Z[n, c, h, w]
-            B[n, c, p, q] = <int32_t>((h + g.p_h - g.u * p) * g.S + (w + g.p_w - g.v * q))
+cdef inline void fill(const Ring* ring, const floating* Delta, const floating* Z, const int32_t* B, int wins,
+                      Py_ssize_t p, const Window* g, floating* m, floating* k, floating* row) noexcept nogil:
+    # The slot of row p of the plane that Delta, Z and B point to. The key is the winners' offset, from B or, where
+    # that is NULL, found again; with wins = EQUAL it is the maximum.
+    cdef floating* key = slot(ring, p, row) + ring.size
+    cdef Py_ssize_t q
+    memcpy(slot(ring, p, row), Delta + p * g.Q, g.Q * sizeof(floating))
+    if wins == EQUAL:
+        Y_row(Z, key, p, g, m)
+    elif B == NULL:
+        winners_row(Z, row, key, p, g, m, k)
+    elif floating is float:
+        memcpy(key, B + p * g.Q, g.Q * sizeof(float))
+    else:
+        for q in range(g.Q):
+            (<int64_t*>key)[q] = B[p * g.Q + q]
 
 
-cdef inline void clear(floating[:, :, :, ::1] dZ, Py_ssize_t n, Py_ssize_t c) noexcept nogil:
-    cdef Py_ssize_t h, w
-    for h in range(dZ.shape[2]):
-        for w in range(dZ.shape[3]):
-            dZ[n, c, h, w] = 0
+cdef inline void dZ_part(const floating* Delta, const floating* Z, const int32_t* B, floating* dZ, int wins,
+                         Py_ssize_t begin, Py_ssize_t end, const Window* g, floating* memory) noexcept nogil:
+    # The rows begin, ..., end - 1 of all rows of the image.
+    cdef Py_ssize_t length = row_length(g, lanes_of(dZ)), margin = row_margin(g, lanes_of(dZ)), i
+    cdef Py_ssize_t plane = begin // g.H, h = begin % g.H, p  # p: the row that the ring lacks
+    cdef Ring ring = ring_in(memory, g)
+    cdef floating* m = memory + ring_length(g)
+    cdef floating* k = m + length
+    cdef floating* row = k + length  # Y's or Z's, with what vectors read behind it
+    set_margins(m, k, length)
+    move_to(&ring, g, h)
+    p = ring.p
+    for i in range(begin, end):
+        p = most(p, ring.p)
+        while p < least(ring.end + 1, g.P):
+            fill(&ring, Delta + plane * g.P * g.Q, Z + plane * g.H * g.W if Z != NULL else NULL,
+                 B + plane * g.P * g.Q if B != NULL else NULL, wins, p, g, m + margin, k + margin, row)
+            p += 1
+        if wins == EQUAL:
+            memcpy(row, Z + i * g.W, g.W * sizeof(floating))
+        gather(&ring, g, wins, h, row, dZ + i * g.W)
+        h += 1
+        if h < g.H:
+            move_on(&ring, g, h)
+        else:
+            h = 0
+            plane += 1
+            move_to(&ring, g, h)
+            p = ring.p
 
 
-# P2. The thread that owns the plane (n, c) visits its windows in order: one writer per element.
-
-cdef inline void dZ_plane(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z,
-                          floating[:, :, :, ::1] dZ, Py_ssize_t n, Py_ssize_t c, Window* g) noexcept nogil:
-    cdef Py_ssize_t p, q, at
-    clear(dZ, n, c)
-    for p in range(Delta.shape[2]):
-        for q in range(Delta.shape[3]):
-            at = first_maximum(Z, n, c, p, q, g)
-            dZ[n, c, at // Z.shape[3], at % Z.shape[3]] += Delta[n, c, p, q]
-
-
-cdef inline void dZ_all_plane(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z,
-                              floating[:, :, :, ::1] dZ, Py_ssize_t n, Py_ssize_t c, Window* g) noexcept nogil:
-    cdef Py_ssize_t p, q, h, w, at
-    cdef floating y
-    clear(dZ, n, c)
-    for p in range(Delta.shape[2]):
-        for q in range(Delta.shape[3]):
-            at = first_maximum(Z, n, c, p, q, g)
-            y = Z[n, c, at // Z.shape[3], at % Z.shape[3]]
-            for h in range(row_begin(g, p), row_end(g, p, Z.shape[2])):
-                for w in range(column_begin(g, q), column_end(g, q, Z.shape[3])):
-                    if Z[n, c, h, w] == y:
-                        dZ[n, c, h, w] += Delta[n, c, p, q]
-
-
-cdef inline void dZ_winners_plane(const floating[:, :, :, ::1] Delta, const int32_t[:, :, :, ::1] B,
-                                  floating[:, :, :, ::1] dZ, Py_ssize_t n, Py_ssize_t c, Window* g) noexcept nogil:
-    cdef Py_ssize_t p, q, h, w
-    clear(dZ, n, c)
-    for p in range(Delta.shape[2]):
-        for q in range(Delta.shape[3]):
-            h = g.u * p - g.p_h + B[n, c, p, q] // g.S
-            w = g.v * q - g.p_w + B[n, c, p, q] % g.S
-            dZ[n, c, h, w] += Delta[n, c, p, q]
+cdef void grad_input(const floating* Delta, const floating* Z, const int32_t* B, floating* dZ, int wins,
+                     Py_ssize_t planes, const Window* g) except *:
+    cdef Py_ssize_t rows = planes * g.H, part
+    cdef Py_ssize_t length = (ring_length(g) + 2 * row_length(g, lanes_of(dZ)) + most(g.W, g.Q)
+                              + 2 * VECTOR_BYTES)
+    cdef int threads = threads_for(<double>rows * g.W + <double>planes * g.P * g.Q * g.R * g.S)
+    cdef floating* memory = memory_for(threads, length, dZ)
+    for part in prange(threads, nogil=True, schedule="static", num_threads=threads):
+        if wins == EQUAL:
+            dZ_part(Delta, Z, B, dZ, EQUAL, rows * part // threads, rows * (part + 1) // threads, g,
+                    memory + part * length)
+        else:
+            dZ_part(Delta, Z, B, dZ, OFFSET, rows * part // threads, rows * (part + 1) // threads, g,
+                    memory + part * length)
+    free(memory)
 
 
 def max_pool2d(const floating[:, :, :, ::1] Z, /, floating[:, :, :, ::1] Y, *, Py_ssize_t R, Py_ssize_t S,
                Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w):
-    cdef Window g = Window(R, S, u, v, p_h, p_w)
-    cdef Py_ssize_t C = Y.shape[1], plane
-    cdef int threads = threads_for(<double>Y.shape[0] * C * Y.shape[2] * Y.shape[3] * R * S)
-    for plane in prange(Y.shape[0] * C, nogil=True, schedule="static", num_threads=threads):
-        Y_plane(Z, Y, plane // C, plane % C, &g)
+    cdef Window g = Window(Z.shape[2], Z.shape[3], Y.shape[2], Y.shape[3], R, S, u, v, p_h, p_w)
+    cdef Py_ssize_t rows = Y.shape[0] * Y.shape[1] * Y.shape[2], part, length
+    cdef int threads = threads_for(<double>rows * g.Q * R * S)
+    cdef floating* memory
+    if rows == 0:
+        return
+    length = row_length(&g, lanes_of(&Y[0, 0, 0, 0]))
+    memory = memory_for(threads, length, &Y[0, 0, 0, 0])
+    for part in prange(threads, nogil=True, schedule="static", num_threads=threads):
+        Y_part(&Z[0, 0, 0, 0], &Y[0, 0, 0, 0], rows * part // threads, rows * (part + 1) // threads, &g,
+               memory + part * length)
+    free(memory)
 
 
 def max_pool2d_winners(const floating[:, :, :, ::1] Z, /, floating[:, :, :, ::1] Y, int32_t[:, :, :, ::1] B, *,
                        Py_ssize_t R, Py_ssize_t S, Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w):
-    cdef Window g = Window(R, S, u, v, p_h, p_w)
-    cdef Py_ssize_t C = Y.shape[1], plane
-    cdef int threads = threads_for(<double>Y.shape[0] * C * Y.shape[2] * Y.shape[3] * R * S)
-    for plane in prange(Y.shape[0] * C, nogil=True, schedule="static", num_threads=threads):
-        winners_plane(Z, Y, B, plane // C, plane % C, &g)
+    cdef Window g = Window(Z.shape[2], Z.shape[3], Y.shape[2], Y.shape[3], R, S, u, v, p_h, p_w)
+    cdef Py_ssize_t rows = Y.shape[0] * Y.shape[1] * Y.shape[2], part, length
+    cdef int threads = threads_for(<double>rows * g.Q * R * S)
+    cdef floating* memory
+    if rows == 0:
+        return
+    length = 2 * row_length(&g, lanes_of(&Y[0, 0, 0, 0])) + g.Q
+    memory = memory_for(threads, length, &Y[0, 0, 0, 0])
+    for part in prange(threads, nogil=True, schedule="static", num_threads=threads):
+        winners_part(&Z[0, 0, 0, 0], &Y[0, 0, 0, 0], &B[0, 0, 0, 0], rows * part // threads,
+                     rows * (part + 1) // threads, &g, memory + part * length)
+    free(memory)
 
 
 def max_pool2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z, /,
                           floating[:, :, :, ::1] dZ, *, Py_ssize_t R, Py_ssize_t S,
                           Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w):
-    cdef Window g = Window(R, S, u, v, p_h, p_w)
-    cdef Py_ssize_t C = dZ.shape[1], plane
-    cdef int threads = threads_for(<double>Delta.shape[0] * C * Delta.shape[2] * Delta.shape[3] * R * S)
-    for plane in prange(dZ.shape[0] * C, nogil=True, schedule="static", num_threads=threads):
-        dZ_plane(Delta, Z, dZ, plane // C, plane % C, &g)
+    cdef Window g = Window(dZ.shape[2], dZ.shape[3], Delta.shape[2], Delta.shape[3], R, S, u, v, p_h, p_w)
+    if dZ.shape[0] > 0:
+        grad_input(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], NULL, &dZ[0, 0, 0, 0], OFFSET, dZ.shape[0] * dZ.shape[1], &g)
 
 
 def max_pool2d_grad_input_all(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z, /,
                               floating[:, :, :, ::1] dZ, *, Py_ssize_t R, Py_ssize_t S,
                               Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w):
-    cdef Window g = Window(R, S, u, v, p_h, p_w)
-    cdef Py_ssize_t C = dZ.shape[1], plane
-    cdef int threads = threads_for(<double>Delta.shape[0] * C * Delta.shape[2] * Delta.shape[3] * R * S)
-    for plane in prange(dZ.shape[0] * C, nogil=True, schedule="static", num_threads=threads):
-        dZ_all_plane(Delta, Z, dZ, plane // C, plane % C, &g)
+    cdef Window g = Window(dZ.shape[2], dZ.shape[3], Delta.shape[2], Delta.shape[3], R, S, u, v, p_h, p_w)
+    if dZ.shape[0] > 0:
+        grad_input(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], NULL, &dZ[0, 0, 0, 0], EQUAL, dZ.shape[0] * dZ.shape[1], &g)
 
 
 def max_pool2d_grad_input_winners(const floating[:, :, :, ::1] Delta, const int32_t[:, :, :, ::1] B, /,
                                   floating[:, :, :, ::1] dZ, *, Py_ssize_t R, Py_ssize_t S,
                                   Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w):
-    cdef Window g = Window(R, S, u, v, p_h, p_w)
-    cdef Py_ssize_t C = dZ.shape[1], plane
-    cdef int threads = threads_for(<double>dZ.shape[0] * C * dZ.shape[2] * dZ.shape[3])
-    for plane in prange(dZ.shape[0] * C, nogil=True, schedule="static", num_threads=threads):
-        dZ_winners_plane(Delta, B, dZ, plane // C, plane % C, &g)
+    # A winner outside its window or the image wins nothing: nothing is written by its offset.
+    cdef Window g = Window(dZ.shape[2], dZ.shape[3], Delta.shape[2], Delta.shape[3], R, S, u, v, p_h, p_w)
+    if dZ.shape[0] > 0:
+        grad_input(&Delta[0, 0, 0, 0], NULL, &B[0, 0, 0, 0], &dZ[0, 0, 0, 0], OFFSET, dZ.shape[0] * dZ.shape[1], &g)
