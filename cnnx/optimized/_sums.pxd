@@ -66,14 +66,13 @@ cdef inline double strided_sum(const floating* Delta, const floating* Z, double 
     cdef sums a[CHAINS]
     cdef sums means = spread_sums(mean)
     cdef double rest = 0, z
-    cdef Py_ssize_t i, stop
+    cdef Py_ssize_t start = first // run * stride, i = start + first % run, left = end - first, stop
     cdef int j
     for j in range(CHAINS):
         a[j] = spread_sums(0)
-    while first < end:
-        i = first // run * stride + first % run
-        stop = i + min(run - first % run, end - first)
-        first += stop - i
+    while left > 0:
+        stop = min(start + run, i + left)
+        left -= stop - i
         while i + CHAINS * LANES <= stop:
             for j in range(CHAINS):
                 a[j] = a[j] + term_of(Delta, Z, means, i + j * LANES, kind)
@@ -89,6 +88,8 @@ cdef inline double strided_sum(const floating* Delta, const floating* Z, double 
                 rest = rest + (z - mean) * (z - mean)
             else:
                 rest = rest + Delta[i] * (z - mean)
+        start += stride
+        i = start
     a[0] = (a[0] + a[1]) + (a[2] + a[3])
     for j in range(LANES):
         rest = rest + (<double*>&a[0])[j]

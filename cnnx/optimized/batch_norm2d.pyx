@@ -17,8 +17,8 @@ cdef inline Py_ssize_t least(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
     return a if a < b else b
 
 
-cdef inline double* scratch(Py_ssize_t count) except NULL:
-    cdef double* memory = <double*>malloc((count + 1) * sizeof(double))
+cdef inline void* scratch(Py_ssize_t count, size_t size) except NULL:
+    cdef void* memory = malloc((count + 1) * size)
     if memory == NULL:
         raise MemoryError(f"{count} numbers for batch normalisation")
     return memory
@@ -48,7 +48,7 @@ cdef inline void channel_sums(const floating[:, :, :, ::1] Delta, const floating
 
 def batch_norm2d_statistics_mean(const floating[:, :, :, ::1] Z, /, floating[::1] mean):
     cdef Py_ssize_t c, C = Z.shape[1], M = Z.shape[0] * Z.shape[2] * Z.shape[3]
-    cdef double* totals = scratch(C + C * parts_of(M))
+    cdef double* totals = <double*>scratch(C + C * parts_of(M), sizeof(double))
     with nogil:
         channel_sums(Z, Z, <const floating*>NULL, totals + C, totals, NUMBERS)
         for c in range(C):
@@ -58,7 +58,7 @@ def batch_norm2d_statistics_mean(const floating[:, :, :, ::1] Z, /, floating[::1
 
 def batch_norm2d_statistics_var(const floating[:, :, :, ::1] Z, const floating[::1] mean, /, floating[::1] var):
     cdef Py_ssize_t c, C = Z.shape[1], M = Z.shape[0] * Z.shape[2] * Z.shape[3]
-    cdef double* totals = scratch(C + C * parts_of(M))
+    cdef double* totals = <double*>scratch(C + C * parts_of(M), sizeof(double))
     with nogil:
         channel_sums(Z, Z, &mean[0], totals + C, totals, SQUARES)
         for c in range(C):
@@ -68,7 +68,7 @@ def batch_norm2d_statistics_var(const floating[:, :, :, ::1] Z, const floating[:
 
 def batch_norm2d_grad_bias(const floating[:, :, :, ::1] Delta, /, floating[::1] db):
     cdef Py_ssize_t c, C = Delta.shape[1], M = Delta.shape[0] * Delta.shape[2] * Delta.shape[3]
-    cdef double* totals = scratch(C + C * parts_of(M))
+    cdef double* totals = <double*>scratch(C + C * parts_of(M), sizeof(double))
     with nogil:
         channel_sums(Delta, Delta, <const floating*>NULL, totals + C, totals, NUMBERS)
         for c in range(C):
@@ -79,7 +79,7 @@ def batch_norm2d_grad_bias(const floating[:, :, :, ::1] Delta, /, floating[::1] 
 def batch_norm2d_grad_weight(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z,
                              const floating[::1] mean, const floating[::1] var, /, floating[::1] dg, *, double eps):
     cdef Py_ssize_t c, C = Z.shape[1], M = Z.shape[0] * Z.shape[2] * Z.shape[3]
-    cdef double* totals = scratch(C + C * parts_of(M))
+    cdef double* totals = <double*>scratch(C + C * parts_of(M), sizeof(double))
     with nogil:
         channel_sums(Delta, Z, &mean[0], totals + C, totals, PRODUCTS)
         for c in range(C):
@@ -90,11 +90,12 @@ def batch_norm2d_grad_weight(const floating[:, :, :, ::1] Delta, const floating[
 # ------------------------------------------------------------------------------------- element by element
 
 cdef struct Line:
-    # What happens to a channel's elements: a (Z - mean) + b, or a (Delta - b - k (Z - mean)).
+    # What happens to a channel's elements, by one of the rules below; narrow: whether a float can hold its numbers.
     double a
     double b
     double k
     double mean
+    bint narrow
 
 
 cdef enum rule:
@@ -113,7 +114,7 @@ cdef inline bint fits(double x) noexcept nogil:
     return x == 0 or 1e-30 < fabs(x) < 1e30
 
 
-cdef inline void run_in(const floating* Delta, const floating* Z, Line line, floating* Y, Py_ssize_t length,
+cdef inline void run_in(const floating* Delta, const floating* Z, const Line* line, floating* Y, Py_ssize_t length,
                         rule kind, precision* unused) noexcept nogil:
     cdef Py_ssize_t i
     cdef precision a = <precision>line.a, b = <precision>line.b, k = <precision>line.k, mean = <precision>line.mean
@@ -128,10 +129,14 @@ cdef inline void run_in(const floating* Delta, const floating* Z, Line line, flo
             Y[i] = <floating>(a * Delta[i])
 
 
-cdef inline void run(const floating* Delta, const floating* Z, Line line, floating* Y, Py_ssize_t length,
+cdef inline Line line_of(double a, double b, double k, double mean) noexcept nogil:
+    return Line(a=a, b=b, k=k, mean=mean, narrow=fits(a) and fits(b) and fits(k) and fits(mean))
+
+
+cdef inline void run(const floating* Delta, const floating* Z, const Line* line, floating* Y, Py_ssize_t length,
                      rule kind) noexcept nogil:
     # In the arrays' own precision, but for factors that it cannot hold (a gain of 1e30, an eps of 1e-100).
-    if fits(line.a) and fits(line.b) and fits(line.k) and fits(line.mean):
+    if floating is double or line.narrow:
         run_in(Delta, Z, line, Y, length, kind, <floating*>NULL)
     else:
         run_in(Delta, Z, line, Y, length, kind, <double*>NULL)
@@ -140,11 +145,12 @@ cdef inline void run(const floating* Delta, const floating* Z, Line line, floati
 cdef inline void chunk(const floating* Delta, const floating* Z, const Line* lines, floating* Y, Py_ssize_t C,
                        Py_ssize_t HW, Py_ssize_t first, Py_ssize_t end, rule kind) noexcept nogil:
     # The elements first..end-1 of all.
-    cdef Py_ssize_t length
+    cdef Py_ssize_t c = first // HW % C, stop = least(end, first // HW * HW + HW)
     while first < end:
-        length = least(HW - first % HW, end - first)
-        run(Delta + first, Z + first, lines[first // HW % C], Y + first, length, kind)
-        first += length
+        run(Delta + first, Z + first, lines + c, Y + first, stop - first, kind)
+        first = stop
+        stop = least(end, stop + HW)
+        c = c + 1 if c + 1 < C else 0
 
 
 cdef inline void elements(const floating* Delta, const floating* Z, const Line* lines, floating* Y, Py_ssize_t N,
@@ -161,10 +167,10 @@ def batch_norm2d(const floating[:, :, :, ::1] Z, const floating[::1] g, const fl
     cdef Line* lines
     if N == 0:
         return
-    lines = <Line*>scratch(4 * C)
+    lines = <Line*>scratch(C, sizeof(Line))
     with nogil:
         for c in range(C):
-            lines[c] = Line(a=g[c] / sqrt(var[c] + eps), b=b[c], k=0, mean=mean[c])
+            lines[c] = line_of(g[c] / sqrt(var[c] + eps), b[c], 0, mean[c])
         elements(&Z[0, 0, 0, 0], &Z[0, 0, 0, 0], lines, &Y[0, 0, 0, 0], N, C, HW, NORMALISE)
     free(lines)
 
@@ -178,11 +184,11 @@ def batch_norm2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:
     cdef Line* lines
     if N == 0:
         return
-    lines = <Line*>scratch(4 * C)
+    lines = <Line*>scratch(C, sizeof(Line))
     with nogil:
         for c in range(C):
             deviation = sqrt(var[c] + eps)
-            lines[c] = Line(a=g[c] / deviation, b=db[c] / M, k=dg[c] / M / deviation, mean=mean[c])
+            lines[c] = line_of(g[c] / deviation, db[c] / M, dg[c] / M / deviation, mean[c])
         elements(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], lines, &dZ[0, 0, 0, 0], N, C, HW, GRADIENT)
     free(lines)
 
@@ -193,9 +199,9 @@ def batch_norm2d_grad_input_inference(const floating[:, :, :, ::1] Delta, const 
     cdef Line* lines
     if N == 0:
         return
-    lines = <Line*>scratch(4 * C)
+    lines = <Line*>scratch(C, sizeof(Line))
     with nogil:
         for c in range(C):
-            lines[c] = Line(a=g[c] / sqrt(var[c] + eps), b=0, k=0, mean=0)
+            lines[c] = line_of(g[c] / sqrt(var[c] + eps), 0, 0, 0)
         elements(&Delta[0, 0, 0, 0], &Delta[0, 0, 0, 0], lines, &dZ[0, 0, 0, 0], N, C, HW, SCALE)
     free(lines)

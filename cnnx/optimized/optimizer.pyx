@@ -20,8 +20,8 @@ cdef extern from *:
     """
 
 cdef enum:
-    BLOCK = 256  # numbers in a buffer
-    CHUNK = 32 * BLOCK  # numbers that one thread takes at a time
+    BLOCK = 256  # numbers in a buffer; a divisor of CHUNK
+    CHUNK = 8192  # numbers that one thread takes at a time
 
 
 cdef struct Factors:
