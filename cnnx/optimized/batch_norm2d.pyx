@@ -5,16 +5,13 @@ from cython.parallel cimport prange
 from libc.math cimport fabs, sqrt
 from libc.stdlib cimport free, malloc
 
+from ._index cimport least
 from ._sums cimport NUMBERS, PRODUCTS, SQUARES, strided_sum, term
 from ._threads cimport threads_for
 
 cdef enum:
     PART = 16384  # members of a channel that one thread sums up
     CHUNK = 8192  # elements that one thread changes
-
-
-cdef inline Py_ssize_t least(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
-    return a if a < b else b
 
 
 cdef inline void* scratch(Py_ssize_t count, size_t size) except NULL:
