@@ -279,9 +279,10 @@ def test_a_second_ctrl_c_insists():
 
 def test_even_a_second_ctrl_c_never_leaves_half_a_step():
     class Slow(nn.SGD):
-        def _change(self, name, w, gradient, rate):
-            signal.raise_signal(signal.SIGINT)  # once for each of four parameters
-            super()._change(name, w, gradient, rate)
+        def _change(self, weights, slopes, rate):
+            for weight, slope in zip(weights, slopes, strict=True):
+                signal.raise_signal(signal.SIGINT)  # once for each of four parameters
+                super()._change([weight], [slope], rate)
 
     model, twin = model_of(), model_of()
     with pytest.raises(KeyboardInterrupt):

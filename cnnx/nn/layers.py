@@ -219,11 +219,14 @@ class BatchNorm2d(Layer):
         options: dict[str, Any] = dict(training=self.training, eps=self.eps, backend=self.backend)
         if not self.training:
             options |= self._buffers
-        y = ops.batch_norm2d(x, self._parameters["weight"], self._parameters["bias"], **options)
+        weight, bias = self._parameters["weight"], self._parameters["bias"]
+        y: Any = ops.batch_norm2d(x, weight, bias, return_statistics=self.training, **options)
         if self.training:
-            x = np.asarray(x)
-            self._move("running_mean", x.mean((0, 2, 3), dtype=np.float64))
-            self._move("running_var", x.var((0, 2, 3), dtype=np.float64, ddof=1))
+            y, (mean, var) = y
+            members = np.size(x) // self.channels
+            self._move("running_mean", mean)
+            self._move("running_var", var * (members / (members - 1)))
+            options["statistics"] = mean, var
         return y, (x, options)
 
     def _move(self, name: str, batch: Array) -> None:

@@ -1,11 +1,17 @@
-"""Optimisers: how a gradient changes the weights (G1)."""
+"""Optimisers: how a gradient changes the weights (G1 to G3)."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from ..ops import _check
 from ..ops._check import Array
-from ._arguments import below_one, not_negative, number
+from ..ops.optimizer import Weight, adam_step, sgd_step
+from ._arguments import back_end, below_one, not_negative, number
 from ._layer import Layer, described
+from .sequential import Sequential
 
 
 class Optimizer:
@@ -19,11 +25,14 @@ class Optimizer:
         How many steps were done; schedules go by it, so that a second `fit` goes on where the first ended.
     """
 
-    def __init__(self, learning_rate: float, weight_decay: float) -> None:
+    def __init__(self, learning_rate: float, weight_decay: float, backend: str | None) -> None:
         self.learning_rate = not_negative("learning_rate", learning_rate)
         self.weight_decay = not_negative("weight_decay", weight_decay)
+        back_end(backend)
+        self.backend = backend
         self.updates = 0
         self._state: dict[str, tuple[Array, ...]] = {}
+        self._known = _Known(None)
 
     def step(self, model: Layer, factor: float = 1.0) -> None:
         """Change every parameter by its gradient; weight decay adds weight_decay * w to the gradient.
@@ -43,52 +52,92 @@ class Optimizer:
             A parameter has no gradient.
         TypeError, ValueError
             Another factor; a gradient or this optimiser's momenta are of another shape than their
-            parameter, or of another dtype; a parameter is read-only.
+            parameter, or of another dtype; a parameter is read-only, or neither float32 nor float64.
         """
-        rate = self.learning_rate * not_negative("factor", factor)
-        parameters, gradients = model.parameters, model.gradients
-        if missing := [name for name in parameters if name not in gradients]:
+        if not (type(factor) is float and 0 <= factor < math.inf):
+            factor = not_negative("factor", factor)
+        rate = self.learning_rate * factor
+        weights: list[Weight] = []
+        slopes: list[Array] = []
+        missing: list[str] = []
+        count = self._kept_count()
+        if self._known.model is not model:
+            self._known = _Known(model)
+        for layer, prefix, known in self._known.layers:
+            parameters = layer.parameters
+            if not parameters:
+                continue
+            given = layer.gradients
+            for key, w in parameters.items():
+                gradient = given.get(key)
+                if gradient is None:
+                    missing.append(prefix + key)
+                    continue
+                weight = known.get(key)
+                if weight is None or weight.array is not w or len(weight.kept) != count:
+                    weight = known[key] = self._weight(prefix + key, w, count)
+                weights.append(weight)
+                slopes.append(weight.gradient(gradient))
+        if missing:
             raise RuntimeError(f"{type(self).__name__}.step: expected a backward call first; no gradient of {missing}")
-        for name, w in parameters.items():
-            self._check(name, w, gradients[name])
+        self._change(weights, slopes, rate)
         self.updates += 1
-        for name, w in parameters.items():
-            gradient = gradients[name]
-            if self.weight_decay:
-                gradient = gradient + self.weight_decay * w
-            self._change(name, w, gradient, rate)
+        for weight in weights if count else ():
+            self._state[weight.name] = weight.kept
 
-    def _change(self, name: str, w: Array, gradient: Array, rate: float) -> None:
+    def _kept_count(self) -> int:
+        """How many arrays this optimiser keeps for each parameter."""
+        raise NotImplementedError(f"{type(self).__name__}._kept_count")
+
+    def _change(self, weights: list[Weight], slopes: list[Array], rate: float) -> None:
         raise NotImplementedError(f"{type(self).__name__}._change")
 
-    def _check(self, name: str, w: Array, gradient: Array) -> None:
-        if not w.flags.writeable:
-            raise ValueError(f"{name}: expected an array that can be changed, got a read-only one")
-        if gradient.shape != w.shape or not np.can_cast(gradient.dtype, w.dtype, "same_kind"):
-            raise ValueError(
-                f"gradient of {name}: expected shape {w.shape}, {w.dtype}, got {gradient.shape}, {gradient.dtype}"
-            )
-        for kept in self._state.get(name, ()):
-            if kept.shape != w.shape or kept.dtype != w.dtype:
+    def _weight(self, name: str, w: Array, count: int) -> Weight:
+        """The parameter, checked, with what is kept for it: zeros at first."""
+        kept = self._state.get(name, ()) if count else ()
+        for one in kept:
+            if one.shape != w.shape or one.dtype != w.dtype.newbyteorder("="):
                 raise ValueError(
-                    f"{name}: expected shape {kept.shape}, {kept.dtype}, as at this optimiser's first step, "
+                    f"{name}: expected shape {one.shape}, {one.dtype}, as at this optimiser's first step, "
                     f"got {w.shape}, {w.dtype}; make a new optimiser for another model"
                 )
-
-    def _kept(self, name: str, w: Array, count: int) -> tuple[Array, ...]:
-        """The `count` arrays kept for parameter `w`: zeros at first."""
-        if name not in self._state:
-            self._state[name] = tuple(np.zeros_like(w) for _ in range(count))
-        return self._state[name]
+        zeros = (np.zeros(w.shape, w.dtype.newbyteorder("=")) for _ in range(count - len(kept)))
+        return Weight(name, w, (*kept, *zeros))
 
     def __repr__(self) -> str:
         return described(self)
 
 
+class _Known:
+    """What an optimiser saw of a model: its layers, and their parameters' arrays, which need not be checked again.
+
+    Copies and pickles of the optimiser leave it out.
+    """
+
+    def __init__(self, model: Layer | None) -> None:
+        self.model = model
+        self.layers: list[tuple[Layer, str, dict[str, Weight]]] = []
+        if model is not None:
+            self.layers += [(layer, prefix, {}) for layer, prefix in _leaves(model, "")]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Known, (None,)
+
+
+def _leaves(model: Layer, prefix: str) -> Iterator[tuple[Layer, str]]:
+    """The layers that have parameters of their own, with what their names begin with in the model's."""
+    if type(model).parameters is not Sequential.parameters:
+        yield model, prefix
+        return
+    assert isinstance(model, Sequential)
+    for i, layer in enumerate(model.layers):
+        yield from _leaves(layer, f"{prefix}{i}.")
+
+
 class SGD(Optimizer):
     """Gradient descent, w <- w - eta dE/dw; with momentum mu, v <- mu v + dE/dw and w <- w - eta v.
 
-    G1. Sources: D19 (5), (6), (11), (12); momentum and weight decay are not in them.
+    G1, G2. Sources: D19 (5), (6), (11), (12); momentum and weight decay are not in them.
 
     Parameters
     ----------
@@ -100,6 +149,8 @@ class SGD(Optimizer):
         At least 0.
     nesterov : bool
         w <- w - eta (dE/dw + mu v) instead.
+    backend : str or None
+        Whose kernels change the weights; None takes the back end chosen at each step.
 
     Raises
     ------
@@ -120,21 +171,33 @@ class SGD(Optimizer):
     """
 
     def __init__(
-        self, learning_rate: float = 0.1, *, momentum: float = 0.0, weight_decay: float = 0.0, nesterov: bool = False
+        self,
+        learning_rate: float = 0.1,
+        *,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+        backend: str | None = None,
     ) -> None:
-        super().__init__(learning_rate, weight_decay)
+        super().__init__(learning_rate, weight_decay, backend)
         self.momentum = below_one("momentum", momentum)
         self.nesterov = _check.flag("nesterov", nesterov)
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov: expected a momentum above 0 with it, got 0")
 
-    def _change(self, name: str, w: Array, gradient: Array, rate: float) -> None:
-        if self.momentum:
-            (v,) = self._kept(name, w, 1)
-            v *= self.momentum
-            v += gradient
-            gradient = gradient + self.momentum * v if self.nesterov else v
-        w -= rate * gradient
+    def _kept_count(self) -> int:
+        return 1 if self.momentum else 0
+
+    def _change(self, weights: list[Weight], slopes: list[Array], rate: float) -> None:
+        sgd_step(
+            weights,
+            slopes,
+            rate=rate,
+            momentum=self.momentum,
+            decay=self.weight_decay,
+            nesterov=self.nesterov,
+            backend=self.backend,
+        )
 
 
 class Adam(Optimizer):
@@ -143,7 +206,7 @@ class Adam(Optimizer):
         m <- b1 m + (1 - b1) g,  v <- b2 v + (1 - b2) g^2,
         w <- w - eta (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
 
-    Not in the sources.
+    G3. Not in the sources.
 
     Parameters
     ----------
@@ -155,6 +218,8 @@ class Adam(Optimizer):
         Above 0.
     weight_decay : float
         At least 0; added to the gradient, as in `SGD`.
+    backend : str or None
+        As `SGD` takes it.
 
     Raises
     ------
@@ -169,17 +234,27 @@ class Adam(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        backend: str | None = None,
     ) -> None:
-        super().__init__(learning_rate, weight_decay)
+        super().__init__(learning_rate, weight_decay, backend)
         if not isinstance(betas, (tuple, list)) or len(betas) != 2:
             raise TypeError(f"betas: expected two numbers, got {betas!r}")
         self.betas = below_one("betas[0]", betas[0]), below_one("betas[1]", betas[1])
         self.eps = number("eps", eps, "a number above 0", lambda v: v > 0)
 
-    def _change(self, name: str, w: Array, gradient: Array, rate: float) -> None:
-        b1, b2 = self.betas
-        m, v = self._kept(name, w, 2)
-        m += (1 - b1) * (gradient - m)
-        v += (1 - b2) * (gradient * gradient - v)
-        root = np.sqrt(v / (1 - b2**self.updates))
-        w -= (rate / (1 - b1**self.updates)) * m / (root + self.eps)
+    def _kept_count(self) -> int:
+        return 2
+
+    def _change(self, weights: list[Weight], slopes: list[Array], rate: float) -> None:
+        beta1, beta2 = self.betas
+        adam_step(
+            weights,
+            slopes,
+            rate=rate,
+            beta1=beta1,
+            beta2=beta2,
+            eps=self.eps,
+            t=self.updates + 1,
+            decay=self.weight_decay,
+            backend=self.backend,
+        )

@@ -1,11 +1,11 @@
 """Batch normalisation per channel."""
 
-from dataclasses import dataclass
-
 from .. import backend as _backend
 from . import _check
 from ._check import Array
 from ._spec import Case, Draw, Op, Shape
+
+Statistics = tuple[Array, Array]
 
 
 def batch_norm2d(
@@ -17,8 +17,9 @@ def batch_norm2d(
     *,
     training: bool = False,
     eps: float = 1e-5,
+    return_statistics: bool = False,
     backend: str | None = None,
-) -> Array:
+) -> Array | tuple[Array, Statistics]:
     """Normalise each channel to the given weight (deviation) and bias (mean).
 
         Y = g (Z - mean) / sqrt(var + eps) + b
@@ -36,12 +37,15 @@ def batch_norm2d(
     training : bool
     eps : float
         Positive.
+    return_statistics : bool
+        Also return the batch's statistics, for the backward call; only when training.
     backend : str or None
         A back end for this call; None takes the chosen one.
 
     Returns
     -------
-    array (N, C, H, W), dtype of x
+    y : array (N, C, H, W), dtype of x
+    statistics : (mean, var), arrays (C,); only with return_statistics=True
 
     Raises
     ------
@@ -49,7 +53,8 @@ def batch_norm2d(
         An argument that is no array, another dtype, mixed dtypes, an option of the wrong type.
     ValueError
         Shapes that do not fit, eps not above 0, fewer than two members per channel when training,
-        missing running statistics or a negative variance at inference, an unknown back end.
+        missing running statistics or a negative variance at inference, the batch's statistics asked
+        for there, an unknown back end.
 
     Examples
     --------
@@ -61,11 +66,12 @@ def batch_norm2d(
     x, weight, bias = _check.floats(x=x, weight=weight, bias=bias)
     _check.rank("x", x, _check.IMAGES)
     _per_channel(x, "bias", bias)
-    statistics = _statistics(x, weight, running_mean, running_var, training, eps, backend)
+    if _check.flag("return_statistics", return_statistics) and not _check.flag("training", training):
+        raise ValueError("return_statistics: expected False at inference, which takes none of the batch, got True")
+    mean, var, small = _statistics(x, weight, running_mean, running_var, training, eps, None, backend)
     y = _check.new(x.shape, x.dtype)
-    kernel = _backend.kernel("batch_norm2d", x.dtype.name, backend)
-    kernel(x, weight, bias, statistics.mean, statistics.var, y, eps=statistics.eps)
-    return y
+    _backend.kernel("batch_norm2d", x.dtype.name, backend)(x, weight, bias, mean, var, y, eps=small)
+    return (y, (mean, var)) if return_statistics else y
 
 
 def batch_norm2d_backward(
@@ -77,6 +83,7 @@ def batch_norm2d_backward(
     *,
     training: bool = False,
     eps: float = 1e-5,
+    statistics: Statistics | None = None,
     backend: str | None = None,
 ) -> tuple[Array, Array, Array]:
     """Gradients of a cost through `batch_norm2d`.
@@ -92,6 +99,8 @@ def batch_norm2d_backward(
     grad_output : array (N, C, H, W), dtype of x
     x, weight, running_mean, running_var, training, eps, backend
         As in the forward call.
+    statistics : (mean, var), arrays (C,), dtype of x, or None
+        What the forward call returned: they need not be computed again. Only when training.
 
     Returns
     -------
@@ -101,7 +110,8 @@ def batch_norm2d_backward(
     Raises
     ------
     TypeError, ValueError
-        As `batch_norm2d` does; ValueError also for a grad_output of another shape than x's.
+        As `batch_norm2d` does; ValueError also for a grad_output of another shape than x's, and for
+        statistics at inference.
 
     Examples
     --------
@@ -114,8 +124,7 @@ def batch_norm2d_backward(
     grad_output, x, weight = _check.floats(grad_output=grad_output, x=x, weight=weight)
     _check.rank("x", x, _check.IMAGES)
     _check.shape("grad_output", grad_output, x.shape, "(x's)")
-    statistics = _statistics(x, weight, running_mean, running_var, training, eps, backend)
-    mean, var, eps = statistics.mean, statistics.var, statistics.eps
+    mean, var, eps = _statistics(x, weight, running_mean, running_var, training, eps, statistics, backend)
     dtype = x.dtype.name
     grad_bias = _check.new(weight.shape, x.dtype)
     _backend.kernel("batch_norm2d_grad_bias", dtype, backend)(grad_output, grad_bias)
@@ -131,13 +140,6 @@ def batch_norm2d_backward(
     return grad_x, grad_weight, grad_bias
 
 
-@dataclass(frozen=True)
-class _Statistics:
-    mean: Array
-    var: Array
-    eps: float
-
-
 def _statistics(
     x: Array,
     weight: Array,
@@ -145,33 +147,48 @@ def _statistics(
     running_var: Array | None,
     training: object,
     eps: object,
+    saved: Statistics | None,
     backend: str | None,
-) -> _Statistics:
-    """The checked mean, variance and eps: of the batch when training, else the running ones."""
+) -> tuple[Array, Array, float]:
+    """The checked mean, variance and eps: of the batch when training, as saved or computed, else the running ones."""
     _per_channel(x, "weight", weight)
     small = _check.real("eps", eps)
     if small <= 0:
         raise ValueError(f"eps: expected a number above 0, got {small}")
-    given = {"running_mean": running_mean, "running_var": running_var}
-    running = {}
-    for name, value in given.items():
-        if value is not None:
-            _, running[name] = _check.floats(x=x, **{name: value})
-            _per_channel(x, name, running[name])
-    if "running_var" in running and (running["running_var"] < 0).any():
-        raise ValueError(f"running_var: expected variances of at least 0, got {running['running_var'].min()}")
+    mean = _given(x, "running_mean", running_mean)
+    var = _given(x, "running_var", running_var, variance=True)
     if not _check.flag("training", training):
-        for name in given:
-            if name not in running:
+        if saved is not None:
+            raise ValueError("statistics: expected None at inference, which takes the running ones, got the batch's")
+        for name, value in ("running_mean", mean), ("running_var", var):
+            if value is None:
                 raise ValueError(f"{name}: expected an array (C,) at inference, got None; or set training=True")
-        return _Statistics(running["running_mean"], running["running_var"], small)
+        return mean, var, small  # type: ignore[return-value]
     if x.size // x.shape[1] < 2:
         raise ValueError(f"x: expected at least two members per channel when training, got shape {x.shape}")
+    if saved is not None:
+        if not isinstance(saved, tuple) or len(saved) != 2:
+            raise TypeError(f"statistics: expected (mean, var) or None, got {_check.shown(saved)}")
+        mean, var = _given(x, "statistics[0]", saved[0]), _given(x, "statistics[1]", saved[1], variance=True)
+        if mean is None or var is None:
+            raise TypeError("statistics: expected two arrays (C,), got None")
+        return mean, var, small
     mean = _check.new(weight.shape, x.dtype)
     _backend.kernel("batch_norm2d_statistics_mean", x.dtype.name, backend)(x, mean)
     var = _check.new(weight.shape, x.dtype)
     _backend.kernel("batch_norm2d_statistics_var", x.dtype.name, backend)(x, mean, var)
-    return _Statistics(mean, var, small)
+    return mean, var, small
+
+
+def _given(x: Array, name: str, value: Array | None, *, variance: bool = False) -> Array | None:
+    """A checked array of one number, or variance, per channel; or None."""
+    if value is None:
+        return None
+    _, checked = _check.floats(x=x, **{name: value})
+    _per_channel(x, name, checked)
+    if variance and (checked < 0).any():
+        raise ValueError(f"{name}: expected variances of at least 0, got {checked.min()}")
+    return checked
 
 
 def _per_channel(x: Array, name: str, value: Array) -> None:

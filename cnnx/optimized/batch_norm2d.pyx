@@ -1,137 +1,204 @@
-"""Batch normalisation: equations.md section 4 in typed loops, one channel at a time. Sums are taken in double."""
+"""Batch normalisation: equations.md section 4. Sums are taken in double, in parts that the shapes alone determine."""
 
 from cython cimport floating
 from cython.parallel cimport prange
-from libc.math cimport sqrt
+from libc.math cimport fabs, sqrt
+from libc.stdlib cimport free, malloc
 
+from ._index cimport least
+from ._sums cimport NUMBERS, PRODUCTS, SQUARES, strided_sum, term
 from ._threads cimport threads_for
 
-
-cdef inline double members_count(const floating[:, :, :, ::1] Z) noexcept nogil:
-    # M.
-    return <double>(Z.shape[0] * Z.shape[2] * Z.shape[3])
-
-
-cdef inline floating mean_channel(const floating[:, :, :, ::1] Z, Py_ssize_t c) noexcept nogil:
-    cdef Py_ssize_t n, h, w
-    cdef double total = 0
-    for n in range(Z.shape[0]):
-        for h in range(Z.shape[2]):
-            for w in range(Z.shape[3]):
-                total = total + Z[n, c, h, w]
-    return <floating>(total / members_count(Z))
+cdef enum:
+    PART = 16384  # members of a channel that one thread sums up
+    CHUNK = 8192  # elements that one thread changes
 
 
-cdef inline floating var_channel(const floating[:, :, :, ::1] Z, floating mean, Py_ssize_t c) noexcept nogil:
-    cdef Py_ssize_t n, h, w
-    cdef double distance, total = 0
-    for n in range(Z.shape[0]):
-        for h in range(Z.shape[2]):
-            for w in range(Z.shape[3]):
-                distance = <double>Z[n, c, h, w] - mean
-                total = total + distance * distance
-    return <floating>(total / members_count(Z))
+cdef inline void* scratch(Py_ssize_t count, size_t size) except NULL:
+    cdef void* memory = malloc((count + 1) * size)
+    if memory == NULL:
+        raise MemoryError(f"{count} numbers for batch normalisation")
+    return memory
 
 
-cdef inline void Y_plane(const floating[:, :, :, ::1] Z, double g, double b, double mean, double deviation,
-                         floating[:, :, :, ::1] Y, Py_ssize_t n, Py_ssize_t c) noexcept nogil:
-    cdef Py_ssize_t h, w
-    for h in range(Z.shape[2]):
-        for w in range(Z.shape[3]):
-            Y[n, c, h, w] = <floating>(g * ((Z[n, c, h, w] - mean) / deviation) + b)
+# ------------------------------------------------------------------------------------------------- sums
 
 
-cdef inline floating db_channel(const floating[:, :, :, ::1] Delta, Py_ssize_t c) noexcept nogil:
-    cdef Py_ssize_t n, h, w
-    cdef double total = 0
-    for n in range(Delta.shape[0]):
-        for h in range(Delta.shape[2]):
-            for w in range(Delta.shape[3]):
-                total = total + Delta[n, c, h, w]
-    return <floating>total
+cdef inline Py_ssize_t parts_of(Py_ssize_t M) noexcept nogil:
+    return (M + PART - 1) // PART
 
 
-cdef inline floating dg_channel(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z,
-                                double mean, double deviation, Py_ssize_t c) noexcept nogil:
-    cdef Py_ssize_t n, h, w
-    cdef double total = 0
-    for n in range(Delta.shape[0]):
-        for h in range(Delta.shape[2]):
-            for w in range(Delta.shape[3]):
-                total = total + Delta[n, c, h, w] * ((Z[n, c, h, w] - mean) / deviation)
-    return <floating>total
-
-
-cdef inline void dZ_plane(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z, double g,
-                          double mean, double deviation, double dg, double db,
-                          floating[:, :, :, ::1] dZ, Py_ssize_t n, Py_ssize_t c) noexcept nogil:
-    cdef Py_ssize_t h, w
-    cdef double M = members_count(Z), Zh
-    for h in range(Z.shape[2]):
-        for w in range(Z.shape[3]):
-            Zh = (Z[n, c, h, w] - mean) / deviation
-            dZ[n, c, h, w] = <floating>(g / deviation * (Delta[n, c, h, w] - db / M - Zh * dg / M))
-
-
-cdef inline void dZ_inference_plane(const floating[:, :, :, ::1] Delta, double g, double deviation,
-                                    floating[:, :, :, ::1] dZ, Py_ssize_t n, Py_ssize_t c) noexcept nogil:
-    cdef Py_ssize_t h, w
-    for h in range(Delta.shape[2]):
-        for w in range(Delta.shape[3]):
-            dZ[n, c, h, w] = <floating>(g * Delta[n, c, h, w] / deviation)
+cdef inline void channel_sums(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z,
+                              const floating* mean, double* parts, double* totals, term kind) noexcept nogil:
+    # totals[c] = the sum of channel c's terms; parts has room for all parts' sums. N > 0.
+    cdef Py_ssize_t C = Z.shape[1], HW = Z.shape[2] * Z.shape[3], M = Z.shape[0] * HW, P = parts_of(M)
+    cdef Py_ssize_t i, c, p
+    cdef int threads = threads_for(<double>C * M)
+    for i in prange(C * P, schedule="static", num_threads=threads):
+        parts[i] = strided_sum(&Delta[0, i // P, 0, 0], &Z[0, i // P, 0, 0], mean[i // P] if mean != NULL else 0,
+                               HW, C * HW, i % P * PART, least(M, (i % P + 1) * PART), kind)
+    for c in range(C):
+        totals[c] = 0
+        for p in range(P):
+            totals[c] += parts[c * P + p]
 
 
 def batch_norm2d_statistics_mean(const floating[:, :, :, ::1] Z, /, floating[::1] mean):
-    cdef Py_ssize_t c
-    cdef int threads = threads_for(<double>Z.shape[0] * Z.shape[1] * Z.shape[2] * Z.shape[3])
-    for c in prange(Z.shape[1], nogil=True, schedule="static", num_threads=threads):
-        mean[c] = mean_channel(Z, c)
+    cdef Py_ssize_t c, C = Z.shape[1], M = Z.shape[0] * Z.shape[2] * Z.shape[3]
+    cdef double* totals = <double*>scratch(C + C * parts_of(M), sizeof(double))
+    with nogil:
+        channel_sums(Z, Z, <const floating*>NULL, totals + C, totals, NUMBERS)
+        for c in range(C):
+            mean[c] = <floating>(totals[c] / M)
+    free(totals)
 
 
 def batch_norm2d_statistics_var(const floating[:, :, :, ::1] Z, const floating[::1] mean, /, floating[::1] var):
-    cdef Py_ssize_t c
-    cdef int threads = threads_for(<double>Z.shape[0] * Z.shape[1] * Z.shape[2] * Z.shape[3])
-    for c in prange(Z.shape[1], nogil=True, schedule="static", num_threads=threads):
-        var[c] = var_channel(Z, mean[c], c)
-
-
-def batch_norm2d(const floating[:, :, :, ::1] Z, const floating[::1] g, const floating[::1] b,
-                 const floating[::1] mean, const floating[::1] var, /, floating[:, :, :, ::1] Y, *, double eps):
-    cdef Py_ssize_t C = Z.shape[1], plane
-    cdef int threads = threads_for(<double>Z.shape[0] * C * Z.shape[2] * Z.shape[3])
-    for plane in prange(Z.shape[0] * C, nogil=True, schedule="static", num_threads=threads):
-        Y_plane(Z, g[plane % C], b[plane % C], mean[plane % C], sqrt(var[plane % C] + eps), Y, plane // C, plane % C)
+    cdef Py_ssize_t c, C = Z.shape[1], M = Z.shape[0] * Z.shape[2] * Z.shape[3]
+    cdef double* totals = <double*>scratch(C + C * parts_of(M), sizeof(double))
+    with nogil:
+        channel_sums(Z, Z, &mean[0], totals + C, totals, SQUARES)
+        for c in range(C):
+            var[c] = <floating>(totals[c] / M)
+    free(totals)
 
 
 def batch_norm2d_grad_bias(const floating[:, :, :, ::1] Delta, /, floating[::1] db):
-    cdef Py_ssize_t c
-    cdef int threads = threads_for(<double>Delta.shape[0] * Delta.shape[1] * Delta.shape[2] * Delta.shape[3])
-    for c in prange(Delta.shape[1], nogil=True, schedule="static", num_threads=threads):
-        db[c] = db_channel(Delta, c)
+    cdef Py_ssize_t c, C = Delta.shape[1], M = Delta.shape[0] * Delta.shape[2] * Delta.shape[3]
+    cdef double* totals = <double*>scratch(C + C * parts_of(M), sizeof(double))
+    with nogil:
+        channel_sums(Delta, Delta, <const floating*>NULL, totals + C, totals, NUMBERS)
+        for c in range(C):
+            db[c] = <floating>totals[c]
+    free(totals)
 
 
 def batch_norm2d_grad_weight(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z,
                              const floating[::1] mean, const floating[::1] var, /, floating[::1] dg, *, double eps):
-    cdef Py_ssize_t c
-    cdef int threads = threads_for(<double>Z.shape[0] * Z.shape[1] * Z.shape[2] * Z.shape[3])
-    for c in prange(Z.shape[1], nogil=True, schedule="static", num_threads=threads):
-        dg[c] = dg_channel(Delta, Z, mean[c], sqrt(var[c] + eps), c)
+    cdef Py_ssize_t c, C = Z.shape[1], M = Z.shape[0] * Z.shape[2] * Z.shape[3]
+    cdef double* totals = <double*>scratch(C + C * parts_of(M), sizeof(double))
+    with nogil:
+        channel_sums(Delta, Z, &mean[0], totals + C, totals, PRODUCTS)
+        for c in range(C):
+            dg[c] = <floating>(totals[c] / sqrt(var[c] + eps))
+    free(totals)
+
+
+# ------------------------------------------------------------------------------------- element by element
+
+cdef struct Line:
+    # What happens to a channel's elements, by one of the rules below; narrow: whether a float can hold its numbers.
+    double a
+    double b
+    double k
+    double mean
+    bint narrow
+
+
+cdef enum rule:
+    NORMALISE  # a (Z - mean) + b
+    GRADIENT  # a (Delta - b - k (Z - mean))
+    SCALE  # a Delta
+
+
+ctypedef fused precision:
+    float
+    double
+
+
+cdef inline bint fits(double x) noexcept nogil:
+    # Whether x keeps its precision as a float, with room for products; false for NaN.
+    return x == 0 or 1e-30 < fabs(x) < 1e30
+
+
+cdef inline void run_in(const floating* Delta, const floating* Z, const Line* line, floating* Y, Py_ssize_t length,
+                        rule kind, precision* unused) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef precision a = <precision>line.a, b = <precision>line.b, k = <precision>line.k, mean = <precision>line.mean
+    if kind == NORMALISE:
+        for i in range(length):
+            Y[i] = <floating>(a * (Z[i] - mean) + b)
+    elif kind == GRADIENT:
+        for i in range(length):
+            Y[i] = <floating>(a * (Delta[i] - b - k * (Z[i] - mean)))
+    else:
+        for i in range(length):
+            Y[i] = <floating>(a * Delta[i])
+
+
+cdef inline Line line_of(double a, double b, double k, double mean) noexcept nogil:
+    return Line(a=a, b=b, k=k, mean=mean, narrow=fits(a) and fits(b) and fits(k) and fits(mean))
+
+
+cdef inline void run(const floating* Delta, const floating* Z, const Line* line, floating* Y, Py_ssize_t length,
+                     rule kind) noexcept nogil:
+    # In the arrays' own precision, but for factors that it cannot hold (a gain of 1e30, an eps of 1e-100).
+    if floating is double or line.narrow:
+        run_in(Delta, Z, line, Y, length, kind, <floating*>NULL)
+    else:
+        run_in(Delta, Z, line, Y, length, kind, <double*>NULL)
+
+
+cdef inline void chunk(const floating* Delta, const floating* Z, const Line* lines, floating* Y, Py_ssize_t C,
+                       Py_ssize_t HW, Py_ssize_t first, Py_ssize_t end, rule kind) noexcept nogil:
+    # The elements first..end-1 of all.
+    cdef Py_ssize_t c = first // HW % C, stop = least(end, first // HW * HW + HW)
+    while first < end:
+        run(Delta + first, Z + first, lines + c, Y + first, stop - first, kind)
+        first = stop
+        stop = least(end, stop + HW)
+        c = c + 1 if c + 1 < C else 0
+
+
+cdef inline void elements(const floating* Delta, const floating* Z, const Line* lines, floating* Y, Py_ssize_t N,
+                          Py_ssize_t C, Py_ssize_t HW, rule kind) noexcept nogil:
+    cdef Py_ssize_t i, count = N * C * HW
+    cdef int threads = threads_for(<double>count)
+    for i in prange((count + CHUNK - 1) // CHUNK, schedule="static", num_threads=threads):
+        chunk(Delta, Z, lines, Y, C, HW, i * CHUNK, least(count, (i + 1) * CHUNK), kind)
+
+
+def batch_norm2d(const floating[:, :, :, ::1] Z, const floating[::1] g, const floating[::1] b,
+                 const floating[::1] mean, const floating[::1] var, /, floating[:, :, :, ::1] Y, *, double eps):
+    cdef Py_ssize_t c, N = Z.shape[0], C = Z.shape[1], HW = Z.shape[2] * Z.shape[3]
+    cdef Line* lines
+    if N == 0:
+        return
+    lines = <Line*>scratch(C, sizeof(Line))
+    with nogil:
+        for c in range(C):
+            lines[c] = line_of(g[c] / sqrt(var[c] + eps), b[c], 0, mean[c])
+        elements(&Z[0, 0, 0, 0], &Z[0, 0, 0, 0], lines, &Y[0, 0, 0, 0], N, C, HW, NORMALISE)
+    free(lines)
 
 
 def batch_norm2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z,
                             const floating[::1] g, const floating[::1] mean, const floating[::1] var,
                             const floating[::1] dg, const floating[::1] db, /, floating[:, :, :, ::1] dZ, *,
                             double eps):
-    cdef Py_ssize_t C = Z.shape[1], plane
-    cdef int threads = threads_for(<double>Z.shape[0] * C * Z.shape[2] * Z.shape[3])
-    for plane in prange(Z.shape[0] * C, nogil=True, schedule="static", num_threads=threads):
-        dZ_plane(Delta, Z, g[plane % C], mean[plane % C], sqrt(var[plane % C] + eps), dg[plane % C], db[plane % C],
-                 dZ, plane // C, plane % C)
+    cdef Py_ssize_t c, N = Z.shape[0], C = Z.shape[1], HW = Z.shape[2] * Z.shape[3]
+    cdef double deviation, M = <double>(N * HW)
+    cdef Line* lines
+    if N == 0:
+        return
+    lines = <Line*>scratch(C, sizeof(Line))
+    with nogil:
+        for c in range(C):
+            deviation = sqrt(var[c] + eps)
+            lines[c] = line_of(g[c] / deviation, db[c] / M, dg[c] / M / deviation, mean[c])
+        elements(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], lines, &dZ[0, 0, 0, 0], N, C, HW, GRADIENT)
+    free(lines)
 
 
 def batch_norm2d_grad_input_inference(const floating[:, :, :, ::1] Delta, const floating[::1] g,
                                       const floating[::1] var, /, floating[:, :, :, ::1] dZ, *, double eps):
-    cdef Py_ssize_t C = Delta.shape[1], plane
-    cdef int threads = threads_for(<double>Delta.shape[0] * C * Delta.shape[2] * Delta.shape[3])
-    for plane in prange(Delta.shape[0] * C, nogil=True, schedule="static", num_threads=threads):
-        dZ_inference_plane(Delta, g[plane % C], sqrt(var[plane % C] + eps), dZ, plane // C, plane % C)
+    cdef Py_ssize_t c, N = Delta.shape[0], C = Delta.shape[1], HW = Delta.shape[2] * Delta.shape[3]
+    cdef Line* lines
+    if N == 0:
+        return
+    lines = <Line*>scratch(C, sizeof(Line))
+    with nogil:
+        for c in range(C):
+            lines[c] = line_of(g[c] / sqrt(var[c] + eps), 0, 0, 0)
+        elements(&Delta[0, 0, 0, 0], &Delta[0, 0, 0, 0], lines, &dZ[0, 0, 0, 0], N, C, HW, SCALE)
+    free(lines)

@@ -1,0 +1,148 @@
+"""Batch normalisation and dropout beyond the audit's small cases: many parts, far numbers, saved statistics."""
+
+import numpy as np
+import pytest
+
+import cnnx
+from cnnx import native
+
+# A channel is summed up in parts of 16384 members, and elements are changed in chunks of 8192.
+SHAPES = [(1, 1, 150, 340), (3, 2, 91, 93), (70, 2, 17, 19), (20_000, 3, 1, 1), (2, 5, 1, 33), (1, 40, 3, 43)]
+
+
+def images(shape, dtype, offset=0.0):
+    rng = np.random.default_rng(7)
+    return (rng.standard_normal(shape) + offset).astype(dtype), rng.standard_normal(shape).astype(dtype)
+
+
+def expected(x, delta, g, b, eps):
+    """Y, dZ, dg, db of equations.md section 4, in long double."""
+    x, delta = x.astype(np.longdouble), delta.astype(np.longdouble)
+    g, b = g.astype(np.longdouble)[:, None, None], b.astype(np.longdouble)[:, None, None]
+    M, axes = x.size // x.shape[1], (0, 2, 3)
+    mean, var = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
+    Zh = (x - mean) / np.sqrt(var + eps)
+    db, dg = delta.sum(axes, keepdims=True), (delta * Zh).sum(axes, keepdims=True)
+    dZ = g / np.sqrt(var + eps) * (delta - db / M - Zh * dg / M)
+    return mean.ravel(), var.ravel(), g * Zh + b, dZ, dg.ravel(), db.ravel()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("offset", [0.0, 1000.0])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_large_images_in_training(shape, offset, dtype):
+    x, delta = images(shape, dtype, offset)
+    C = shape[1]
+    g, b = np.linspace(-2, 3, C).astype(dtype), np.linspace(5, 1, C).astype(dtype)
+    u = np.finfo(dtype).eps / 2
+    mean, var, Y, dZ, dg, db = expected(x, delta, g, b, 1e-5)
+    y, (batch_mean, batch_var) = cnnx.batch_norm2d(x, g, b, training=True, return_statistics=True)
+    grad_x, grad_weight, grad_bias = cnnx.batch_norm2d_backward(delta, x, g, training=True)
+    # What is added up in double is off by a few ulp of the arrays' dtype, however many members there are.
+    few = 4 * u if dtype == "float32" else 300 * u
+    assert np.allclose(batch_mean, mean, rtol=few, atol=few)
+    assert np.allclose(batch_var, var, rtol=few * 2)
+    mass = np.abs(delta).sum((0, 2, 3))
+    shift = (offset + 3) * few  # an error of the mean moves every Zh by as much
+    assert np.all(np.abs(grad_bias - db) <= few * mass)
+    assert np.all(np.abs(grad_weight - dg) <= (few + shift) * 5 * mass)
+    assert np.allclose(y, Y, rtol=0, atol=3 * (few * 10 + shift))
+    assert np.allclose(grad_x, dZ, rtol=0, atol=3 * (few * 10 + 5 * shift))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_parts_and_chunks_do_not_depend_on_threads(shape, dtype):
+    if not native.build_info()["openmp"]:
+        pytest.skip("this build has no OpenMP")
+    x, delta = images(shape, dtype, 10.0)
+    g, mask = np.linspace(-2, 3, shape[1]).astype(dtype), delta > 0
+
+    def results():
+        yield cnnx.batch_norm2d(x, g, g, training=True)
+        yield cnnx.batch_norm2d(x, g, g, g, g**2)
+        yield from cnnx.batch_norm2d_backward(delta, x, g, training=True)
+        yield from cnnx.batch_norm2d_backward(delta, x, g, g, g**2)
+        yield cnnx.dropout(x, mask, 0.3)
+
+    cnnx.set_num_threads(1)
+    one = [a.tobytes() for a in results()]
+    for count in 2, 3:
+        cnnx.set_num_threads(count)
+        with native.always_parallel():
+            assert [a.tobytes() for a in results()] == one
+
+
+@pytest.mark.parametrize("shape", [(4095,), (16384,), (3, 16385), (40_001,)], ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_dropout_of_many_elements(shape, dtype):
+    x, delta = images(shape, dtype)
+    mask = delta > 0
+    for z in cnnx.dropout(x, mask, 0.3), cnnx.dropout_backward(x, mask, 0.3):
+        assert np.array_equal(z[~mask], np.zeros(z.size - mask.sum()))
+        assert np.allclose(z[mask], x[mask] / 0.7, rtol=np.finfo(dtype).eps, atol=0)
+
+
+@pytest.mark.parametrize("backend", ["reference", "optimized"])
+def test_factors_that_float32_cannot_hold(backend):
+    """A constant channel and an eps whose root's inverse is beyond float32; a gain that a small eps makes large."""
+    x = np.full((2, 2, 3, 5), 7, "float32")
+    x[:, 1, :, ::2] = 1e-3
+    g, b = np.array([3, 1e35], "float32"), np.array([2, 0], "float32")
+    y = cnnx.batch_norm2d(x, g, b, training=True, eps=1e-100, backend=backend)
+    assert y[:, 0].tolist() == np.full((2, 3, 5), 2).tolist()
+    grad_x, grad_weight, _ = cnnx.batch_norm2d_backward(x, x, g, training=True, eps=1e-100, backend=backend)
+    assert grad_weight[0] == 0
+    assert grad_x[:, 0].tolist() == np.zeros((2, 3, 5)).tolist()
+    zeros, tiny = np.zeros(2, "float32"), np.full((1, 2, 1, 2), 1e-20, "float32")
+    y = cnnx.batch_norm2d(tiny, np.full(2, 1e10, "float32"), b, zeros, zeros, eps=1e-60, backend=backend)
+    assert np.allclose(y[0, 1], 1e20, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("backend", ["reference", "optimized"])
+def test_saved_statistics_spare_the_backward_call_its_own(backend, dtype):
+    x, delta = images((2, 3, 2, 5), dtype, 3.0)
+    g = np.array([1, -2, 0.5], dtype)
+    options = {"training": True, "eps": 0.125, "backend": backend}
+    y, (mean, var) = cnnx.batch_norm2d(x, g, g, return_statistics=True, **options)
+    assert mean.dtype == var.dtype == dtype
+    assert np.allclose(mean, x.mean((0, 2, 3)), rtol=1e-6)
+    assert np.allclose(var, x.var((0, 2, 3)), rtol=1e-5)
+    assert y.tobytes() == cnnx.batch_norm2d(x, g, g, **options).tobytes()
+    plain = cnnx.batch_norm2d_backward(delta, x, g, **options)
+    saved = cnnx.batch_norm2d_backward(delta, x, g, statistics=(mean, var), **options)
+    assert [a.tobytes() for a in saved] == [a.tobytes() for a in plain]
+    strided = np.repeat(mean, 2)[::2], np.repeat(var, 2)[::2]
+    again = cnnx.batch_norm2d_backward(delta, x, g, statistics=strided, **options)
+    assert [a.tobytes() for a in again] == [a.tobytes() for a in plain]
+
+
+X = np.ones((2, 3, 2, 2))
+CHANNELS = np.ones(3)
+
+
+@pytest.mark.parametrize(
+    ("statistics", "error", "message"),
+    [
+        ((CHANNELS,), TypeError, r"statistics: expected \(mean, var\) or None, got"),
+        ([CHANNELS, CHANNELS], TypeError, r"statistics: expected \(mean, var\) or None, got"),
+        ((CHANNELS, None), TypeError, "statistics: expected two arrays"),
+        ((CHANNELS, [1, 1, 1]), TypeError, r"statistics\[1\]: expected a NumPy array, got list"),
+        ((CHANNELS.astype("float32"), CHANNELS), TypeError, r"statistics\[0\]: expected dtype float64, as x has"),
+        ((CHANNELS, np.ones(2)), ValueError, r"statistics\[1\]: expected shape \(3,\)"),
+        ((CHANNELS, -CHANNELS), ValueError, r"statistics\[1\]: expected variances of at least 0, got -1"),
+    ],
+)
+def test_statistics_that_do_not_fit(statistics, error, message):
+    with pytest.raises(error, match=message):
+        cnnx.batch_norm2d_backward(X, X, CHANNELS, training=True, statistics=statistics)
+
+
+def test_statistics_of_the_batch_belong_to_training():
+    with pytest.raises(ValueError, match="return_statistics: expected False at inference"):
+        cnnx.batch_norm2d(X, CHANNELS, CHANNELS, CHANNELS, CHANNELS, return_statistics=True)
+    with pytest.raises(TypeError, match="return_statistics: expected True or False"):
+        cnnx.batch_norm2d(X, CHANNELS, CHANNELS, training=True, return_statistics=1)
+    with pytest.raises(ValueError, match="statistics: expected None at inference"):
+        cnnx.batch_norm2d_backward(X, X, CHANNELS, CHANNELS, CHANNELS, statistics=(CHANNELS, CHANNELS))
