@@ -40,11 +40,12 @@ class Optimizer:
         Raises
         ------
         RuntimeError
-            A parameter has no gradient.
+            A parameter has no gradient, or the model is frozen.
         TypeError, ValueError
             Another factor; a gradient or this optimiser's momenta are of another shape than their
             parameter, or of another dtype; a parameter is read-only.
         """
+        model.expect_unfrozen(f"{type(self).__name__}.step")
         rate = self.learning_rate * not_negative("factor", factor)
         parameters, gradients = model.parameters, model.gradients
         if missing := [name for name in parameters if name not in gradients]:
