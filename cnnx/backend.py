@@ -239,6 +239,13 @@ def reference_math() -> Any:
     return native.load("reference._numbers").IEEE
 
 
+def winograd_matrices(t: int) -> tuple[Any, Any, Any]:
+    """A, B and G of Winograd's algorithm, for tiles of t x t outputs."""
+    module = native.load("reference.conv2d_winograd")
+    G = [[number / module.DENOMINATOR[t] for number in row] for row in module.G[t]]
+    return module.A[t], module.B[t], G
+
+
 def kernel_names(backend: str) -> tuple[str, ...]:
     """The kernels that a back end has, sorted."""
     return tuple(sorted(_kernels(_known(backend))))

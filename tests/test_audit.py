@@ -218,6 +218,25 @@ def identity_long_tail_missing(Z, Y):
     Y[:1024] = Z[:1024]
 
 
+def conv2d_winograd_tile_wrong(Z, F, b, Y, *, t, **numbers):
+    """As if one number of A were wrong: the last row of each tile is off by a little."""
+    right("conv2d_winograd")(Z, F, b, Y, t=t, **numbers)
+    Y[:, :, t - 1 :: t] *= 1 + 2.0**-12
+
+
+def conv2d_winograd_of_other_points(Z, F, b, Y, *, t, **numbers):
+    """As if one number of G were 1/23 and not 1/24."""
+    right("conv2d_winograd")(Z, F * np.float32(1 + (t == 4) * 1e-3), b, Y, t=t, **numbers)
+
+
+def conv2d_winograd_grad_input_not_turned(Delta, F, dZ, **numbers):
+    right("conv2d_winograd_grad_input")(Delta, np.ascontiguousarray(F[:, :, ::-1, ::-1]), dZ, **numbers)
+
+
+def conv2d_winograd_loses_nan(Z, F, b, Y, **numbers):
+    right("conv2d_winograd")(np.nan_to_num(Z), F, b, Y, **numbers)
+
+
 MUTANTS: list[tuple[str, str, Callable[..., Any]]] = [
     ("conv2d", "conv2d", conv2d_flipped),
     ("conv2d", "conv2d", conv2d_without_bias),
@@ -257,6 +276,10 @@ MUTANTS: list[tuple[str, str, Callable[..., Any]]] = [
     ("affine", "affine_grad_weight", affine_grad_weight_of_16_rows),
     ("batch_norm2d", "batch_norm2d_statistics_var", batch_norm2d_variance_by_difference),
     ("identity", "identity", identity_long_tail_missing),
+    ("conv2d", "conv2d_winograd", conv2d_winograd_tile_wrong),
+    ("conv2d", "conv2d_winograd", conv2d_winograd_of_other_points),
+    ("conv2d", "conv2d_winograd", conv2d_winograd_loses_nan),
+    ("conv2d", "conv2d_winograd_grad_input", conv2d_winograd_grad_input_not_turned),
 ]
 
 

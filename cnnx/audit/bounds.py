@@ -7,6 +7,7 @@ import numpy as np
 from .calls import KernelCall, address, lifted, replay
 from .data import Array
 from .numbers import Bounded, BoundedMath
+from .winograd import tile_errors
 
 # Errors granted, in units of the rounding error u of one operation. In float32 the reference, which
 # computes in double, is as good as exact; in float64 both sides round.
@@ -27,16 +28,21 @@ class Comparison:
 
         math_of = BoundedMath(FUNCTION / OPERATION[dtype])
         self._bounds = replay(calls, lift, float, math_of)
+        self._tiles = {address(call.outputs[0]): tile_errors(call, eps) for call in calls}
 
     def worst(self, kernel: str, got: Array, reference: Array, *, finite: bool) -> tuple[float, str]:
         """The largest share of the bound that an element of either result uses, and words if it is more than all."""
         truth = self._bounds[address(reference)].reshape(reference.shape)
+        tiles = self._tiles.get(address(reference))
         largest, what = 0.0, ""
         for index in np.ndindex(truth.shape):
             t = truth[index]
             value, error = (t.value, t.error) if isinstance(t, Bounded) else (float(t), 0.0)
             for number in (float(got[index]), float(reference[index])):
-                share = _share(number, value, error, finite=finite)
+                if tiles is None:
+                    share = _share(number, value, error, finite=finite)
+                else:
+                    share = _share_of_tile(number, value, error, float(tiles[index]), finite=finite)
                 if share > largest:
                     largest = share
                     if share > 1:
@@ -59,3 +65,10 @@ def _share(number: float, value: float, error: float, *, finite: bool) -> float:
         or (math.isfinite(number) and math.isfinite(value))
     )
     return 0.0 if same else math.inf
+
+
+def _share_of_tile(number: float, value: float, error: float, tile: float, *, finite: bool) -> float:
+    """The same for an output of a tile with an error of its own; what is not finite may spread within the tile."""
+    if finite or math.isfinite(tile):
+        return _share(number, value, error + tile, finite=finite)
+    return 0.0 if math.isfinite(value) or not math.isfinite(number) else math.inf

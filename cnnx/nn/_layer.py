@@ -41,6 +41,8 @@ class Layer:
         As above; to set a Sequential's sets it for every layer in it.
     training : bool
         Whether Dropout drops and BatchNorm2d takes the batch's statistics; True at first.
+    frozen : bool
+        Between `freeze` and `unfreeze`; False at first, and in copies and pickles.
     """
 
     def __init__(self, *, backend: str | None = None) -> None:
@@ -48,6 +50,7 @@ class Layer:
         self._back_end: str | None = None
         self.backend = backend
         self.training = True
+        self.frozen = False
         self._parameters: dict[str, Array] = {}
         self._gradients: dict[str, Array] = {}
         self._buffers: dict[str, Array] = {}
@@ -113,10 +116,11 @@ class Layer:
         Raises
         ------
         RuntimeError
-            No forward call came before.
+            No forward call came before, or the layer is frozen.
         TypeError, ValueError
             As the layer's op raises them.
         """
+        self.expect_unfrozen(f"{type(self).__name__}.backward")
         if self._saved is None:
             raise RuntimeError(f"{type(self).__name__}.backward: expected a forward call first, got none")
         return self._backward(grad_output, self._saved[0], input_grad)
@@ -132,6 +136,29 @@ class Layer:
         """Switch to evaluation: nothing is dropped, running statistics are used; returns the layer."""
         return self.train(False)
 
+    def freeze(self) -> Self:
+        """Promise that the parameters stay as they are, so that what is made of them can be kept; returns the layer.
+
+        That concerns Conv2d with algorithm="winograd", which keeps its transformed kernels. Until `unfreeze` a backward
+        call or an optimiser's step is a RuntimeError; numbers written into `parameters` by hand are not noticed.
+        """
+        return self._set_frozen(True)
+
+    def unfreeze(self) -> Self:
+        """Take the promise back and drop what was kept; returns the layer."""
+        return self._set_frozen(False)
+
+    def _set_frozen(self, frozen: bool) -> Self:
+        self.frozen = frozen
+        for child in self._children:
+            child._set_frozen(frozen)
+        return self
+
+    def expect_unfrozen(self, what: str) -> None:
+        """Raise a RuntimeError where this layer or one within it is frozen."""
+        if any(layer.frozen for layer in self._walk()):
+            raise RuntimeError(f"{what}: expected a layer that may change, got a frozen one; call unfreeze() first")
+
     def _forward(self, x: Array) -> tuple[Array, Any]:
         raise NotImplementedError(f"{type(self).__name__}._forward")
 
@@ -139,7 +166,7 @@ class Layer:
         raise NotImplementedError(f"{type(self).__name__}._backward")
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_saved": None, "_gradients": {}}
+        return self.__dict__ | {"_saved": None, "_gradients": {}, "frozen": False}
 
     def __repr__(self) -> str:
         return described(self)

@@ -1,19 +1,17 @@
 """Layers with weights or with memory."""
 
-from typing import Any, get_args, get_type_hints
+from typing import Any, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import ops
-from ..ops import _check
+from ..ops import _check, _winograd
 from ..ops._check import Array, Pair
-from ..ops.conv2d import Padding2d
+from ..ops.conv2d import Algorithm, Padding2d
 from ._arguments import Seed, below_one, floating, generator, number
 from ._layer import Layer
 from .init import draw
-
-_ALGORITHMS = get_args(get_type_hints(ops.conv2d)["algorithm"])
 
 
 class Conv2d(Layer):
@@ -24,7 +22,7 @@ class Conv2d(Layer):
     in_channels, out_channels : int
     kernel_size : int or (rows, columns)
     stride, padding, dilation, groups, algorithm
-        As `cnnx.conv2d` takes them.
+        As `cnnx.conv2d` takes them. With "winograd" a layer that is frozen (`freeze`) transforms its kernels once.
     bias : bool
         False leaves the biases out.
     dtype : float32 or float64
@@ -67,7 +65,7 @@ class Conv2d(Layer):
         dilation: int | Pair = 1,
         groups: int = 1,
         bias: bool = True,
-        algorithm: Any = "direct",
+        algorithm: Algorithm = "direct",
         dtype: npt.DTypeLike = "float32",
         seed: Seed = None,
         init: str = "he",
@@ -78,29 +76,42 @@ class Conv2d(Layer):
         self.out_channels = _check.integer("out_channels", out_channels, 1)
         self.kernel_size = kernel_size
         self.stride, self.padding, self.dilation = stride, padding, dilation
-        _check.pair("stride", stride, 1)
+        strides, dilations = _check.pair("stride", stride, 1), _check.pair("dilation", dilation, 1)
         _check.padding_form(padding)
-        _check.pair("dilation", dilation, 1)
         self.groups = _check.integer("groups", groups, 1)
         self.bias = _check.flag("bias", bias)
-        self.algorithm = _check.choice("algorithm", algorithm, _ALGORITHMS)
+        self.algorithm = _check.choice("algorithm", algorithm, get_args(Algorithm))
         self.dtype = floating(dtype).name
         self.init = init
         if self.in_channels % self.groups or self.out_channels % self.groups:
             raise ValueError(
                 f"groups: expected a divisor of in_channels {in_channels} and out_channels {out_channels}, got {groups}"
             )
-        shape = (self.out_channels, self.in_channels // self.groups, *_check.pair("kernel_size", kernel_size, 1))
+        extents = _check.pair("kernel_size", kernel_size, 1)
+        if self.algorithm == "winograd":
+            _winograd.check_fits(extents, strides, dilations)
+        shape = (self.out_channels, self.in_channels // self.groups, *extents)
         self._parameters["weight"] = draw(init, shape, seed, self.groups, floating(dtype))
         if self.bias:
             self._parameters["bias"] = np.zeros(self.out_channels, self.dtype)
+        self._kept: _winograd.Kept | None = None
 
     def _options(self) -> dict[str, Any]:
         names = ("stride", "padding", "dilation", "groups", "algorithm", "backend")
         return {name: getattr(self, name) for name in names}
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
-        return ops.conv2d(x, self._parameters["weight"], self._parameters.get("bias"), **self._options()), x
+        weight: Any = self._parameters["weight"]
+        if self.frozen and self.algorithm == "winograd":
+            weight = self._kept = self._kept or _winograd.Kept(weight)
+        return ops.conv2d(x, weight, self._parameters.get("bias"), **self._options()), x
+
+    def _set_frozen(self, frozen: bool) -> Self:
+        self._kept = None
+        return super()._set_frozen(frozen)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_kept": None}
 
     def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
         weight = self._parameters["weight"]

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..ops import _check
+from ..ops.conv2d import Algorithm
 from ._arguments import Seed, below_one, generator
 from ._layer import Layer
 from .activation import ReLU, Sigmoid
@@ -22,6 +23,7 @@ def cn_network(
     conv_layers: int = 2,
     hidden: int = 20,
     dropout: float = 0.0,
+    algorithm: Algorithm = "direct",
     dtype: npt.DTypeLike = "float32",
     seed: Seed = None,
     backend: str | None = None,
@@ -40,6 +42,8 @@ def cn_network(
         Output units, channels of each convolution, their number, units of the hidden layer.
     dropout : float
         Behind the hidden layer; 0 leaves the layer out.
+    algorithm : "direct" or "winograd"
+        The convolutions', as `cnnx.conv2d` takes it.
     dtype, seed, backend
         As the layers take them.
 
@@ -80,7 +84,9 @@ def cn_network(
     random = generator(seed)
     layers: list[Layer] = []
     for _ in range(conv_layers):
-        convolution = Conv2d(channels, filters, 3, padding=1, dtype=dtype, seed=random, backend=backend)
+        convolution = Conv2d(
+            channels, filters, 3, padding=1, algorithm=algorithm, dtype=dtype, seed=random, backend=backend
+        )
         layers += [convolution, ReLU(backend=backend), MaxPool2d(2, backend=backend)]
         channels, rows, columns = filters, rows // 2, columns // 2
     layers += [

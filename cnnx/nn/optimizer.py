@@ -49,11 +49,12 @@ class Optimizer:
         Raises
         ------
         RuntimeError
-            A parameter has no gradient.
+            A parameter has no gradient, or the model is frozen.
         TypeError, ValueError
             Another factor; a gradient or this optimiser's momenta are of another shape than their
             parameter, or of another dtype; a parameter is read-only, or neither float32 nor float64.
         """
+        model.expect_unfrozen(f"{type(self).__name__}.step")
         if not (type(factor) is float and 0 <= factor < math.inf):
             factor = not_negative("factor", factor)
         rate = self.learning_rate * factor

@@ -42,6 +42,7 @@ class Op:
     linear : those of them in which the op is linear (or affine) while the others are fixed.
     kinks : how the real numbers of a case are kept away from where the slope jumps, for central
         differences: "zero" keeps every number off 0, "ties" keeps all numbers apart.
+    frozen_kernels : kernels that no public function calls, only a frozen layer.
     cost : True if the forward function returns a number and the backward one takes no grad_output.
     """
 
@@ -56,4 +57,5 @@ class Op:
     bench: tuple[Case, ...]
     linear: tuple[str, ...] = ()
     kinks: Literal["none", "zero", "ties"] = "none"
+    frozen_kernels: tuple[str, ...] = ()
     cost: bool = False

@@ -1,15 +1,16 @@
 """Two-dimensional convolution (C1-C6)."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from .. import backend as _backend
-from . import _check
+from . import _check, _winograd
 from ._check import Array, Pair
 from ._spec import Case, Op
 
+Algorithm = Literal["direct", "winograd"]
 Padding2d = int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]] | Literal["same", "valid"]
 
 
@@ -21,6 +22,10 @@ class _Geometry:
     Q: int
     numbers: dict[str, int]
 
+    def winograd(self, rows: int, columns: int) -> dict[str, int]:
+        """The numbers of Winograd's kernels, for a result of so many rows and columns."""
+        return {"t": _winograd.tile(rows, columns)} | {key: self.numbers[key] for key in ("p_h", "p_w", "groups")}
+
 
 def conv2d(
     x: Array,
@@ -31,7 +36,7 @@ def conv2d(
     padding: Padding2d = 0,
     dilation: int | Pair = 1,
     groups: int = 1,
-    algorithm: Literal["direct"] = "direct",
+    algorithm: Algorithm = "direct",
     backend: str | None = None,
 ) -> Array:
     """Convolve images with kernels (cross-correlation, as every source has it).
@@ -52,7 +57,21 @@ def conv2d(
         Zeros around the image. "same" gives ceil(H / stride) rows, the odd one at the bottom or right.
     groups : int
         Divides C and K; output channels see the input channels of their own group only.
-    algorithm : "direct"
+    algorithm : "direct" or "winograd"
+        Winograd's algorithm (W1-W3) takes 1/2.25 or 1/4 of the products where it fits: kernels of 3x3, stride 1,
+        dilation 1. Its tiles are 4 x 4 outputs where that takes fewer products than 2 x 2 (3 or 4 and from 7 rows
+        and columns on, for square outputs). A NaN or an infinity may spread within its tile. Errors in float32,
+        relative to the largest output, for normally distributed numbers and 64 / 256 channels:
+
+        ============  ===============  ===============
+        .             root mean square largest
+        ============  ===============  ===============
+        direct        0.9e-7 / 1.6e-7  1.1e-6 / 2.0e-6
+        2 x 2 tiles   0.5e-7 / 1.0e-7  0.4e-6 / 0.7e-6
+        4 x 4 tiles   3.4e-7 / 5.7e-7  6.4e-6 / 11e-6
+        ============  ===============  ===============
+
+        It needs memory for the transformed kernels, 16/9 or 4 times the weight's, and for each thread some 2 MiB.
     backend : str or None
         A back end for this call; None takes the chosen one.
 
@@ -67,7 +86,8 @@ def conv2d(
         An argument that is no array, another dtype, mixed dtypes, an option of the wrong type.
     ValueError
         Ranks or channel counts that do not fit, groups that do not divide, a kernel larger than the
-        padded image, stride or dilation below 1, negative padding, an unknown algorithm or back end.
+        padded image, stride or dilation below 1, negative padding, an unknown algorithm or back end, an algorithm
+        that does not fit.
 
     Examples
     --------
@@ -80,6 +100,7 @@ def conv2d(
     array([[[[3., 1.],
              [1., 1.]]]], dtype=float32)
     """
+    kept = weight if isinstance(weight, _winograd.Kept) else None
     if bias is None:
         x, weight = _check.floats(x=x, weight=weight)
     else:
@@ -90,7 +111,15 @@ def conv2d(
         bias = np.zeros(K, x.dtype)
     _check.shape("bias", bias, (K,), "(one per output channel of weight)")
     y = _check.new((x.shape[0], K, geometry.P, geometry.Q), x.dtype)
-    _backend.kernel("conv2d", x.dtype.name, backend)(x, weight, bias, y, **geometry.numbers)
+    if algorithm == "direct":
+        _backend.kernel("conv2d", x.dtype.name, backend)(x, weight, bias, y, **geometry.numbers)
+        return y
+    numbers = geometry.winograd(geometry.P, geometry.Q)
+    if kept is None:
+        _backend.kernel("conv2d_winograd", x.dtype.name, backend)(x, weight, bias, y, **numbers)
+    else:
+        transformed = kept.transformed(numbers["t"], numbers["groups"], backend)
+        _backend.kernel("conv2d_winograd_frozen", x.dtype.name, backend)(x, transformed, bias, y, **numbers)
     return y
 
 
@@ -103,7 +132,7 @@ def conv2d_backward(
     padding: Padding2d = 0,
     dilation: int | Pair = 1,
     groups: int = 1,
-    algorithm: Literal["direct"] = "direct",
+    algorithm: Algorithm = "direct",
     input_grad: bool = True,
     backend: str | None = None,
 ) -> tuple[Array | None, Array, Array]:
@@ -121,7 +150,7 @@ def conv2d_backward(
     grad_output : array (N, K, P, Q), dtype of x
         dE/dY.
     x, weight, stride, padding, dilation, groups, algorithm, backend
-        As in the forward call.
+        As in the forward call. "winograd" is for dE/dZ alone, with tiles by the shape of x.
     input_grad : bool
         False skips dE/dZ, as a first layer wants.
 
@@ -157,7 +186,10 @@ def conv2d_backward(
     grad_x = None
     if _check.flag("input_grad", input_grad):
         grad_x = _check.new(x.shape, x.dtype)
-        _backend.kernel("conv2d_grad_input", dtype, backend)(grad_output, weight, grad_x, **geometry.numbers)
+        direct = algorithm == "direct"
+        name = "conv2d_grad_input" if direct else "conv2d_winograd_grad_input"
+        numbers = geometry.numbers if direct else geometry.winograd(*x.shape[2:])
+        _backend.kernel(name, dtype, backend)(grad_output, weight, grad_x, **numbers)
     grad_weight = _check.new(weight.shape, x.dtype)
     _backend.kernel("conv2d_grad_weight", dtype, backend)(grad_output, x, grad_weight, **geometry.numbers)
     grad_bias = _check.new((K,), x.dtype)
@@ -170,7 +202,7 @@ def _geometry(
 ) -> _Geometry:
     _check.rank("x", x, _check.IMAGES)
     _check.rank("weight", weight, "(K, C/groups, R, S)")
-    _check.choice("algorithm", algorithm, ("direct",))
+    _check.choice("algorithm", algorithm, get_args(Algorithm))
     u, v = _check.pair("stride", stride, 1)
     d_h, d_w = _check.pair("dilation", dilation, 1)
     groups = _check.integer("groups", groups, 1)
@@ -180,6 +212,8 @@ def _geometry(
         raise ValueError(f"groups: expected a divisor of the {C} input and {K} output channels, got {groups}")
     if C_group * groups != C:
         raise ValueError(f"weight: expected {C // groups} input channels ({C} of x / {groups} groups), got {C_group}")
+    if algorithm == "winograd":
+        _winograd.check_fits((R, S), (u, v), (d_h, d_w))
     spans = d_h * (R - 1) + 1, d_w * (S - 1) + 1
     rows, columns = _check.paddings(padding, (H, W), spans, (u, v))
     return _Geometry(
@@ -191,7 +225,15 @@ def _geometry(
 
 def _case(name: str, x: tuple[int, ...], weight: tuple[int, ...], *, bias: bool = True, **options: object) -> Case:
     arrays = {"x": x, "weight": weight} | ({"bias": (weight[0],)} if bias else {})
-    return Case(name, arrays, options, exact=True)
+    # Winograd's kernels hold thirds: no binary number is one.
+    return Case(name, arrays, options, exact=options.get("algorithm") != "winograd")
+
+
+def _winograd_case(
+    name: str, x: tuple[int, ...], K: int, *, groups: int = 1, bias: bool = True, **options: object
+) -> Case:
+    weight = (K, x[1] // groups, 3, 3)
+    return _case(f"Winograd, {name}", x, weight, bias=bias, algorithm="winograd", groups=groups, **options)
 
 
 OP = Op(
@@ -199,8 +241,16 @@ OP = Op(
     forward=conv2d,
     backward=conv2d_backward,
     summary="convolution with stride, padding by side, dilation and groups",
-    equations="C1-C6",
-    kernels=("conv2d", "conv2d_grad_input", "conv2d_grad_weight", "conv2d_grad_bias"),
+    equations="C1-C6, W1-W3",
+    kernels=(
+        "conv2d",
+        "conv2d_grad_input",
+        "conv2d_grad_weight",
+        "conv2d_grad_bias",
+        "conv2d_winograd",
+        "conv2d_winograd_grad_input",
+    ),
+    frozen_kernels=("conv2d_winograd_weight", "conv2d_winograd_frozen"),
     differentiable=("x", "weight", "bias"),
     linear=("x", "weight", "bias"),
     cases=(
@@ -247,6 +297,17 @@ OP = Op(
         _case("columns in parts", (1, 1, 1, 2300), (1, 1, 1, 3), padding=(0, 1)),
         _case("columns in parts, channels in vectors", (1, 1, 1, 1700), (16, 1, 1, 1)),
         _case("empty batch", (0, 2, 5, 4), (3, 2, 2, 2), padding=1),
+        _winograd_case("one", (1, 1, 3, 3), 1),
+        _winograd_case("tiles of 4", (1, 3, 8, 9), 9, padding=1),
+        _winograd_case("tiles of 2", (3, 2, 6, 5), 3, padding=1, bias=False),
+        _winograd_case("odd", (1, 2, 13, 11), 2, padding="same"),
+        _winograd_case("pad by side", (2, 2, 5, 7), 2, padding=((0, 3), (2, 0))),
+        _winograd_case("pad wide", (1, 2, 3, 2), 2, padding=(4, 5)),
+        _winograd_case("groups", (2, 4, 6, 4), 18, groups=2, padding=(1, 2)),
+        _winograd_case("long row", (1, 1, 3, 210), 1, padding=(0, 1)),
+        _winograd_case("many small images", (9, 2, 4, 4), 2),
+        _winograd_case("many channels", (1, 10, 4, 3), 67, padding=1),
+        _winograd_case("empty batch", (0, 2, 5, 4), 3, padding=1),
     ),
     bench=(
         _case("cn layer 2", (10, 4, 14, 14), (4, 4, 3, 3), padding=1),

@@ -94,7 +94,7 @@ cdef extern from *:
         return x;
     }
     #define cnnx_prefetch(x) __builtin_prefetch(x, 1)
-    static inline void cnnx_fetch(const void* x, Py_ssize_t bytes) {
+    static inline void cnnx_fetch_bytes(const void* x, Py_ssize_t bytes) {
         for (Py_ssize_t i = 0; i < bytes; i += 64)
             __builtin_prefetch((const char*)x + i, 0, 2);
     }
@@ -108,7 +108,7 @@ cdef extern from *:
     void transpose_floats "cnnx_transpose_floats"(floats* a) noexcept nogil
     void transpose_doubles "cnnx_transpose_doubles"(doubles* a) noexcept nogil
     void prefetch "cnnx_prefetch"(const void* x) noexcept nogil  # what will be written
-    void fetch "cnnx_fetch"(const void* x, Py_ssize_t bytes) noexcept nogil  # into the second cache
+    void fetch "cnnx_fetch_bytes"(const void* x, Py_ssize_t bytes) noexcept nogil  # into the second cache
 
     enum:
         SUMS "CNNX_SUMS"  # that registers hold

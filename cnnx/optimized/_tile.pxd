@@ -27,6 +27,7 @@ cdef extern from *:
     typedef float cnnx_floats __attribute__((vector_size(CNNX_BYTES), aligned(4), may_alias));
     typedef double cnnx_doubles __attribute__((vector_size(CNNX_BYTES), aligned(8), may_alias));
     #define cnnx_fetch(x) __builtin_prefetch(x, 0, 2)  /* into the second cache */
+    #define cnnx_fetch_near(x) __builtin_prefetch(x)
     #define cnnx_multiply_add(a, w, x) ((a) + (w) * (x))
     #define cnnx_spread_floats(w) ((w) - (cnnx_floats){0})
     #define cnnx_spread_doubles(w) ((w) - (cnnx_doubles){0})
@@ -41,6 +42,7 @@ cdef extern from *:
     doubles multiply_add_doubles "cnnx_multiply_add"(doubles a, double w, doubles x) noexcept nogil
 
     void fetch "cnnx_fetch"(const void* x) noexcept nogil
+    void fetch_near "cnnx_fetch_near"(const void* x) noexcept nogil
     floats spread_floats "cnnx_spread_floats"(float w) noexcept nogil
     doubles spread_doubles "cnnx_spread_doubles"(double w) noexcept nogil
 
@@ -119,7 +121,7 @@ cdef inline void tile(const void* w, Py_ssize_t w_t, Py_ssize_t w_k, const void*
             fetch(vector_at(ahead, where[t], kind))
         if M == ROWS and t + AHEAD < T:
             for j in range(V):
-                fetch(vector_at(x, taps[t + AHEAD] + j * lanes, kind))
+                fetch_near(vector_at(x, taps[t + AHEAD] + j * lanes, kind))
         if V <= VECTORS:
             for k in range(M):
                 for j in range(V):

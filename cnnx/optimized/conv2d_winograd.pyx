@@ -1,0 +1,303 @@
+"""Convolution by Winograd's algorithm, W1-W3: transformed kernels times transformed tiles, number by number.
+
+Each lane of a vector is a tile. A block of tiles, which run on over rows and images, is transformed channel by channel,
+multiplied with the transformed kernels, and its products are transformed back, PART output channels at a time.
+"""
+
+from cython cimport floating
+from cython.parallel cimport prange, threadid
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
+
+from ._index cimport least, most
+from ._threads cimport threads_for
+from ._tile cimport VECTOR_BYTES, VECTORS, block, doubles, floats, vector, vector_at
+from ._winograd cimport across, back, ceiling, down, size_of
+from ._winograd_kernels cimport KERNELS, kernels_task
+
+
+cdef extern from *:
+    void prefetch "__builtin_prefetch"(const void* p) noexcept nogil
+
+
+cdef enum:
+    PART = 64  # output channels whose products are kept at once
+    ROOM = 2 << 20  # bytes that a block of transformed tiles may take: about a core's second cache
+
+
+cdef struct Layer:
+    # One call. C and K are those of a group; p_h and p_w may be negative: then a part of the image is not read.
+    Py_ssize_t N, C, K, H, W, P, Q, p_h, p_w, groups
+    Py_ssize_t m, a  # extents of a tile of outputs, and of the inputs that it needs
+    Py_ssize_t rows, columns  # of tiles in an image
+    Py_ssize_t width  # tiles in a block at most, whole vectors
+    Py_ssize_t step  # from a number of the transformed tiles to the next one
+    Py_ssize_t blocks, parts  # of the tiles; of a group's kernels, for several threads
+    Py_ssize_t numbers  # a thread's scratch memory
+
+
+cdef Py_ssize_t planned(Layer* layer, Py_ssize_t m, Py_ssize_t lanes, Py_ssize_t size, int threads) noexcept nogil:
+    # Cuts the work, in as many tasks as this returns. Each number is computed alike wherever it is cut.
+    cdef Py_ssize_t a = m + 2, vectors, tiles
+    layer.m, layer.a = m, a
+    layer.rows, layer.columns = ceiling(layer.P, m), ceiling(layer.Q, m)
+    tiles = layer.N * layer.rows * layer.columns
+    vectors = ceiling(tiles, lanes)
+    layer.width = most(1, least(VECTORS, ROOM // (a * a * layer.C * lanes * size)))
+    layer.blocks = most(1, ceiling(vectors, layer.width))
+    layer.blocks = least(most(1, vectors), ceiling(layer.blocks, threads) * threads)
+    layer.width = most(1, ceiling(vectors, layer.blocks)) * lanes
+    layer.blocks = ceiling(tiles, layer.width)
+    layer.parts = 1
+    if 0 < layer.blocks * layer.groups < threads:
+        layer.parts = least(ceiling(layer.K, KERNELS), ceiling(threads, layer.blocks * layer.groups))
+    # One row more than needed: multiples of 4,096 bytes would let a tile's numbers meet in a few places of a cache.
+    layer.step = (layer.C + 1) * layer.width
+    layer.numbers = a * a * layer.step  # V
+    layer.numbers += a * a * PART * layer.width  # M
+    layer.numbers += 2 * a * (m * layer.width + lanes)  # rows of tiles, half transformed
+    layer.numbers += a * layer.width * (m + 2 + lanes)  # the tiles' inputs
+    layer.numbers = ceiling(layer.numbers * size, 64) * 64 // size + 64 // size
+    return layer.blocks * layer.groups * layer.parts
+
+
+# ----------------------------------------------------------------------------------------------- tiles
+
+
+cdef struct Run:
+    # Tiles of a block that stand side by side in an image: where the first of them is, in its image and in the block.
+    Py_ssize_t n, row, column, count, first
+
+
+cdef inline Run run_at(const Layer* layer, Py_ssize_t first, Py_ssize_t start, Py_ssize_t end) noexcept nogil:
+    # The run that starts with tile `start` of all, in the block from `first` to `end`.
+    cdef Run run
+    run.column = start % layer.columns
+    run.row = start // layer.columns % layer.rows
+    run.n = start // (layer.columns * layer.rows)
+    run.count = least(layer.columns - run.column, end - start)
+    run.first = start - first
+    return run
+
+
+cdef inline void fetch(const void* p, Py_ssize_t n) noexcept nogil:
+    # The next channel, while this one is transformed.
+    cdef Py_ssize_t i
+    for i in range((n + 63) // 64):
+        prefetch(<const char*>p + 64 * i)
+
+
+cdef void inputs(const Layer* layer, const void* Z, Py_ssize_t first_c, Py_ssize_t start, Py_ssize_t end, void* V,
+                 void* s, void* shifted, void* d, vector* kind) noexcept nogil:
+    # W2: V[i, j, c, tile] for a block of tiles.
+    cdef Py_ssize_t size = size_of(kind), lanes = VECTOR_BYTES // size, m = layer.m, a = layer.a
+    cdef Py_ssize_t width = ceiling(end - start, lanes) * lanes, pitch = m * layer.width + lanes, d_pitch
+    cdef Py_ssize_t c, t, i, h, w, z, d_run, left, right, target, columns
+    cdef const void* source
+    cdef Run run
+    memset(d, 0, a * layer.width * (m + 2 + lanes) * size)  # padding stays as it is while the channels change
+    memset(s, 0, a * pitch * size)
+    memset(shifted, 0, a * pitch * size)
+    for c in range(layer.C):
+        t, d_run = start, 0
+        while t < end:
+            run = run_at(layer, start, t, end)
+            w = m * run.column - layer.p_w
+            d_pitch = m * run.count + 2 + lanes
+            left, right = most(0, -w), least(m * run.count + 2, layer.W - w)
+            for i in range(a):
+                h = m * run.row - layer.p_h + i
+                if 0 <= h < layer.H and left < right:
+                    z = (((run.n * layer.groups * layer.C + first_c + c) * layer.H + h) * layer.W + w + left)
+                    if c + 1 < layer.C:
+                        fetch(vector_at(Z, z + layer.H * layer.W, kind), (right - left) * size)
+                    memcpy(vector_at(d, d_run + i * d_pitch + left, kind), vector_at(Z, z, kind), (right - left) * size)
+            source, target, columns = vector_at(d, d_run, kind), m * run.first, m * run.count
+            if m == 2:
+                down(source, d_pitch, vector_at(s, target, kind), pitch, columns, kind, 2)
+                down(vector_at(source, 2, kind), d_pitch, vector_at(shifted, target, kind), pitch, columns, kind, 2)
+            else:
+                down(source, d_pitch, vector_at(s, target, kind), pitch, columns, kind, 4)
+                down(vector_at(source, 4, kind), d_pitch, vector_at(shifted, target, kind), pitch, columns, kind, 4)
+            t += run.count
+            d_run += a * d_pitch
+        if m == 2:
+            across(s, shifted, pitch, vector_at(V, c * layer.width, kind), layer.step, width, kind, 2)
+        else:
+            across(s, shifted, pitch, vector_at(V, c * layer.width, kind), layer.step, width, kind, 4)
+
+
+cdef void products(const Layer* layer, const void* U, Py_ssize_t first_k, Py_ssize_t group, Py_ssize_t count,
+                   const void* V, const Py_ssize_t* taps, const void* zeros, void* M, Py_ssize_t width,
+                   vector* kind) noexcept nogil:
+    # M[i, j, k, tile] = sum_c U[i, j, k, c] V[i, j, c, tile] for `count` output channels from first_k.
+    cdef Py_ssize_t lanes = VECTOR_BYTES // size_of(kind), per_group = ceiling(layer.K, KERNELS)
+    cdef Py_ssize_t ij, k, kernels, part, t, most_columns = VECTORS * lanes, columns
+    cdef const void* u
+    cdef const void* v
+    cdef void* y
+    for ij in range(layer.a * layer.a):
+        for part in range(ceiling(width, most_columns)):
+            t = part * most_columns
+            columns = least(most_columns, width - t)
+            v = vector_at(V, ij * layer.step + t, kind)
+            for kernels in range(ceiling(count, KERNELS)):
+                k = kernels * KERNELS
+                u = vector_at(U, ((group * per_group + (first_k + k) // KERNELS) * layer.a * layer.a + ij)
+                              * layer.C * KERNELS, kind)
+                y = vector_at(M, (ij * PART + k) * layer.width + t, kind)
+                if vector is floats:
+                    block[float](<const float*>u, KERNELS, 1, <const float*>v, taps, layer.C, <const float*>zeros,
+                                 <float*>y, layer.width, columns, least(KERNELS, count - k))
+                else:
+                    block[double](<const double*>u, KERNELS, 1, <const double*>v, taps, layer.C, <const double*>zeros,
+                                  <double*>y, layer.width, columns, least(KERNELS, count - k))
+
+
+cdef void outputs(const Layer* layer, const void* M, const void* b, Py_ssize_t first_k, Py_ssize_t count,
+                  Py_ssize_t start, Py_ssize_t end, void* Y, void* y, vector* kind) noexcept nogil:
+    # W3: the products of `count` output channels (from first_k of all) become outputs.
+    cdef Py_ssize_t size = size_of(kind), lanes = VECTOR_BYTES // size, m = layer.m
+    cdef Py_ssize_t width = ceiling(end - start, lanes) * lanes, pitch = m * layer.width + lanes, k, t, i, target
+    cdef const void* source
+    cdef Run run
+    for k in range(count):
+        source = vector_at(M, k * layer.width, kind)
+        if m == 2:
+            back(source, PART * layer.width, vector_at(b, first_k + k, kind), y, pitch, width, kind, 2)
+        else:
+            back(source, PART * layer.width, vector_at(b, first_k + k, kind), y, pitch, width, kind, 4)
+        t = start
+        while t < end:
+            run = run_at(layer, start, t, end)
+            for i in range(least(m, layer.P - m * run.row)):
+                target = ((run.n * layer.groups * layer.K + first_k + k) * layer.P + m * run.row + i) * layer.Q
+                memcpy(vector_at(Y, target + m * run.column, kind), vector_at(y, i * pitch + m * run.first, kind),
+                       least(m * run.count, layer.Q - m * run.column) * size)
+            t += run.count
+
+
+cdef void task_of(const Layer* layer, const void* Z, const void* U, const void* b, void* Y, const Py_ssize_t* taps,
+                  const void* zeros, void* scratch, Py_ssize_t task, vector* kind) noexcept nogil:
+    # Task number (group, block of tiles, part of the group's output channels).
+    cdef Py_ssize_t lanes = VECTOR_BYTES // size_of(kind)
+    cdef Py_ssize_t group = task // (layer.blocks * layer.parts), part = task % layer.parts
+    cdef Py_ssize_t start = task // layer.parts % layer.blocks * layer.width
+    cdef Py_ssize_t end = least(start + layer.width, layer.N * layer.rows * layer.columns)
+    cdef Py_ssize_t per_part = ceiling(ceiling(layer.K, KERNELS), layer.parts) * KERNELS
+    cdef Py_ssize_t k = part * per_part, last_k = least(layer.K, k + per_part), count
+    cdef Py_ssize_t row = layer.a * (layer.m * layer.width + lanes)
+    cdef void* V = scratch
+    cdef void* M = vector_at(V, layer.a * layer.a * layer.step, kind)
+    cdef void* s = vector_at(M, layer.a * layer.a * PART * layer.width, kind)
+    cdef void* shifted = vector_at(s, row, kind)
+    cdef void* d = vector_at(shifted, row, kind)
+    if k >= last_k:
+        return
+    inputs(layer, Z, group * layer.C, start, end, V, s, shifted, d, kind)
+    while k < last_k:
+        count = least(PART, last_k - k)
+        products(layer, U, k, group, count, V, taps, zeros, M, ceiling(end - start, lanes) * lanes, kind)
+        outputs(layer, M, b, group * layer.K + k, count, start, end, Y, s, kind)
+        k += count
+
+
+cdef inline void tiles_task(const Layer* layer, const floating* Z, const floating* U, const floating* b, floating* Y,
+                            const Py_ssize_t* taps, const floating* zeros, floating* scratch,
+                            Py_ssize_t task) noexcept nogil:
+    if floating is float:
+        task_of[floats](layer, Z, U, b, Y, taps, zeros, scratch, task, NULL)
+    else:
+        task_of[doubles](layer, Z, U, b, Y, taps, zeros, scratch, task, NULL)
+
+
+# ------------------------------------------------------------------------------------------- the calls
+
+
+cdef bint computed(Layer* layer, const floating* Z, const floating* F, const floating* ready, const floating* b,
+                   floating* Y, Py_ssize_t m, bint turned) noexcept nogil:
+    # Y from Z and the kernels F, or, where F is NULL, transformed kernels; b = NULL counts as zeros. False: no memory.
+    cdef double work = <double>layer.N * layer.groups * layer.C * layer.K * layer.P * layer.Q * (4 if m == 2 else 2.25)
+    cdef int threads = threads_for(work)
+    cdef Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(floating), C = layer.C, task
+    cdef Py_ssize_t tasks = planned(layer, m, lanes, sizeof(floating), threads)
+    cdef Py_ssize_t kernel_tasks = layer.groups * ceiling(layer.K, KERNELS)
+    cdef Py_ssize_t numbers = layer.a * layer.a * kernel_tasks * C * KERNELS if F != NULL else 0
+    cdef Py_ssize_t biases = layer.groups * layer.K + KERNELS
+    cdef char* memory = <char*>malloc((numbers + threads * layer.numbers + biases) * sizeof(floating) + 128
+                                      + C * sizeof(Py_ssize_t))
+    if memory == NULL:
+        return False
+    cdef floating* scratch = <floating*>(memory + 64 - <size_t>memory % 64)
+    cdef floating* U = scratch + threads * layer.numbers
+    cdef floating* zeros = U + numbers
+    cdef Py_ssize_t* taps = <Py_ssize_t*>(<char*>(zeros + biases) + (-<size_t>(zeros + biases) % 64))
+    memset(zeros, 0, biases * sizeof(floating))
+    for task in range(C):
+        taps[task] = task * layer.width
+    if F != NULL:
+        for task in prange(kernel_tasks, schedule="static", num_threads=threads):
+            kernels_task(F, U, task, C, layer.K, m, turned)
+        ready = U
+    if b == NULL:
+        b = zeros
+    for task in prange(tasks, schedule="dynamic", num_threads=threads):
+        tiles_task(layer, Z, ready, b, Y, taps, zeros, scratch + threadid() * layer.numbers, task)
+    free(memory)
+    return True
+
+
+cdef Layer layer_of(const floating[:, :, :, ::1] Z, Py_ssize_t C, Py_ssize_t K, const floating[:, :, :, ::1] Y,
+                    Py_ssize_t p_h, Py_ssize_t p_w, Py_ssize_t groups) noexcept nogil:
+    cdef Layer layer
+    layer.N, layer.C, layer.K, layer.groups = Z.shape[0], C, K, groups
+    layer.H, layer.W, layer.P, layer.Q = Z.shape[2], Z.shape[3], Y.shape[2], Y.shape[3]
+    layer.p_h, layer.p_w = p_h, p_w
+    return layer
+
+
+def conv2d_winograd(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F, const floating[::1] b, /,
+                    floating[:, :, :, ::1] Y, *, Py_ssize_t t, Py_ssize_t p_h, Py_ssize_t p_w, Py_ssize_t groups):
+    cdef Layer layer = layer_of(Z, F.shape[1], F.shape[0] // groups, Y, p_h, p_w, groups)
+    cdef bint done = True
+    with nogil:
+        if layer.N > 0:
+            done = computed(&layer, &Z[0, 0, 0, 0], &F[0, 0, 0, 0], NULL, &b[0], &Y[0, 0, 0, 0], t, False)
+    if not done:
+        raise MemoryError("conv2d_winograd: no memory for the transformed kernels and tiles")
+
+
+def conv2d_winograd_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] F, /,
+                               floating[:, :, :, ::1] dZ, *, Py_ssize_t t, Py_ssize_t p_h, Py_ssize_t p_w,
+                               Py_ssize_t groups):
+    # C5 at stride 1: Delta, bordered by 2 - p_h rows, with the turned kernels.
+    cdef Layer layer = layer_of(Delta, F.shape[0] // groups, F.shape[1], dZ, 2 - p_h, 2 - p_w, groups)
+    cdef bint done = True
+    with nogil:
+        if layer.N > 0:
+            done = computed(&layer, &Delta[0, 0, 0, 0], &F[0, 0, 0, 0], NULL, NULL, &dZ[0, 0, 0, 0], t, True)
+    if not done:
+        raise MemoryError("conv2d_winograd_grad_input: no memory for the transformed kernels and tiles")
+
+
+def conv2d_winograd_weight(const floating[:, :, :, ::1] F, /, floating[:, :, :, :, ::1] U, *, Py_ssize_t t,
+                           Py_ssize_t groups):
+    cdef Py_ssize_t task, C = F.shape[1], K = F.shape[0] // groups
+    cdef double work = <double>U.shape[0] * U.shape[1] * U.shape[2] * U.shape[3] * U.shape[4]
+    cdef int threads = threads_for(work)
+    cdef const floating* f = &F[0, 0, 0, 0]
+    cdef floating* u = &U[0, 0, 0, 0, 0]
+    for task in prange(U.shape[0], nogil=True, schedule="static", num_threads=threads):
+        kernels_task(f, u, task, C, K, t, False)
+
+
+def conv2d_winograd_frozen(const floating[:, :, :, ::1] Z, const floating[:, :, :, :, ::1] U, const floating[::1] b, /,
+                           floating[:, :, :, ::1] Y, *, Py_ssize_t t, Py_ssize_t p_h, Py_ssize_t p_w,
+                           Py_ssize_t groups):
+    cdef Layer layer = layer_of(Z, U.shape[3], Y.shape[1] // groups, Y, p_h, p_w, groups)
+    cdef bint done = True
+    with nogil:
+        if layer.N > 0:
+            done = computed(&layer, &Z[0, 0, 0, 0], NULL, &U[0, 0, 0, 0, 0], &b[0], &Y[0, 0, 0, 0], t, False)
+    if not done:
+        raise MemoryError("conv2d_winograd_frozen: no memory for the transformed tiles")

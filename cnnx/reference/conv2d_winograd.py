@@ -1,0 +1,112 @@
+"""Convolution by Winograd's algorithm: W1-W3 of cnnx/equations.md, one function per equation.
+
+What `conv2d_winograd` and `conv2d_winograd_grad_input` have to give is C1 and C5 at stride 1 with 3x3 kernels, and that
+is how the reference computes them. The algorithm itself, index by index, is what a frozen layer uses: W1 for its
+kernels, W2 and W3 for the rest.
+"""
+
+from ._numbers import computes
+from .conv2d import conv2d_dZ, conv2d_Y
+
+KERNELS = 8  # output channels that stand side by side in U
+
+# Lavin & Gray 2016, section 4: F(2x2,3x3) and F(4x4,3x3), by the extent t of a tile. G is G[t] / DENOMINATOR[t].
+B = {
+    2: ((1, 0, 0, 0), (0, 1, -1, 1), (-1, 1, 1, 0), (0, 0, 0, -1)),
+    4: (
+        (4, 0, 0, 0, 0, 0),
+        (0, -4, 4, -2, 2, 4),
+        (-5, -4, -4, -1, -1, 0),
+        (0, 1, -1, 2, -2, -5),
+        (1, 1, 1, 1, 1, 0),
+        (0, 0, 0, 0, 0, 1),
+    ),
+}
+G = {
+    2: ((2, 0, 0), (1, 1, 1), (1, -1, 1), (0, 0, 2)),
+    4: ((6, 0, 0), (-4, -4, -4), (-4, 4, -4), (1, 2, 4), (1, -2, 4), (0, 0, 24)),
+}
+DENOMINATOR = {2: 2, 4: 24}
+A = {
+    2: ((1, 0), (1, 1), (1, -1), (0, -1)),
+    4: ((1, 0, 0, 0), (1, 1, 1, 1), (1, -1, 1, -1), (1, 2, 4, 8), (1, -2, 4, -8), (0, 0, 0, 1)),
+}
+
+
+def conv2d_winograd_U(F, block, i, j, c, kernel, *, t, groups):
+    """U[block,i,j,c,kernel] = sum_{r,s} G[i,r] F[k,c,r,s] G[j,s], k the kernel-th output channel of a block of 8.
+
+    W1. Each group's channels fill blocks of their own; where the last one has fewer, U is 0.
+    """
+    K = F.shape[0] // groups
+    group, first = divmod(block, -(-K // KERNELS))
+    k = first * KERNELS + kernel
+    u = 0
+    if k < K:
+        for r in range(3):
+            for s in range(3):
+                u = u + G[t][i][r] * G[t][j][s] * F[group * K + k, c, r, s]
+    return u / DENOMINATOR[t] ** 2
+
+
+def conv2d_winograd_V(Z, n, c, h, w, i, j, *, t):
+    """V[i,j] = sum_{x,y} B[x,i] Z~[n,c,h+x,w+y] B[y,j] for the tile of inputs whose corner is (h,w).
+
+    W2.
+    """
+    H, W = Z.shape[2:]
+    v = 0
+    for x in range(t + 2):
+        for y in range(t + 2):
+            if 0 <= h + x < H and 0 <= w + y < W:
+                v = v + B[t][x][i] * B[t][y][j] * Z[n, c, h + x, w + y]
+    return v
+
+
+def conv2d_winograd_Y(Z, U, b, n, k, p, q, *, t, p_h, p_w, groups):
+    """Y[n,k,p,q] = b[k] + sum_{i,j} A[i, p mod t] A[j, q mod t] sum_c U[i,j,c] V[i,j,c].
+
+    W3, for the tile that (p,q) lies in.
+    """
+    C = U.shape[3]
+    group, k_g = divmod(k, len(b) // groups)
+    block, kernel = group * (len(U) // groups) + k_g // KERNELS, k_g % KERNELS
+    y = b[k]
+    for i in range(t + 2):
+        for j in range(t + 2):
+            factor = A[t][i][p % t] * A[t][j][q % t]
+            if factor:
+                for c in range(C):
+                    v = conv2d_winograd_V(Z, n, group * C + c, p - p % t - p_h, q - q % t - p_w, i, j, t=t)
+                    y = y + factor * U[block, i, j, c, kernel] * v
+    return y
+
+
+def conv2d_winograd_C1(Z, F, b, n, k, p, q, *, t, p_h, p_w, groups):
+    """C1 at stride 1, whatever t is."""
+    return conv2d_Y(Z, F, b, n, k, p, q, u=1, v=1, p_h=p_h, p_w=p_w, d_h=1, d_w=1, groups=groups)
+
+
+def conv2d_winograd_C5(Delta, F, n, c, h, w, *, t, p_h, p_w, groups):
+    """C5 at stride 1, whatever t is."""
+    return conv2d_dZ(Delta, F, n, c, h, w, u=1, v=1, p_h=p_h, p_w=p_w, d_h=1, d_w=1, groups=groups)
+
+
+@computes(Y=conv2d_winograd_C1)
+def conv2d_winograd(Z, F, b, /, Y, *, t, p_h, p_w, groups):
+    """Z (N,C,H,W), F (K,C/groups,3,3), b (K) -> Y (N,K,P,Q)."""
+
+
+@computes(dZ=conv2d_winograd_C5)
+def conv2d_winograd_grad_input(Delta, F, /, dZ, *, t, p_h, p_w, groups):
+    """Delta (N,K,P,Q), F (K,C/groups,3,3) -> dZ (N,C,H,W)."""
+
+
+@computes(U=conv2d_winograd_U)
+def conv2d_winograd_weight(F, /, U, *, t, groups):
+    """F (K,C/groups,3,3) -> U (groups ceil(K/groups/8), t+2, t+2, C/groups, 8)."""
+
+
+@computes(Y=conv2d_winograd_Y)
+def conv2d_winograd_frozen(Z, U, b, /, Y, *, t, p_h, p_w, groups):
+    """Z (N,C,H,W), U of conv2d_winograd_weight, b (K) -> Y (N,K,P,Q)."""
