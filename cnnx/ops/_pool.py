@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from . import _check
-from ._check import Array, Padding
+from . import _check, _plan
+from ._check import Padding
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Pool:
     """The checked options, in the kernels' names, and the output's shape."""
 
@@ -16,12 +16,14 @@ class Pool:
     numbers: dict[str, int]
 
 
-def geometry(x: Array, kernel_size: object, stride: object, padding: object, ceil_mode: object) -> Pool:
+@_plan.remembered
+def geometry(shapes: _plan.Shapes, kernel_size: object, stride: object, padding: object, ceil_mode: object) -> Pool:
     """Check a pooling op's image and options (C2 for the output's size)."""
+    (x,) = shapes
     _check.rank("x", x, _check.IMAGES)
     R, S = _check.pair("kernel_size", kernel_size, 1)
     u, v = (R, S) if stride is None else _check.pair("stride", stride, 1)
-    N, C, H, W = x.shape
+    N, C, H, W = x
     pad: Padding = _check.paddings(padding, (H, W), (R, S), (u, v))
     ceil = _check.flag("ceil_mode", ceil_mode)
     P = _check.output_extent("kernel_size", "rows", H, pad[0], R, u, ceil_mode=ceil)

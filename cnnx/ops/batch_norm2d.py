@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from .. import backend as _backend
-from . import _check
+from . import _check, _plan
 from ._check import Array
 from ._spec import Case, Draw, Op, Shape
 
@@ -58,12 +58,13 @@ def batch_norm2d(
     >>> cnnx.batch_norm2d(x, np.array([2.0]), np.array([10.0]), training=True).round(3)
     array([[[[ 8., 12.]]]])
     """
-    x, weight, bias = _check.floats(x=x, weight=weight, bias=bias)
-    _check.rank("x", x, _check.IMAGES)
+    if not _check.plain(x, weight, bias):
+        x, weight, bias = _check.floats(x=x, weight=weight, bias=bias)
+    _images((x.shape,))
     _per_channel(x, "bias", bias)
     statistics = _statistics(x, weight, running_mean, running_var, training, eps, backend)
-    y = _check.new(x.shape, x.dtype)
-    kernel = _backend.kernel("batch_norm2d", x.dtype.name, backend)
+    y = _plan.new(x.shape, x.dtype)
+    kernel = _backend.kernel("batch_norm2d", _check.NAMES[x.dtype.char], backend)
     kernel(x, weight, bias, statistics.mean, statistics.var, y, eps=statistics.eps)
     return y
 
@@ -111,17 +112,18 @@ def batch_norm2d_backward(
     >>> grad_weight.round(3), grad_bias
     (array([-1.]), array([1.]))
     """
-    grad_output, x, weight = _check.floats(grad_output=grad_output, x=x, weight=weight)
-    _check.rank("x", x, _check.IMAGES)
+    if not _check.plain(grad_output, x, weight):
+        grad_output, x, weight = _check.floats(grad_output=grad_output, x=x, weight=weight)
+    _images((x.shape,))
     _check.shape("grad_output", grad_output, x.shape, "(x's)")
     statistics = _statistics(x, weight, running_mean, running_var, training, eps, backend)
     mean, var, eps = statistics.mean, statistics.var, statistics.eps
-    dtype = x.dtype.name
-    grad_bias = _check.new(weight.shape, x.dtype)
+    dtype = _check.NAMES[x.dtype.char]
+    grad_bias = _plan.new(weight.shape, x.dtype)
     _backend.kernel("batch_norm2d_grad_bias", dtype, backend)(grad_output, grad_bias)
-    grad_weight = _check.new(weight.shape, x.dtype)
+    grad_weight = _plan.new(weight.shape, x.dtype)
     _backend.kernel("batch_norm2d_grad_weight", dtype, backend)(grad_output, x, mean, var, grad_weight, eps=eps)
-    grad_x = _check.new(x.shape, x.dtype)
+    grad_x = _plan.new(x.shape, x.dtype)
     if training:
         kernel = _backend.kernel("batch_norm2d_grad_input", dtype, backend)
         kernel(grad_output, x, weight, mean, var, grad_weight, grad_bias, grad_x, eps=eps)
@@ -156,7 +158,9 @@ def _statistics(
     running = {}
     for name, value in given.items():
         if value is not None:
-            _, running[name] = _check.floats(x=x, **{name: value})
+            running[name] = value
+            if not _check.plain(x, value):
+                _, running[name] = _check.floats(x=x, **{name: value})
             _per_channel(x, name, running[name])
     if "running_var" in running and (running["running_var"] < 0).any():
         raise ValueError(f"running_var: expected variances of at least 0, got {running['running_var'].min()}")
@@ -167,11 +171,18 @@ def _statistics(
         return _Statistics(running["running_mean"], running["running_var"], small)
     if x.size // x.shape[1] < 2:
         raise ValueError(f"x: expected at least two members per channel when training, got shape {x.shape}")
-    mean = _check.new(weight.shape, x.dtype)
-    _backend.kernel("batch_norm2d_statistics_mean", x.dtype.name, backend)(x, mean)
-    var = _check.new(weight.shape, x.dtype)
-    _backend.kernel("batch_norm2d_statistics_var", x.dtype.name, backend)(x, mean, var)
+    dtype = _check.NAMES[x.dtype.char]
+    mean = _plan.new(weight.shape, x.dtype)
+    _backend.kernel("batch_norm2d_statistics_mean", dtype, backend)(x, mean)
+    var = _plan.new(weight.shape, x.dtype)
+    _backend.kernel("batch_norm2d_statistics_var", dtype, backend)(x, mean, var)
     return _Statistics(mean, var, small)
+
+
+@_plan.remembered
+def _images(shapes: _plan.Shapes) -> None:
+    (x,) = shapes
+    _check.rank("x", x, _check.IMAGES)
 
 
 def _per_channel(x: Array, name: str, value: Array) -> None:

@@ -5,10 +5,12 @@ from typing import Literal
 import numpy as np
 
 from .. import backend as _backend
-from . import _check, _pool
+from . import _check, _plan, _pool
 from ._check import Array, Pair
 from ._spec import Case, Op
 from .conv2d import Padding2d
+
+_INT32 = np.dtype(np.int32)
 
 
 def max_pool2d(
@@ -66,15 +68,18 @@ def max_pool2d(
     >>> winners
     array([[[[1, 2]]]], dtype=int32)
     """
-    (x,) = _check.floats(x=x)
-    pool = _pool.geometry(x, kernel_size, stride, padding, ceil_mode)
-    y = _check.new(pool.output, x.dtype)
+    if not _check.plain(x):
+        (x,) = _check.floats(x=x)
+    pool = _pool.geometry((x.shape,), kernel_size, stride, padding, ceil_mode)
+    kind = _check.NAMES[x.dtype.char]
     if not _check.flag("return_winners", return_winners):
-        _backend.kernel("max_pool2d", x.dtype.name, backend)(x, y, **pool.numbers)
+        y = _plan.new(pool.output, x.dtype)
+        _backend.kernel("max_pool2d", kind, backend)(x, y, **pool.numbers)
         return y
     _offsets_fit(pool)
-    winners = _check.new(pool.output, np.int32)
-    _backend.kernel("max_pool2d_winners", x.dtype.name, backend)(x, y, winners, **pool.numbers)
+    y = _plan.new(pool.output, x.dtype)
+    winners = _plan.new(pool.output, _INT32)
+    _backend.kernel("max_pool2d_winners", kind, backend)(x, y, winners, **pool.numbers)
     return y, winners
 
 
@@ -129,20 +134,23 @@ def max_pool2d_backward(
     array([[[[0., 1.],
              [1., 0.]]]])
     """
-    grad_output, x = _check.floats(grad_output=grad_output, x=x)
-    pool = _pool.geometry(x, kernel_size, stride, padding, ceil_mode)
+    if not _check.plain(grad_output, x):
+        grad_output, x = _check.floats(grad_output=grad_output, x=x)
+    pool = _pool.geometry((x.shape,), kernel_size, stride, padding, ceil_mode)
     _check.shape("grad_output", grad_output, pool.output, "(the output's)")
     _check.choice("ties", ties, ("first", "all"))
-    grad_x = _check.new(x.shape, x.dtype)
+    kind = _check.NAMES[x.dtype.char]
     if winners is not None:
         if ties == "all":
             raise ValueError('winners: expected None with ties="all", which needs every tied maximum, got an array')
         winners = _winners(winners, x, pool)
-        kernel = _backend.kernel("max_pool2d_grad_input_winners", x.dtype.name, backend)
+        grad_x = _plan.new(x.shape, x.dtype)
+        kernel = _backend.kernel("max_pool2d_grad_input_winners", kind, backend)
         kernel(grad_output, winners, grad_x, **pool.numbers)
         return grad_x
+    grad_x = _plan.new(x.shape, x.dtype)
     name = "max_pool2d_grad_input" if ties == "first" else "max_pool2d_grad_input_all"
-    _backend.kernel(name, x.dtype.name, backend)(grad_output, x, grad_x, **pool.numbers)
+    _backend.kernel(name, kind, backend)(grad_output, x, grad_x, **pool.numbers)
     return grad_x
 
 
