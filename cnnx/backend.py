@@ -187,7 +187,12 @@ def _known(name: object, source: str = "backend") -> str:
 
 def kernel(name: str, dtype: str, backend: str | None = None) -> Kernel:
     """The kernel `name` for arrays of `dtype` ("float32" or "float64") of the chosen back end."""
-    chosen = get_backend() if backend is None else backend
+    # What get_backend() says, without a call where nothing in the environment has to be looked at.
+    chosen = backend
+    if chosen is None:
+        chosen = _context_choice.get() or _process_choice
+        if not chosen:
+            chosen = get_backend() if _VARIABLE in _environment else "optimized"
     wrap = _interceptor.get()
     try:
         found = _specialised.get((chosen, name, dtype))

@@ -2,9 +2,11 @@
 
 import inspect
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
+from ..ops import _check
 from ..ops._check import Array
+from ..ops._plan import Buffers, lender
 from ._arguments import back_end
 
 
@@ -20,7 +22,34 @@ def described(obj: object) -> str:
     return f"{type(obj).__name__}({', '.join(shown)})"
 
 
-class Layer:
+class Reuse:
+    """What layers and costs share: the arrays that their calls return may be lent instead of given."""
+
+    # Whether the arrays of the ops that `_forward` and `_backward` call may be lent: nothing that a call keeps is
+    # needed when the same call comes again. A class of one's own has to say so.
+    _lends: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self._forward_buffers: Buffers | None = None
+        self._backward_buffers: Buffers | None = None
+
+    @property
+    def reuses_buffers(self) -> bool:
+        return self._forward_buffers is not None
+
+    def _reuse(self, on: bool) -> None:
+        """From now on lend arrays, or give them away; those that were lent are the caller's from now on."""
+        if on and self._lends:
+            self._forward_buffers = self._forward_buffers or Buffers()
+            self._backward_buffers = self._backward_buffers or Buffers()
+        else:
+            self._forward_buffers = self._backward_buffers = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_saved": None, "_forward_buffers": None, "_backward_buffers": None}
+
+
+class Layer(Reuse):
     """A layer: its parameters, and what its forward call has to keep for the backward one.
 
     A new layer is a subclass with two methods: `_forward(x)` returns the output and whatever the way
@@ -28,7 +57,7 @@ class Layer:
     (or None, where `input_grad` is False and it costs something).
 
     A layer serves one thread at a time: it remembers its last forward call. Copies and pickles leave
-    out what that call kept, and the gradients.
+    out what that call kept, the gradients and the arrays for reuse.
 
     Parameters
     ----------
@@ -44,6 +73,7 @@ class Layer:
     """
 
     def __init__(self, *, backend: str | None = None) -> None:
+        super().__init__()
         self._children: tuple[Layer, ...] = ()
         self._back_end: str | None = None
         self.backend = backend
@@ -93,7 +123,16 @@ class Layer:
             As the layer's op raises them.
         """
         self._saved = None  # a call that fails leaves nothing to go back from
-        y, saved = self._forward(x)
+        buffers = self._forward_buffers
+        if buffers is None:
+            y, saved = self._forward(x)
+        else:
+            before = lender.get()
+            try:
+                lender.set(buffers.start())
+                y, saved = self._forward(x)
+            finally:
+                lender.set(before)
         self._saved = (saved,)
         return y
 
@@ -119,7 +158,37 @@ class Layer:
         """
         if self._saved is None:
             raise RuntimeError(f"{type(self).__name__}.backward: expected a forward call first, got none")
-        return self._backward(grad_output, self._saved[0], input_grad)
+        buffers = self._backward_buffers
+        if buffers is None:
+            return self._backward(grad_output, self._saved[0], input_grad)
+        before = lender.get()
+        try:
+            lender.set(buffers.start())
+            return self._backward(grad_output, self._saved[0], input_grad)
+        finally:
+            lender.set(before)
+
+    def reuse_buffers(self, on: bool = True) -> Self:
+        """Write outputs and gradients of each call over those of the call before, where their shapes are the same.
+
+        A step of training then allocates nothing that the next one could use. But **what `forward` and
+        `backward` return, and what `gradients` holds, changes with the next call**: copy what is to be kept.
+        `fit` does this while it trains. Off at first, in copies and in pickles; to switch it off leaves the
+        arrays of the last calls to who holds them. Layers of one's own take no part.
+
+        Parameters
+        ----------
+        on : bool
+
+        Returns
+        -------
+        Layer
+            This one; a Sequential switches all layers in it.
+        """
+        _check.flag("on", on)
+        for layer in self._walk():
+            layer._reuse(on)
+        return self
 
     def train(self, mode: bool = True) -> Self:
         """Switch to training, or with False to evaluation; returns the layer."""
@@ -139,7 +208,7 @@ class Layer:
         raise NotImplementedError(f"{type(self).__name__}._backward")
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_saved": None, "_gradients": {}}
+        return super().__getstate__() | {"_gradients": {}}
 
     def __repr__(self) -> str:
         return described(self)

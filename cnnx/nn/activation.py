@@ -37,6 +37,7 @@ class Activation(Layer):
     array([0.25, 0.25, 1.  ])
     """
 
+    _lends = True
     _functions: ClassVar[tuple[Callable[..., Array], Callable[..., Array]]]
     _option: ClassVar[str | None] = None
 
@@ -47,8 +48,10 @@ class Activation(Layer):
         cls._option = option
 
     def _options(self) -> dict[str, Any]:
-        options = {self._option: getattr(self, self._option)} if self._option else {}
-        return options | {"backend": self.backend}
+        options: dict[str, Any] = {"backend": self._back_end}
+        if self._option:
+            options[self._option] = getattr(self, self._option)
+        return options
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
         return self._functions[0](x, **self._options()), x

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import ops
-from ..ops import _check
+from ..ops import _check, _plan
 from ..ops._check import Array, Pair
 from ..ops.conv2d import Padding2d
 from ._arguments import Seed, below_one, floating, generator, number
@@ -56,6 +56,8 @@ class Conv2d(Layer):
     (10, 4, 28, 28)
     """
 
+    _lends = True
+
     def __init__(
         self,
         in_channels: int,
@@ -96,8 +98,14 @@ class Conv2d(Layer):
             self._parameters["bias"] = np.zeros(self.out_channels, self.dtype)
 
     def _options(self) -> dict[str, Any]:
-        names = ("stride", "padding", "dilation", "groups", "algorithm", "backend")
-        return {name: getattr(self, name) for name in names}
+        return {
+            "stride": self.stride,
+            "padding": self.padding,
+            "dilation": self.dilation,
+            "groups": self.groups,
+            "algorithm": self.algorithm,
+            "backend": self._back_end,
+        }
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
         return ops.conv2d(x, self._parameters["weight"], self._parameters.get("bias"), **self._options()), x
@@ -137,6 +145,8 @@ class Affine(Layer):
     array([[6., 1.]])
     """
 
+    _lends = True
+
     def __init__(
         self,
         in_features: int,
@@ -159,12 +169,12 @@ class Affine(Layer):
             self._parameters["bias"] = np.zeros(self.out_features, self.dtype)
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
-        y = ops.affine(x, self._parameters["weight"], self._parameters.get("bias"), backend=self.backend)
+        y = ops.affine(x, self._parameters["weight"], self._parameters.get("bias"), backend=self._back_end)
         return y, x
 
     def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
         weight = self._parameters["weight"]
-        grad_x, *rest = ops.affine_backward(grad_output, saved, weight, input_grad=input_grad, backend=self.backend)
+        grad_x, *rest = ops.affine_backward(grad_output, saved, weight, input_grad=input_grad, backend=self._back_end)
         self._gradients = dict(zip(self._parameters, rest, strict=False))
         return grad_x
 
@@ -198,6 +208,8 @@ class BatchNorm2d(Layer):
         when training; what the op raises.
     """
 
+    _lends = True
+
     def __init__(
         self,
         channels: int,
@@ -216,7 +228,7 @@ class BatchNorm2d(Layer):
         self._buffers = {"running_mean": np.zeros(channels, self.dtype), "running_var": np.ones(channels, self.dtype)}
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
-        options: dict[str, Any] = dict(training=self.training, eps=self.eps, backend=self.backend)
+        options: dict[str, Any] = dict(training=self.training, eps=self.eps, backend=self._back_end)
         if not self.training:
             options |= self._buffers
         y = ops.batch_norm2d(x, self._parameters["weight"], self._parameters["bias"], **options)
@@ -266,6 +278,8 @@ class Dropout(Layer):
     [1.0]
     """
 
+    _lends = True
+
     def __init__(self, rate: float = 0.5, *, seed: Seed = None, backend: str | None = None) -> None:
         super().__init__(backend=backend)
         self.rate = below_one("rate", rate)
@@ -273,17 +287,18 @@ class Dropout(Layer):
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
         if not self.training:
-            return ops.identity(x, backend=self.backend), (x, None)
-        mask = self._random.random(np.shape(x)) >= self.rate
-        return ops.dropout(x, mask, self.rate, backend=self.backend), (x, mask)
+            return ops.identity(x, backend=self._back_end), (x, None)
+        drawn, mask = _plan.new(np.shape(x), np.float64), _plan.new(np.shape(x), np.bool_)
+        np.greater_equal(self._random.random(out=drawn), self.rate, out=mask)
+        return ops.dropout(x, mask, self.rate, backend=self._back_end), (x, mask)
 
     def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
         x, mask = saved
         if not input_grad:
             return None
         if mask is None:
-            return ops.identity_backward(grad_output, x, backend=self.backend)
-        return ops.dropout_backward(grad_output, mask, self.rate, backend=self.backend)
+            return ops.identity_backward(grad_output, x, backend=self._back_end)
+        return ops.dropout_backward(grad_output, mask, self.rate, backend=self._back_end)
 
 
 class Flatten(Layer):

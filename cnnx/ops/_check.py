@@ -18,8 +18,7 @@ LARGEST = 2**31 - 1
 
 IMAGES = "(N, C, H, W)"
 
-# Arrays in native byte order share one object for their dtype, but for odd ones.
-_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+_FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}  # in native byte order
 _PLAIN = 0x101  # NumPy's flags C_CONTIGUOUS and ALIGNED
 _ABSENT = object()
 
@@ -34,11 +33,15 @@ def plain(a: object, b: object = _ABSENT, c: object = _ABSENT) -> bool:
     if type(a) is not np.ndarray or a.flags.num & _PLAIN != _PLAIN:
         return False
     dtype = a.dtype
-    if dtype is not _FLOAT32 and dtype is not _FLOAT64:
+    if dtype not in _FLOATS:
         return False
-    if b is not _ABSENT and (type(b) is not np.ndarray or b.dtype is not dtype or b.flags.num & _PLAIN != _PLAIN):
+    if b is not _ABSENT and not (
+        type(b) is np.ndarray and (b.dtype is dtype or b.dtype == dtype) and b.flags.num & _PLAIN == _PLAIN
+    ):
         return False
-    return c is _ABSENT or (type(c) is np.ndarray and c.dtype is dtype and c.flags.num & _PLAIN == _PLAIN)
+    return c is _ABSENT or (
+        type(c) is np.ndarray and (c.dtype is dtype or c.dtype == dtype) and c.flags.num & _PLAIN == _PLAIN
+    )
 
 
 def array(name: str, value: object) -> Array:

@@ -33,16 +33,15 @@ def remembered(make: Callable[..., Plan]) -> Callable[..., Plan]:
         return make(shapes, *options), _types(options) if nested else None
 
     @functools.wraps(make)
-    def plan(shapes: Shapes, *options: object) -> Plan:
+    def plan(*call: Any) -> Plan:
         try:
-            found, types = known(shapes, *options)
-            if types is None or types == _types(options):
+            found, types = known(*call)
+            if types is None or types == _types(call[1:]):
                 return found
         except Exception:  # of `make`, which says it again, or of an option that is no key
             pass
-        return make(shapes, *options)
+        return make(*call)
 
-    plan.known = known  # type: ignore[attr-defined]
     return plan
 
 
@@ -65,28 +64,33 @@ class Buffers:
     Where shape or dtype are others than then, it is a new one, which is lent from now on.
     """
 
+    __slots__ = ("_arrays", "_next")
+
     def __init__(self) -> None:
         self._arrays: list[Array] = []
         self._next = 0
 
-    def start(self) -> None:
-        """From here on what was lent before may be written to."""
+    def start(self) -> "Buffers":
+        """From here on what was lent before may be written to; returns the buffers."""
         self._next = 0
+        return self
 
     def lend(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+        """An array for what comes next."""
         i = self._next
         self._next = i + 1
         if i == len(self._arrays):
             self._arrays.append(_empty(shape, dtype))
         else:
             kept = self._arrays[i]
-            if kept.shape == shape and kept.dtype == dtype:
+            if kept.shape == shape and (kept.dtype is dtype or kept.dtype == dtype):
                 return kept
             self._arrays[i] = _empty(shape, dtype)
         return self._arrays[i]
 
 
-# Whose buffers the ops called from here on fill; None: every result is a new array.
+# Whose arrays the ops lend that are called from here on; None: every result is a new array. It is set within
+# `try` and put back in its `finally` without tokens or `with`, so that Ctrl-C cannot come in between.
 lender: ContextVar[Buffers | None] = ContextVar("cnnx_lender", default=None)
 
 

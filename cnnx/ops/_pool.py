@@ -14,6 +14,7 @@ class Pool:
     rows: tuple[int, int]  # padding at the top and bottom
     columns: tuple[int, int]  # padding at the left and right
     numbers: dict[str, int]
+    unclipped: bool  # every window lies in the image as a whole
 
 
 @_plan.remembered
@@ -34,4 +35,6 @@ def geometry(shapes: _plan.Shapes, kernel_size: object, stride: object, padding:
                 f"padding: expected every window to hold a pixel, got one wholly in padding ({extent} {axis}, "
                 f"window {span}, stride {step}, padding {pad[0] if axis == 'rows' else pad[1]})"
             )
-    return Pool((N, C, P, Q), pad[0], pad[1], dict(R=R, S=S, u=u, v=v, p_h=pad[0][0], p_w=pad[1][0]))
+    unclipped = not pad[0][0] and not pad[1][0] and (P - 1) * u + R <= H and (Q - 1) * v + S <= W
+    numbers = dict(R=R, S=S, u=u, v=v, p_h=pad[0][0], p_w=pad[1][0])
+    return Pool((N, C, P, Q), pad[0], pad[1], numbers, unclipped)

@@ -1,6 +1,7 @@
 """Max pooling (P1, P2)."""
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from ._check import Array, Pair
 from ._spec import Case, Op
 from .conv2d import Padding2d
 
-_INT32 = np.dtype(np.int32)
+_INT32, _UINT32 = np.dtype(np.int32), np.dtype(np.uint32)
 
 
 def max_pool2d(
@@ -68,19 +69,15 @@ def max_pool2d(
     >>> winners
     array([[[[1, 2]]]], dtype=int32)
     """
+    if _check.flag("return_winners", return_winners):
+        y, found = Winners.forward(x, kernel_size, stride, padding, ceil_mode, backend)
+        return y, found.winners
     if not _check.plain(x):
         (x,) = _check.floats(x=x)
     pool = _pool.geometry((x.shape,), kernel_size, stride, padding, ceil_mode)
-    kind = _check.NAMES[x.dtype.char]
-    if not _check.flag("return_winners", return_winners):
-        y = _plan.new(pool.output, x.dtype)
-        _backend.kernel("max_pool2d", kind, backend)(x, y, **pool.numbers)
-        return y
-    _offsets_fit(pool)
     y = _plan.new(pool.output, x.dtype)
-    winners = _plan.new(pool.output, _INT32)
-    _backend.kernel("max_pool2d_winners", kind, backend)(x, y, winners, **pool.numbers)
-    return y, winners
+    _backend.kernel("max_pool2d", _check.NAMES[x.dtype.char], backend)(x, y, **pool.numbers)
+    return y
 
 
 def max_pool2d_backward(
@@ -139,19 +136,51 @@ def max_pool2d_backward(
     pool = _pool.geometry((x.shape,), kernel_size, stride, padding, ceil_mode)
     _check.shape("grad_output", grad_output, pool.output, "(the output's)")
     _check.choice("ties", ties, ("first", "all"))
-    kind = _check.NAMES[x.dtype.char]
     if winners is not None:
         if ties == "all":
             raise ValueError('winners: expected None with ties="all", which needs every tied maximum, got an array')
-        winners = _winners(winners, x, pool)
-        grad_x = _plan.new(x.shape, x.dtype)
-        kernel = _backend.kernel("max_pool2d_grad_input_winners", kind, backend)
-        kernel(grad_output, winners, grad_x, **pool.numbers)
-        return grad_x
+        found = Winners(_winners(winners, x.shape, pool), x.shape, x.dtype, pool)
+        return found.backward(grad_output, backend)
     grad_x = _plan.new(x.shape, x.dtype)
     name = "max_pool2d_grad_input" if ties == "first" else "max_pool2d_grad_input_all"
-    _backend.kernel(name, kind, backend)(grad_output, x, grad_x, **pool.numbers)
+    _backend.kernel(name, _check.NAMES[x.dtype.char], backend)(grad_output, x, grad_x, **pool.numbers)
     return grad_x
+
+
+@dataclass(frozen=True, slots=True)
+class Winners:
+    """The winners of one forward call, with all that the way back needs to know of it.
+
+    They are not checked: whoever holds one must let nobody else have the array, as a layer does.
+    """
+
+    winners: Array
+    shape: tuple[int, ...]  # x's
+    dtype: np.dtype[Any]
+    pool: _pool.Pool
+
+    @classmethod
+    def forward(
+        cls, x: Array, kernel_size: object, stride: object, padding: object, ceil_mode: object, backend: str | None
+    ) -> tuple[Array, "Winners"]:
+        """Each window's maximum, and where it was found."""
+        if not _check.plain(x):
+            (x,) = _check.floats(x=x)
+        pool = _pool.geometry((x.shape,), kernel_size, stride, padding, ceil_mode)
+        _offsets_fit(pool)
+        y, winners = _plan.new(pool.output, x.dtype), _plan.new(pool.output, _INT32)
+        _backend.kernel("max_pool2d_winners", _check.NAMES[x.dtype.char], backend)(x, y, winners, **pool.numbers)
+        return y, cls(winners, x.shape, x.dtype, pool)
+
+    def backward(self, grad_output: Array, backend: str | None) -> Array:
+        """dE/dZ, given dE/dY."""
+        if not _check.plain(grad_output) or grad_output.dtype != self.dtype:
+            _, grad_output = _check.floats(x=np.empty(0, self.dtype), grad_output=grad_output)
+        _check.shape("grad_output", grad_output, self.pool.output, "(the output's)")
+        grad_x = _plan.new(self.shape, self.dtype)
+        kernel = _backend.kernel("max_pool2d_grad_input_winners", _check.NAMES[self.dtype.char], backend)
+        kernel(grad_output, self.winners, grad_x, **self.pool.numbers)
+        return grad_x
 
 
 def _offsets_fit(pool: _pool.Pool) -> None:
@@ -162,7 +191,7 @@ def _offsets_fit(pool: _pool.Pool) -> None:
         )
 
 
-def _winners(winners: object, x: Array, pool: _pool.Pool) -> Array:
+def _winners(winners: object, extents: tuple[int, ...], pool: _pool.Pool) -> Array:
     """The winners as an array of int32 whose every offset lies in its window and in the image."""
     _offsets_fit(pool)
     B = _check.array("winners", winners)
@@ -171,9 +200,11 @@ def _winners(winners: object, x: Array, pool: _pool.Pool) -> Array:
     _check.shape("winners", B, pool.output, "(the output's)")
     B = B.copy()  # what was checked is what the kernel reads, whatever another thread writes meanwhile
     R, S, u, v, p_h, p_w = pool.numbers.values()
+    if pool.unclipped and (not B.size or np.maximum.reduce(B.view(_UINT32), axis=None) < R * S):  # -1 is very large
+        return B
     h = B // S + u * np.arange(B.shape[2])[:, np.newaxis] - p_h
     w = B % S + v * np.arange(B.shape[3]) - p_w
-    inside = (B >= 0) & (B < R * S) & (h >= 0) & (h < x.shape[2]) & (w >= 0) & (w < x.shape[3])
+    inside = (B >= 0) & (B < R * S) & (h >= 0) & (h < extents[2]) & (w >= 0) & (w < extents[3])
     if not inside.all():
         at = tuple(int(i) for i in np.argwhere(~inside)[0])
         raise ValueError(
