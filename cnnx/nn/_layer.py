@@ -23,11 +23,11 @@ def described(obj: object) -> str:
 
 
 class Reuse:
-    """What layers and costs share: the arrays that their calls return may be lent instead of given."""
+    """What layers and costs share: the arrays that the ops they call return may be lent instead of given."""
 
-    # Whether the arrays of the ops that `_forward` and `_backward` call may be lent: nothing that a call keeps is
-    # needed when the same call comes again. A class of one's own has to say so.
-    _lends: ClassVar[bool] = False
+    # Whether its calls may be lent arrays that are written over when the same call comes again: it keeps none of
+    # them for longer. A class of one's own has to say so; others, and what they call, are given new ones.
+    _borrows: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._forward_buffers: Buffers | None = None
@@ -35,15 +35,30 @@ class Reuse:
 
     @property
     def reuses_buffers(self) -> bool:
+        """Whether `reuse_buffers` was switched on."""
         return self._forward_buffers is not None
 
-    def _reuse(self, on: bool) -> None:
-        """From now on lend arrays, or give them away; those that were lent are the caller's from now on."""
-        if on and self._lends:
-            self._forward_buffers = self._forward_buffers or Buffers()
-            self._backward_buffers = self._backward_buffers or Buffers()
-        else:
+    def reuse_buffers(self, on: bool = True) -> Self:
+        """Write what a call returns over what it returned before, where the shapes are the same.
+
+        A step of training then allocates nothing that the next one could use. But **what `forward` and
+        `backward` return, and what `gradients` holds, changes with the next call**: copy what is to be kept.
+        `fit` does this while it trains. Off at first, in copies and in pickles; to switch it off leaves the
+        arrays of the last calls to who holds them. Layers of one's own take no part.
+
+        Parameters
+        ----------
+        on : bool
+
+        Returns
+        -------
+        This layer or cost; a Sequential's covers all layers in it, when they are called through it.
+        """
+        if not _check.flag("on", on):
             self._forward_buffers = self._backward_buffers = None
+        elif self._borrows and not self.reuses_buffers:
+            self._forward_buffers, self._backward_buffers = Buffers(), Buffers()
+        return self
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_saved": None, "_forward_buffers": None, "_backward_buffers": None}
@@ -124,12 +139,12 @@ class Layer(Reuse):
         """
         self._saved = None  # a call that fails leaves nothing to go back from
         buffers = self._forward_buffers
-        if buffers is None:
+        if buffers is None and self._borrows:
             y, saved = self._forward(x)
         else:
             before = lender.get()
             try:
-                lender.set(buffers.start())
+                lender.set(buffers and buffers.start())
                 y, saved = self._forward(x)
             finally:
                 lender.set(before)
@@ -159,36 +174,14 @@ class Layer(Reuse):
         if self._saved is None:
             raise RuntimeError(f"{type(self).__name__}.backward: expected a forward call first, got none")
         buffers = self._backward_buffers
-        if buffers is None:
+        if buffers is None and self._borrows:
             return self._backward(grad_output, self._saved[0], input_grad)
         before = lender.get()
         try:
-            lender.set(buffers.start())
+            lender.set(buffers and buffers.start())
             return self._backward(grad_output, self._saved[0], input_grad)
         finally:
             lender.set(before)
-
-    def reuse_buffers(self, on: bool = True) -> Self:
-        """Write outputs and gradients of each call over those of the call before, where their shapes are the same.
-
-        A step of training then allocates nothing that the next one could use. But **what `forward` and
-        `backward` return, and what `gradients` holds, changes with the next call**: copy what is to be kept.
-        `fit` does this while it trains. Off at first, in copies and in pickles; to switch it off leaves the
-        arrays of the last calls to who holds them. Layers of one's own take no part.
-
-        Parameters
-        ----------
-        on : bool
-
-        Returns
-        -------
-        Layer
-            This one; a Sequential switches all layers in it.
-        """
-        _check.flag("on", on)
-        for layer in self._walk():
-            layer._reuse(on)
-        return self
 
     def train(self, mode: bool = True) -> Self:
         """Switch to training, or with False to evaluation; returns the layer."""

@@ -1,7 +1,7 @@
 """Costs: how far outputs are from their targets, as layers with a memory (E1-E3)."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 from .. import ops
 from ..ops import _check
@@ -28,7 +28,7 @@ class Cost(Reuse):
         An unknown reduction or back end.
     """
 
-    _lends = True
+    _borrows = True
     _functions: ClassVar[tuple[Callable[..., float], Callable[..., Array]]]
 
     def __init_subclass__(cls, *, forward: Callable[..., float], backward: Callable[..., Array]) -> None:
@@ -71,19 +71,12 @@ class Cost(Reuse):
         return grad_y
 
     def _lent(self, buffers: Buffers | None, function: Callable[..., Any], y: Array, target: Array) -> Any:
-        if buffers is None:
-            return function(y, target, reduction=self.reduction, backend=self.backend)
         before = lender.get()
         try:
-            lender.set(buffers.start())
+            lender.set(buffers and buffers.start())
             return function(y, target, reduction=self.reduction, backend=self.backend)
         finally:
             lender.set(before)
-
-    def reuse_buffers(self, on: bool = True) -> Self:
-        """Write each gradient over the one before, as `Layer.reuse_buffers` does; returns the cost."""
-        self._reuse(_check.flag("on", on))
-        return self
 
     def __repr__(self) -> str:
         return described(self)

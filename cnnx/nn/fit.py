@@ -188,14 +188,14 @@ def _reusing(model: Layer, cost: Cost, on: bool) -> Iterator[None]:
 
     Who is given arrays in a block in which they are not reused has them for good.
     """
-    switched = [one for one in (*model._walk(), cost) if one.reuses_buffers is not on]
+    switched = [one for one in (model, cost) if one.reuses_buffers is not on]
     try:
         for one in switched:
-            one._reuse(on)
+            one.reuse_buffers(on)
         yield
     finally:
         for one in switched:
-            one._reuse(not on)
+            one.reuse_buffers(not on)
 
 
 def _finite(loss: float, where: str, updates: int) -> float:

@@ -56,7 +56,7 @@ class Conv2d(Layer):
     (10, 4, 28, 28)
     """
 
-    _lends = True
+    _borrows = True
 
     def __init__(
         self,
@@ -112,8 +112,11 @@ class Conv2d(Layer):
 
     def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
         weight = self._parameters["weight"]
-        grad_x, *rest = ops.conv2d_backward(grad_output, saved, weight, input_grad=input_grad, **self._options())
-        self._gradients = dict(zip(self._parameters, rest, strict=False))
+        options = self._options()
+        grad_x, grad_weight, grad_bias = ops.conv2d_backward(
+            grad_output, saved, weight, input_grad=input_grad, **options
+        )
+        self._gradients = {"weight": grad_weight, "bias": grad_bias} if self.bias else {"weight": grad_weight}
         return grad_x
 
 
@@ -145,7 +148,7 @@ class Affine(Layer):
     array([[6., 1.]])
     """
 
-    _lends = True
+    _borrows = True
 
     def __init__(
         self,
@@ -174,8 +177,10 @@ class Affine(Layer):
 
     def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
         weight = self._parameters["weight"]
-        grad_x, *rest = ops.affine_backward(grad_output, saved, weight, input_grad=input_grad, backend=self._back_end)
-        self._gradients = dict(zip(self._parameters, rest, strict=False))
+        grad_x, grad_weight, grad_bias = ops.affine_backward(
+            grad_output, saved, weight, input_grad=input_grad, backend=self._back_end
+        )
+        self._gradients = {"weight": grad_weight, "bias": grad_bias} if self.bias else {"weight": grad_weight}
         return grad_x
 
 
@@ -208,7 +213,7 @@ class BatchNorm2d(Layer):
         when training; what the op raises.
     """
 
-    _lends = True
+    _borrows = True
 
     def __init__(
         self,
@@ -278,7 +283,7 @@ class Dropout(Layer):
     [1.0]
     """
 
-    _lends = True
+    _borrows = True
 
     def __init__(self, rate: float = 0.5, *, seed: Seed = None, backend: str | None = None) -> None:
         super().__init__(backend=backend)
@@ -303,6 +308,8 @@ class Dropout(Layer):
 
 class Flatten(Layer):
     """(N, C, H, W), or any (N, ...), to (N, J) and back (M17 2.5, CN); no copy where none is needed."""
+
+    _borrows = True
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
         return ops.flatten(x), x

@@ -14,7 +14,7 @@ from ._layer import Layer
 class _Pool2d(Layer):
     """What pooling layers share: the window and its options."""
 
-    _lends = True
+    _borrows = True
 
     def __init__(
         self,

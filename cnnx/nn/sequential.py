@@ -48,6 +48,8 @@ class Sequential(Layer):
     (5, 2)
     """
 
+    _borrows = True
+
     def __init__(self, *layers: Layer) -> None:
         for layer in layers:
             if not isinstance(layer, Layer):
@@ -57,6 +59,7 @@ class Sequential(Layer):
             raise ValueError(f"layers: expected at least one layer and none of them twice, got {list(layers)}")
         super().__init__()
         self._children = layers
+        self._names: dict[tuple[int, str], str] = {}  # of parameters: (1, "weight") is "1.weight"
         self.training = any(layer.training for layer in layers)
 
     @property
@@ -64,10 +67,13 @@ class Sequential(Layer):
         return self._children
 
     def _joined(self, name: str) -> Mapping[str, Array]:
-        joined = {}
+        joined, names = {}, self._names
         for i, layer in enumerate(self._children):
-            if arrays := getattr(layer, name):
-                joined.update({f"{i}.{key}": array for key, array in arrays.items()})
+            for key, array in getattr(layer, name).items():
+                full = names.get((i, key))
+                if full is None:
+                    full = names[i, key] = f"{i}.{key}"
+                joined[full] = array
         return MappingProxyType(joined)  # made anew at each call: what was assigned to it would be lost
 
     @property

@@ -64,29 +64,29 @@ class Buffers:
     Where shape or dtype are others than then, it is a new one, which is lent from now on.
     """
 
-    __slots__ = ("_arrays", "_next")
+    __slots__ = ("arrays", "next")
 
     def __init__(self) -> None:
-        self._arrays: list[Array] = []
-        self._next = 0
+        self.arrays: list[Array] = []
+        self.next = 0
 
     def start(self) -> "Buffers":
         """From here on what was lent before may be written to; returns the buffers."""
-        self._next = 0
+        self.next = 0
         return self
 
     def lend(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
         """An array for what comes next."""
-        i = self._next
-        self._next = i + 1
-        if i == len(self._arrays):
-            self._arrays.append(_empty(shape, dtype))
-        else:
-            kept = self._arrays[i]
+        i = self.next
+        self.next = i + 1
+        if i < len(self.arrays):
+            kept = self.arrays[i]
             if kept.shape == shape and (kept.dtype is dtype or kept.dtype == dtype):
                 return kept
-            self._arrays[i] = _empty(shape, dtype)
-        return self._arrays[i]
+            self.arrays[i] = _empty(shape, dtype)
+        else:
+            self.arrays.append(_empty(shape, dtype))
+        return self.arrays[i]
 
 
 # Whose arrays the ops lend that are called from here on; None: every result is a new array. It is set within

@@ -1,6 +1,5 @@
 """Max pooling (P1, P2)."""
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -147,17 +146,17 @@ def max_pool2d_backward(
     return grad_x
 
 
-@dataclass(frozen=True, slots=True)
 class Winners:
     """The winners of one forward call, with all that the way back needs to know of it.
 
     They are not checked: whoever holds one must let nobody else have the array, as a layer does.
     """
 
-    winners: Array
-    shape: tuple[int, ...]  # x's
-    dtype: np.dtype[Any]
-    pool: _pool.Pool
+    __slots__ = ("dtype", "pool", "shape", "winners")
+
+    def __init__(self, winners: Array, shape: tuple[int, ...], dtype: np.dtype[Any], pool: _pool.Pool) -> None:
+        """shape and dtype: those of x."""
+        self.winners, self.shape, self.dtype, self.pool = winners, shape, dtype, pool
 
     @classmethod
     def forward(
