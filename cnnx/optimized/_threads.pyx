@@ -41,28 +41,45 @@ cdef extern from *:
     int omp_get_max_threads() nogil
     int cnnx_watch_forks()
 
-# Less work than this, in multiply-adds, stays on one thread: about 100 microseconds of a convolution. A parallel
-# region itself costs only some, but where another process wants a core, waiting for it costs milliseconds.
+# Less work than this, in multiply-adds, stays on one thread. A parallel region itself costs only some microseconds,
+# but where another process wants a core, waiting for it costs milliseconds.
 cdef Py_ssize_t small_work = 500_000
 
-cdef int wanted = omp_get_max_threads()
+cdef int chosen = 0  # how many threads cnnx was told to use; 0: nobody told it
+cdef int most = 0  # the most that OpenMP has allowed so far
+
+threads_now()  # sees what OpenMP started with, as far as nobody has limited it yet
 
 if cnnx_watch_forks() != 0:
     raise OSError("cnnx: pthread_atfork failed; a forked child could not be kept from hanging")
 
 
+cdef int threads_now() noexcept nogil:
+    # OpenMP's number is the calling thread's own, and whoever limits it (threadpoolctl) sets it for a while. What
+    # cnnx was told may lie above OpenMP's number, but not above a limit: a number that is lower than it was before.
+    global most
+    cdef int allowed = omp_get_max_threads()
+    if allowed > most:
+        most = allowed
+    if cnnx_forked:
+        return 1
+    if chosen == 0 or (allowed < most and allowed < chosen):
+        return allowed
+    return chosen
+
+
 cdef int threads_for(double work) noexcept nogil:
     # work is a double because a product of extents may not fit an integer.
-    return 1 if cnnx_forked or work < small_work else wanted
+    return 1 if work < small_work else threads_now()
 
 
 def get():
-    return 1 if cnnx_forked else wanted
+    return threads_now()
 
 
 def set(int n):
-    global wanted
-    wanted = n
+    global chosen
+    chosen = n
 
 
 def get_small_work():
