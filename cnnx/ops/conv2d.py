@@ -82,12 +82,13 @@ def conv2d(
     elif not _check.plain(x, weight, bias):
         x, weight, bias = _check.floats(x=x, weight=weight, bias=bias)
     geometry = _geometry((x.shape, weight.shape), stride, padding, dilation, groups, algorithm)
-    kind, K = _check.NAMES[x.dtype.char], geometry.output[1]
+    output, dtype = geometry.output, x.dtype
+    kind = _check.NAMES[dtype.char]
     if bias is None:
-        bias = _plan.zeros(K, kind)
-    elif bias.shape != (K,):
-        _check.shape("bias", bias, (K,), "(one per output channel of weight)")
-    y = _plan.new(geometry.output, x.dtype)
+        bias = _plan.zeros(output[1], kind)
+    else:
+        _check.shape("bias", bias, output[1:2], "(one per output channel of weight)")
+    y = _plan.new(output, dtype)
     _backend.kernel("conv2d", kind, backend)(x, weight, bias, y, **geometry.numbers)
     return y
 
