@@ -5,7 +5,7 @@ follows from them, the call's plan, is looked up when they come again.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -79,14 +79,12 @@ class Buffers:
         """An array for what comes next."""
         i = self.next
         self.next = i + 1
-        if i < len(self.arrays):
-            kept = self.arrays[i]
-            if kept.shape == shape and (kept.dtype is dtype or kept.dtype == dtype):
-                return kept
-            self.arrays[i] = _empty(shape, dtype)
-        else:
-            self.arrays.append(_empty(shape, dtype))
-        return self.arrays[i]
+        if i == len(self.arrays):
+            self.arrays.append(np.empty(0, dtype))
+        kept = self.arrays[i]
+        if kept.shape != shape or not (kept.dtype is dtype or kept.dtype == dtype):
+            self.arrays[i] = kept = np.empty(shape, dtype)
+        return kept
 
 
 # Whose arrays the ops lend that are called from here on; None: every result is a new array. It is set within
@@ -97,11 +95,7 @@ lender: ContextVar[Buffers | None] = ContextVar("cnnx_lender", default=None)
 def new(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
     """An output for a kernel to fill; one too large to exist is a MemoryError."""
     buffers = lender.get()
-    return _empty(shape, dtype) if buffers is None else buffers.lend(shape, dtype)
-
-
-def _empty(shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
     try:
-        return np.empty(shape, dtype)
+        return np.empty(shape, dtype) if buffers is None else buffers.lend(shape, dtype)
     except ValueError as error:  # NumPy's word for a size beyond the address space
         raise MemoryError(f"output of shape {shape}: {error}") from None

@@ -17,6 +17,8 @@ cdef extern from *:
     """
 
 cdef enum:
+    # What an element costs, in multiply-adds, that is read, changed a little and written: memory is what takes time.
+    ELEMENT = 8
     # What an element of a function with an exponential in it costs, in multiply-adds.
     EXP = 16
 
