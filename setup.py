@@ -55,6 +55,27 @@ int main(void) {
 """
 
 
+# As cnnx/optimized/_threads.pxd has it: with gcc and GNU's or LLVM's linker a region of one thread can be a call.
+WRAP_PROBE = """
+#include <omp.h>
+static int calls = 0;
+extern void __real_GOMP_parallel(void (*)(void *), void *, unsigned, unsigned);
+void __wrap_GOMP_parallel(void (*body)(void *), void *data, unsigned threads, unsigned flags) {
+    calls++;
+    if (threads == 1) body(data); else __real_GOMP_parallel(body, data, threads, flags);
+}
+int main(void) {
+    int n = 0;
+    for (int threads = 1; threads < 3; threads++) {
+        #pragma omp parallel for reduction(+:n) num_threads(threads)
+        for (int i = 0; i < 1000; i++) n++;
+    }
+    return n != 2000 || calls != 2;
+}
+"""
+WRAP = ["-Wl,--wrap=GOMP_parallel"]
+
+
 # A folder of kernels for each; which one is used is decided at run time (cnnx/native.py). gcc takes 256 bits for
 # AVX-512 if it may choose.
 INSTRUCTION_SETS = {
@@ -107,12 +128,13 @@ def openmp():
     return ["-fopenmp"], ["-fopenmp"]
 
 
-def openmp_works(compiler):
+def openmp_works(compiler, probe=PROBE, link_flags_too=()):
     """Compile, link and run a program, since a compiler may take the flag and lack header or library."""
     compile_flags, link_flags = openmp()
+    link_flags = [*link_flags, *link_flags_too]
     with tempfile.TemporaryDirectory() as folder:
         source, program = Path(folder, "probe.c"), Path(folder, "probe")
-        source.write_text(PROBE)
+        source.write_text(probe)
         try:
             objects = compiler.compile([str(source)], output_dir=folder, extra_postargs=compile_flags)
             compiler.link_executable(objects, str(program), extra_postargs=link_flags)
@@ -150,6 +172,9 @@ class BuildKernels(build_ext):
         directives = CHECKED if checked == "1" else DIRECTIVES
         compile_flags, link_flags = openmp() if openmp_wanted(self.compiler) else ([], [])
         flags = optimisation() + compile_flags
+        if compile_flags and openmp_works(self.compiler, WRAP_PROBE, WRAP):
+            flags.append("-DCNNX_WRAPS_GOMP")
+            link_flags = link_flags + WRAP
 
         remove_orphans(Path(self.build_lib))
         # Time stamps alone would take the files of a build with other settings for up to date.

@@ -38,6 +38,10 @@ __all__ = [
 ENTRY_POINTS = "cnnx.backends"
 _BUILTIN = ("reference", "optimized")
 
+# The dictionary behind os.environ and its key: to ask os.environ itself costs as much as a small kernel, at each call.
+_environment: Any = getattr(os.environ, "_data", os.environ)
+_VARIABLE: Any = "CNNX_BACKEND" if _environment is os.environ else os.environ.encodekey("CNNX_BACKEND")
+
 _registered: dict[str, Mapping[str, Any] | ModuleType] = {}
 _loaded: dict[str, Mapping[str, Kernel]] = {}
 _specialised: dict[tuple[str, str, str], Kernel] = {}
@@ -114,8 +118,10 @@ def get_backend() -> str:
     chosen = _context_choice.get() or _process_choice
     if chosen:
         return chosen
-    environment = os.environ.get("CNNX_BACKEND")
-    return _known(environment, "CNNX_BACKEND") if environment else "optimized"
+    if _VARIABLE not in _environment:
+        return "optimized"
+    name = os.environ.get("CNNX_BACKEND")
+    return _known(name, "CNNX_BACKEND") if name else "optimized"
 
 
 def backends() -> tuple[str, ...]:
@@ -181,14 +187,26 @@ def _known(name: object, source: str = "backend") -> str:
 
 def kernel(name: str, dtype: str, backend: str | None = None) -> Kernel:
     """The kernel `name` for arrays of `dtype` ("float32" or "float64") of the chosen back end."""
+    # What get_backend() says, without a call where nothing in the environment has to be looked at.
+    chosen = backend
+    if chosen is None:
+        chosen = _context_choice.get() or _process_choice
+        if not chosen:
+            chosen = get_backend() if _VARIABLE in _environment else "optimized"
     wrap = _interceptor.get()
-    if wrap is None:
-        return _find(name, dtype, backend)
     try:
-        found = _find(name, dtype, backend)
-    except MissingKernelError as error:
-        return wrap(name, _raiser(error))
-    return wrap(name, found)
+        found = _specialised.get((chosen, name, dtype))
+    except TypeError:  # unhashable, hence no name: _known says so
+        found = None
+    if found is None:
+        try:
+            found = _specialise(_known(chosen), name, dtype)
+        except MissingKernelError as error:
+            if wrap is None:
+                raise
+            return wrap(name, _raiser(error))
+        _specialised[chosen, name, dtype] = found
+    return found if wrap is None else wrap(name, found)
 
 
 def _raiser(error: MissingKernelError) -> Kernel:
@@ -196,18 +214,6 @@ def _raiser(error: MissingKernelError) -> Kernel:
         raise error
 
     return missing
-
-
-def _find(name: str, dtype: str, backend: str | None) -> Kernel:
-    chosen = get_backend() if backend is None else backend
-    try:
-        found = _specialised.get((chosen, name, dtype))
-    except TypeError:  # unhashable, hence no name: _known says so
-        found = None
-    if found is None:
-        found = _specialise(_known(chosen), name, dtype)
-        _specialised[chosen, name, dtype] = found
-    return found
 
 
 @contextmanager

@@ -98,6 +98,10 @@ def set_num_threads(n: int) -> None:
     The start value is `CNNX_NUM_THREADS`, else what OpenMP says (`OMP_NUM_THREADS`, or the number of
     processors). Results do not depend on it. Small work stays on one thread.
 
+    It may be more than OpenMP's own number. But a limit on OpenMP that is in force in the calling thread
+    (`threadpoolctl.threadpool_limits`, `omp_set_num_threads`) counts: the kernels use the smaller number,
+    and this one again when the limit ends. A limit is a number below the highest that OpenMP has had.
+
     Parameters
     ----------
     n : int
@@ -127,7 +131,10 @@ def set_num_threads(n: int) -> None:
 
 
 def get_num_threads() -> int:
-    """How many threads the optimized kernels use; 1 without OpenMP and in a child made by fork()."""
+    """How many threads the optimized kernels use for large work that is called from this thread now.
+
+    1 without OpenMP and in a child made by fork().
+    """
     count: int = threads().get()
     return count
 

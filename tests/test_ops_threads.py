@@ -5,6 +5,7 @@ of their own, with a limit: a child that hangs is a failure and not a test run t
 """
 
 import importlib
+import importlib.util
 import inspect
 import multiprocessing
 import os
@@ -139,6 +140,109 @@ def test_bad_environment(value):
     assert all(value in message for message in messages)
 
 
+# ------------------------------------------------------------------------------------------ limits
+
+THREADPOOLCTL = importlib.util.find_spec("threadpoolctl") is not None
+needs_threadpoolctl = pytest.mark.skipif(not THREADPOOLCTL, reason="threadpoolctl is not installed")
+
+LIMITS = """
+    import os, threading
+    import cnnx, numpy as np
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    x = np.ones((64, 8, 32, 32), np.float32)
+
+    def started():
+        before = len(os.listdir("/proc/self/task"))
+        cnnx.relu(x)
+        return len(os.listdir("/proc/self/task")) - before
+
+    def in_another_thread(call):
+        found = []
+        thread = threading.Thread(target=lambda: found.append(call()))
+        thread.start()
+        thread.join()
+        return found[0]
+"""
+
+
+@needs_openmp
+@needs_threadpoolctl
+def test_threadpoolctl_sees_openmp():
+    code = """
+        import cnnx
+        from threadpoolctl import threadpool_info
+        cnnx.get_num_threads()
+        print([pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "openmp"])
+    """
+    assert run(code, OMP_NUM_THREADS="3") == "[3]"
+
+
+@needs_openmp
+@needs_threadpoolctl
+def test_a_limit_holds_in_its_block_and_its_thread():
+    """Whether cnnx was told a number or not, below OpenMP's or above it."""
+    code = (
+        LIMITS
+        + """
+    for told in (None, 2, 3, 7):
+        if told:
+            cnnx.set_num_threads(told)
+        outside = cnnx.get_num_threads()
+        with threadpool_limits(1):
+            inside = cnnx.get_num_threads(), in_another_thread(cnnx.get_num_threads)
+            with threadpool_limits(2):
+                two = cnnx.get_num_threads()
+            again = cnnx.get_num_threads()
+        print(outside, *inside, two, again, cnnx.get_num_threads())
+    with threadpool_limits(1):
+        cnnx.set_num_threads(5)
+        print(cnnx.get_num_threads(), end=" ")
+    print(cnnx.get_num_threads())
+    """
+    )
+    assert run(code, OMP_NUM_THREADS="3").splitlines() == [
+        "3 1 3 2 1 3",
+        "2 1 2 2 1 2",
+        "3 1 3 2 1 3",
+        "7 1 7 2 1 7",
+        "1 5",
+    ]
+
+
+@needs_openmp
+@needs_threadpoolctl
+def test_a_limit_that_was_there_first():
+    code = (
+        LIMITS
+        + """
+    with threadpool_limits(1):
+        print(cnnx.get_num_threads(), end=" ")
+    print(cnnx.get_num_threads())
+    """
+    )
+    # threadpoolctl limits what is loaded, and the kernels' OpenMP is not, before they are wanted
+    assert run(code, OMP_NUM_THREADS="2") in ("1 2", "2 2")
+
+
+@needs_openmp
+@needs_threadpoolctl
+@needs_proc
+def test_a_limited_kernel_starts_no_threads():
+    code = (
+        LIMITS
+        + """
+    cnnx.set_num_threads(3)
+    with threadpool_limits(1):
+        print(started(), end=" ")
+    print(started())
+    """
+    )
+    limited, unlimited = map(int, run(code, OMP_NUM_THREADS="2", OPENBLAS_NUM_THREADS="1").split())
+    assert limited == 0
+    assert unlimited == 2
+
+
 # --------------------------------------------------------------------------------------- the same bits
 
 
@@ -239,7 +343,8 @@ def test_threads_are_started_for_large_work_alone():
     code = f"""
         import os, cnnx, numpy as np
         cnnx.set_num_threads(3)
-        small, large = np.ones({least} - 1, np.float32), np.ones({least}, np.float32)
+        # an element may count as several multiply-adds
+        small, large = np.ones({least} // 100, np.float32), np.ones({least}, np.float32)
         counts = [len(os.listdir("/proc/self/task"))]
         for x in (small, large):
             cnnx.relu(x)

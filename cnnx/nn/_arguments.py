@@ -50,7 +50,7 @@ def floating(dtype: npt.DTypeLike) -> np.dtype[Any]:
         found = np.dtype(object)
     if found.char not in "fd":
         raise TypeError(f"dtype: expected float32 or float64, got {dtype!r}")
-    return found.newbyteorder("=")
+    return np.dtype(found.char)  # in native byte order
 
 
 def number(name: str, value: object, expected: str, holds: Callable[[float], bool]) -> float:

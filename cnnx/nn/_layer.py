@@ -2,9 +2,11 @@
 
 import inspect
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
+from ..ops import _check
 from ..ops._check import Array
+from ..ops._plan import Buffers, lender
 from ._arguments import back_end
 
 
@@ -20,7 +22,49 @@ def described(obj: object) -> str:
     return f"{type(obj).__name__}({', '.join(shown)})"
 
 
-class Layer:
+class Reuse:
+    """What layers and costs share: the arrays that the ops they call return may be lent instead of given."""
+
+    # Whether its calls may be lent arrays that are written over when the same call comes again: it keeps none of
+    # them for longer. A class of one's own has to say so; others, and what they call, are given new ones.
+    _borrows: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self._forward_buffers: Buffers | None = None
+        self._backward_buffers: Buffers | None = None
+
+    @property
+    def reuses_buffers(self) -> bool:
+        """Whether `reuse_buffers` was switched on."""
+        return self._forward_buffers is not None
+
+    def reuse_buffers(self, on: bool = True) -> Self:
+        """Write what a call returns over what it returned before, where the shapes are the same.
+
+        A step of training then allocates nothing that the next one could use. But **what `forward` and
+        `backward` return, and what `gradients` holds, changes with the next call**: copy what is to be kept.
+        `fit` does this while it trains. Off at first, in copies and in pickles; to switch it off leaves the
+        arrays of the last calls to who holds them. Layers of one's own take no part.
+
+        Parameters
+        ----------
+        on : bool
+
+        Returns
+        -------
+        This layer or cost; a Sequential's covers all layers in it, when they are called through it.
+        """
+        if not _check.flag("on", on):
+            self._forward_buffers = self._backward_buffers = None
+        elif self._borrows and not self.reuses_buffers:
+            self._forward_buffers, self._backward_buffers = Buffers(), Buffers()
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_saved": None, "_forward_buffers": None, "_backward_buffers": None}
+
+
+class Layer(Reuse):
     """A layer: its parameters, and what its forward call has to keep for the backward one.
 
     A new layer is a subclass with two methods: `_forward(x)` returns the output and whatever the way
@@ -28,7 +72,7 @@ class Layer:
     (or None, where `input_grad` is False and it costs something).
 
     A layer serves one thread at a time: it remembers its last forward call. Copies and pickles leave
-    out what that call kept, and the gradients.
+    out what that call kept, the gradients and the arrays for reuse.
 
     Parameters
     ----------
@@ -46,6 +90,7 @@ class Layer:
     """
 
     def __init__(self, *, backend: str | None = None) -> None:
+        super().__init__()
         self._children: tuple[Layer, ...] = ()
         self._back_end: str | None = None
         self.backend = backend
@@ -96,7 +141,16 @@ class Layer:
             As the layer's op raises them.
         """
         self._saved = None  # a call that fails leaves nothing to go back from
-        y, saved = self._forward(x)
+        buffers = self._forward_buffers
+        if buffers is None and self._borrows:
+            y, saved = self._forward(x)
+        else:
+            before = lender.get()
+            try:
+                lender.set(buffers and buffers.start())
+                y, saved = self._forward(x)
+            finally:
+                lender.set(before)
         self._saved = (saved,)
         return y
 
@@ -123,7 +177,15 @@ class Layer:
         self.expect_unfrozen(f"{type(self).__name__}.backward")
         if self._saved is None:
             raise RuntimeError(f"{type(self).__name__}.backward: expected a forward call first, got none")
-        return self._backward(grad_output, self._saved[0], input_grad)
+        buffers = self._backward_buffers
+        if buffers is None and self._borrows:
+            return self._backward(grad_output, self._saved[0], input_grad)
+        before = lender.get()
+        try:
+            lender.set(buffers and buffers.start())
+            return self._backward(grad_output, self._saved[0], input_grad)
+        finally:
+            lender.set(before)
 
     def train(self, mode: bool = True) -> Self:
         """Switch to training, or with False to evaluation; returns the layer."""
@@ -166,7 +228,7 @@ class Layer:
         raise NotImplementedError(f"{type(self).__name__}._backward")
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_saved": None, "_gradients": {}, "frozen": False}
+        return super().__getstate__() | {"_gradients": {}, "frozen": False}
 
     def __repr__(self) -> str:
         return described(self)

@@ -37,6 +37,7 @@ class Activation(Layer):
     array([0.25, 0.25, 1.  ])
     """
 
+    _borrows = True
     _functions: ClassVar[tuple[Callable[..., Array], Callable[..., Array]]]
     _option: ClassVar[str | None] = None
 
@@ -47,14 +48,20 @@ class Activation(Layer):
         cls._option = option
 
     def _options(self) -> dict[str, Any]:
-        options = {self._option: getattr(self, self._option)} if self._option else {}
-        return options | {"backend": self.backend}
+        assert self._option is not None
+        return {self._option: getattr(self, self._option), "backend": self._back_end}
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
+        if self._option is None:
+            return self._functions[0](x, backend=self._back_end), x
         return self._functions[0](x, **self._options()), x
 
     def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
-        return self._functions[1](grad_output, saved, **self._options()) if input_grad else None
+        if not input_grad:
+            return None
+        if self._option is None:
+            return self._functions[1](grad_output, saved, backend=self._back_end)
+        return self._functions[1](grad_output, saved, **self._options())
 
 
 class ReLU(Activation, forward=ops.relu, backward=ops.relu_backward):

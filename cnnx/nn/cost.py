@@ -6,11 +6,12 @@ from typing import Any, ClassVar, Literal
 from .. import ops
 from ..ops import _check
 from ..ops._check import Array
+from ..ops._plan import Buffers, lender
 from ._arguments import back_end
-from ._layer import described
+from ._layer import Reuse, described
 
 
-class Cost:
+class Cost(Reuse):
     """A number for outputs and targets, and its gradient.
 
     Parameters
@@ -27,12 +28,14 @@ class Cost:
         An unknown reduction or back end.
     """
 
+    _borrows = True
     _functions: ClassVar[tuple[Callable[..., float], Callable[..., Array]]]
 
     def __init_subclass__(cls, *, forward: Callable[..., float], backward: Callable[..., Array]) -> None:
         cls._functions = forward, backward
 
     def __init__(self, *, reduction: Literal["mean", "sum"] = "mean", backend: str | None = None) -> None:
+        super().__init__()
         self.reduction = _check.choice("reduction", reduction, ("mean", "sum"))
         self.backend = back_end(backend)
         self._saved: tuple[Array, Array] | None = None
@@ -46,7 +49,7 @@ class Cost:
             As the op raises them.
         """
         self._saved = None
-        value = self._functions[0](y, target, reduction=self.reduction, backend=self.backend)
+        value: float = self._lent(self._forward_buffers, self._functions[0], y, target)
         self._saved = y, target
         return value
 
@@ -64,10 +67,16 @@ class Cost:
         """
         if self._saved is None:
             raise RuntimeError(f"{type(self).__name__}.backward: expected a forward call first, got none")
-        return self._functions[1](*self._saved, reduction=self.reduction, backend=self.backend)
+        grad_y: Array = self._lent(self._backward_buffers, self._functions[1], *self._saved)
+        return grad_y
 
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_saved": None}
+    def _lent(self, buffers: Buffers | None, function: Callable[..., Any], y: Array, target: Array) -> Any:
+        before = lender.get()
+        try:
+            lender.set(buffers and buffers.start())
+            return function(y, target, reduction=self.reduction, backend=self.backend)
+        finally:
+            lender.set(before)
 
     def __repr__(self) -> str:
         return described(self)

@@ -46,8 +46,13 @@ def accuracy(y: Array, target: Array) -> float | None:
         raise ValueError(
             f"target: expected {len(y)} class indices or shape {y.shape}, got shape {target.shape}, {target.dtype}"
         )
+    return _correct(y, target) / len(y)
+
+
+def _correct(y: Array, target: Array) -> int:
+    """How many rows have their largest output where the target has it."""
     wanted = target if target.ndim == 1 else target.argmax(axis=1)
-    return float(np.mean(y.argmax(axis=1) == wanted))
+    return int(np.count_nonzero(y.argmax(axis=1) == wanted))
 
 
 def _classes(y: Array, target: Array) -> bool:
@@ -86,7 +91,8 @@ def predict(model: Layer, x: Array, *, batch_size: int = 100) -> Array:
         raise ValueError(f"x: expected images (N, ...), got shape {x.shape}")
     batch_size = _check.integer("batch_size", batch_size, 1)
     with _evaluating(model):
-        return np.concatenate([model.forward(x[rows]) for rows in batches(len(x), batch_size)])
+        # Copies: layers that reuse their buffers only lend what they return.
+        return np.concatenate([np.array(model.forward(x[rows])) for rows in batches(len(x), batch_size)])
 
 
 def evaluate(model: Layer, cost: Cost, x: Array, y: Array, *, batch_size: int = 100) -> tuple[float, float | None]:
@@ -137,13 +143,14 @@ class Tally:
         self.images = 0
         self._mean = cost.reduction == "mean"
         self._loss = 0.0
-        self._correct: float | None = 0.0
+        self._correct: int | None = 0
 
     def add(self, loss: float, y: Array, target: Array) -> None:
         self.images += len(y)
         self._loss += loss * (len(y) if self._mean else 1)
-        share = accuracy(y, target) if _classes(y, target) else None
-        self._correct = None if share is None or self._correct is None else self._correct + round(share * len(y))
+        if self._correct is not None:
+            known = y.ndim == 2 and y.shape[1] > 1 and len(y) > 0 and _classes(y, target)
+            self._correct = self._correct + _correct(y, target) if known else None
 
     @property
     def loss(self) -> float:

@@ -2,12 +2,14 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
 from ..ops import _check
 from ..ops._check import Array
+from ..ops._plan import Buffers
 from ._arguments import Seed, generator, instance, not_negative
 from ._interrupt import Interrupt
 from ._layer import Layer
@@ -44,6 +46,10 @@ def fit(
 
     Ctrl-C keeps what was learnt: the current update ends, a validation is left out, and the history says
     `interrupted`. A second Ctrl-C raises KeyboardInterrupt, but never in the middle of a change of the weights.
+
+    Images, targets, outputs and gradients of an update are written over those of the update before
+    (`Layer.reuse_buffers`): a layer or cost of one's own that keeps one for longer copies it. What `on_epoch`
+    finds in the model stays as it is.
 
     Parameters
     ----------
@@ -116,20 +122,27 @@ def fit(
     random = generator(seed)
 
     history = History()
+    lent = Buffers()
     model.train()
     try:
-        with Interrupt() as interrupt, Progress(total, wanted=progress is None or bool(progress)) as bar:
+        with (
+            Interrupt() as interrupt,
+            Progress(total, wanted=progress is None or bool(progress)) as bar,
+            _reusing(model, cost, True),
+        ):
             while history.updates < total and not interrupt.asked:
                 order = random.permutation(len(x)) if shuffle else np.arange(len(x))
                 tally = Tally(cost)
                 start = time.perf_counter()
                 for rows in slices[: total - history.updates]:
-                    batch, target = x[order[rows]], y[order[rows]]
+                    batch, target = _taken(lent.start(), order[rows], x, y)
                     output = model.forward(batch)
-                    loss = _finite(cost.forward(output, target), f"update {history.updates + 1}")
+                    loss = _finite(cost.forward(output, target), "update", history.updates + 1)
                     model.backward(cost.backward(), input_grad=False)
-                    done = optimizer.updates
-                    factor = 1.0 if schedule is None else not_negative(f"schedule({done})", schedule(done))
+                    factor = 1.0
+                    if schedule is not None:
+                        done = optimizer.updates
+                        factor = not_negative(f"schedule({done})", schedule(done))
                     # NumPy's warning of an overflow would come before the next cost's error, which says more.
                     with interrupt.shield(), np.errstate(over="ignore", invalid="ignore"):
                         optimizer.step(model, factor)
@@ -143,7 +156,7 @@ def fit(
                 if validation is not None:
                     test = measure(model, cost, *validation, stop=lambda: interrupt.asked)
                     if test.images == len(validation[0]):
-                        _finite(test.loss, f"the validation after update {history.updates}")
+                        _finite(test.loss, "the validation after update", history.updates)
                         measured = test.loss, test.accuracy
                     else:
                         history.interrupted = True
@@ -151,17 +164,44 @@ def fit(
                 history.epochs.append(epoch)
                 if on_epoch is not None:
                     bar.clear()
-                    on_epoch(epoch)
+                    with _reusing(model, cost, False):
+                        on_epoch(epoch)
             history.interrupted |= history.updates < total
     finally:
         model.eval()
     return history
 
 
-def _finite(loss: float, where: str) -> float:
+def _taken(lent: Buffers, order: Array, x: Array, y: Array) -> tuple[Array, Array]:
+    """These rows of the images and of the targets."""
+    rows = len(order)
+    batch, target = lent.lend((rows, *x.shape[1:]), x.dtype), lent.lend((rows, *y.shape[1:]), y.dtype)
+    # The order holds no other rows than there are; mode="raise" would make a copy of what it fills.
+    x.take(order, axis=0, out=batch, mode="clip")
+    y.take(order, axis=0, out=target, mode="clip")
+    return batch, target
+
+
+@contextmanager
+def _reusing(model: Layer, cost: Cost, on: bool) -> Iterator[None]:
+    """A block in which the model and the cost reuse their buffers, or do not; afterwards each does what it did before.
+
+    Who is given arrays in a block in which they are not reused has them for good.
+    """
+    switched = [one for one in (model, cost) if one.reuses_buffers is not on]
+    try:
+        for one in switched:
+            one.reuse_buffers(on)
+        yield
+    finally:
+        for one in switched:
+            one.reuse_buffers(not on)
+
+
+def _finite(loss: float, where: str, updates: int) -> float:
     if not math.isfinite(loss):
         raise FloatingPointError(
-            f"{where}: the cost is {loss}; try a smaller learning rate, images scaled to 0..1, another seed, "
+            f"{where} {updates}: the cost is {loss}; try a smaller learning rate, images scaled to 0..1, another seed, "
             "and look for numbers in the images and targets that are not finite"
         )
     return loss

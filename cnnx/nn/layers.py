@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import ops
-from ..ops import _check, _winograd
+from ..ops import _check, _plan, _winograd
 from ..ops._check import Array, Pair
 from ..ops.conv2d import Algorithm, Padding2d
 from ._arguments import Seed, below_one, floating, generator, number
@@ -54,6 +54,8 @@ class Conv2d(Layer):
     (10, 4, 28, 28)
     """
 
+    _borrows = True
+
     def __init__(
         self,
         in_channels: int,
@@ -97,8 +99,14 @@ class Conv2d(Layer):
         self._kept: _winograd.Kept | None = None
 
     def _options(self) -> dict[str, Any]:
-        names = ("stride", "padding", "dilation", "groups", "algorithm", "backend")
-        return {name: getattr(self, name) for name in names}
+        return {
+            "stride": self.stride,
+            "padding": self.padding,
+            "dilation": self.dilation,
+            "groups": self.groups,
+            "algorithm": self.algorithm,
+            "backend": self._back_end,
+        }
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
         weight: Any = self._parameters["weight"]
@@ -115,8 +123,11 @@ class Conv2d(Layer):
 
     def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
         weight = self._parameters["weight"]
-        grad_x, *rest = ops.conv2d_backward(grad_output, saved, weight, input_grad=input_grad, **self._options())
-        self._gradients = dict(zip(self._parameters, rest, strict=False))
+        options = self._options()
+        grad_x, grad_weight, grad_bias = ops.conv2d_backward(
+            grad_output, saved, weight, input_grad=input_grad, **options
+        )
+        self._gradients = {"weight": grad_weight, "bias": grad_bias} if self.bias else {"weight": grad_weight}
         return grad_x
 
 
@@ -148,6 +159,8 @@ class Affine(Layer):
     array([[6., 1.]])
     """
 
+    _borrows = True
+
     def __init__(
         self,
         in_features: int,
@@ -170,13 +183,15 @@ class Affine(Layer):
             self._parameters["bias"] = np.zeros(self.out_features, self.dtype)
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
-        y = ops.affine(x, self._parameters["weight"], self._parameters.get("bias"), backend=self.backend)
+        y = ops.affine(x, self._parameters["weight"], self._parameters.get("bias"), backend=self._back_end)
         return y, x
 
     def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
         weight = self._parameters["weight"]
-        grad_x, *rest = ops.affine_backward(grad_output, saved, weight, input_grad=input_grad, backend=self.backend)
-        self._gradients = dict(zip(self._parameters, rest, strict=False))
+        grad_x, grad_weight, grad_bias = ops.affine_backward(
+            grad_output, saved, weight, input_grad=input_grad, backend=self._back_end
+        )
+        self._gradients = {"weight": grad_weight, "bias": grad_bias} if self.bias else {"weight": grad_weight}
         return grad_x
 
 
@@ -209,6 +224,8 @@ class BatchNorm2d(Layer):
         when training; what the op raises.
     """
 
+    _borrows = True
+
     def __init__(
         self,
         channels: int,
@@ -227,7 +244,7 @@ class BatchNorm2d(Layer):
         self._buffers = {"running_mean": np.zeros(channels, self.dtype), "running_var": np.ones(channels, self.dtype)}
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
-        options: dict[str, Any] = dict(training=self.training, eps=self.eps, backend=self.backend)
+        options: dict[str, Any] = dict(training=self.training, eps=self.eps, backend=self._back_end)
         if not self.training:
             options |= self._buffers
         weight, bias = self._parameters["weight"], self._parameters["bias"]
@@ -280,6 +297,8 @@ class Dropout(Layer):
     [1.0]
     """
 
+    _borrows = True
+
     def __init__(self, rate: float = 0.5, *, seed: Seed = None, backend: str | None = None) -> None:
         super().__init__(backend=backend)
         self.rate = below_one("rate", rate)
@@ -287,21 +306,24 @@ class Dropout(Layer):
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
         if not self.training:
-            return ops.identity(x, backend=self.backend), (x, None)
-        mask = self._random.random(np.shape(x)) >= self.rate
-        return ops.dropout(x, mask, self.rate, backend=self.backend), (x, mask)
+            return ops.identity(x, backend=self._back_end), (x, None)
+        drawn, mask = _plan.new(np.shape(x), np.float64), _plan.new(np.shape(x), np.bool_)
+        np.greater_equal(self._random.random(out=drawn), self.rate, out=mask)
+        return ops.dropout(x, mask, self.rate, backend=self._back_end), (x, mask)
 
     def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
         x, mask = saved
         if not input_grad:
             return None
         if mask is None:
-            return ops.identity_backward(grad_output, x, backend=self.backend)
-        return ops.dropout_backward(grad_output, mask, self.rate, backend=self.backend)
+            return ops.identity_backward(grad_output, x, backend=self._back_end)
+        return ops.dropout_backward(grad_output, mask, self.rate, backend=self._back_end)
 
 
 class Flatten(Layer):
     """(N, C, H, W), or any (N, ...), to (N, J) and back (M17 2.5, CN); no copy where none is needed."""
+
+    _borrows = True
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
         return ops.flatten(x), x

@@ -6,12 +6,15 @@ from .. import ops
 from ..ops import _check
 from ..ops._check import Array, Pair
 from ..ops.conv2d import Padding2d
+from ..ops.max_pool2d import Winners
 from ._arguments import number
 from ._layer import Layer
 
 
 class _Pool2d(Layer):
     """What pooling layers share: the window and its options."""
+
+    _borrows = True
 
     def __init__(
         self,
@@ -30,7 +33,12 @@ class _Pool2d(Layer):
         _check.padding_form(padding)
 
     def _options(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("stride", "padding", "ceil_mode", "backend")}
+        return {
+            "stride": self.stride,
+            "padding": self.padding,
+            "ceil_mode": self.ceil_mode,
+            "backend": self._back_end,
+        }
 
 
 class MaxPool2d(_Pool2d):
@@ -77,16 +85,18 @@ class MaxPool2d(_Pool2d):
         self.ties = _check.choice("ties", ties, ("first", "all"))
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
-        found = ops.max_pool2d(x, self.kernel_size, return_winners=self.ties == "first", **self._options())
-        y, winners = found if isinstance(found, tuple) else (found, None)
-        return y, (x, winners)
+        if self.ties == "first":
+            return Winners.forward(x, self.kernel_size, **self._options())
+        y = ops.max_pool2d(x, self.kernel_size, **self._options())
+        assert not isinstance(y, tuple), "no winners were asked for"
+        return y, x
 
     def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
-        x, winners = saved
         if not input_grad:
             return None
-        options = self._options() | {"ties": self.ties, "winners": winners}
-        return ops.max_pool2d_backward(grad_output, x, self.kernel_size, **options)
+        if isinstance(saved, Winners):
+            return saved.backward(grad_output, self._back_end)
+        return ops.max_pool2d_backward(grad_output, saved, self.kernel_size, ties="all", **self._options())
 
 
 class AvgPool2d(_Pool2d):

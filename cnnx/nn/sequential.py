@@ -1,6 +1,5 @@
 """Layers one behind the other."""
 
-import itertools
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, overload
@@ -49,6 +48,8 @@ class Sequential(Layer):
     (5, 2)
     """
 
+    _borrows = True
+
     def __init__(self, *layers: Layer) -> None:
         for layer in layers:
             if not isinstance(layer, Layer):
@@ -58,6 +59,7 @@ class Sequential(Layer):
             raise ValueError(f"layers: expected at least one layer and none of them twice, got {list(layers)}")
         super().__init__()
         self._children = layers
+        self._names: dict[tuple[int, str], str] = {}  # of parameters: (1, "weight") is "1.weight"
         self.training = any(layer.training for layer in layers)
 
     @property
@@ -65,9 +67,14 @@ class Sequential(Layer):
         return self._children
 
     def _joined(self, name: str) -> Mapping[str, Array]:
-        arrays = (getattr(layer, name).items() for layer in self.layers)
-        # Made anew at each call: what was assigned to it would be lost.
-        return MappingProxyType({f"{i}.{key}": array for i, items in enumerate(arrays) for key, array in items})
+        joined, names = {}, self._names
+        for i, layer in enumerate(self._children):
+            for key, array in getattr(layer, name).items():
+                full = names.get((i, key))
+                if full is None:
+                    full = names[i, key] = f"{i}.{key}"
+                joined[full] = array
+        return MappingProxyType(joined)  # made anew at each call: what was assigned to it would be lost
 
     @property
     def parameters(self) -> Mapping[str, Array]:
@@ -82,17 +89,20 @@ class Sequential(Layer):
         return self._joined("buffers")
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
-        for layer in self.layers:
+        for layer in self._children:
             x = layer.forward(x)
         return x, True
 
     def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
         """Without `input_grad` the way back ends at the first layer that learns."""
-        layers = self.layers if input_grad else tuple(itertools.dropwhile(lambda one: not one.parameters, self.layers))
+        layers, first = self._children, 0
+        if not input_grad:
+            while first < len(layers) and not layers[first].parameters:
+                first += 1
         grad: Array | None = grad_output
-        for layer in reversed(layers):
+        for i in range(len(layers) - 1, first - 1, -1):
             assert grad is not None, "only the first layer may skip its input's gradient"
-            grad = layer.backward(grad, input_grad=input_grad or layer is not layers[0])
+            grad = layers[i].backward(grad, input_grad=input_grad or i != first)
         return grad if input_grad else None
 
     def __repr__(self) -> str:

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from numpy.ma import MaskedArray  # not np.ma, which NumPy imports at its first use: perhaps while another thread forks
 
-Array = npt.NDArray[Any]
+from ._plan import Array as Array
+from ._plan import new as new
+
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
 
@@ -17,12 +18,36 @@ LARGEST = 2**31 - 1
 
 IMAGES = "(N, C, H, W)"
 
+_FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}  # in native byte order
+_PLAIN = 0x101  # NumPy's flags C_CONTIGUOUS and ALIGNED
+_ABSENT = object()
+
+NAMES = {"f": "float32", "d": "float64"}  # of dtypes, by their `char`; dtype.name is put together at each call
+
 # Python and NumPy derive these from integers all the same.
 _NO_NUMBERS = (bool, np.bool_, np.timedelta64)
 
 
+def plain(a: object, b: object = _ABSENT, c: object = _ABSENT) -> bool:
+    """Whether `floats` would return these arrays as they are: a quick answer, False where it takes a closer look."""
+    if type(a) is not np.ndarray or a.flags.num & _PLAIN != _PLAIN:
+        return False
+    dtype = a.dtype
+    if dtype not in _FLOATS:
+        return False
+    if b is not _ABSENT and not (
+        type(b) is np.ndarray and (b.dtype is dtype or b.dtype == dtype) and b.flags.num & _PLAIN == _PLAIN
+    ):
+        return False
+    return c is _ABSENT or (
+        type(c) is np.ndarray and (c.dtype is dtype or c.dtype == dtype) and c.flags.num & _PLAIN == _PLAIN
+    )
+
+
 def array(name: str, value: object) -> Array:
     """`value` as a C-contiguous, aligned array in native byte order; copied only where it is not one."""
+    if type(value) is np.ndarray and value.flags.num & _PLAIN == _PLAIN and value.dtype.isnative:
+        return value
     return _plain(_array(name, value))
 
 
@@ -53,16 +78,16 @@ def _plain(a: Array) -> Array:
     return np.require(a, dtype=a.dtype.newbyteorder("="), requirements=["C", "A"])
 
 
-def rank(name: str, a: Array, axes: str, *, empty_batch: bool = True) -> None:
-    """Raise unless `a` has the axes written in `axes`, none of them empty but the batch N."""
+def rank(name: str, shape: tuple[int, ...], axes: str) -> None:
+    """Raise unless an array's shape has the axes written in `axes`, none of them empty but the batch N."""
     expected = axes.strip("()").split(", ")
-    if a.ndim != len(expected):
-        raise ValueError(f"{name}: expected {len(expected)} axes {axes}, got shape {a.shape}")
-    for axis, extent in zip(expected, a.shape, strict=True):
-        if extent == 0 and not (axis == "N" and empty_batch):
-            raise ValueError(f"{name}: expected at least one element along {axis} of {axes}, got shape {a.shape}")
+    if len(shape) != len(expected):
+        raise ValueError(f"{name}: expected {len(expected)} axes {axes}, got shape {shape}")
+    for axis, extent in zip(expected, shape, strict=True):
+        if extent == 0 and axis != "N":
+            raise ValueError(f"{name}: expected at least one element along {axis} of {axes}, got shape {shape}")
         if extent > LARGEST:
-            raise ValueError(f"{name}: expected at most {LARGEST} elements along {axis}, got shape {a.shape}")
+            raise ValueError(f"{name}: expected at most {LARGEST} elements along {axis}, got shape {shape}")
 
 
 def shape(name: str, a: Array, expected: tuple[int, ...], reason: str) -> None:
@@ -92,6 +117,8 @@ def pair(name: str, value: object, least: int) -> Pair:
 
 def real(name: str, value: object) -> float:
     """A finite float, int or NumPy number; a bool is none."""
+    if type(value) is float and -math.inf < value < math.inf:
+        return value
     if isinstance(value, _NO_NUMBERS) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name}: expected a number, got {type(value).__name__} {shown(value)}")
     try:
@@ -113,6 +140,8 @@ def shown(value: object) -> str:
 
 def flag(name: str, value: object) -> bool:
     """True or False."""
+    if value is True or value is False:
+        return value
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name}: expected True or False, got {type(value).__name__} {shown(value)}")
     return bool(value)
@@ -170,11 +199,3 @@ def output_extent(
         count = -(-room // step) + 1
         return count - 1 if (count - 1) * step >= extent + padding[0] else count
     return room // step + 1
-
-
-def new(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
-    """An output for a kernel to fill; one too large to exist is a MemoryError."""
-    try:
-        return np.empty(shape, dtype)
-    except ValueError as error:  # NumPy's word for a size beyond the address space
-        raise MemoryError(f"output of shape {shape}: {error}") from None

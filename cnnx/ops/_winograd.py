@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from .. import backend as _backend
 from . import _check
 from ._check import Array, Pair
@@ -51,7 +53,7 @@ class Kept:
         if key not in self._transformed:
             (weight,) = _check.floats(weight=self._weight)
             K, C = weight.shape[:2]
-            U = _check.new((groups * -(-(K // groups) // SIDE), t + 2, t + 2, C, SIDE), weight.dtype)
+            U = np.empty((groups * -(-(K // groups) // SIDE), t + 2, t + 2, C, SIDE), weight.dtype)  # never a lent one
             _backend.kernel("conv2d_winograd_weight", weight.dtype.name, backend)(weight, U, t=t, groups=groups)
             self._transformed[key] = U
         return self._transformed[key]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from .. import backend as _backend
-from . import _check
+from . import _check, _plan
 from ._check import Array
 from ._spec import Case, Op
 
@@ -75,18 +75,20 @@ _SHAPES: dict[str, tuple[int, ...]] = {
 
 
 def _forward(name: str, x: Array, backend: str | None, **numbers: float) -> Array:
-    (x,) = _check.floats(x=x)
-    y = _check.new(x.shape, x.dtype)
-    _backend.kernel(name, x.dtype.name, backend)(x.reshape(-1), y.reshape(-1), **numbers)
+    if not _check.plain(x):
+        (x,) = _check.floats(x=x)
+    y = _plan.new(x.shape, x.dtype)
+    _backend.kernel(name, _check.NAMES[x.dtype.char], backend)(x.ravel(), y.ravel(), **numbers)
     return y
 
 
 def _backward(name: str, grad_output: Array, x: Array, backend: str | None, **numbers: float) -> Array:
-    grad_output, x = _check.floats(grad_output=grad_output, x=x)
+    if not _check.plain(grad_output, x):
+        grad_output, x = _check.floats(grad_output=grad_output, x=x)
     _check.shape("grad_output", grad_output, x.shape, "(x's)")
-    grad_x = _check.new(x.shape, x.dtype)
-    kernel = _backend.kernel(f"{name}_grad_input", x.dtype.name, backend)
-    kernel(grad_output.reshape(-1), x.reshape(-1), grad_x.reshape(-1), **numbers)
+    grad_x = _plan.new(x.shape, x.dtype)
+    kernel = _backend.kernel(f"{name}_grad_input", _check.NAMES[x.dtype.char], backend)
+    kernel(grad_output.ravel(), x.ravel(), grad_x.ravel(), **numbers)
     return grad_x
 
 

@@ -1,9 +1,7 @@
 """Affine (fully connected) layer (F1-F3)."""
 
-import numpy as np
-
 from .. import backend as _backend
-from . import _check
+from . import _check, _plan
 from ._check import Array
 from ._spec import Case, Op
 
@@ -45,15 +43,17 @@ def affine(x: Array, weight: Array, bias: Array | None = None, *, backend: str |
     array([[-1.226,  1.53 ]])
     """
     if bias is None:
-        x, weight = _check.floats(x=x, weight=weight)
-    else:
+        if not _check.plain(x, weight):
+            x, weight = _check.floats(x=x, weight=weight)
+    elif not _check.plain(x, weight, bias):
         x, weight, bias = _check.floats(x=x, weight=weight, bias=bias)
-    _extents(x, weight)
+    output, kind = _output((x.shape, weight.shape)), _check.NAMES[x.dtype.char]
     if bias is None:
-        bias = np.zeros(weight.shape[0], x.dtype)
-    _check.shape("bias", bias, (weight.shape[0],), "(one per row of weight)")
-    y = _check.new((x.shape[0], weight.shape[0]), x.dtype)
-    _backend.kernel("affine", x.dtype.name, backend)(x, weight, bias, y)
+        bias = _plan.zeros(output[1], kind)
+    else:
+        _check.shape("bias", bias, output[1:], "(one per row of weight)")
+    y = _plan.new(output, x.dtype)
+    _backend.kernel("affine", kind, backend)(x, weight, bias, y)
     return y
 
 
@@ -93,26 +93,29 @@ def affine_backward(
     >>> cnnx.affine_backward(delta, x, weight)
     (array([[4., 5.]]), array([[2., 3.]]), array([1.]))
     """
-    grad_output, x, weight = _check.floats(grad_output=grad_output, x=x, weight=weight)
-    _extents(x, weight)
-    _check.shape("grad_output", grad_output, (x.shape[0], weight.shape[0]), "(the output's)")
-    dtype = x.dtype.name
-    grad_x = None
+    if not _check.plain(grad_output, x, weight):
+        grad_output, x, weight = _check.floats(grad_output=grad_output, x=x, weight=weight)
+    _check.shape("grad_output", grad_output, _output((x.shape, weight.shape)), "(the output's)")
+    dtype, kind, grad_x = x.dtype, _check.NAMES[x.dtype.char], None
     if _check.flag("input_grad", input_grad):
-        grad_x = _check.new(x.shape, x.dtype)
-        _backend.kernel("affine_grad_input", dtype, backend)(grad_output, weight, grad_x)
-    grad_weight = _check.new(weight.shape, x.dtype)
-    _backend.kernel("affine_grad_weight", dtype, backend)(grad_output, x, grad_weight)
-    grad_bias = _check.new((weight.shape[0],), x.dtype)
-    _backend.kernel("affine_grad_bias", dtype, backend)(grad_output, grad_bias)
+        grad_x = _plan.new(x.shape, dtype)
+        _backend.kernel("affine_grad_input", kind, backend)(grad_output, weight, grad_x)
+    grad_weight = _plan.new(weight.shape, dtype)
+    _backend.kernel("affine_grad_weight", kind, backend)(grad_output, x, grad_weight)
+    grad_bias = _plan.new(weight.shape[:1], dtype)
+    _backend.kernel("affine_grad_bias", kind, backend)(grad_output, grad_bias)
     return grad_x, grad_weight, grad_bias
 
 
-def _extents(x: Array, weight: Array) -> None:
+@_plan.remembered
+def _output(shapes: _plan.Shapes) -> tuple[int, int]:
+    """The output's shape."""
+    x, weight = shapes
     _check.rank("x", x, "(N, J)")
     _check.rank("weight", weight, "(I, J)")
-    if weight.shape[1] != x.shape[1]:
-        raise ValueError(f"weight: expected {x.shape[1]} columns, as x has, got shape {weight.shape}")
+    if weight[1] != x[1]:
+        raise ValueError(f"weight: expected {x[1]} columns, as x has, got shape {weight}")
+    return x[0], weight[0]
 
 
 def _case(name: str, N: int, J: int, I: int, *, bias: bool = True) -> Case:  # noqa: E741

@@ -1,7 +1,7 @@
 """Average pooling (P3)."""
 
 from .. import backend as _backend
-from . import _check, _pool
+from . import _check, _plan, _pool
 from ._check import Array, Pair
 from ._spec import Case, Op
 from .conv2d import Padding2d
@@ -58,11 +58,12 @@ def avg_pool2d(
     >>> cnnx.avg_pool2d(x, 2, padding=((1, 0), (0, 0)), count_include_pad=True)
     array([[[[1.]]]])
     """
-    (x,) = _check.floats(x=x)
-    pool = _pool.geometry(x, kernel_size, stride, padding, ceil_mode)
+    if not _check.plain(x):
+        (x,) = _check.floats(x=x)
+    pool = _pool.geometry((x.shape,), kernel_size, stride, padding, ceil_mode)
     numbers = _numbers(pool, count_include_pad)
-    y = _check.new(pool.output, x.dtype)
-    _backend.kernel("avg_pool2d", x.dtype.name, backend)(x, y, **numbers)
+    y = _plan.new(pool.output, x.dtype)
+    _backend.kernel("avg_pool2d", _check.NAMES[x.dtype.char], backend)(x, y, **numbers)
     return y
 
 
@@ -105,12 +106,13 @@ def avg_pool2d_backward(
     array([[[[1., 1.],
              [1., 1.]]]])
     """
-    grad_output, x = _check.floats(grad_output=grad_output, x=x)
-    pool = _pool.geometry(x, kernel_size, stride, padding, ceil_mode)
+    if not _check.plain(grad_output, x):
+        grad_output, x = _check.floats(grad_output=grad_output, x=x)
+    pool = _pool.geometry((x.shape,), kernel_size, stride, padding, ceil_mode)
     numbers = _numbers(pool, count_include_pad)
     _check.shape("grad_output", grad_output, pool.output, "(the output's)")
-    grad_x = _check.new(x.shape, x.dtype)
-    _backend.kernel("avg_pool2d_grad_input", x.dtype.name, backend)(grad_output, x, grad_x, **numbers)
+    grad_x = _plan.new(x.shape, x.dtype)
+    _backend.kernel("avg_pool2d_grad_input", _check.NAMES[x.dtype.char], backend)(grad_output, x, grad_x, **numbers)
     return grad_x
 
 

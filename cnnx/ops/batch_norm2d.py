@@ -1,7 +1,7 @@
 """Batch normalisation per channel."""
 
 from .. import backend as _backend
-from . import _check
+from . import _check, _plan
 from ._check import Array
 from ._spec import Case, Draw, Op, Shape
 
@@ -63,14 +63,15 @@ def batch_norm2d(
     >>> cnnx.batch_norm2d(x, np.array([2.0]), np.array([10.0]), training=True).round(3)
     array([[[[ 8., 12.]]]])
     """
-    x, weight, bias = _check.floats(x=x, weight=weight, bias=bias)
-    _check.rank("x", x, _check.IMAGES)
+    if not _check.plain(x, weight, bias):
+        x, weight, bias = _check.floats(x=x, weight=weight, bias=bias)
+    _images((x.shape,))
     _per_channel(x, "bias", bias)
     if _check.flag("return_statistics", return_statistics) and not _check.flag("training", training):
         raise ValueError("return_statistics: expected False at inference, which takes none of the batch, got True")
     mean, var, small = _statistics(x, weight, running_mean, running_var, training, eps, None, backend)
-    y = _check.new(x.shape, x.dtype)
-    _backend.kernel("batch_norm2d", x.dtype.name, backend)(x, weight, bias, mean, var, y, eps=small)
+    y = _plan.new(x.shape, x.dtype)
+    _backend.kernel("batch_norm2d", _check.NAMES[x.dtype.char], backend)(x, weight, bias, mean, var, y, eps=small)
     return (y, (mean, var)) if return_statistics else y
 
 
@@ -121,16 +122,17 @@ def batch_norm2d_backward(
     >>> grad_weight.round(3), grad_bias
     (array([-1.]), array([1.]))
     """
-    grad_output, x, weight = _check.floats(grad_output=grad_output, x=x, weight=weight)
-    _check.rank("x", x, _check.IMAGES)
+    if not _check.plain(grad_output, x, weight):
+        grad_output, x, weight = _check.floats(grad_output=grad_output, x=x, weight=weight)
+    _images((x.shape,))
     _check.shape("grad_output", grad_output, x.shape, "(x's)")
     mean, var, eps = _statistics(x, weight, running_mean, running_var, training, eps, statistics, backend)
-    dtype = x.dtype.name
-    grad_bias = _check.new(weight.shape, x.dtype)
+    dtype = _check.NAMES[x.dtype.char]
+    grad_bias = _plan.new(weight.shape, x.dtype)
     _backend.kernel("batch_norm2d_grad_bias", dtype, backend)(grad_output, grad_bias)
-    grad_weight = _check.new(weight.shape, x.dtype)
+    grad_weight = _plan.new(weight.shape, x.dtype)
     _backend.kernel("batch_norm2d_grad_weight", dtype, backend)(grad_output, x, mean, var, grad_weight, eps=eps)
-    grad_x = _check.new(x.shape, x.dtype)
+    grad_x = _plan.new(x.shape, x.dtype)
     if training:
         kernel = _backend.kernel("batch_norm2d_grad_input", dtype, backend)
         kernel(grad_output, x, weight, mean, var, grad_weight, grad_bias, grad_x, eps=eps)
@@ -173,10 +175,11 @@ def _statistics(
         if mean is None or var is None:
             raise TypeError("statistics: expected two arrays (C,), got None")
         return mean, var, small
-    mean = _check.new(weight.shape, x.dtype)
-    _backend.kernel("batch_norm2d_statistics_mean", x.dtype.name, backend)(x, mean)
-    var = _check.new(weight.shape, x.dtype)
-    _backend.kernel("batch_norm2d_statistics_var", x.dtype.name, backend)(x, mean, var)
+    dtype = _check.NAMES[x.dtype.char]
+    mean = _plan.new(weight.shape, x.dtype)
+    _backend.kernel("batch_norm2d_statistics_mean", dtype, backend)(x, mean)
+    var = _plan.new(weight.shape, x.dtype)
+    _backend.kernel("batch_norm2d_statistics_var", dtype, backend)(x, mean, var)
     return mean, var, small
 
 
@@ -184,11 +187,19 @@ def _given(x: Array, name: str, value: Array | None, *, variance: bool = False) 
     """A checked array of one number, or variance, per channel; or None."""
     if value is None:
         return None
-    _, checked = _check.floats(x=x, **{name: value})
+    checked = value
+    if not _check.plain(x, value):
+        _, checked = _check.floats(x=x, **{name: value})
     _per_channel(x, name, checked)
     if variance and (checked < 0).any():
         raise ValueError(f"{name}: expected variances of at least 0, got {checked.min()}")
     return checked
+
+
+@_plan.remembered
+def _images(shapes: _plan.Shapes) -> None:
+    (x,) = shapes
+    _check.rank("x", x, _check.IMAGES)
 
 
 def _per_channel(x: Array, name: str, value: Array) -> None:

@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import numpy as np
-
 from .. import backend as _backend
-from . import _check, _winograd
+from . import _check, _plan, _winograd
 from ._check import Array, Pair
 from ._spec import Case, Op
 
@@ -14,12 +12,11 @@ Algorithm = Literal["direct", "winograd"]
 Padding2d = int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]] | Literal["same", "valid"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Geometry:
-    """The checked options, in the kernels' names, and the output's extents."""
+    """The checked options, in the kernels' names, and the output's shape."""
 
-    P: int
-    Q: int
+    output: tuple[int, int, int, int]
     numbers: dict[str, int]
 
     def winograd(self, rows: int, columns: int) -> dict[str, int]:
@@ -102,24 +99,27 @@ def conv2d(
     """
     kept = weight if isinstance(weight, _winograd.Kept) else None
     if bias is None:
-        x, weight = _check.floats(x=x, weight=weight)
-    else:
+        if not _check.plain(x, weight):
+            x, weight = _check.floats(x=x, weight=weight)
+    elif not _check.plain(x, weight, bias):
         x, weight, bias = _check.floats(x=x, weight=weight, bias=bias)
-    geometry = _geometry(x, weight, stride, padding, dilation, groups, algorithm)
-    K = weight.shape[0]
+    geometry = _geometry((x.shape, weight.shape), stride, padding, dilation, groups, algorithm)
+    output, dtype = geometry.output, x.dtype
+    kind = _check.NAMES[dtype.char]
     if bias is None:
-        bias = np.zeros(K, x.dtype)
-    _check.shape("bias", bias, (K,), "(one per output channel of weight)")
-    y = _check.new((x.shape[0], K, geometry.P, geometry.Q), x.dtype)
+        bias = _plan.zeros(output[1], kind)
+    else:
+        _check.shape("bias", bias, output[1:2], "(one per output channel of weight)")
+    y = _plan.new(output, dtype)
     if algorithm == "direct":
-        _backend.kernel("conv2d", x.dtype.name, backend)(x, weight, bias, y, **geometry.numbers)
+        _backend.kernel("conv2d", kind, backend)(x, weight, bias, y, **geometry.numbers)
         return y
-    numbers = geometry.winograd(geometry.P, geometry.Q)
+    numbers = geometry.winograd(*output[2:])
     if kept is None:
-        _backend.kernel("conv2d_winograd", x.dtype.name, backend)(x, weight, bias, y, **numbers)
+        _backend.kernel("conv2d_winograd", kind, backend)(x, weight, bias, y, **numbers)
     else:
         transformed = kept.transformed(numbers["t"], numbers["groups"], backend)
-        _backend.kernel("conv2d_winograd_frozen", x.dtype.name, backend)(x, transformed, bias, y, **numbers)
+        _backend.kernel("conv2d_winograd_frozen", kind, backend)(x, transformed, bias, y, **numbers)
     return y
 
 
@@ -178,36 +178,37 @@ def conv2d_backward(
     >>> grad_weight, grad_bias
     (array([[[[6.]]]]), array([4.]))
     """
-    grad_output, x, weight = _check.floats(grad_output=grad_output, x=x, weight=weight)
-    geometry = _geometry(x, weight, stride, padding, dilation, groups, algorithm)
-    K = weight.shape[0]
-    _check.shape("grad_output", grad_output, (x.shape[0], K, geometry.P, geometry.Q), "(the output's)")
-    dtype = x.dtype.name
-    grad_x = None
+    if not _check.plain(grad_output, x, weight):
+        grad_output, x, weight = _check.floats(grad_output=grad_output, x=x, weight=weight)
+    geometry = _geometry((x.shape, weight.shape), stride, padding, dilation, groups, algorithm)
+    _check.shape("grad_output", grad_output, geometry.output, "(the output's)")
+    dtype, kind, grad_x = x.dtype, _check.NAMES[x.dtype.char], None
     if _check.flag("input_grad", input_grad):
-        grad_x = _check.new(x.shape, x.dtype)
+        grad_x = _plan.new(x.shape, dtype)
         direct = algorithm == "direct"
         name = "conv2d_grad_input" if direct else "conv2d_winograd_grad_input"
         numbers = geometry.numbers if direct else geometry.winograd(*x.shape[2:])
-        _backend.kernel(name, dtype, backend)(grad_output, weight, grad_x, **numbers)
-    grad_weight = _check.new(weight.shape, x.dtype)
-    _backend.kernel("conv2d_grad_weight", dtype, backend)(grad_output, x, grad_weight, **geometry.numbers)
-    grad_bias = _check.new((K,), x.dtype)
-    _backend.kernel("conv2d_grad_bias", dtype, backend)(grad_output, grad_bias)
+        _backend.kernel(name, kind, backend)(grad_output, weight, grad_x, **numbers)
+    grad_weight = _plan.new(weight.shape, dtype)
+    _backend.kernel("conv2d_grad_weight", kind, backend)(grad_output, x, grad_weight, **geometry.numbers)
+    grad_bias = _plan.new(weight.shape[:1], dtype)
+    _backend.kernel("conv2d_grad_bias", kind, backend)(grad_output, grad_bias)
     return grad_x, grad_weight, grad_bias
 
 
+@_plan.remembered
 def _geometry(
-    x: Array, weight: Array, stride: object, padding: object, dilation: object, groups: object, algorithm: object
+    shapes: _plan.Shapes, stride: object, padding: object, dilation: object, groups: object, algorithm: object
 ) -> _Geometry:
+    x, weight = shapes
     _check.rank("x", x, _check.IMAGES)
     _check.rank("weight", weight, "(K, C/groups, R, S)")
     _check.choice("algorithm", algorithm, get_args(Algorithm))
     u, v = _check.pair("stride", stride, 1)
     d_h, d_w = _check.pair("dilation", dilation, 1)
     groups = _check.integer("groups", groups, 1)
-    C, H, W = x.shape[1:]
-    K, C_group, R, S = weight.shape
+    N, C, H, W = x
+    K, C_group, R, S = weight
     if C % groups or K % groups:
         raise ValueError(f"groups: expected a divisor of the {C} input and {K} output channels, got {groups}")
     if C_group * groups != C:
@@ -216,9 +217,10 @@ def _geometry(
         _winograd.check_fits((R, S), (u, v), (d_h, d_w))
     spans = d_h * (R - 1) + 1, d_w * (S - 1) + 1
     rows, columns = _check.paddings(padding, (H, W), spans, (u, v))
+    P = _check.output_extent("weight", "rows", H, rows, spans[0], u)
+    Q = _check.output_extent("weight", "columns", W, columns, spans[1], v)
     return _Geometry(
-        P=_check.output_extent("weight", "rows", H, rows, spans[0], u),
-        Q=_check.output_extent("weight", "columns", W, columns, spans[1], v),
+        output=(N, K, P, Q),
         numbers=dict(u=u, v=v, p_h=rows[0], p_w=columns[0], d_h=d_h, d_w=d_w, groups=groups),
     )
 

@@ -3,10 +3,12 @@
 import numpy as np
 
 from .. import backend as _backend
-from . import _check
+from . import _check, _plan
 from ._check import Array
 from ._spec import Case, Draw, Op
 from .squared_error import Reduction, divisor
+
+_INT64, _UINT64 = np.dtype(np.int64), np.dtype(np.uint64)
 
 
 def cross_entropy(logits: Array, target: Array, *, reduction: Reduction = "mean", backend: str | None = None) -> float:
@@ -47,8 +49,8 @@ def cross_entropy(logits: Array, target: Array, *, reduction: Reduction = "mean"
     (1.386294, 1.386294)
     """
     logits, target, suffix = _checked(logits, target)
-    E = _check.new((1,), np.float64)
-    kernel = _backend.kernel(f"cross_entropy{suffix}", logits.dtype.name, backend)
+    E = _plan.new((1,), np.float64)
+    kernel = _backend.kernel(f"cross_entropy{suffix}", _check.NAMES[logits.dtype.char], backend)
     kernel(logits, target, E, divisor=divisor(reduction, logits.shape[0]))
     return float(E[0])
 
@@ -83,32 +85,43 @@ def cross_entropy_backward(
     array([[ 0.5, -0.5]])
     """
     logits, target, suffix = _checked(logits, target)
-    grad_logits = _check.new(logits.shape, logits.dtype)
-    kernel = _backend.kernel(f"cross_entropy{suffix}_grad_input", logits.dtype.name, backend)
+    grad_logits = _plan.new(logits.shape, logits.dtype)
+    kernel = _backend.kernel(f"cross_entropy{suffix}_grad_input", _check.NAMES[logits.dtype.char], backend)
     kernel(logits, target, grad_logits, divisor=divisor(reduction, logits.shape[0]))
     return grad_logits
 
 
 def _checked(logits: Array, target: Array) -> tuple[Array, Array, str]:
     """Logits, target and which kernel: "" for rows of probabilities, "_index" for class indices."""
-    (logits,) = _check.floats(logits=logits)
-    _check.rank("logits", logits, "(N, M)")
-    N, M = logits.shape
+    if not _check.plain(logits):
+        (logits,) = _check.floats(logits=logits)
+    N, M = _rows((logits.shape,))
     target = _check.array("target", target)
     if target.dtype.kind in "iu":
         _check.shape("target", target, (N,), "(one class index per row of logits)")
-        target = target.copy()  # what was checked is what the kernel reads, whatever another thread writes meanwhile
-        outside = (target < 0) | (target >= M)
-        if outside.any():
-            n = int(np.argmax(outside))
+        # A copy: what was checked is what the kernel reads, whatever another thread writes meanwhile.
+        indices = _plan.new((N,), _INT64)
+        np.copyto(indices, target, casting="unsafe")
+        # Indices below 0, and those of uint64 that were too large, are very large ones without a sign.
+        unsigned = indices.view(_UINT64)
+        if N and np.maximum.reduce(unsigned) >= M:
+            n = int(np.argmax(unsigned >= M))
             raise ValueError(f"target: expected class indices from 0 to {M - 1}, got {target[n]} at {n}")
-        return logits, target.astype(np.intp, copy=False), "_index"
+        return logits, indices.astype(np.intp, copy=False), "_index"
     if target.dtype != logits.dtype:
         raise TypeError(
             f"target: expected class indices of an integer dtype or probabilities of {logits.dtype}, got {target.dtype}"
         )
     _check.shape("target", target, (N, M), "(the logits')")
     return logits, target, ""
+
+
+@_plan.remembered
+def _rows(shapes: _plan.Shapes) -> tuple[int, int]:
+    """The logits' shape."""
+    (logits,) = shapes
+    _check.rank("logits", logits, "(N, M)")
+    return logits[0], logits[1]
 
 
 def _cases() -> tuple[Case, ...]:

@@ -3,9 +3,11 @@
 import numpy as np
 
 from .. import backend as _backend
-from . import _check
+from . import _check, _plan
 from ._check import Array
 from ._spec import Case, Draw, Op
+
+_UINT8 = np.dtype(np.uint8)
 
 
 def dropout(x: Array, mask: Array, rate: float, *, backend: str | None = None) -> Array:
@@ -75,17 +77,19 @@ def dropout_backward(grad_output: Array, mask: Array, rate: float, *, backend: s
 
 
 def _apply(kernel: str, name: str, value: Array, mask: Array, rate: float, backend: str | None) -> Array:
-    (z,) = _check.floats(**{name: value})
+    z = value
+    if not _check.plain(z):
+        (z,) = _check.floats(**{name: value})
     mask = _check.array("mask", mask)
-    if mask.dtype != np.bool_:
+    if mask.dtype.char != "?":
         raise TypeError(f"mask: expected dtype bool, got {mask.dtype}")
     _check.shape("mask", mask, z.shape, f"({name}'s)")
     share = _check.real("rate", rate)
     if not 0 <= share < 1:
         raise ValueError(f"rate: expected a number from 0 to below 1, got {share}")
-    result = _check.new(z.shape, z.dtype)
-    _backend.kernel(kernel, z.dtype.name, backend)(
-        z.reshape(-1), mask.reshape(-1).view(np.uint8), result.reshape(-1), rate=share
+    result = _plan.new(z.shape, z.dtype)
+    _backend.kernel(kernel, _check.NAMES[z.dtype.char], backend)(
+        z.ravel(), mask.ravel().view(_UINT8), result.ravel(), rate=share
     )
     return result
 

@@ -33,7 +33,8 @@ def flatten(x: Array) -> Array:
     >>> cnnx.flatten(np.zeros((2, 3, 4, 5))).shape
     (2, 60)
     """
-    (x,) = _check.floats(x=x)
+    if not _check.plain(x):
+        (x,) = _check.floats(x=x)
     return x.reshape(_rows(x))
 
 
@@ -61,7 +62,8 @@ def flatten_backward(grad_output: Array, x: Array) -> Array:
     >>> cnnx.flatten_backward(np.zeros((2, 60)), np.zeros((2, 3, 4, 5))).shape
     (2, 3, 4, 5)
     """
-    grad_output, x = _check.floats(grad_output=grad_output, x=x)
+    if not _check.plain(grad_output, x):
+        grad_output, x = _check.floats(grad_output=grad_output, x=x)
     _check.shape("grad_output", grad_output, _rows(x), "(the output's)")
     return grad_output.reshape(x.shape)
 

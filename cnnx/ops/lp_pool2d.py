@@ -1,7 +1,7 @@
 """Lp pooling (P4)."""
 
 from .. import backend as _backend
-from . import _check, _pool
+from . import _check, _plan, _pool
 from ._check import Array, Pair
 from ._spec import Case, Op
 from .conv2d import Padding2d
@@ -62,11 +62,12 @@ def lp_pool2d(
     >>> cnnx.lp_pool2d(x, 1, (1, 2))
     array([[[[3.5]]]])
     """
-    (x,) = _check.floats(x=x)
-    pool = _pool.geometry(x, kernel_size, stride, padding, ceil_mode)
+    if not _check.plain(x):
+        (x,) = _check.floats(x=x)
+    pool = _pool.geometry((x.shape,), kernel_size, stride, padding, ceil_mode)
     rho, mean = _options(norm_type, normalize)
-    y = _check.new(pool.output, x.dtype)
-    _backend.kernel("lp_pool2d", x.dtype.name, backend)(x, y, **pool.numbers, rho=rho, normalize=mean)
+    y = _plan.new(pool.output, x.dtype)
+    _backend.kernel("lp_pool2d", _check.NAMES[x.dtype.char], backend)(x, y, **pool.numbers, rho=rho, normalize=mean)
     return y
 
 
@@ -110,12 +111,13 @@ def lp_pool2d_backward(
     >>> cnnx.lp_pool2d_backward(np.array([[[[1.0]]]]), x, 2, (1, 2), normalize=False)
     array([[[[ 0.6, -0.8]]]])
     """
-    grad_output, x = _check.floats(grad_output=grad_output, x=x)
-    pool = _pool.geometry(x, kernel_size, stride, padding, ceil_mode)
+    if not _check.plain(grad_output, x):
+        grad_output, x = _check.floats(grad_output=grad_output, x=x)
+    pool = _pool.geometry((x.shape,), kernel_size, stride, padding, ceil_mode)
     rho, mean = _options(norm_type, normalize)
     _check.shape("grad_output", grad_output, pool.output, "(the output's)")
-    grad_x = _check.new(x.shape, x.dtype)
-    kernel = _backend.kernel("lp_pool2d_grad_input", x.dtype.name, backend)
+    grad_x = _plan.new(x.shape, x.dtype)
+    kernel = _backend.kernel("lp_pool2d_grad_input", _check.NAMES[x.dtype.char], backend)
     kernel(grad_output, x, grad_x, **pool.numbers, rho=rho, normalize=mean)
     return grad_x
 

@@ -1,15 +1,17 @@
 """Max pooling (P1, P2)."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from .. import backend as _backend
-from . import _check, _pool
+from . import _check, _plan, _pool
 from ._check import Array, Pair
 from ._spec import Case, Op
 from .conv2d import Padding2d
+
+_INT32, _UINT32 = np.dtype(np.int32), np.dtype(np.uint32)
 
 
 def max_pool2d(
@@ -67,16 +69,15 @@ def max_pool2d(
     >>> winners
     array([[[[1, 2]]]], dtype=int32)
     """
-    (x,) = _check.floats(x=x)
-    pool = _pool.geometry(x, kernel_size, stride, padding, ceil_mode)
-    y = _check.new(pool.output, x.dtype)
-    if not _check.flag("return_winners", return_winners):
-        _backend.kernel("max_pool2d", x.dtype.name, backend)(x, y, **pool.numbers)
-        return y
-    _offsets_fit(pool)
-    winners = _check.new(pool.output, np.int32)
-    _backend.kernel("max_pool2d_winners", x.dtype.name, backend)(x, y, winners, **pool.numbers)
-    return y, winners
+    if _check.flag("return_winners", return_winners):
+        y, found = Winners.forward(x, kernel_size, stride, padding, ceil_mode, backend)
+        return y, found.winners
+    if not _check.plain(x):
+        (x,) = _check.floats(x=x)
+    pool = _pool.geometry((x.shape,), kernel_size, stride, padding, ceil_mode)
+    y = _plan.new(pool.output, x.dtype)
+    _backend.kernel("max_pool2d", _check.NAMES[x.dtype.char], backend)(x, y, **pool.numbers)
+    return y
 
 
 def max_pool2d_backward(
@@ -130,21 +131,56 @@ def max_pool2d_backward(
     array([[[[0., 1.],
              [1., 0.]]]])
     """
-    grad_output, x = _check.floats(grad_output=grad_output, x=x)
-    pool = _pool.geometry(x, kernel_size, stride, padding, ceil_mode)
+    if not _check.plain(grad_output, x):
+        grad_output, x = _check.floats(grad_output=grad_output, x=x)
+    pool = _pool.geometry((x.shape,), kernel_size, stride, padding, ceil_mode)
     _check.shape("grad_output", grad_output, pool.output, "(the output's)")
     _check.choice("ties", ties, ("first", "all"))
-    grad_x = _check.new(x.shape, x.dtype)
     if winners is not None:
         if ties == "all":
             raise ValueError('winners: expected None with ties="all", which needs every tied maximum, got an array')
-        winners = _winners(winners, x, pool)
-        kernel = _backend.kernel("max_pool2d_grad_input_winners", x.dtype.name, backend)
-        kernel(grad_output, winners, grad_x, **pool.numbers)
-        return grad_x
+        found = Winners(_winners(winners, x.shape, pool), x.shape, x.dtype, pool)
+        return found.backward(grad_output, backend)
+    grad_x = _plan.new(x.shape, x.dtype)
     name = "max_pool2d_grad_input" if ties == "first" else "max_pool2d_grad_input_all"
-    _backend.kernel(name, x.dtype.name, backend)(grad_output, x, grad_x, **pool.numbers)
+    _backend.kernel(name, _check.NAMES[x.dtype.char], backend)(grad_output, x, grad_x, **pool.numbers)
     return grad_x
+
+
+class Winners:
+    """The winners of one forward call, with all that the way back needs to know of it.
+
+    They are not checked: whoever holds one must let nobody else have the array, as a layer does.
+    """
+
+    __slots__ = ("dtype", "pool", "shape", "winners")
+
+    def __init__(self, winners: Array, shape: tuple[int, ...], dtype: np.dtype[Any], pool: _pool.Pool) -> None:
+        """shape and dtype: those of x."""
+        self.winners, self.shape, self.dtype, self.pool = winners, shape, dtype, pool
+
+    @classmethod
+    def forward(
+        cls, x: Array, kernel_size: object, stride: object, padding: object, ceil_mode: object, backend: str | None
+    ) -> tuple[Array, "Winners"]:
+        """Each window's maximum, and where it was found."""
+        if not _check.plain(x):
+            (x,) = _check.floats(x=x)
+        pool = _pool.geometry((x.shape,), kernel_size, stride, padding, ceil_mode)
+        _offsets_fit(pool)
+        y, winners = _plan.new(pool.output, x.dtype), _plan.new(pool.output, _INT32)
+        _backend.kernel("max_pool2d_winners", _check.NAMES[x.dtype.char], backend)(x, y, winners, **pool.numbers)
+        return y, cls(winners, x.shape, x.dtype, pool)
+
+    def backward(self, grad_output: Array, backend: str | None) -> Array:
+        """dE/dZ, given dE/dY."""
+        if not _check.plain(grad_output) or grad_output.dtype != self.dtype:
+            _, grad_output = _check.floats(x=np.empty(0, self.dtype), grad_output=grad_output)
+        _check.shape("grad_output", grad_output, self.pool.output, "(the output's)")
+        grad_x = _plan.new(self.shape, self.dtype)
+        kernel = _backend.kernel("max_pool2d_grad_input_winners", _check.NAMES[self.dtype.char], backend)
+        kernel(grad_output, self.winners, grad_x, **self.pool.numbers)
+        return grad_x
 
 
 def _offsets_fit(pool: _pool.Pool) -> None:
@@ -155,7 +191,7 @@ def _offsets_fit(pool: _pool.Pool) -> None:
         )
 
 
-def _winners(winners: object, x: Array, pool: _pool.Pool) -> Array:
+def _winners(winners: object, extents: tuple[int, ...], pool: _pool.Pool) -> Array:
     """The winners as an array of int32 whose every offset lies in its window and in the image."""
     _offsets_fit(pool)
     B = _check.array("winners", winners)
@@ -163,11 +199,11 @@ def _winners(winners: object, x: Array, pool: _pool.Pool) -> Array:
         raise TypeError(f"winners: expected dtype int32, got {B.dtype}")
     _check.shape("winners", B, pool.output, "(the output's)")
     # No copy: a kernel compares offsets and never follows them, so what another thread writes after this does no harm.
-    if not _offsets_within(B, x.shape[2:], pool):
+    if not _offsets_within(B, (extents[2], extents[3]), pool):
         R, S, u, v, p_h, p_w = pool.numbers.values()
         h = B // S + u * np.arange(B.shape[2])[:, np.newaxis] - p_h
         w = B % S + v * np.arange(B.shape[3]) - p_w
-        outside = (B < 0) | (B >= R * S) | (h < 0) | (h >= x.shape[2]) | (w < 0) | (w >= x.shape[3])
+        outside = (B < 0) | (B >= R * S) | (h < 0) | (h >= extents[2]) | (w < 0) | (w >= extents[3])
         at = tuple(int(i) for i in np.argwhere(outside)[0])
         raise ValueError(
             f"winners: expected offsets of pixels in their {R} x {S} windows, got {B[at]} at {at}; "

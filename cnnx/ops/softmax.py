@@ -3,7 +3,7 @@
 import math
 
 from .. import backend as _backend
-from . import _check
+from . import _check, _plan
 from ._check import Array
 from ._spec import Case, Op
 
@@ -139,34 +139,39 @@ def log_softmax_backward(grad_output: Array, x: Array, axis: int = 1, *, backend
 
 
 def _forward(name: str, x: Array, axis: int, backend: str | None) -> Array:
-    (x,) = _check.floats(x=x)
-    rows = _rows(x, axis)
-    y = _check.new(x.shape, x.dtype)
-    _backend.kernel(name, x.dtype.name, backend)(x.reshape(rows), y.reshape(rows))
+    if not _check.plain(x):
+        (x,) = _check.floats(x=x)
+    rows = _rows((x.shape,), axis)
+    y = _plan.new(x.shape, x.dtype)
+    _backend.kernel(name, _check.NAMES[x.dtype.char], backend)(x.reshape(rows), y.reshape(rows))
     return y
 
 
 def _backward(name: str, grad_output: Array, x: Array, axis: int, backend: str | None) -> Array:
-    grad_output, x = _check.floats(grad_output=grad_output, x=x)
-    rows = _rows(x, axis)
+    if not _check.plain(grad_output, x):
+        grad_output, x = _check.floats(grad_output=grad_output, x=x)
+    rows = _rows((x.shape,), axis)
     _check.shape("grad_output", grad_output, x.shape, "(x's)")
-    grad_x = _check.new(x.shape, x.dtype)
-    kernel = _backend.kernel(f"{name}_grad_input", x.dtype.name, backend)
+    grad_x = _plan.new(x.shape, x.dtype)
+    kernel = _backend.kernel(f"{name}_grad_input", _check.NAMES[x.dtype.char], backend)
     kernel(grad_output.reshape(rows), x.reshape(rows), grad_x.reshape(rows))
     return grad_x
 
 
-def _rows(x: Array, axis: object) -> tuple[int, int, int]:
+@_plan.remembered
+def _rows(shapes: _plan.Shapes, axis: object) -> tuple[int, int, int]:
     """x's shape as (A, M, B): what comes before the axis, the axis, what comes after it."""
-    if x.ndim == 0:
+    (x,) = shapes
+    rank = len(x)
+    if rank == 0:
         raise ValueError("x: expected at least one axis, got an array of no axes")
     i = _check.integer("axis", axis, -_check.LARGEST)
-    if not -x.ndim <= i < x.ndim:
-        raise ValueError(f"axis: expected an axis from {-x.ndim} to {x.ndim - 1} of shape {x.shape}, got {i}")
-    i %= x.ndim
-    if x.shape[i] == 0:
-        raise ValueError(f"x: expected at least one element along axis {i}, got shape {x.shape}")
-    return math.prod(x.shape[:i]), x.shape[i], math.prod(x.shape[i + 1 :])
+    if not -rank <= i < rank:
+        raise ValueError(f"axis: expected an axis from {-rank} to {rank - 1} of shape {x}, got {i}")
+    i %= rank
+    if x[i] == 0:
+        raise ValueError(f"x: expected at least one element along axis {i}, got shape {x}")
+    return math.prod(x[:i]), x[i], math.prod(x[i + 1 :])
 
 
 def _cases() -> tuple[Case, ...]:

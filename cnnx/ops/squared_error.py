@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 
 from .. import backend as _backend
-from . import _check
+from . import _check, _plan
 from ._check import Array
 from ._spec import Case, Op
 
@@ -48,8 +48,9 @@ def squared_error(y: Array, target: Array, *, reduction: Reduction = "mean", bac
     0.6367
     """
     y, target, divisor = _checked(y, target, reduction)
-    E = _check.new((1,), np.float64)
-    _backend.kernel("squared_error", y.dtype.name, backend)(y.reshape(-1), target.reshape(-1), E, divisor=divisor)
+    E = _plan.new((1,), np.float64)
+    kernel = _backend.kernel("squared_error", _check.NAMES[y.dtype.char], backend)
+    kernel(y.ravel(), target.ravel(), E, divisor=divisor)
     return float(E[0])
 
 
@@ -81,14 +82,15 @@ def squared_error_backward(
     array([[-0.5,  2. ]])
     """
     y, target, divisor = _checked(y, target, reduction)
-    grad_y = _check.new(y.shape, y.dtype)
-    kernel = _backend.kernel("squared_error_grad_input", y.dtype.name, backend)
-    kernel(y.reshape(-1), target.reshape(-1), grad_y.reshape(-1), divisor=divisor)
+    grad_y = _plan.new(y.shape, y.dtype)
+    kernel = _backend.kernel("squared_error_grad_input", _check.NAMES[y.dtype.char], backend)
+    kernel(y.ravel(), target.ravel(), grad_y.ravel(), divisor=divisor)
     return grad_y
 
 
 def _checked(y: Array, target: Array, reduction: object) -> tuple[Array, Array, int]:
-    y, target = _check.floats(y=y, target=target)
+    if not _check.plain(y, target):
+        y, target = _check.floats(y=y, target=target)
     if y.ndim == 0:
         raise ValueError("y: expected at least one axis (N, ...), got an array of no axes")
     _check.shape("target", target, y.shape, "(y's)")

@@ -41,28 +41,49 @@ cdef extern from *:
     int omp_get_max_threads() nogil
     int cnnx_watch_forks()
 
-# Less work than this, in multiply-adds, stays on one thread: about 100 microseconds of a convolution. A parallel
-# region itself costs only some, but where another process wants a core, waiting for it costs milliseconds.
-cdef Py_ssize_t small_work = 500_000
+# Less work than this, in multiply-adds, stays on one thread: 15 to 30 microseconds of a kernel. Where both cores are
+# free, two threads are faster from 5 microseconds on, since a parallel region costs 2 of them (benchmarks/small_work.py:
+# relu of 32,000 elements 5.4 against 5.1 microseconds, of 128,000 16.5 against 10.3, of 256,000 46.6 against 17.3). But
+# where other processes want the cores, a region waits for its second thread, whatever its size: 8 to 24 milliseconds
+# at best in that measurement. So the gain has to be worth that risk, and many small regions in a row never are:
+# a training step of CN's network on ten images, none of whose layers is as large as this, has none.
+cdef Py_ssize_t small_work = 1_000_000
 
-cdef int wanted = omp_get_max_threads()
+cdef int chosen = 0  # how many threads cnnx was told to use; 0: nobody told it
+cdef int most = 0  # the most that OpenMP has allowed so far
+
+threads_now()  # sees what OpenMP started with, as far as nobody has limited it yet
 
 if cnnx_watch_forks() != 0:
     raise OSError("cnnx: pthread_atfork failed; a forked child could not be kept from hanging")
 
 
+cdef int threads_now() noexcept nogil:
+    # OpenMP's number is the calling thread's own, and whoever limits it (threadpoolctl) sets it for a while. What
+    # cnnx was told may lie above OpenMP's number, but not above a limit: a number that is lower than it was before.
+    global most
+    cdef int allowed = omp_get_max_threads()
+    if allowed > most:
+        most = allowed
+    if cnnx_forked:
+        return 1
+    if chosen == 0 or (allowed < most and allowed < chosen):
+        return allowed
+    return chosen
+
+
 cdef int threads_for(double work) noexcept nogil:
     # work is a double because a product of extents may not fit an integer.
-    return 1 if cnnx_forked or work < small_work else wanted
+    return 1 if work < small_work else threads_now()
 
 
 def get():
-    return 1 if cnnx_forked else wanted
+    return threads_now()
 
 
 def set(int n):
-    global wanted
-    wanted = n
+    global chosen
+    chosen = n
 
 
 def get_small_work():
