@@ -295,10 +295,10 @@ def test_ctrl_c_prints_what_was_learnt(stripes):
 
 def test_ctrl_c_leaves_the_test_out(capsys, monkeypatch, stripes):
     class Stopped(nn.SGD):
-        def _change(self, name, w, gradient, rate):
-            if self.updates == 5 and name == "0.weight":
+        def _change(self, weights, slopes, rate):
+            if self.updates == 4:
                 signal.raise_signal(signal.SIGINT)
-            super()._change(name, w, gradient, rate)
+            super()._change(weights, slopes, rate)
 
     monkeypatch.setattr(nn, "SGD", Stopped)
     command = ["train", "mnist", "--data", str(stripes), "--updates", "900"]
