@@ -167,6 +167,26 @@ LIMITS = """
 
 
 @needs_openmp
+def test_within_a_team_of_somebody_else():
+    """A kernel on one thread, called by the threads of another library's parallel region, does all of its work."""
+    code = """
+        import ctypes
+        import cnnx, numpy as np
+        x = np.linspace(-1, 1, 5000, dtype="float32")
+        expected, found = cnnx.sigmoid(x), []
+        try:
+            openmp = ctypes.CDLL("libgomp.so.1")
+        except OSError:
+            print("no libgomp")
+        else:
+            compute = lambda _: found.append(np.array_equal(cnnx.sigmoid(x), expected))
+            openmp.GOMP_parallel(ctypes.CFUNCTYPE(None, ctypes.c_void_p)(compute), None, 3, 0)
+            print(found)
+    """
+    assert run(code, CNNX_NUM_THREADS="1") in ("[True, True, True]", "no libgomp")
+
+
+@needs_openmp
 @needs_threadpoolctl
 def test_threadpoolctl_sees_openmp():
     code = """

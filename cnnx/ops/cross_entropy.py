@@ -8,7 +8,7 @@ from ._check import Array
 from ._spec import Case, Draw, Op
 from .squared_error import Reduction, divisor
 
-_INT64, _UINT64 = np.dtype(np.int64), np.dtype(np.uint64)
+_FLOAT64, _INT64, _UINT64 = np.dtype(np.float64), np.dtype(np.int64), np.dtype(np.uint64)
 
 
 def cross_entropy(logits: Array, target: Array, *, reduction: Reduction = "mean", backend: str | None = None) -> float:
@@ -49,7 +49,7 @@ def cross_entropy(logits: Array, target: Array, *, reduction: Reduction = "mean"
     (1.386294, 1.386294)
     """
     logits, target, suffix = _checked(logits, target)
-    E = _plan.new((1,), np.float64)
+    E = _plan.new((1,), _FLOAT64)
     kernel = _backend.kernel(f"cross_entropy{suffix}", _check.NAMES[logits.dtype.char], backend)
     kernel(logits, target, E, divisor=divisor(reduction, logits.shape[0]))
     return float(E[0])

@@ -11,6 +11,8 @@ from ._spec import Case, Op
 
 Reduction = Literal["mean", "sum"]
 
+_FLOAT64 = np.dtype(np.float64)
+
 
 def squared_error(y: Array, target: Array, *, reduction: Reduction = "mean", backend: str | None = None) -> float:
     """Half the sum of squared differences, over all examples.
@@ -48,7 +50,7 @@ def squared_error(y: Array, target: Array, *, reduction: Reduction = "mean", bac
     0.6367
     """
     y, target, divisor = _checked(y, target, reduction)
-    E = _plan.new((1,), np.float64)
+    E = _plan.new((1,), _FLOAT64)
     kernel = _backend.kernel("squared_error", _check.NAMES[y.dtype.char], backend)
     kernel(y.ravel(), target.ravel(), E, divisor=divisor)
     return float(E[0])

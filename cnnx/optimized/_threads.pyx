@@ -42,8 +42,8 @@ cdef extern from *:
     int cnnx_watch_forks()
 
 # Less work than this, in multiply-adds, stays on one thread: 15 to 30 microseconds of a kernel. Where both cores are
-# free, two threads are faster from 5 microseconds on, since a parallel region costs 2 of them (benchmarks/small_work.py:
-# relu of 32,000 elements 5.4 against 5.1 microseconds, of 128,000 16.5 against 10.3, of 256,000 46.6 against 17.3). But
+# free, two threads are faster from 5 microseconds on, since a parallel region costs 2 (benchmarks/small_work.py: relu
+# of 32,000 elements 5.4 against 5.1 microseconds, of 128,000 16.5 against 10.3, of 256,000 46.6 against 17.3). But
 # where other processes want the cores, a region waits for its second thread, whatever its size: 8 to 24 milliseconds
 # at best in that measurement. So the gain has to be worth that risk, and many small regions in a row never are:
 # a training step of CN's network on ten images, none of whose layers is as large as this, has none.
