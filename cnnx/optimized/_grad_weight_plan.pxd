@@ -12,6 +12,7 @@ cdef enum:
     # nearest cache and that rounding errors do not pile up, many enough that adding costs little.
     OVER_CHANNELS = 800
     OVER_POSITIONS = 1024
+    COPY = 200_000  # numbers of Z, of several images together
     CUT = 8  # parts of the images, where there are fewer blocks than would keep some threads busy
     SMALL = 2_000_000  # multiply-adds that no cut is made for
 
@@ -52,22 +53,26 @@ cdef inline Py_ssize_t cut(Py_ssize_t extent, Py_ssize_t cuts, Py_ssize_t i) noe
 
 
 cdef inline void plan_units(Plan* g) noexcept nogil:
-    cdef Py_ssize_t limit = OVER_CHANNELS if g.over_channels else OVER_POSITIONS
+    cdef Py_ssize_t limit = OVER_CHANNELS if g.over_channels else OVER_POSITIONS, images = 1
+    g.inside = (g.p_h == 0 and g.p_w == 0 and g.u * (g.P - 1) + g.d_h * (g.R - 1) < g.H
+                and g.v * (g.Q - 1) + g.d_w * (g.S - 1) < g.W)
     g.row_cuts = least(g.P, up(g.P * g.Q, limit))
     g.column_cuts = most(1, g.Q // limit)
-    g.image_cuts = up(g.N, most(1, limit // (g.P * g.Q))) if g.over_channels else g.N
-    g.units = g.image_cuts * g.row_cuts * g.column_cuts
-    g.images = up(g.N, g.image_cuts)
     g.rows = up(g.P, g.row_cuts)
     g.columns = up(g.Q, g.column_cuts)
     g.h = g.u * (g.rows - 1) + g.d_h * (g.R - 1) + 1
     g.w = g.v * (g.columns - 1) + g.d_w * (g.S - 1) + 1
+    if g.over_channels and limit >= g.P * g.Q:
+        images = limit // (g.P * g.Q)
+        if not g.inside:
+            images = most(1, least(images, COPY // (g.C * g.h * g.w)))
+    g.image_cuts = up(g.N, images)
+    g.units = g.image_cuts * g.row_cuts * g.column_cuts
+    g.images = up(g.N, g.image_cuts)
 
 
 cdef inline void plan_blocks(Plan* g) noexcept nogil:
     cdef Py_ssize_t vectors = up(g.K, g.lanes)
-    g.inside = (g.p_h == 0 and g.p_w == 0 and g.u * (g.P - 1) + g.d_h * (g.R - 1) < g.H
-                and g.v * (g.Q - 1) + g.d_w * (g.S - 1) < g.W)
     if g.over_channels:
         g.direct = g.inside
         g.V = 1
