@@ -1,8 +1,6 @@
 # Register blocks of the gradient with respect to the kernels, and the transpose of a square of numbers.
 # Extents are constants wherever these are called, and no address of their sums is taken: see _tile.pxd.
 
-from cython cimport floating
-
 from ._tile cimport VECTOR_BYTES, doubles, floats, multiply_add, spread, vector, vector_at
 
 cdef extern from *:
