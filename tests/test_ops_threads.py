@@ -150,7 +150,7 @@ LIMITS = """
     import cnnx, numpy as np
     from threadpoolctl import threadpool_info, threadpool_limits
 
-    x = np.ones((64, 8, 32, 32), np.float32)
+    x = np.ones((128, 16, 32, 32), np.float32)  # large work
 
     def started():
         before = len(os.listdir("/proc/self/task"))
