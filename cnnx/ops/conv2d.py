@@ -71,7 +71,8 @@ def conv2d(
         4 x 4 tiles   3.4e-7 / 5.7e-7  6.4e-6 / 11e-6
         ============  ===============  ===============
 
-        It needs memory for the transformed kernels, 16/9 or 4 times the weight's, and for each thread some 2 MiB.
+        It needs memory for the transformed kernels, 16/9 or 4 times the weight's, and for each thread 2 to 3 MiB
+        (more beyond 900 input channels of a group).
     backend : str or None
         A back end for this call; None takes the chosen one.
 
