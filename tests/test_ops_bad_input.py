@@ -202,7 +202,7 @@ SPOILED = {  # kind: (what is a TypeError, what is a ValueError)
     "axis": ((*NO_INTEGERS, "1", None, (1,), [1]), (9, -10, *HUGE)),
     "flag": ((0, 1, 1.0, None, "True", [], np.array(True), np.int8(1)), ()),
     "real": (NO_NUMBERS, (np.nan, np.inf, -np.inf, 10**400)),
-    "choice": (NO_WORDS, ("", "Mean", "winograd", "MEAN", "first ", "x" * 99)),
+    "choice": (NO_WORDS, ("", "Mean", "Winograd", "MEAN", "first ", "x" * 99)),
     "backend": ((1, True, b"optimized", ["optimized"], {}, Stray(), cnnx), ("", "Optimized", "nowhere", "optimized ")),
 }
 

@@ -271,7 +271,7 @@ def test_the_audit_has_a_budget_per_tile():
     assert result.share < 1
 
 
-@pytest.mark.parametrize(("number", "t"), [((3, 1), 4), ((1, 0), 4), ((5, 3), 4), ((1, 1), 2), ((3, 1), 2)])
+@pytest.mark.parametrize(("number", "t"), [((3, 1), 4), ((1, 0), 4), ((3, 1), 2)])
 def test_one_wrong_number_of_a_matrix_is_caught(number, t):
     """The algorithm with a number of A doubled, or 1 where 0 should be, but otherwise without fault."""
     A, B, G = (np.array(matrix, dtype=float) for matrix in backend.winograd_matrices(t))

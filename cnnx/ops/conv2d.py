@@ -68,7 +68,8 @@ def conv2d(
         4 x 4 tiles   3.4e-7 / 5.7e-7  6.4e-6 / 11e-6
         ============  ===============  ===============
 
-        It needs memory for the transformed kernels, 16/9 or 4 times the weight's, and for each thread some 2 MiB.
+        It needs memory for the transformed kernels, 16/9 or 4 times the weight's, and for each thread 2 to 3 MiB
+        (more beyond 900 input channels of a group).
     backend : str or None
         A back end for this call; None takes the chosen one.
 
@@ -308,7 +309,7 @@ OP = Op(
         _winograd_case("groups", (2, 4, 6, 4), 18, groups=2, padding=(1, 2)),
         _winograd_case("long row", (1, 1, 3, 210), 1, padding=(0, 1)),
         _winograd_case("many small images", (9, 2, 4, 4), 2),
-        _winograd_case("many channels", (1, 10, 4, 3), 67, padding=1),
+        _winograd_case("many channels", (1, 9, 3, 2), 65, padding=1),
         _winograd_case("empty batch", (0, 2, 5, 4), 3, padding=1),
     ),
     bench=(

@@ -20,6 +20,7 @@ cdef inline void kernels_of(const void* f, Py_ssize_t count, void* U, Py_ssize_t
     cdef vector d[3]
     cdef vector across[3][6]
     cdef vector u[6]
+    cdef vector rest  # by itself, so that u may stay in registers
     cdef Py_ssize_t size = size_of(kind), lanes = VECTOR_BYTES // size, part, e
     cdef int i, j, r, s
     for part in range(ceiling(count, lanes)):
@@ -36,7 +37,8 @@ cdef inline void kernels_of(const void* f, Py_ssize_t count, void* U, Py_ssize_t
                 if e + lanes <= count:
                     vector_at(U, (i * (m + 2) + j) * pitch + e, kind)[0] = u[j]
                 else:
-                    memcpy(vector_at(U, (i * (m + 2) + j) * pitch + e, kind), u + j, (count - e) * size)
+                    rest = u[j]
+                    memcpy(vector_at(U, (i * (m + 2) + j) * pitch + e, kind), &rest, (count - e) * size)
 
 
 cdef inline void collect(const floating* f, Py_ssize_t f_k, Py_ssize_t f_c, Py_ssize_t kernels, Py_ssize_t channels,

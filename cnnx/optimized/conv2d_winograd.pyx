@@ -22,7 +22,7 @@ cdef extern from *:
 
 cdef enum:
     PART = 64  # output channels whose products are kept at once
-    ROOM = 2 << 20  # bytes that a block of transformed tiles may take: about a core's second cache
+    ROOM = 2_097_152  # bytes that a block of transformed tiles may take: about a core's second cache
 
 
 cdef struct Layer:
