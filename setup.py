@@ -239,7 +239,11 @@ def extension_names():
 
 
 if __name__ == "__main__":  # cythonize may start processes that import this file
+    try:
+        names = list(extension_names())
+    except OptionError as error:  # setup() would say it so
+        raise SystemExit(f"error: {error}") from None
     setup(
-        ext_modules=[Extension(name, [f"cnnx/optimized/{name.rpartition('.')[2]}.pyx"]) for name in extension_names()],
+        ext_modules=[Extension(name, [f"cnnx/optimized/{name.rpartition('.')[2]}.pyx"]) for name in names],
         cmdclass={"build_ext": BuildKernels},
     )

@@ -515,3 +515,37 @@ def test_build_info():
     assert {"compiler", "cython", "instruction_sets", "openmp", "checked", "forked", "path"} <= set(built)
     assert os.path.exists(built["path"])
     assert built["forked"] is False
+
+
+# -------------------------------------------------------------------------------------------- instruction sets
+
+
+def test_every_instruction_set_can_be_asked_for():
+    code = """
+        import cnnx, numpy as np
+        from cnnx import native
+        print(native.instruction_set(), cnnx.conv2d(np.ones((1, 1, 3, 3)), np.ones((1, 1, 2, 2))).sum())
+        print(native.kernels("conv2d").__file__.count(f"/{native.instruction_set()}/"))
+    """
+    sets = native.instruction_sets()
+    assert sets
+    for name in sets:
+        assert run(code, CNNX_ISA=name).split() == [name, "16.0", "1"]
+    assert run(code, CNNX_ISA="").split()[0] == sets[-1]
+
+
+@pytest.mark.parametrize("name", ["v9", "avx2", "V2 "])
+def test_an_instruction_set_that_is_not_there_is_an_error(name):
+    code = """
+        import cnnx, numpy as np
+        for _ in range(2):
+            try:
+                cnnx.relu(np.ones(2))
+            except ValueError as error:
+                print(error)
+        print(cnnx.relu(np.ones(2), backend="reference"))
+    """
+    first, second, reference = run(code, CNNX_ISA=name).splitlines()
+    assert first == second
+    assert re.match(rf"CNNX_ISA: expected one of .*, as this build and this processor have, got '{name}'", first)
+    assert reference == "[1. 1.]"

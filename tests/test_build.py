@@ -4,6 +4,7 @@ Each build takes a copy of the sources, reduced to one small kernel where all of
 """
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,8 @@ import pytest
 import cnnx
 
 ROOT = Path(__file__).resolve().parent.parent
+
+FOLDERS = ("v2", "v3", "v4") if platform.machine() in ("x86_64", "AMD64") else ("baseline",)
 
 KERNEL = '''
 """A kernel with mistakes that only a checked build notices."""
@@ -55,7 +58,7 @@ def copy_small(folder):
     """A copy of the sources in `folder` with two short kernel files."""
     copy = copy_sources(folder)
     for source in (copy / "cnnx" / "optimized").glob("*.pyx"):
-        if source.stem != "_threads":
+        if source.stem not in ("_cpu", "_threads"):
             source.unlink()
     (copy / "cnnx" / "optimized" / "mistakes.pyx").write_text(KERNEL)
     return copy
@@ -103,7 +106,8 @@ def in_wheel(archive, code, folder):
 BUILD = "from cnnx import native; i = native.build_info(); print(i['compiler'], i['openmp'], i['checked'])"
 MISTAKES = """
     import numpy as np
-    from cnnx.optimized import mistakes
+    from cnnx import native
+    mistakes = native.kernels("mistakes")
     Z = np.arange(6.0)[2:4]
     for i in (1, 2, -1):
         try:
@@ -159,7 +163,8 @@ def test_wheel_holds_kernels_and_no_c(shipped):
     small, archive, _ = shipped
     names = archive.namelist()
     binary = [name.partition(".")[0] for name in names if name.endswith((".so", ".pyd"))]
-    assert sorted(binary) == ["cnnx/optimized/_threads", "cnnx/optimized/mistakes"]
+    once = ["cnnx/optimized/_cpu", "cnnx/optimized/_threads"]
+    assert sorted(binary) == sorted([*once, *(f"cnnx/optimized/{folder}/mistakes" for folder in FOLDERS)])
     assert {"cnnx/py.typed", "cnnx/equations.md", "cnnx/optimized/_threads.pxd"} <= set(names)
     assert not [name for name in names if name.endswith((".c", ".o", ".html"))]
     assert {name.partition("/")[0] for name in names} == {"cnnx", f"cnnx-{cnnx.__version__}.dist-info"}
@@ -173,11 +178,46 @@ def test_sources_stay_clean(shipped):
 
 
 def test_no_flags_for_one_processor_or_fast_math(shipped):
-    """A wheel has to run anywhere, and NaN has to survive."""
+    """A wheel has to run on any processor of an instruction set, and NaN has to survive."""
     _, _, flags = shipped
     assert "-O3" in flags
-    unwanted = ("-march", "-mcpu", "-mtune", "-mavx", "-ffast", "-Ofast", "-funsafe")
+    assert {flag for flag in flags if flag.startswith("-march")} == {
+        f"-march=x86-64-{folder}" for folder in FOLDERS if folder != "baseline"
+    }
+    unwanted = ("-mcpu", "-mtune", "-mavx", "-ffast", "-Ofast", "-funsafe")
     assert not [flag for flag in flags if flag.startswith(unwanted)]
+
+
+@pytest.mark.parametrize("wanted", ["v9", "v3,avx2", "native", ","])
+def test_unknown_instruction_sets_fail_the_build(small, wanted):
+    done, _ = backend_call("build_wheel", small, CNNX_BUILD_ISA=wanted)
+    assert done.returncode != 0
+    assert "error: CNNX_BUILD_ISA: expected some of" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(FOLDERS == ("baseline",), reason="one instruction set only")
+def test_a_processor_without_any_of_them_is_an_error(small, tmp_path):
+    """As where a build for AVX-512 alone comes to a processor that has none."""
+    code = """
+        from cnnx import native
+        native.load("optimized._cpu")
+        native.load = lambda name, load=native.load: Cpu if name == "optimized._cpu" else load(name)
+        class Cpu:
+            built_for = lambda: ("v3",)
+            offered = lambda: ("baseline", "v2")
+        try:
+            native.instruction_set()
+        except ImportError as error:
+            print(error)
+    """
+    with wheel(small, CNNX_BUILD_ISA="v3") as archive:
+        assert [n for n in archive.namelist() if n.endswith(".so") and "/v" in n] == [
+            n for n in archive.namelist() if "/v3/mistakes" in n
+        ]
+        printed = in_wheel(archive, code, tmp_path / "site")
+    assert "none of the instruction sets that cnnx was built for (v3)" in printed
+    assert "CNNX_BUILD_ISA=baseline" in printed
 
 
 def test_shipped_kernels_trust_their_caller(shipped, tmp_path):
