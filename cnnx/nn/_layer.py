@@ -64,6 +64,11 @@ class Reuse:
         return self.__dict__ | {"_saved": None, "_forward_buffers": None, "_backward_buffers": None}
 
 
+def frozen_error(what: str) -> str:
+    """What is said of a layer that should change its weights, but is frozen."""
+    return f"{what}: expected a layer that may change, got a frozen one; call unfreeze() first"
+
+
 class Layer(Reuse):
     """A layer: its parameters, and what its forward call has to keep for the backward one.
 
@@ -174,7 +179,8 @@ class Layer(Reuse):
         TypeError, ValueError
             As the layer's op raises them.
         """
-        self.expect_unfrozen(f"{type(self).__name__}.backward")
+        if self.frozen:
+            raise RuntimeError(frozen_error(f"{type(self).__name__}.backward"))
         if self._saved is None:
             raise RuntimeError(f"{type(self).__name__}.backward: expected a forward call first, got none")
         buffers = self._backward_buffers
@@ -215,11 +221,6 @@ class Layer(Reuse):
         for child in self._children:
             child._set_frozen(frozen)
         return self
-
-    def expect_unfrozen(self, what: str) -> None:
-        """Raise a RuntimeError where this layer or one within it is frozen."""
-        if any(layer.frozen for layer in self._walk()):
-            raise RuntimeError(f"{what}: expected a layer that may change, got a frozen one; call unfreeze() first")
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
         raise NotImplementedError(f"{type(self).__name__}._forward")

@@ -10,7 +10,7 @@ from ..ops import _check
 from ..ops._check import Array
 from ..ops.optimizer import Weight, adam_step, sgd_step
 from ._arguments import back_end, below_one, not_negative, number
-from ._layer import Layer, described
+from ._layer import Layer, described, frozen_error
 from .sequential import Sequential
 
 
@@ -54,7 +54,6 @@ class Optimizer:
             Another factor; a gradient or this optimiser's momenta are of another shape than their
             parameter, or of another dtype; a parameter is read-only, or neither float32 nor float64.
         """
-        model.expect_unfrozen(f"{type(self).__name__}.step")
         if not (type(factor) is float and 0 <= factor < math.inf):
             factor = not_negative("factor", factor)
         rate = self.learning_rate * factor
@@ -65,6 +64,8 @@ class Optimizer:
         if self._known.model is not model:
             self._known = _Known(model)
         for layer, prefix, known in self._known.layers:
+            if layer.frozen:
+                raise RuntimeError(frozen_error(f"{type(self).__name__}.step"))
             parameters = layer.parameters
             if not parameters:
                 continue
