@@ -29,6 +29,7 @@ cdef struct Taps:
     Py_ssize_t lead  # columns before the image that a window reaches
     Py_ssize_t reach  # the largest column offset, if positive
     Py_ssize_t line  # columns of one phase of a row
+    Py_ssize_t pitch  # from one row to the next where a narrow plane is first laid between zeros; else 0
 
 
 cdef inline Py_ssize_t floor_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
@@ -96,6 +97,10 @@ cdef inline bint plan(Taps* g, Py_ssize_t lanes) noexcept nogil:
         g.reach = most(g.reach, g.right[s])
     # A row of the image between zeros, cut into the phases of the column stride.
     g.line = padded((g.lead + most(g.W, g.reach + (g.Q - 1) * g.v + 1)) // g.v + 1, lanes)
+    g.pitch = 0
+    if g.v == 1 and g.W < 2 * lanes:
+        g.pitch = g.lead + most(g.W, g.reach + g.Q)
+        g.line = padded(g.H * g.pitch, lanes)
     for r in range(g.R):
         e = floor_div(g.down[r], g.u)
         a = phase_of(g, g.down[r])
@@ -141,11 +146,33 @@ cdef inline void shift_rows(Taps* g, const floating* row, floating* to) noexcept
             to[s * g.plane + q] = 0
 
 
+cdef inline void copy_narrow_plane(Taps* g, const floating* Z, floating* copy, floating* between) noexcept nogil:
+    # copy_plane() where rows are short: what is read back in vectors was written well before, and clears no edges.
+    cdef Py_ssize_t a, i, h, s, low, high
+    cdef const floating* row
+    memset(between, 0, g.H * g.pitch * sizeof(floating))
+    for h in range(g.H):
+        memcpy(between + h * g.pitch + g.lead, Z + h * g.W, g.W * sizeof(floating))
+    for a in range(g.phases):
+        low = least(g.count[a], most(0, -g.first[a]))
+        high = most(low, least(g.count[a], floor_div(g.H - 1 - g.phase[a], g.u) + 1 - g.first[a]))
+        for s in range(g.S):
+            row = between + (g.u * (g.first[a] + low) + g.phase[a]) * g.pitch + g.lead + g.right[s]
+            for i in range(low, high):
+                shift_row(row, copy + s * g.plane + g.begin[a] + i * g.Q, g.Q)
+                row = row + g.u * g.pitch
+            if low < high:
+                memset(copy + g.begin[a] + s * g.plane + high * g.Q, 0, VECTOR_BYTES)
+
+
 cdef inline void copy_plane(Taps* g, const floating* Z, floating* copy, floating* line) noexcept nogil:
     # The S copies of one plane into memory that is zero where they have rows beyond the image, and stays so.
     # line: g.v phases of a row, g.line numbers each.
     cdef Py_ssize_t a, i, h, j, s, b, w, low, high, v = g.v
     cdef floating* to
+    if g.pitch > 0:
+        copy_narrow_plane(g, Z, copy, line)
+        return
     if v > 1 or not (within(g, Z) and within(g, Z + (g.H - 1) * g.W)):
         memset(line, 0, v * g.line * sizeof(floating))
     for a in range(g.phases):

@@ -123,7 +123,7 @@ def conv2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :
                 add_left_over(&job, <floating*>NULL)
                 scratch = <floating*>malloc(threads * job.scratch * sizeof(floating) + 1)
                 if scratch != NULL:
-                    pack_phases(&job, &rows, &columns, F, w)
+                    pack_phases(&job, &rows, &columns, F, w, threads if groups == 1 else 1)
                     all_images(&job, &Delta[0, 0, 0, 0], <const floating*>w, <const floating*>zeros, &dZ[0, 0, 0, 0],
                                threads, scratch)
         for i in range(job.count):
