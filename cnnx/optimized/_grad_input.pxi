@@ -31,19 +31,21 @@ cdef inline bint find_phases(Axis* axis, Py_ssize_t H, Py_ssize_t R, Py_ssize_t 
     return True
 
 
-cdef void pack_transposed(const floating* F, floating* w, Sums* m, Py_ssize_t piece, Py_ssize_t R, Py_ssize_t S,
+cdef void pack_transposed(const floating* F, floating* w, Sums* m, Py_ssize_t k, Py_ssize_t R, Py_ssize_t S,
                           const Py_ssize_t* rows, const Py_ssize_t* columns) noexcept nogil:
-    # One piece of input channels c of a group's kernels (k, c, r, s), for the terms (k, r, s) of one phase.
-    cdef Py_ssize_t first = piece_begin(m.K, piece), count = piece_begin(m.K, piece + 1) - first, c, k, r, s
-    cdef const floating* kernel
-    cdef floating* to = w + first * terms(m)
-    for k in range(m.taps.C):
+    # A group's kernels (k, c, r, s) of one k into the pieces of input channels c, for the terms (k, r, s) of one phase.
+    cdef Py_ssize_t taps = m.taps.R * m.taps.S, piece, first, count, c, r, s
+    cdef const floating* kernel = F + k * m.K * R * S
+    cdef floating* to
+    for piece in range(pieces(m.K)):
+        first = piece_begin(m.K, piece)
+        count = piece_begin(m.K, piece + 1) - first
+        to = w + first * terms(m) + k * taps * count
         for c in range(count):
-            kernel = F + (k * m.K + first + c) * R * S
             for r in range(m.taps.R):
                 for s in range(m.taps.S):
                     to[(r * m.taps.S + s) * count + c] = kernel[rows[r] * S + columns[s]]
-        to = to + m.taps.R * m.taps.S * count
+            kernel = kernel + R * S
 
 
 cdef bint phase_sums(Job* job, Axis* rows, Axis* columns, const floating[:, :, :, ::1] Delta,
@@ -92,7 +94,7 @@ cdef bint phase_sums(Job* job, Axis* rows, Axis* columns, const floating[:, :, :
 
 cdef void pack_phases(Job* job, Axis* rows, Axis* columns, const floating[:, :, :, ::1] F, floating* w,
                       int threads) noexcept nogil:
-    cdef Py_ssize_t a, b, i, group, piece, count
+    cdef Py_ssize_t a, b, i, group, k, count
     cdef Py_ssize_t kernels = F.shape[0] // job.groups * F.shape[1] * F.shape[2] * F.shape[3]
     cdef Sums* m
     for a in range(rows.phases):
@@ -102,8 +104,8 @@ cdef void pack_phases(Job* job, Axis* rows, Axis* columns, const floating[:, :, 
                 continue
             m = &job.parts[i]
             for group in range(job.groups):
-                count = pieces(m.K)
-                for piece in prange(count, schedule="static", num_threads=threads):
-                    pack_transposed(&F[0, 0, 0, 0] + group * kernels, w + m.w + group * m.w_group, m, piece,
+                count = m.taps.C
+                for k in prange(count, schedule="static", num_threads=threads):
+                    pack_transposed(&F[0, 0, 0, 0] + group * kernels, w + m.w + group * m.w_group, m, k,
                                     F.shape[2], F.shape[3], rows.reached + rows.begin[a],
                                     columns.reached + columns.begin[b])
