@@ -195,7 +195,7 @@ def test_a_step_allocates_no_arrays():
 
     tracemalloc.start()
     try:
-        nn.fit(model, cost, Watch(0.1, 0.0), x, y, batch_size=20, updates=12)
+        nn.fit(model, cost, Watch(0.1, 0.0, None), x, y, batch_size=20, updates=12)
     finally:
         tracemalloc.stop()
     assert peaks[0] > 2 * 20 * 4 * 28 * 28 * 4  # the first convolution's outputs, their gradient and more

@@ -108,7 +108,7 @@ def test_any_part_of_a_plane_alone():
     before, results = native.get_num_threads(), []
     try:
         with native.always_parallel():
-            for count in (1, 2, 3, 7):
+            for count in (1, 2, 3, 7) if native.build_info()["openmp"] else (1,):
                 native.set_num_threads(count)
                 y, winners = cnnx.max_pool2d(x, 3, stride=2, padding=1, return_winners=True)
                 results.append(

@@ -5,7 +5,6 @@ follows from them, the call's plan, is looked up when they come again.
 """
 
 import functools
-import math
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, TypeVar
@@ -59,21 +58,6 @@ def zeros(count: int, dtype: str) -> Array:
     return found
 
 
-LARGE = 16_384  # numbers
-LINE = 64  # bytes of a line of the cache
-
-
-def _empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
-    """A new array; a large one begins with a line of the cache, or every store of a whole vector would touch two."""
-    if math.prod(shape) < LARGE:
-        return np.empty(shape, dtype)
-    dtype = np.dtype(dtype)
-    size = math.prod(shape) * dtype.itemsize
-    memory = np.empty(size + LINE, np.uint8)
-    skipped = -memory.__array_interface__["data"][0] % LINE
-    return memory[skipped : skipped + size].view(dtype).reshape(shape)
-
-
 class Buffers:
     """Arrays that are lent again and again: the i-th that is asked for since `start` is the i-th of the time before.
 
@@ -99,7 +83,7 @@ class Buffers:
             self.arrays.append(np.empty(0, dtype))
         kept = self.arrays[i]
         if kept.shape != shape or not (kept.dtype is dtype or kept.dtype == dtype):
-            self.arrays[i] = kept = _empty(shape, dtype)
+            self.arrays[i] = kept = np.empty(shape, dtype)
         return kept
 
 
@@ -112,6 +96,6 @@ def new(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
     """An output for a kernel to fill; one too large to exist is a MemoryError."""
     buffers = lender.get()
     try:
-        return _empty(shape, dtype) if buffers is None else buffers.lend(shape, dtype)
+        return np.empty(shape, dtype) if buffers is None else buffers.lend(shape, dtype)
     except ValueError as error:  # NumPy's word for a size beyond the address space
         raise MemoryError(f"output of shape {shape}: {error}") from None

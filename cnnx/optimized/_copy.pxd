@@ -6,7 +6,7 @@ from cython cimport floating
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from ._index cimport least, most
+from ._index cimport end_output, first_output, least, most
 from ._tile cimport VECTOR_BYTES
 
 
@@ -73,6 +73,11 @@ cdef inline bint plan(Taps* g, Py_ssize_t lanes) noexcept nogil:
     g.count = g.first + g.R
     g.tap = g.count + g.R
     g.phases = 0
+    # However far a tap is from the image, one that meets no pixel may lie just beside it.
+    for r in range(g.R):
+        g.down[r] = most(-g.u * (g.P - 1) - 1, least(g.H, g.down[r]))
+    for s in range(g.S):
+        g.right[s] = most(-g.v * (g.Q - 1) - 1, least(g.W, g.right[s]))
     for r in range(g.R):
         e = floor_div(g.down[r], g.u)
         a = phase_of(g, g.down[r])
@@ -95,8 +100,8 @@ cdef inline bint plan(Taps* g, Py_ssize_t lanes) noexcept nogil:
     for s in range(g.S):
         g.lead = most(g.lead, -g.right[s])
         g.reach = most(g.reach, g.right[s])
-    # A row of the image between zeros, cut into the phases of the column stride.
-    g.line = padded((g.lead + most(g.W, g.reach + (g.Q - 1) * g.v + 1)) // g.v + 1, lanes)
+    # A row of the image between zeros, cut into the phases of a column stride of 2.
+    g.line = 0 if g.v > 2 else padded((g.lead + most(g.W, g.reach + (g.Q - 1) * g.v + 1)) // g.v + 1, lanes)
     g.pitch = 0
     if g.v == 1 and g.W < 2 * lanes:
         g.pitch = g.lead + most(g.W, g.reach + g.Q)
@@ -146,6 +151,17 @@ cdef inline void shift_rows(Taps* g, const floating* row, floating* to) noexcept
             to[s * g.plane + q] = 0
 
 
+cdef inline void pick_row(Taps* g, const floating* row, floating* to, Py_ssize_t offset) noexcept nogil:
+    # Every v-th number of a row, from one on; zeros where it does not reach.
+    cdef Py_ssize_t q, first = first_output(-offset, g.v), end = end_output(g.W - offset, g.v, g.Q)
+    for q in range(least(first, g.Q)):
+        to[q] = 0
+    for q in range(first, end):
+        to[q] = row[g.v * q + offset]
+    for q in range(most(first, end), g.Q):
+        to[q] = 0
+
+
 cdef inline void copy_narrow_plane(Taps* g, const floating* Z, floating* copy, floating* between) noexcept nogil:
     # copy_plane() where rows are short: what is read back in vectors was written well before, and clears no edges.
     cdef Py_ssize_t a, i, h, s, low, high
@@ -167,8 +183,8 @@ cdef inline void copy_narrow_plane(Taps* g, const floating* Z, floating* copy, f
 
 cdef inline void copy_plane(Taps* g, const floating* Z, floating* copy, floating* line) noexcept nogil:
     # The S copies of one plane into memory that is zero where they have rows beyond the image, and stays so.
-    # line: g.v phases of a row, g.line numbers each.
-    cdef Py_ssize_t a, i, h, j, s, b, w, low, high, v = g.v
+    # line: the phases of a row, g.line numbers each; larger strides pick their numbers one by one.
+    cdef Py_ssize_t a, i, h, j, s, b, low, high, v = g.v
     cdef floating* to
     if g.pitch > 0:
         copy_narrow_plane(g, Z, copy, line)
@@ -192,8 +208,9 @@ cdef inline void copy_plane(Taps* g, const floating* Z, floating* copy, floating
             elif v == 2:
                 deinterleave(Z + h * g.W, line + g.line + g.lead // 2, line + g.lead // 2 + 1, g.W)
             else:
-                for w in range(g.W):
-                    line[(g.lead + w) % v * g.line + (g.lead + w) // v] = Z[h * g.W + w]
+                for s in range(g.S):
+                    pick_row(g, Z + h * g.W, to + s * g.plane, g.right[s])
+                continue
             for s in range(g.S):
                 j = g.lead + g.right[s]
                 b = j % v

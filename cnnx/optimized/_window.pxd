@@ -61,3 +61,12 @@ cdef inline floating* memory_for(int threads, Py_ssize_t length, floating* kind)
     if memory == NULL:
         raise MemoryError
     return memory
+
+
+cdef inline void clip(Window* g) noexcept nogil:
+    # Leave out the window's rows and columns that never meet the image, so that offsets within it stay small.
+    cdef Py_ssize_t rows = most(0, g.p_h - g.u * (g.P - 1)), columns = most(0, g.p_w - g.v * (g.Q - 1))
+    g.R = least(g.R - rows, g.p_h - rows + g.H)
+    g.S = least(g.S - columns, g.p_w - columns + g.W)
+    g.p_h -= rows
+    g.p_w -= columns

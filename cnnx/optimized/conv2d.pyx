@@ -139,6 +139,16 @@ def conv2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :
         raise MemoryError(f"conv2d_grad_input: no memory for {threads} copies of an image, {job.scratch} numbers each")
 
 
+cdef inline void come_near(Py_ssize_t* d_h, Py_ssize_t* p_h, Py_ssize_t H, Py_ssize_t u, Py_ssize_t P) noexcept nogil:
+    # Where kernel rows lie so far apart that one at most meets the image, move the others as near as they may come.
+    cdef Py_ssize_t span = H + u * (P - 1) + 1, r
+    if d_h[0] <= span:
+        return
+    r = (p_h[0] - u * (P - 1) + d_h[0] - 1) // d_h[0] if p_h[0] > u * (P - 1) else 0  # the first that is not before it
+    p_h[0] = span * r - least(d_h[0] * r - p_h[0], H)
+    d_h[0] = span
+
+
 def conv2d_grad_weight(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z, /,
                        floating[:, :, :, ::1] dF, *, Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h,
                        Py_ssize_t p_w, Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups):
@@ -148,6 +158,8 @@ def conv2d_grad_weight(const floating[:, :, :, ::1] Delta, const floating[:, :, 
     cdef floating* none = NULL
     cdef Plan g
     cdef Scratch scratch
+    come_near(&d_h, &p_h, Z.shape[2], u, Delta.shape[2])
+    come_near(&d_w, &p_w, Z.shape[3], v, Delta.shape[3])
     if work == 0:
         dF[...] = 0
         return

@@ -15,7 +15,7 @@ from ._index cimport least, most
 from ._max cimport Y_row, set_margins, winners_row
 from ._threads cimport threads_for
 from ._tile cimport VECTOR_BYTES
-from ._window cimport Window, lanes_of, memory_for, row_length, row_margin
+from ._window cimport Window, clip, lanes_of, memory_for, row_length, row_margin
 
 
 cdef inline void Y_part(const floating* Z, floating* Y, Py_ssize_t begin, Py_ssize_t end, const Window* g,
@@ -155,6 +155,7 @@ def max_pool2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, 
                           floating[:, :, :, ::1] dZ, *, Py_ssize_t R, Py_ssize_t S,
                           Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w):
     cdef Window g = Window(dZ.shape[2], dZ.shape[3], Delta.shape[2], Delta.shape[3], R, S, u, v, p_h, p_w)
+    clip(&g)
     if dZ.shape[0] > 0:
         grad_input(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], NULL, &dZ[0, 0, 0, 0], OFFSET, dZ.shape[0] * dZ.shape[1], &g)
 
