@@ -9,7 +9,7 @@ from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 
 from ._index cimport end_output, first_output, least, most
-from ._lanes cimport by_turns, lanes_in, part_at, put, strided, where_equal, where_whole, whole
+from ._lanes cimport by_turns, lanes_in, put, strided, where_equal, where_whole, whole
 from ._tile cimport VECTOR_BYTES, doubles, floats, vector, vector_at
 from ._window cimport Window
 
@@ -68,44 +68,44 @@ cdef inline void move_on(Ring* ring, const Window* g, Py_ssize_t h) noexcept nog
         ring.end += 1
 
 
-cdef inline vector given(const void* row, Py_ssize_t key, Py_ssize_t j, int wins, vector offset,
-                         vector z) noexcept nogil:
+cdef inline void give(vector* d, const void* row, Py_ssize_t key, Py_ssize_t j, int wins, vector offset,
+                      vector z) noexcept nogil:
     # What Delta[j], Delta[j + 1], ... give to numbers z at such an offset in their windows.
-    cdef vector d = vector_at(row, j, &z)[0]
+    d[0] = vector_at(row, j, d)[0]
     if wins == OFFSET:
-        return where_whole(d, vector_at(row, key + j, &z)[0], offset)
-    if wins == EQUAL:
-        return where_equal(d, z, vector_at(row, key + j, &z)[0])
-    return d
+        d[0] = where_whole(d[0], vector_at(row, key + j, d)[0], offset)
+    elif wins == EQUAL:
+        d[0] = where_equal(d[0], z, vector_at(row, key + j, d)[0])
 
 
-cdef inline vector sum_at(const Ring* ring, const Window* g, int wins, Py_ssize_t S, int v, int f, Py_ssize_t h,
-                          Py_ssize_t j, vector z) noexcept nogil:
+cdef inline void add_up(vector* total, const Ring* ring, const Window* g, int wins, Py_ssize_t S, int v, int f,
+                        Py_ssize_t h, Py_ssize_t j, vector z) noexcept nogil:
     # dZ[h, v j + f - p_w] and, in the further lanes, at j + 1, j + 2, ...; z: Z there.
-    cdef vector total = whole(0, &z)
+    cdef vector d
     cdef Py_ssize_t p, t
     cdef void* row
+    total[0] = whole(0, total)
     for p in range(ring.p, ring.end):
         if vector is floats:
             row = slot[float](ring, p, NULL)
         else:
             row = slot[double](ring, p, NULL)
         for t in range((S - 1 - f + v) // v - 1, -1, -1):
-            total = total + given(row, ring.size, j - t, wins,
-                                  whole((h + g.p_h - g.u * p) * S + f + v * t, &z), z)
-    return total
+            give(&d, row, ring.size, j - t, wins, whole((h + g.p_h - g.u * p) * S + f + v * t, total), z)
+            total[0] = total[0] + d
 
 
 cdef inline void gather_1(const Ring* ring, const Window* g, int wins, Py_ssize_t S, Py_ssize_t h, const void* Z,
                           void* dZ, vector* kind) noexcept nogil:
     cdef Py_ssize_t lanes = lanes_in(kind), w = 0
-    cdef vector z = whole(0, kind)
+    cdef vector z = whole(0, kind), total
     while w < g.W:
         if w + lanes > g.W and g.W >= lanes:
             w = g.W - lanes
         if wins == EQUAL:
             z = vector_at(Z, w, kind)[0]
-        put(sum_at(ring, g, wins, S, 1, 0, h, w + g.p_w, z), dZ, w, g.W - w, kind)
+        add_up(&total, ring, g, wins, S, 1, 0, h, w + g.p_w, z)
+        put(total, dZ, w, g.W - w, kind)
         w += lanes
 
 
@@ -121,11 +121,11 @@ cdef inline void gather_2(const Ring* ring, const Window* g, int wins, Py_ssize_
             z = strided(Z, w + 1, 2, kind)
         j = (w + g.p_w) // 2
         if (w + g.p_w) % 2 == 0:
-            a = sum_at(ring, g, wins, S, 2, 0, h, j, y)
-            b = sum_at(ring, g, wins, S, 2, 1, h, j, z)
+            add_up(&a, ring, g, wins, S, 2, 0, h, j, y)
+            add_up(&b, ring, g, wins, S, 2, 1, h, j, z)
         else:
-            a = sum_at(ring, g, wins, S, 2, 1, h, j, y)
-            b = sum_at(ring, g, wins, S, 2, 0, h, j + 1, z)
+            add_up(&a, ring, g, wins, S, 2, 1, h, j, y)
+            add_up(&b, ring, g, wins, S, 2, 0, h, j + 1, z)
         by_turns(&a, &b)
         put(a, dZ, w, g.W - w, kind)
         if w + lanes < g.W:
@@ -162,8 +162,8 @@ cdef inline void gather_2_rows(const Ring* ring, const Window* g, int wins, int 
             y, z = z, y
         for i in range(n):
             for s in range(S - 1, -1, -1):
-                d = given(rows[i], ring.size, (j if s % 2 else j + odd) - s // 2, wins, offsets[i][s],
-                          z if s % 2 else y)
+                give(&d, rows[i], ring.size, (j if s % 2 else j + odd) - s // 2, wins, offsets[i][s],
+                     z if s % 2 else y)
                 if s % 2:
                     b = d if i == 0 and s + 2 >= S else b + d
                 else:
@@ -185,7 +185,7 @@ cdef inline void gather_v(const Ring* ring, const Window* g, int wins, Py_ssize_
     cdef Py_ssize_t lanes = lanes_in(kind), j = g.p_w // g.v, w, i
     cdef int v = <int>g.v, f
     cdef floating lane[VECTOR_BYTES]  # more than enough; an extent may not be a quotient
-    cdef vector z = whole(0, kind)
+    cdef vector z = whole(0, kind), total
     while v * j - g.p_w < g.W:
         for f in range(v):
             w = v * j + f - g.p_w
@@ -193,7 +193,8 @@ cdef inline void gather_v(const Ring* ring, const Window* g, int wins, Py_ssize_
                 for i in range(lanes):
                     lane[i] = Z[w + v * i] if 0 <= w + v * i < g.W else 0
                 z = vector_at(lane, 0, kind)[0]
-            vector_at(lane, 0, kind)[0] = sum_at(ring, g, wins, g.S, v, f, h, j, z)
+            add_up(&total, ring, g, wins, g.S, v, f, h, j, z)
+            vector_at(lane, 0, kind)[0] = total
             for i in range(lanes):
                 if 0 <= w + v * i < g.W:
                     dZ[w + v * i] = lane[i]

@@ -179,15 +179,17 @@ cdef inline Py_ssize_t size_of(vector* kind) noexcept nogil:
     return sizeof(float) if vector is floats else sizeof(double)
 
 
-cdef inline vector part_at(const void* x, Py_ssize_t i, Py_ssize_t n, vector* kind) noexcept nogil:
-    # x[i], ..., x[i + n - 1], fewer than a vector; the lanes behind them hold x[i] too.
-    cdef vector part
+cdef inline void load(vector* to, const void* x, Py_ssize_t i, Py_ssize_t n, bint full) noexcept nogil:
+    # x[i], ..., x[i + n - 1] as a vector, a whole one if `full`; else the lanes behind them hold x[i] too.
+    # No vector is returned: a function that checks its arithmetic could not return one where that fails.
+    if full:
+        to[0] = vector_at(x, i, to)[0]
+        return
     if vector is floats:
-        part = spread_floats((<const float*>x)[i])
+        to[0] = spread_floats((<const float*>x)[i])
     else:
-        part = spread_doubles((<const double*>x)[i])
-    memcpy(&part, vector_at(x, i, kind), n * size_of(kind))
-    return part
+        to[0] = spread_doubles((<const double*>x)[i])
+    memcpy(to, vector_at(x, i, to), n * size_of(to))
 
 
 cdef inline void put(vector a, void* y, Py_ssize_t i, Py_ssize_t n, vector* kind) noexcept nogil:

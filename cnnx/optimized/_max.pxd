@@ -6,7 +6,7 @@ from cython cimport floating
 from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t
 
-from ._lanes cimport earlier, lanes_in, larger, part_at, put, strided, take, whole
+from ._lanes cimport earlier, lanes_in, larger, load, put, strided, take, whole
 from ._tile cimport doubles, floats, vector, vector_at
 from ._window cimport Window, column_begin, column_end, columns_used, narrow, row_begin, row_end
 
@@ -20,27 +20,30 @@ cdef enum:
     NONE = 0x7fffffff
 
 
-cdef inline vector largest(const void* Z, Py_ssize_t W, Py_ssize_t w, Py_ssize_t n, Py_ssize_t rows, bint full,
-                           vector* kind) noexcept nogil:
+cdef inline void largest(vector* y, const void* Z, Py_ssize_t W, Py_ssize_t w, Py_ssize_t n, Py_ssize_t rows,
+                         bint full) noexcept nogil:
     # Down n columns from w on: whole vectors, if `full`.
-    cdef vector y
+    cdef vector z
     cdef Py_ssize_t r
-    y = vector_at(Z, w, kind)[0] if full else part_at(Z, w, n, kind)
+    load(y, Z, w, n, full)
     for r in range(1, rows):
-        y = larger(vector_at(Z, r * W + w, kind)[0] if full else part_at(Z, r * W + w, n, kind), y)
-    return y
+        load(&z, Z, r * W + w, n, full)
+        y[0] = larger(z, y[0])
 
 
 cdef inline void down_rows(const void* Z, Py_ssize_t W, Py_ssize_t width, Py_ssize_t rows, void* m,
                            vector* kind) noexcept nogil:
     cdef Py_ssize_t lanes = lanes_in(kind), w = 0
+    cdef vector y
     if width < lanes:
-        put(largest(Z, W, 0, width, rows, False, kind), m, 0, width, kind)
+        largest(&y, Z, W, 0, width, rows, False)
+        put(y, m, 0, width, kind)
         return
     while w < width:
         if w + lanes > width:
             w = width - lanes  # some columns a second time
-        vector_at(m, w, kind)[0] = largest(Z, W, w, lanes, rows, True, kind)
+        largest(&y, Z, W, w, lanes, rows, True)
+        vector_at(m, w, kind)[0] = y
         w += lanes
 
 
@@ -117,11 +120,13 @@ cdef inline void Y_row(const floating* Z, floating* Y, Py_ssize_t p, const Windo
 cdef inline void largest_and_row(const void* Z, Py_ssize_t W, Py_ssize_t w, Py_ssize_t n, Py_ssize_t rows,
                                  Py_ssize_t first, Py_ssize_t S, bint full, vector* y, vector* i) noexcept nogil:
     # Down n columns from w on, where the first row is `first` = r S.
+    cdef vector z
     cdef Py_ssize_t r
-    y[0] = vector_at(Z, w, y)[0] if full else part_at(Z, w, n, y)
+    load(y, Z, w, n, full)
     i[0] = whole(first, y)
     for r in range(1, rows):
-        take(vector_at(Z, r * W + w, y)[0] if full else part_at(Z, r * W + w, n, y), whole(first + r * S, y), y, i)
+        load(&z, Z, r * W + w, n, full)
+        take(z, whole(first + r * S, y), y, i)
 
 
 cdef inline void down_winners_rows(const void* Z, Py_ssize_t W, Py_ssize_t width, Py_ssize_t rows, Py_ssize_t first,
