@@ -10,7 +10,7 @@ from libc.string cimport memset
 
 from ._gather cimport EVERY, Ring, gather, move_on, move_to, ring_in, ring_length, slot
 from ._index cimport least, most
-from ._lanes cimport lanes_in, part_at, put, strided
+from ._lanes cimport lanes_in, load, put, strided
 from ._threads cimport threads_for
 from ._tile cimport doubles, floats, spread, vector, vector_at
 from ._window cimport (
@@ -65,26 +65,30 @@ cdef inline void set_columns_counts(const Window* g, const Pad* pad, floating* c
         counts[q] = 1
 
 
-cdef inline vector total(const void* Z, Py_ssize_t W, Py_ssize_t w, Py_ssize_t n, Py_ssize_t rows, bint full,
-                         vector* kind) noexcept nogil:
+cdef inline void total(vector* y, const void* Z, Py_ssize_t W, Py_ssize_t w, Py_ssize_t n, Py_ssize_t rows,
+                       bint full) noexcept nogil:
     # Down n columns from w on: whole vectors, if `full`.
-    cdef vector y = vector_at(Z, w, kind)[0] if full else part_at(Z, w, n, kind)
+    cdef vector z
     cdef Py_ssize_t r
+    load(y, Z, w, n, full)
     for r in range(1, rows):
-        y = y + (vector_at(Z, r * W + w, kind)[0] if full else part_at(Z, r * W + w, n, kind))
-    return y
+        load(&z, Z, r * W + w, n, full)
+        y[0] = y[0] + z
 
 
 cdef inline void down_rows(const void* Z, Py_ssize_t W, Py_ssize_t width, Py_ssize_t rows, void* m,
                            vector* kind) noexcept nogil:
     cdef Py_ssize_t lanes = lanes_in(kind), w = 0
+    cdef vector y
     if width < lanes:
-        put(total(Z, W, 0, width, rows, False, kind), m, 0, width, kind)
+        total(&y, Z, W, 0, width, rows, False)
+        put(y, m, 0, width, kind)
         return
     while w < width:
         if w + lanes > width:
             w = width - lanes  # some columns a second time
-        vector_at(m, w, kind)[0] = total(Z, W, w, lanes, rows, True, kind)
+        total(&y, Z, W, w, lanes, rows, True)
+        vector_at(m, w, kind)[0] = y
         w += lanes
 
 
