@@ -130,7 +130,8 @@ def _cross_entropy(a: Arrays, options: dict[str, Any]) -> Call:
 
 def _training(a: Arrays, options: dict[str, Any]) -> Call:
     """One update as cnnx.nn.fit does it, in buffers that are used again."""
-    model, cost, optimizer = nn.cn_network(seed=0).reuse_buffers(), nn.CrossEntropy().reuse_buffers(), nn.SGD(LEARNING_RATE)
+    model, cost = nn.cn_network(seed=0).reuse_buffers(), nn.CrossEntropy().reuse_buffers()
+    optimizer = nn.SGD(LEARNING_RATE)
     for name in CN_PARAMETERS:
         model.parameters[name][...] = 0.1 * a[name]
     model.train()
