@@ -15,6 +15,8 @@ from cnnx import backend, native
 from cnnx.audit import audit
 from cnnx.audit.numbers import Bounded, BoundedMath, UndecidedError
 
+pytestmark = pytest.mark.once
+
 
 def right(name: str) -> Callable[..., None]:
     """A correct kernel for any dtype."""
