@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -168,6 +169,34 @@ def test_loading_draws_no_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(nn.init, "generator", None)
     monkeypatch.setattr(np, "full", None)
     io.load_model(tmp_path / "model")
+
+
+def test_loading_takes_the_memory_of_the_arrays_once(tmp_path):
+    io.save_model(nn.Affine(1000, 1000, seed=0), tmp_path / "model")
+    tracemalloc.start()
+    try:
+        model = io.load_model(tmp_path / "model")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert model.parameters["weight"].nbytes <= peak < 1.05 * model.parameters["weight"].nbytes
+
+
+def test_arrays_in_any_layout_are_saved(tmp_path):
+    layer, weight = nn.Affine(2, 3, seed=0), np.arange(6, dtype="float32").reshape(2, 3)
+    layer.parameters.update(weight=weight.T)
+    io.save_model(layer, tmp_path / "model")
+    assert (io.load_model(tmp_path / "model").parameters["weight"] == weight.T).all()
+
+
+def test_a_file_cut_short_while_it_is_read(tmp_path, monkeypatch):
+    io.save_model(nn.Affine(2, 3), tmp_path / "model")
+    data = (tmp_path / "model").read_bytes()
+    whole = os.stat(tmp_path / "model")
+    (tmp_path / "model").write_bytes(data[:-4])
+    monkeypatch.setattr(os, "fstat", lambda number: whole)
+    with pytest.raises(ValueError, match="the file ends within weight; it was changed while it was read"):
+        io.load_model(tmp_path / "model")
 
 
 def test_layers_beside_a_loading_thread_get_their_weights():

@@ -15,7 +15,7 @@ from ..ops._check import Array
 from ._layers import LAYERS
 from ._operators import ACTIVATIONS, DTYPES, no_images, onnx, output
 
-OPSET, IR_VERSION = 20, 9  # the first with Gelu; onnxruntime 1.17 and later read it
+OPSET, IR_VERSION = 20, 9  # the first with Gelu; onnxruntime has read it since 1.17
 _MOST_BYTES = 2**31 - 2**20  # what one protobuf message holds, and some room
 
 # Operators that onnxruntime computes in float32 only.

@@ -35,7 +35,7 @@ class Node:
 
     def constant(self, index: int, name: str) -> Array:
         """The input of that number, which has to be there."""
-        found = self.constants[index - 1] if index <= len(self.constants) else None
+        found = self.optional(index)
         if found is None:
             raise ValueError(f"{name}: expected an array in the file, got none")
         return found
