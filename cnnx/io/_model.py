@@ -213,8 +213,11 @@ def _in_order(header: dict[str, Any], expected: dict[str, Array], room: int) -> 
             "shape": list(array.shape),
             "data_offsets": [begin, begin + count],
         }
-        if _canonical(entry) != _canonical(layout) or not 0 <= begin <= room - count:
-            raise ValueError(f"array {name}: expected {layout} within {room} bytes, got {_check.shown(entry)}")
+        if _canonical(entry) != _canonical(layout):
+            raise ValueError(f"array {name}: expected {layout}, got {_check.shown(entry)}")
+        if not 0 <= begin <= room - count:
+            place = [begin, begin + count]
+            raise ValueError(f"array {name}: expected it among the file's {room} bytes of arrays, got {place}")
         begins[begin] = name
     end, order = 0, []
     for begin, name in sorted(begins.items()):
