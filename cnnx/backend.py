@@ -140,7 +140,8 @@ def register_backend(name: str, kernels: Mapping[str, Any] | ModuleType) -> None
     kernels : mapping or module
         Kernels by name, with the signatures of `cnnx.reference`:
         `kernel(inputs, /, outputs, *, numbers) -> None`; the outputs are allocated by the caller.
-        Some kernels may be missing: a call that needs one raises NotImplementedError.
+        Some kernels may be missing: a call that needs one raises NotImplementedError. A mapping may have an
+        attribute `left_out`, which says of missing kernels why.
 
     Raises
     ------
@@ -261,9 +262,10 @@ def _specialise(backend: str, name: str, dtype: str) -> Kernel:
     try:
         found = _kernels(backend)[name]
     except KeyError:
+        reason = getattr(_kernels(backend), "left_out", {}).get(name)
         raise MissingKernelError(
-            f"back end {backend!r} has no kernel {name!r}; choose another back end for this call, e.g. "
-            f'backend="optimized"'
+            f"back end {backend!r} has no kernel {name!r}{f' ({reason})' if reason else ''}; choose another back end "
+            f'for this call, e.g. backend="optimized"'
         ) from None
     if not callable(found):
         raise TypeError(f"back end {backend!r}: expected kernel {name!r} to be callable, got {type(found).__name__}")
