@@ -1,6 +1,7 @@
 """The error bound of recorded kernel calls, and how much of it two results use."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -30,11 +31,11 @@ class Comparison:
         self._bounds = replay(calls, lift, float, math_of)
         self._tiles = {address(call.outputs[0]): tile_errors(call, eps) for call in calls}
 
-    def worst(self, kernel: str, got: Array, reference: Array, *, finite: bool) -> tuple[float, str]:
-        """The largest share of the bound that an element of either result uses, and words if it is more than all."""
+    def worst(self, got: Array, reference: Array, *, finite: bool) -> "Use | None":
+        """Where either result uses the largest share of the bound; None where there are no elements."""
         truth = self._bounds[address(reference)].reshape(reference.shape)
         tiles = self._tiles.get(address(reference))
-        largest, what = 0.0, ""
+        largest: Use | None = None
         for index in np.ndindex(truth.shape):
             t = truth[index]
             value, error = (t.value, t.error) if isinstance(t, Bounded) else (float(t), 0.0)
@@ -43,12 +44,21 @@ class Comparison:
                     share = _share(number, value, error, finite=finite)
                 else:
                     share = _share_of_tile(number, value, error, float(tiles[index]), finite=finite)
-                if share > largest:
-                    largest = share
-                    if share > 1:
-                        at = tuple(int(i) for i in index)
-                        what = f"{kernel} at {at}: expected {value!r} +- {error:.1e}, got {number!r}"
-        return largest, f"{what} ({largest:.3g} of the budget)" if what else ""
+                if largest is None or share > largest.share:
+                    largest = Use(share, index, value, number, error)
+        return largest
+
+
+@dataclass(frozen=True)
+class Use:
+    """How much of its error bound an element uses."""
+
+    share: float
+    index: tuple[int, ...]
+    expected: float
+    got: float
+    error: float
+    truth: str = "bounded doubles"
 
 
 def _share(number: float, value: float, error: float, *, finite: bool) -> float:

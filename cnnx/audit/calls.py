@@ -49,6 +49,12 @@ def inputs_count(kernel: str) -> int:
     return sum(p.kind is p.POSITIONAL_ONLY for p in parameters)
 
 
+def named_inputs(call: KernelCall) -> Arrays:
+    """A call's inputs by their names in the reference's signature."""
+    names = list(inspect.signature(_backend.reference_kernel(call.kernel)).parameters)
+    return dict(zip(names, call.inputs, strict=False))
+
+
 def traced(function: Callable[..., Any], arguments: Mapping[str, Any], backend: str) -> Trace:
     """Call a public function with a back end. Its kernels find NaN in their outputs and read-only inputs."""
     trace = Trace()

@@ -1,4 +1,4 @@
-"""The whole audit: ops x checks."""
+"""The whole audit: ops x checks x cases x dtypes."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -8,19 +8,19 @@ import numpy as np
 
 from .. import backend as _backend
 from .. import native as _native
-from ..ops import OPS, Op
-from .agreement import Sides, bound, exact
+from ..ops import OPS, Case, Op
+from . import repro
+from .agreement import bound, exact
 from .calls import forward_arguments
 from .data import draw
 from .exact import adjoint, dual
 from .gradient import gradient
 from .invariance import layout, special, threads
 from .result import Report, Result
-
-Check = Callable[[Op, tuple[str, ...], Sides, np.random.Generator], Result]
+from .trial import Check, Sides, Trial
 
 CHECKS: dict[str, Check] = {
-    check.__name__: check for check in (exact, bound, layout, special, threads, gradient, dual, adjoint)
+    check.name: check for check in (exact, bound, layout, special, threads, gradient, dual, adjoint)
 }
 T = TypeVar("T")
 
@@ -34,6 +34,7 @@ def audit(
     backend: str = "optimized",
     against: str = "reference",
     checks: Iterable[str] | None = None,
+    cases: Iterable[str | Case] | None = None,
     seed: int = 0,
     measure: bool = True,
     progress: Callable[[str, str], None] | None = None,
@@ -51,8 +52,10 @@ def audit(
         memory layout of the input gives the same bits. special: NaN and infinities come out at the
         same places. threads: any thread count gives the same bits. gradient: central differences.
         dual: the reference's backward equations against dual numbers. adjoint: <A x, d> = <x, A* d>.
+    cases : names of cases or `Case` objects, or None for all cases of the ops
+        A name stands for the cases of that name of all chosen ops; a `Case` is for one op alone.
     seed : int
-        Every random number comes from it.
+        Every random number comes from it: a case's numbers from the seed and the names of op, check, case and dtype.
     measure : bool
         Also measure how many times as fast as `against` the back end is.
     progress : callable or None
@@ -65,8 +68,8 @@ def audit(
     Raises
     ------
     ValueError
-        An op, dtype, check or back end of that name does not exist, or a list of names is empty; `against`
-        is `backend`.
+        An op, dtype, check, case or back end of that name does not exist, or a list of names is empty; `against`
+        is `backend`; a `Case` and more than one op.
 
     Examples
     --------
@@ -78,22 +81,15 @@ def audit(
     chosen = _select("op", ops, {op.name: op for op in OPS})
     chosen_checks = _select("check", checks, CHECKS)
     kinds = tuple(_select("dtype", dtypes, {name: name for name in DTYPES}).values())
-    for name in (backend, against):
-        with _backend.use_backend(name):
-            pass  # an unknown name is an error now, not a discrepancy later
-    if backend == against:
-        raise ValueError(f"against: expected another back end than {backend!r}, got the same")
+    sides = _sides(backend, against)
+    wanted = _select_cases(cases, chosen)
     report = Report(backend, against, seed)
-    sides = Sides(backend, against)
     try:
         for op in chosen.values():
-            for check_name, check in chosen_checks.items():
+            for check in chosen_checks.values():
                 if progress is not None:
-                    progress(op.name, check_name)
-                # Each check has its own stream of numbers, so that it sees the same ones when run alone.
-                rng = np.random.default_rng([seed, *op.name.encode(), *check_name.encode()])
-                with np.errstate(all="ignore"):
-                    report.results.append(check(op, kinds, sides, rng))
+                    progress(op.name, check.name)
+                report.results.append(_judge_op(op, check, wanted, kinds, sides, seed))
             if measure and op.kernels:
                 if progress is not None:
                     progress(op.name, "speed")
@@ -101,6 +97,72 @@ def audit(
     except KeyboardInterrupt:
         report.interrupted = True
     return report
+
+
+def again(words: str, *, backend: str = "optimized", against: str = "reference") -> Report:
+    """Judge what a discrepancy's `repro` says, and nothing else.
+
+    Raises
+    ------
+    ValueError
+        The text is not what the audit prints, or names what does not exist.
+    """
+    op, check, case, dtype, seed = repro.parse(words)
+    (chosen,) = _select("check", [check], CHECKS).values()
+    if dtype not in (chosen.dtypes or DTYPES):
+        raise ValueError(f"--repro: expected 'dtype' to be one of {', '.join(chosen.dtypes or DTYPES)}, got {dtype!r}")
+    report = Report(backend, against, seed)
+    report.results.append(judge(op, chosen, case, dtype, _sides(backend, against), seed))
+    return report
+
+
+def judge(op: Op, check: Check, case: Case, dtype: str, sides: Sides, seed: int) -> Result:
+    """The unit of work: one check of one op on one case in one dtype."""
+    return Trial(op, check, case, dtype, sides, seed).judged()
+
+
+def _sides(backend: str, against: str) -> Sides:
+    for name in (backend, against):
+        with _backend.use_backend(name):
+            pass  # an unknown name is an error now, not a discrepancy later
+    if backend == against:
+        raise ValueError(f"against: expected another back end than {backend!r}, got the same")
+    return Sides(backend, against)
+
+
+def _judge_op(
+    op: Op, check: Check, wanted: list[str | Case] | None, dtypes: tuple[str, ...], sides: Sides, seed: int
+) -> Result:
+    result = Result(op.name, check.name, skipped=check.why_not(op))
+    if result.skipped:
+        return result
+    cases = _cases(op, check, wanted)
+    if not cases and wanted is not None:
+        result.skipped = "for none of the chosen cases"
+    for case in cases:
+        for dtype in check.dtypes or dtypes:
+            result.merge(judge(op, check, case, dtype, sides, seed))
+    return result
+
+
+def _cases(op: Op, check: Check, wanted: list[str | Case] | None) -> tuple[Case, ...]:
+    if wanted is None:
+        return check.cases(op)
+    own = tuple(case for case in check.cases(op) if case.name in wanted)
+    return own + tuple(case for case in wanted if isinstance(case, Case) and check.takes(op, case))
+
+
+def _select_cases(cases: Iterable[str | Case] | None, ops: dict[str, Op]) -> list[str | Case] | None:
+    if cases is None:
+        return None
+    wanted: list[str | Case] = [cases] if isinstance(cases, (str, Case)) else list(cases)
+    if not wanted:
+        raise ValueError("cases: expected some, got none")
+    names = {case.name: case for op in ops.values() for case in (*op.cases, *op.bench)}
+    _select("case", [case for case in wanted if isinstance(case, str)] or None, names)
+    if any(isinstance(case, Case) for case in wanted) and len(ops) != 1:
+        raise ValueError(f"cases: expected one op for a Case, got {', '.join(ops)}")
+    return wanted
 
 
 def _select(what: str, names: Iterable[str] | None, known: dict[str, T]) -> dict[str, T]:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable
 
 from cnnx.audit import CHECKS, DTYPES, Report, Result, audit
+from cnnx.audit.run import again
 from cnnx.ops import OPS
 
 SHOWN = 20  # discrepancies that are printed; --json has all
@@ -21,10 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--check", action="append", metavar="NAME", help=f"one of {', '.join(CHECKS)}; may be given again; default: all"
     )
+    add("--case", action="append", metavar="NAME", help="a case of the ops; may be given again; default: all")
     add("--dtype", action="append", choices=DTYPES, help="may be given again; default: both")
     add("--backend", default="optimized", metavar="NAME", help="the one to judge (default optimized)")
     add("--against", default="reference", metavar="NAME", help="the one to compare with (default reference)")
     add("--seed", type=int, default=0, metavar="N", help="every random number comes from it (default 0)")
+    add("--repro", metavar="TEXT", help="judge one case again, as a discrepancy says it")
     add("--no-speed", action="store_true", help="leave the speed-up out")
     add("--json", action="store_true", help="print JSON")
 
@@ -33,18 +36,28 @@ def run(arguments: argparse.Namespace) -> int:
     """Audit, print, and return the exit code."""
     if arguments.seed < 0:
         raise ValueError(f"--seed: expected an integer of at least 0, got {arguments.seed}")
+    if arguments.repro is not None:
+        return _again(arguments)
     report = audit(
         arguments.op,
         dtypes=arguments.dtype or DTYPES,
         backend=arguments.backend,
         against=arguments.against,
         checks=arguments.check,
+        cases=arguments.case,
         seed=arguments.seed,
         measure=not arguments.no_speed,
         progress=_progress if sys.stderr is not None and sys.stderr.isatty() else None,
     )
     _clear_progress()
     print(json.dumps(report.as_dict(), indent=2) if arguments.json else _text(report, arguments.check or list(CHECKS)))
+    return _verdict(report)[0]
+
+
+def _again(arguments: argparse.Namespace) -> int:
+    report = again(arguments.repro, backend=arguments.backend, against=arguments.against)
+    checks = [result.check for result in report.results]
+    print(json.dumps(report.as_dict(), indent=2) if arguments.json else _text(report, checks))
     return _verdict(report)[0]
 
 
