@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backend import MissingKernelError
+from .. import backend as _backend
 
 Array = np.ndarray[Any, Any]
 Kernel = Callable[..., None]
@@ -19,12 +19,11 @@ NOT_COVERED = {
 }
 
 
-class Kernels(dict[str, Kernel]):
-    """Kernels by name; `left_out` says of those that are not there why."""
+class Kernels(_backend.Kernels):
+    """The kernels of a library, which are added one by one."""
 
-    def __init__(self, left_out: Mapping[str, str]):
-        super().__init__()
-        self.left_out = {**NOT_COVERED, **left_out}
+    def __init__(self, left_out: Mapping[str, str], compat: str = ""):
+        super().__init__({}, left_out={**NOT_COVERED, **left_out}, compat=compat)
 
     def kernel(self, function: Kernel) -> Kernel:
         """Add a function under its own name. Where there is nothing to compute it is not called: outputs are zeros."""
@@ -40,9 +39,9 @@ class Kernels(dict[str, Kernel]):
         self[function.__name__] = guarded
         return function
 
-    def lacks(self, what: str) -> MissingKernelError:
+    def lacks(self, what: str) -> _backend.MissingKernelError:
         """The error for a call that the library has no function for."""
-        return MissingKernelError(what)
+        return _backend.MissingKernelError(what)
 
 
 class Frame(NamedTuple):
@@ -88,8 +87,18 @@ def unframed(made: Array, around: Frame, image: Array) -> None:
 
 
 def members(
-    image: Array, outputs: Array, p_b: int, p_r: int, include_pad: bool, *, R: int, S: int, u: int, v: int, p_h: int,
-    p_w: int
+    image: Array,
+    outputs: Array,
+    p_b: int,
+    p_r: int,
+    include_pad: bool,
+    *,
+    R: int,
+    S: int,
+    u: int,
+    v: int,
+    p_h: int,
+    p_w: int,
 ) -> Array:
     """|R[p,q]| (P3): how many members each window has within the image, or within the padded image."""
     H, W = image.shape[2:]
@@ -97,6 +106,4 @@ def members(
     rows, columns = np.arange(P) * u - p_h, np.arange(Q) * v - p_w
     if include_pad:
         return np.outer(np.minimum(rows + R, H + p_b) - rows, np.minimum(columns + S, W + p_r) - columns)
-    return np.outer(
-        np.minimum(rows + R, H) - np.maximum(rows, 0), np.minimum(columns + S, W) - np.maximum(columns, 0)
-    )
+    return np.outer(np.minimum(rows + R, H) - np.maximum(rows, 0), np.minimum(columns + S, W) - np.maximum(columns, 0))

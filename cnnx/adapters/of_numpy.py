@@ -67,9 +67,15 @@ def conv2d_grad_weight(
     Delta: Array, Z: Array, dF: Array, *, u: int, v: int, p_h: int, p_w: int, d_h: int, d_w: int, groups: int
 ) -> None:
     R, S = dF.shape[2:]
-    K = Delta.shape[1]
-    columns = _columns(Z, _conv_frame(Z, Delta, dF, u, v, p_h, p_w, d_h, d_w), R, S, u, v, d_h, d_w)
-    for c, k in _grouped(groups, Z.shape[1], K):
+    around = _conv_frame(Z, Delta, dF, u, v, p_h, p_w, d_h, d_w)
+    columns = _columns(Z, around, R, S, u, v, d_h, d_w)
+    if not np.isfinite(Delta).all():  # a product with padding is left out, not NaN
+        inside = _columns(np.ones_like(Z), around, R, S, u, v, d_h, d_w) == 1
+        for i, c, r, s in np.ndindex(dF.shape):
+            at = i // (len(dF) // groups) * dF.shape[1] + c
+            dF[i, c, r, s] = (Delta[:, i] * columns[:, at, ..., r, s])[inside[:, at, ..., r, s]].sum()
+        return
+    for c, k in _grouped(groups, Z.shape[1], len(dF)):
         rows = columns[:, c].transpose(1, 4, 5, 0, 2, 3).reshape(dF[k, 0].size // len(dF[k]) * dF.shape[1], -1)
         dF[k] = (Delta[:, k].transpose(1, 0, 2, 3).reshape(len(dF[k]), -1) @ rows.T).reshape(dF[k].shape)
 
@@ -99,7 +105,7 @@ def _scatter(parts: Any, dZ: Array, around: Frame, geometry: dict[str, int]) -> 
 
 
 def _winners(Z: Array, outputs: Array, geometry: dict[str, int]) -> Array:
-    windows, around = _windows(Z, outputs, geometry, -np.inf)
+    windows, _ = _windows(Z, outputs, geometry, -np.inf)
     inside, _ = _windows(np.ones_like(Z), outputs, geometry, 0.0)
     largest = (windows == windows.max(axis=(4, 5), keepdims=True)) | np.isnan(windows)
     return np.asarray(((inside == 1) & largest).reshape(*outputs.shape, -1).argmax(axis=-1))
@@ -121,7 +127,7 @@ def max_pool2d_winners(Z: Array, Y: Array, B: Array, **geometry: int) -> None:
 def max_pool2d_grad_input_winners(Delta: Array, B: Array, dZ: Array, **geometry: int) -> None:
     S = geometry["S"]
     around = frame(dZ, Delta, **geometry)
-    _scatter(lambda r, s: np.where(B == r * S + s, Delta, 0), dZ, around, geometry)
+    _scatter(lambda r, s: np.where(r * S + s == B, Delta, 0), dZ, around, geometry)
 
 
 @kernel
@@ -165,9 +171,7 @@ def lp_pool2d(Z: Array, Y: Array, *, rho: float, normalize: int, **geometry: int
 
 
 @kernel
-def lp_pool2d_grad_input(
-    Delta: Array, Z: Array, dZ: Array, *, rho: float, normalize: int, **geometry: int
-) -> None:
+def lp_pool2d_grad_input(Delta: Array, Z: Array, dZ: Array, *, rho: float, normalize: int, **geometry: int) -> None:
     Y, count = _norm(Z, Delta, rho, normalize, geometry)
     windows, around = _windows(Z.astype(float), Delta, geometry, 0.0)
 
@@ -273,6 +277,54 @@ def affine_grad_weight(Delta: Array, Z: Array, dw: Array) -> None:
 @kernel
 def affine_grad_bias(Delta: Array, db: Array) -> None:
     db[...] = Delta.sum(axis=0)
+
+
+@kernel
+def batch_norm2d_statistics_mean(Z: Array, mean: Array) -> None:
+    mean[...] = Z.mean(axis=(0, 2, 3), dtype=float)
+
+
+@kernel
+def batch_norm2d_statistics_var(Z: Array, mean: Array, var: Array) -> None:
+    var[...] = (_centred(Z, mean) ** 2).mean(axis=(0, 2, 3))
+
+
+def _centred(Z: Array, mean: Array) -> Array:
+    return np.asarray(Z - mean.astype(float)[:, None, None])
+
+
+def _deviation(var: Array, eps: float) -> Array:
+    return np.sqrt(var.astype(float) + eps)[:, None, None]
+
+
+@kernel
+def batch_norm2d(Z: Array, g: Array, b: Array, mean: Array, var: Array, Y: Array, *, eps: float) -> None:
+    Y[...] = g[:, None, None] * (_centred(Z, mean) / _deviation(var, eps)) + b[:, None, None]
+
+
+@kernel
+def batch_norm2d_grad_bias(Delta: Array, db: Array) -> None:
+    db[...] = Delta.sum(axis=(0, 2, 3))
+
+
+@kernel
+def batch_norm2d_grad_weight(Delta: Array, Z: Array, mean: Array, var: Array, dg: Array, *, eps: float) -> None:
+    dg[...] = (Delta * (_centred(Z, mean) / _deviation(var, eps))).sum(axis=(0, 2, 3))
+
+
+@kernel
+def batch_norm2d_grad_input(
+    Delta: Array, Z: Array, g: Array, mean: Array, var: Array, dg: Array, db: Array, dZ: Array, *, eps: float
+) -> None:
+    M = Z.size // Z.shape[1]
+    Zh = _centred(Z, mean) / _deviation(var, eps)
+    inner = Delta - db.astype(float)[:, None, None] / M - Zh * dg[:, None, None] / M
+    dZ[...] = g[:, None, None] / _deviation(var, eps) * inner
+
+
+@kernel
+def batch_norm2d_grad_input_inference(Delta: Array, g: Array, var: Array, dZ: Array, *, eps: float) -> None:
+    dZ[...] = g[:, None, None] * Delta / _deviation(var, eps)
 
 
 @kernel

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import backend as _backend
 from ._kernels import Array, Frame, Kernels, frame, framed, unframed
 
 try:
@@ -15,11 +16,18 @@ except ImportError as error:
 
 KERNELS = Kernels(
     {
-        "gelu": "torch computes 1 + erf(z / sqrt 2), which cancels for negative z",
-        "lp_pool2d": "torch takes no absolute value, and its power is the root's inverse only for positive sums",
+        **dict.fromkeys(("gelu", "gelu_grad_input"), "torch computes 1 + erf(z / sqrt 2), which cancels"),
+        **dict.fromkeys(("lp_pool2d", "lp_pool2d_grad_input"), "torch takes no absolute value"),
+        **dict.fromkeys(("step", "step_grad_input"), "torch has no step function with a gradient"),
         "max_pool2d_grad_input_all": "torch gives ties to the first",
-        "dropout": "torch draws the mask itself",
-    }
+        **dict.fromkeys(("dropout", "dropout_grad_input"), "torch draws the mask itself"),
+        **{
+            name: "torch folds the statistics into one factor and one summand, which cancels"
+            for name in _backend.kernel_names("reference")
+            if name.startswith("batch_norm2d")
+        },
+    },
+    compat="torch",
 )
 kernel = KERNELS.kernel
 _aten: Any = torch.ops.aten
@@ -108,7 +116,7 @@ def max_pool2d(Z: Array, Y: Array, **geometry: int) -> None:
 
 @kernel
 def max_pool2d_winners(Z: Array, Y: Array, B: Array, **geometry: int) -> None:
-    x, around, options = _pooled(Z, Y, geometry, -np.inf)
+    x, _, options = _pooled(Z, Y, geometry, -np.inf)
     y, indices = _aten.max_pool2d_with_indices(x, *options)
     Y[...] = y.numpy()
     # torch counts from the corner of its image; B from that of the unclipped window.
@@ -135,9 +143,7 @@ def max_pool2d_grad_input_winners(Delta: Array, B: Array, dZ: Array, **geometry:
     _give_back(Delta, x, torch.from_numpy(indices.astype(np.int64)), dZ, around, options)
 
 
-def _give_back(
-    Delta: Array, x: Tensor, indices: Tensor, dZ: Array, around: Frame, options: list[list[int]]
-) -> None:
+def _give_back(Delta: Array, x: Tensor, indices: Tensor, dZ: Array, around: Frame, options: list[list[int]]) -> None:
     gradient = _aten.max_pool2d_with_indices_backward(_tensor(Delta), x, *options, [1, 1], False, indices).numpy()
     if gradient.shape == dZ.shape:
         dZ[...] = gradient

@@ -12,6 +12,7 @@ from ..ops import OPS, Case, Op
 from . import repro
 from .agreement import bound, exact
 from .calls import forward_arguments
+from .compat import preset
 from .data import draw
 from .exact import adjoint, dual
 from .gradient import gradient
@@ -35,6 +36,7 @@ def audit(
     against: str = "reference",
     checks: Iterable[str] | None = None,
     cases: Iterable[str | Case] | None = None,
+    compat: str | None = None,
     seed: int = 0,
     measure: bool = True,
     progress: Callable[[str, str], None] | None = None,
@@ -54,6 +56,9 @@ def audit(
         dual: the reference's backward equations against dual numbers. adjoint: <A x, d> = <x, A* d>.
     cases : names of cases or `Case` objects, or None for all cases of the ops
         A name stands for the cases of that name of all chosen ops; a `Case` is for one op alone.
+    compat : "paper", "torch", "onnx", "" or None
+        The conventions to judge by, where libraries differ: `cnnx.audit.compat` has the table. "" are cnnx's own; None
+        takes what the back end's kernels say of themselves, else cnnx's.
     seed : int
         Every random number comes from it: a case's numbers from the seed and the names of op, check, case and dtype.
     measure : bool
@@ -68,8 +73,8 @@ def audit(
     Raises
     ------
     ValueError
-        An op, dtype, check, case or back end of that name does not exist, or a list of names is empty; `against`
-        is `backend`; a `Case` and more than one op.
+        An op, dtype, check, case, preset or back end of that name does not exist, or a list of names is empty;
+        `against` is `backend`; a `Case` and more than one op.
 
     Examples
     --------
@@ -81,9 +86,13 @@ def audit(
     chosen = _select("op", ops, {op.name: op for op in OPS})
     chosen_checks = _select("check", checks, CHECKS)
     kinds = tuple(_select("dtype", dtypes, {name: name for name in DTYPES}).values())
-    sides = _sides(backend, against)
+    sides = _sides(backend, against, compat)
     wanted = _select_cases(cases, chosen)
-    report = Report(backend, against, seed)
+    report = Report(backend, against, seed, sides.compat.name)
+    for op in chosen.values():
+        lost = [case.name for case in op.cases if sides.compat.adapted(op, case) is None]
+        if lost:
+            report.left_out[op.name] = lost
     try:
         for op in chosen.values():
             for check in chosen_checks.values():
@@ -99,7 +108,7 @@ def audit(
     return report
 
 
-def again(words: str, *, backend: str = "optimized", against: str = "reference") -> Report:
+def again(words: str, *, backend: str = "optimized", against: str = "reference", compat: str | None = None) -> Report:
     """Judge what a discrepancy's `repro` says, and nothing else.
 
     Raises
@@ -111,8 +120,9 @@ def again(words: str, *, backend: str = "optimized", against: str = "reference")
     (chosen,) = _select("check", [check], CHECKS).values()
     if dtype not in (chosen.dtypes or DTYPES):
         raise ValueError(f"--repro: expected 'dtype' to be one of {', '.join(chosen.dtypes or DTYPES)}, got {dtype!r}")
-    report = Report(backend, against, seed)
-    report.results.append(judge(op, chosen, case, dtype, _sides(backend, against), seed))
+    sides = _sides(backend, against, compat)
+    report = Report(backend, against, seed, sides.compat.name)
+    report.results.append(judge(op, chosen, case, dtype, sides, seed))
     return report
 
 
@@ -121,13 +131,13 @@ def judge(op: Op, check: Check, case: Case, dtype: str, sides: Sides, seed: int)
     return Trial(op, check, case, dtype, sides, seed).judged()
 
 
-def _sides(backend: str, against: str) -> Sides:
+def _sides(backend: str, against: str, compat: str | None) -> Sides:
     for name in (backend, against):
         with _backend.use_backend(name):
             pass  # an unknown name is an error now, not a discrepancy later
     if backend == against:
         raise ValueError(f"against: expected another back end than {backend!r}, got the same")
-    return Sides(backend, against)
+    return Sides(backend, against, preset(_backend.compat(backend) if compat is None else compat))
 
 
 def _judge_op(
@@ -136,7 +146,8 @@ def _judge_op(
     result = Result(op.name, check.name, skipped=check.why_not(op))
     if result.skipped:
         return result
-    cases = _cases(op, check, wanted)
+    adapted = (sides.compat.adapted(op, case) for case in _cases(op, check, wanted))
+    cases = [case for case in adapted if case is not None and check.takes(op, case)]
     if not cases and wanted is not None:
         result.skipped = "for none of the chosen cases"
     for case in cases:

@@ -6,9 +6,11 @@ Exit code 0: all agree; 1: a discrepancy; 2: usage; 3: nothing ran; 130: Ctrl-C.
 import argparse
 import json
 import sys
+import textwrap
 from collections.abc import Iterable
 
 from cnnx.audit import CHECKS, DTYPES, Report, Result, audit
+from cnnx.audit.compat import COMPAT
 from cnnx.audit.run import again
 from cnnx.ops import OPS
 
@@ -26,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--dtype", action="append", choices=DTYPES, help="may be given again; default: both")
     add("--backend", default="optimized", metavar="NAME", help="the one to judge (default optimized)")
     add("--against", default="reference", metavar="NAME", help="the one to compare with (default reference)")
+    add("--compat", choices=[*filter(None, COMPAT)], help="conventions to judge by; default: those the back end names")
     add("--seed", type=int, default=0, metavar="N", help="every random number comes from it (default 0)")
     add("--repro", metavar="TEXT", help="judge one case again, as a discrepancy says it")
     add("--no-speed", action="store_true", help="leave the speed-up out")
@@ -45,6 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         against=arguments.against,
         checks=arguments.check,
         cases=arguments.case,
+        compat=arguments.compat,
         seed=arguments.seed,
         measure=not arguments.no_speed,
         progress=_progress if sys.stderr is not None and sys.stderr.isatty() else None,
@@ -55,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _again(arguments: argparse.Namespace) -> int:
-    report = again(arguments.repro, backend=arguments.backend, against=arguments.against)
+    report = again(arguments.repro, backend=arguments.backend, against=arguments.against, compat=arguments.compat)
     checks = [result.check for result in report.results]
     print(json.dumps(report.as_dict(), indent=2) if arguments.json else _text(report, checks))
     return _verdict(report)[0]
@@ -76,7 +80,9 @@ def _text(report: Report, checks: list[str]) -> str:
                     "-" if speed_up is None else f"{speed_up:,.0f}x",
                 ]
             )
-    lines = [f"back end {report.backend} against {report.against}, seed {report.seed}", "", *_aligned(rows), ""]
+    conventions = f", conventions of {report.compat}" if report.compat else ""
+    head = f"back end {report.backend} against {report.against}{conventions}, seed {report.seed}"
+    lines = [head, "", *_aligned(rows), ""]
     lines += _legend(report)
     lines += _discrepancies(report)
     lines += [f"{r.op}: {r.check}: no case ran" for r in report.failures() if not r.discrepancies]
@@ -119,8 +125,18 @@ def _legend(report: Report) -> list[str]:
     lines = ["numbers: cases run; -: does not apply; budget: largest share of the error bound used (bound)"]
     if report.speed_up:
         lines.append(f"speed-up: time of {report.against} / time of {report.backend}, forward, float32, 1 thread")
-    lacking = sorted({lack for r in report.results for lack in r.lacking})
-    return [*lines, *(f"not covered: {lack}" for lack in lacking), ""]
+    return [*lines, *_not_covered(report), ""]
+
+
+def _not_covered(report: Report) -> Iterable[str]:
+    """What the back end lacks, by the reason; and the cases that its conventions do not have."""
+    lacking = {what: why for r in report.results for what, why in r.lacking.items()}
+    for reason in sorted(set(lacking.values())):
+        names = ", ".join(sorted(what for what, why in lacking.items() if why == reason))
+        yield from textwrap.wrap(f"not covered{reason and f' ({reason})'}: {names}", 120, subsequent_indent="  ")
+    for op, cases in report.left_out.items():
+        names = ", ".join(cases)
+        yield from textwrap.wrap(f"not in {report.compat}: {op}: {names}", 120, subsequent_indent="  ")
 
 
 def _discrepancies(report: Report) -> list[str]:
