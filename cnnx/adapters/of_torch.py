@@ -75,7 +75,7 @@ def _backward(Delta: Tensor, x: Tensor, F: Tensor, padding: list[int], n: dict[s
 def conv2d_grad_input(Delta: Array, F: Array, dZ: Array, **n: int) -> None:
     around = _around(dZ, Delta, F, n)
     x, padding = _padded(np.zeros_like(dZ), around)
-    gradient = _backward(*_tensors(Delta), x, *_tensors(F), padding, n, [True, False, False])[0].numpy()
+    gradient = _backward(_tensor(Delta), x, _tensor(F), padding, n, [True, False, False])[0].numpy()
     if around.symmetric:
         dZ[...] = gradient
     else:
@@ -86,7 +86,7 @@ def conv2d_grad_input(Delta: Array, F: Array, dZ: Array, **n: int) -> None:
 def conv2d_grad_weight(Delta: Array, Z: Array, dF: Array, **n: int) -> None:
     x, padding = _padded(Z, _around(Z, Delta, dF, n))
     weight = torch.zeros(dF.shape, dtype=x.dtype)
-    dF[...] = _backward(*_tensors(Delta), x, weight, padding, n, [False, True, False])[1].numpy()
+    dF[...] = _backward(_tensor(Delta), x, weight, padding, n, [False, True, False])[1].numpy()
 
 
 @kernel

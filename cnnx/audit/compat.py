@@ -1,16 +1,15 @@
 """Conventions: what a kernel is to compute where libraries differ, so that a kernel of others is judged by its own.
 
-=============================  ==================  ====================  ==================  ====================
+=============================  ==================  ====================  ==================  ==================
 .                              "" (cnnx's own)     "paper"               "torch"             "onnx"
-=============================  ==================  ====================  ==================  ====================
+=============================  ==================  ====================  ==================  ==================
 ties of a maximum (P2)         as the case says    to all, as printed    to the first        to the first
 divisor of an average (P3)     as the case says    members in the image  with the padding    members in the image
 Lp pooling's 1/|R| (P4)        as the case says    divides               left out            left out
 last window (`ceil_mode`)      as the case says    never beyond (C2)     as the case says    as the case says
 NaN and infinities             everywhere          everywhere            forward, no costs   not judged
 results below normal numbers   rounded             rounded               may be 0            may be 0
-slope, alpha, rate             double              double                of the arrays' type of the arrays' type
-=============================  ==================  ====================  ==================  ====================
+=============================  ==================  ====================  ==================  ==================
 
 "as the case says": the cases have both, and the option tells the kernel which. In all of them a last window starts
 inside the image or its top or left padding, and padding never wins a maximum. "paper" is what the sources print, errata
@@ -33,7 +32,6 @@ class Compat:
     ceil_mode : whether windows may reach beyond the padded image.
     nonfinite : where NaN and infinities have to come out as the equations have them.
     flushed : whether numbers below the smallest normal one may be 0.
-    rounded : whether number arguments are of the arrays' type.
     """
 
     name: str = ""
@@ -41,7 +39,6 @@ class Compat:
     ceil_mode: bool = True
     nonfinite: Literal["everywhere", "forward", "nowhere"] = "everywhere"
     flushed: bool = False
-    rounded: bool = False
 
     def adapted(self, op: Op, case: Case) -> Case | None:
         """The case by these conventions, under its name; None where they do not have it."""
@@ -80,14 +77,12 @@ COMPAT: dict[str, Compat] = {
             {"max_pool2d": FIRST, "avg_pool2d": {"count_include_pad": True}, "lp_pool2d": {"normalize": False}},
             nonfinite="forward",
             flushed=True,
-            rounded=True,
         ),
         Compat(
             "onnx",
             {"max_pool2d": FIRST, "avg_pool2d": {"count_include_pad": False}, "lp_pool2d": {"normalize": False}},
             nonfinite="nowhere",
             flushed=True,
-            rounded=True,
         ),
     )
 }
