@@ -190,6 +190,11 @@ def register_backend(name: str, kernels: Mapping[str, Any] | ModuleType) -> None
         del _specialised[key]
 
 
+def registered() -> tuple[str, ...]:
+    """The names that `register_backend` was given in this process."""
+    return tuple(_registered)
+
+
 def _entry_points() -> tuple[importlib.metadata.EntryPoint, ...]:
     return tuple(importlib.metadata.entry_points(group=ENTRY_POINTS))
 

@@ -1,5 +1,6 @@
 """Do two back ends agree? Exactly on integers, within a derived bound on real numbers."""
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,12 @@ from .calls import Trace, named_inputs
 from .data import Mode, draw
 from .result import Worst
 from .trial import Check, Trial
+from .truth import DOUBLES, mpmath_context
+
+NO_MPMATH = (
+    "mpmath is not installed, so equations with exp, log, sqrt or erf are computed in double, with bounds "
+    "(python -m pip install 'cnnx[audit]')"
+)
 
 
 def _exact(trial: Trial) -> None:
@@ -72,7 +79,7 @@ def compare_kernels(trial: Trial, ours: Trace, theirs: Trace, *, finite: bool = 
         trial.found("the back ends were asked for different kernels")
         return
     try:
-        comparison = Comparison(theirs.calls, trial.dtype)
+        comparison = Comparison(theirs.calls, trial.dtype, finite=finite, flushed=trial.sides.compat.flushed)
     except Exception as error:
         trial.found(f"no bound: {type(error).__name__}: {error}")
         return
@@ -80,7 +87,7 @@ def compare_kernels(trial: Trial, ours: Trace, theirs: Trace, *, finite: bool = 
         if mine.missing:
             continue
         for output, got, reference in zip(_backend.equations(other.kernel), mine.outputs, other.outputs, strict=True):
-            use = comparison.worst(got, reference, finite=finite)
+            use = comparison.worst(got, reference)
             if use is None:
                 continue
             trial.result.used(use.share)
@@ -103,3 +110,7 @@ def compare_kernels(trial: Trial, ours: Trace, theirs: Trace, *, finite: bool = 
                     numbers=other.numbers,
                     results={"got": got, "expected": reference},
                 )
+    if comparison.truths:
+        trial.result.truth.setdefault(trial.dtype, Counter()).update(comparison.truths)
+    if finite and comparison.truths[DOUBLES] and mpmath_context() is None:
+        trial.result.notes.add(NO_MPMATH)

@@ -1,8 +1,9 @@
 """The whole audit: ops x checks x cases x dtypes."""
 
 import time
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from .exact import adjoint, dual
 from .gradient import gradient
 from .invariance import layout, special, threads
 from .result import Report, Result
+from .supervise import Supervisor
 from .trial import Check, Sides, Trial
 
 CHECKS: dict[str, Check] = {
@@ -26,6 +28,7 @@ CHECKS: dict[str, Check] = {
 T = TypeVar("T")
 
 DTYPES = ("float32", "float64")
+SPEED = "speed"  # beside the checks, how fast the back end is
 
 
 def audit(
@@ -39,6 +42,7 @@ def audit(
     compat: str | None = None,
     seed: int = 0,
     measure: bool = True,
+    timeout: float | None = None,
     progress: Callable[[str, str], None] | None = None,
 ) -> Report:
     """Judge a back end: hold it against another and against mathematics.
@@ -63,6 +67,9 @@ def audit(
         Every random number comes from it: a case's numbers from the seed and the names of op, check, case and dtype.
     measure : bool
         Also measure how many times as fast as `against` the back end is.
+    timeout : float or None
+        Seconds that a case may take. The work is done in a process of its own then, and a back end that hangs or
+        crashes it is a discrepancy; a back end that was registered in this process is not known there.
     progress : callable or None
         Called with the op's and the check's name before each check.
 
@@ -74,7 +81,7 @@ def audit(
     ------
     ValueError
         An op, dtype, check, case, preset or back end of that name does not exist, or a list of names is empty;
-        `against` is `backend`; a `Case` and more than one op.
+        `against` is `backend`; a `Case` and more than one op; `timeout` and a registered back end.
 
     Examples
     --------
@@ -94,21 +101,31 @@ def audit(
         if lost:
             report.left_out[op.name] = lost
     try:
-        for op in chosen.values():
-            for check in chosen_checks.values():
-                if progress is not None:
-                    progress(op.name, check.name)
-                report.results.append(_judge_op(op, check, wanted, kinds, sides, seed))
-            if measure and op.kernels:
-                if progress is not None:
-                    progress(op.name, "speed")
-                _measure(report, op, sides)
+        with _worker(sides, timeout) as do:
+            for op in chosen.values():
+                for check in chosen_checks.values():
+                    if progress is not None:
+                        progress(op.name, check.name)
+                    report.results.append(do(op.name, check.name, wanted, kinds, sides, seed))
+                if measure and op.kernels:
+                    if progress is not None:
+                        progress(op.name, SPEED)
+                    speed_up = do(op.name, SPEED, wanted, kinds, sides, seed)
+                    if isinstance(speed_up, float):
+                        report.speed_up[op.name] = speed_up
     except KeyboardInterrupt:
         report.interrupted = True
     return report
 
 
-def again(words: str, *, backend: str = "optimized", against: str = "reference", compat: str | None = None) -> Report:
+def again(
+    words: str,
+    *,
+    backend: str = "optimized",
+    against: str = "reference",
+    compat: str | None = None,
+    timeout: float | None = None,
+) -> Report:
     """Judge what a discrepancy's `repro` says, and nothing else.
 
     Raises
@@ -122,8 +139,41 @@ def again(words: str, *, backend: str = "optimized", against: str = "reference",
         raise ValueError(f"--repro: expected 'dtype' to be one of {', '.join(chosen.dtypes or DTYPES)}, got {dtype!r}")
     sides = _sides(backend, against, compat)
     report = Report(backend, against, seed, sides.compat.name)
-    report.results.append(judge(op, chosen, case, dtype, sides, seed))
+    with _worker(sides, timeout) as do:
+        report.results.append(do(op.name, check, [case], (dtype,), sides, seed))
     return report
+
+
+@contextmanager
+def _worker(sides: Sides, timeout: float | None) -> Iterator[Callable[..., Any]]:
+    """What does one check of one op: `_work`, here or, with a time limit, in a process of its own."""
+    if timeout is None:
+        yield _work
+        return
+    for name in (sides.backend, sides.against):
+        if name in _backend.registered():
+            raise ValueError(
+                f"timeout: expected a back end that another process can load (by entry point), got {name!r}, which is "
+                "registered in this one"
+            )
+    with Supervisor(_work, timeout) as supervisor:
+        yield supervisor.do
+
+
+def _work(
+    op_name: str,
+    check_name: str,
+    wanted: list[str | Case] | None,
+    dtypes: tuple[str, ...],
+    sides: Sides,
+    seed: int,
+    say: Callable[[str, str], None] = lambda case, dtype: None,
+) -> Any:
+    """One check of one op, or how many times as fast the back end is."""
+    op = next(op for op in OPS if op.name == op_name)
+    if check_name == SPEED:
+        return _speed_up(op, sides, seed)
+    return _judge_op(op, CHECKS[check_name], wanted, dtypes, sides, seed, say)
 
 
 def judge(op: Op, check: Check, case: Case, dtype: str, sides: Sides, seed: int) -> Result:
@@ -141,7 +191,13 @@ def _sides(backend: str, against: str, compat: str | None) -> Sides:
 
 
 def _judge_op(
-    op: Op, check: Check, wanted: list[str | Case] | None, dtypes: tuple[str, ...], sides: Sides, seed: int
+    op: Op,
+    check: Check,
+    wanted: list[str | Case] | None,
+    dtypes: tuple[str, ...],
+    sides: Sides,
+    seed: int,
+    say: Callable[[str, str], None],
 ) -> Result:
     result = Result(op.name, check.name, skipped=check.why_not(op))
     if result.skipped:
@@ -152,6 +208,7 @@ def _judge_op(
         result.skipped = "for none of the chosen cases"
     for case in cases:
         for dtype in check.dtypes or dtypes:
+            say(case.name, dtype)
             result.merge(judge(op, check, case, dtype, sides, seed))
     return result
 
@@ -188,9 +245,9 @@ def _select(what: str, names: Iterable[str] | None, known: dict[str, T]) -> dict
     return {name: known[name] for name in chosen}
 
 
-def _measure(report: Report, op: Op, sides: Sides) -> None:
+def _speed_up(op: Op, sides: Sides, seed: int) -> float | None:
     """How many times as fast the back end is on the op's first benchmark case, forward, float32, on one thread."""
-    arrays = draw(op, op.bench[0], "float32", "real", np.random.default_rng(report.seed))
+    arrays = draw(op, op.bench[0], "float32", "real", np.random.default_rng(seed))
     arguments = forward_arguments(op, op.bench[0], arrays)
 
     def seconds(backend: str, budget: float) -> float:
@@ -208,9 +265,9 @@ def _measure(report: Report, op: Op, sides: Sides) -> None:
         _native.set_num_threads(1)
         seconds(sides.backend, 0.0)  # loads what has to be loaded
         slow = seconds(sides.against, 0.05)
-        report.speed_up[op.name] = slow / seconds(sides.backend, 0.05)
+        return slow / seconds(sides.backend, 0.05)
     except Exception:
-        return  # what cannot be called was found by the checks already
+        return None  # what cannot be called was found by the checks already
     finally:
         if threads is not None:
             _native.set_num_threads(threads)

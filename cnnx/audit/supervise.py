@@ -37,13 +37,13 @@ class Supervisor:
         self._end()
 
     def do(self, op: str, check: str, *job: Any) -> Any:
-        """The work's result; or, where the worker hung or died, a Result that says so."""
+        """`work(op, check, *job)`; or, where the worker hung or died, a Result that says so."""
         case, dtype, patience = "", "", self._limit + START
         if self._pipe is None:
             self._begin()
         assert self._pipe is not None
         try:
-            self._pipe.send(job)
+            self._pipe.send((op, check, *job))
             while self._pipe.poll(patience):
                 what, said = self._pipe.recv()
                 if what == "done":
