@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -14,14 +15,20 @@ from .agreement import bound, exact
 from .calls import forward_arguments
 from .data import draw
 from .exact import adjoint, dual
+from .explain import explain
 from .gradient import gradient
 from .invariance import layout, special, threads
-from .result import Report, Result
+from .result import Discrepancy, Report, Result
+from .shrink import describe, refusal, shrunk
 from .trial import Check, Sides, Trial
 
 CHECKS: dict[str, Check] = {
     check.name: check for check in (exact, bound, layout, special, threads, gradient, dual, adjoint)
 }
+# A check is mistrusted where more of what it compares is 0, unless that is how it has to be or there are few numbers.
+MOST_ZEROS, FEW = 0.95, 32
+FLAT = {("step", "step_grad_input dZ"), ("step", "gradients")}
+
 T = TypeVar("T")
 
 DTYPES = ("float32", "float64")
@@ -37,6 +44,7 @@ def audit(
     cases: Iterable[str | Case] | None = None,
     seed: int = 0,
     measure: bool = True,
+    shrink: float = 0.0,
     progress: Callable[[str, str], None] | None = None,
 ) -> Report:
     """Judge a back end: hold it against another and against mathematics.
@@ -58,6 +66,9 @@ def audit(
         Every random number comes from it: a case's numbers from the seed and the names of op, check, case and dtype.
     measure : bool
         Also measure how many times as fast as `against` the back end is.
+    shrink : float
+        Seconds to spend on each check's first discrepancy, to find the smallest case that still fails and write down
+        the terms of the equation there. With 0 findings stay as they are.
     progress : callable or None
         Called with the op's and the check's name before each check.
 
@@ -89,7 +100,7 @@ def audit(
             for check in chosen_checks.values():
                 if progress is not None:
                     progress(op.name, check.name)
-                report.results.append(_judge_op(op, check, wanted, kinds, sides, seed))
+                report.results.append(_judge_op(op, check, wanted, kinds, sides, seed, shrink))
             if measure and op.kernels:
                 if progress is not None:
                     progress(op.name, "speed")
@@ -111,8 +122,13 @@ def again(words: str, *, backend: str = "optimized", against: str = "reference")
     (chosen,) = _select("check", [check], CHECKS).values()
     if dtype not in (chosen.dtypes or DTYPES):
         raise ValueError(f"--repro: expected 'dtype' to be one of {', '.join(chosen.dtypes or DTYPES)}, got {dtype!r}")
+    refused = refusal(op, case, dtype)
+    if refused is not None:
+        raise ValueError(f"--repro: {op.name} does not take this case: {refused}")
     report = Report(backend, against, seed)
-    report.results.append(judge(op, chosen, case, dtype, _sides(backend, against), seed))
+    result = judge(op, chosen, case, dtype, _sides(backend, against), seed)
+    result.discrepancies[:1] = map(_explained, result.discrepancies[:1])
+    report.results.append(result)
     return report
 
 
@@ -131,7 +147,13 @@ def _sides(backend: str, against: str) -> Sides:
 
 
 def _judge_op(
-    op: Op, check: Check, wanted: list[str | Case] | None, dtypes: tuple[str, ...], sides: Sides, seed: int
+    op: Op,
+    check: Check,
+    wanted: list[str | Case] | None,
+    dtypes: tuple[str, ...],
+    sides: Sides,
+    seed: int,
+    shrink: float,
 ) -> Result:
     result = Result(op.name, check.name, skipped=check.why_not(op))
     if result.skipped:
@@ -141,8 +163,38 @@ def _judge_op(
         result.skipped = "for none of the chosen cases"
     for case in cases:
         for dtype in check.dtypes or dtypes:
-            result.merge(judge(op, check, case, dtype, sides, seed))
+            one = judge(op, check, case, dtype, sides, seed)
+            if shrink and one.discrepancies and not result.discrepancies:
+                one.discrepancies[0] = _shrunk(op, check, case, one.discrepancies[0], sides, seed, shrink)
+            result.merge(one)
+    _mistrust_zeros(result)
     return result
+
+
+def _mistrust_zeros(result: Result) -> None:
+    """What was to be mostly zeros could be computed wrongly unseen."""
+    for what, (zeros, total) in result.zeros.items():
+        if total >= FEW and zeros > MOST_ZEROS * total and (result.op, what) not in FLAT:
+            why = f"{what}: {zeros} of {total} numbers are 0"
+            result.mistrusted.append(Discrepancy(result.op, result.check, "all", "all", why))
+
+
+def _shrunk(
+    op: Op, check: Check, case: Case, found: Discrepancy, sides: Sides, seed: int, seconds: float
+) -> Discrepancy:
+    def again(smaller: Case) -> list[Discrepancy]:
+        return judge(op, check, smaller, found.dtype, sides, seed).discrepancies
+
+    smallest, found = shrunk(op, case, found, again, seconds)
+    return _explained(replace(found, shrunk="" if smallest is case else describe(smallest)))
+
+
+def _explained(found: Discrepancy) -> Discrepancy:
+    """With the equation's terms at the element."""
+    if found.arrays is None or found.index is None:
+        return found
+    explanation = explain(found.kernel, found.output, found.arrays.values(), found.index, found.numbers)
+    return replace(found, terms=tuple(explanation.text().splitlines()))
 
 
 def _cases(op: Op, check: Check, wanted: list[str | Case] | None) -> tuple[Case, ...]:
