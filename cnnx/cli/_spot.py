@@ -134,17 +134,33 @@ def _text(arguments: argparse.Namespace, found: list[Spot], words: str) -> str:
     lines += dict.fromkeys(f"{one.problem.op} {one.problem.text}: {one.note}" for one in found if one.note)
     lacking = {what: why for one in found for what, why in one.lacking.items()}
     lines += [f"not covered: {what}" + (f" ({why})" if why else "") for what, why in lacking.items()]
-    discrepancies = [d for one in found for d in one.discrepancies]
-    for d in discrepancies[:SHOWN]:
-        lines += ["", f"{d}", *(f"    {line}" for line in d.terms), *([f"  {d.repro}"] if d.repro else [])]
-    if len(discrepancies) > SHOWN:
-        lines += ["", f"... and {len(discrepancies) - SHOWN} more (--json has all)"]
+    lines += _discrepancies(found)
     checked, exact = sum(one.checked for one in found), sum(t.exact for one in found for t in one.tensors)
     tensors = sum(len(one.tensors) for one in found)
     sums = sum(one.layers * one.problem.multiply_adds for one in found if one.problem.op == "conv2d")
     size = f" of layers that take {sums / 1e9:.3g} billion multiply-adds" if sums else ""
-    lines += ["", f"{checked:,} elements of {tensors} arrays{size}, {exact} arrays also on integers, exactly: {words}"]
+    lines += [
+        "",
+        f"{checked:,} elements of {tensors} outputs{size}, {exact} of them also on integers, exactly: {words}",
+    ]
     return "\n".join(lines)
+
+
+def _discrepancies(found: list[Spot]) -> Iterator[str]:
+    """Those of each problem, and the command that finds them again."""
+    total = sum(len(one.discrepancies) for one in found)
+    left = SHOWN
+    for one in found:
+        if one.discrepancies and left > 0:
+            yield ""
+            for d in one.discrepancies[:left]:
+                yield f"{d}"
+                yield from (f"    {line}".rstrip() for line in d.terms)
+            if one.discrepancies[0].repro:
+                yield f"  {one.discrepancies[0].repro}"
+        left -= len(one.discrepancies)
+    if total > SHOWN:
+        yield f"... and {total - SHOWN} more (--json has all)"
 
 
 def _clipped(name: str) -> str:
