@@ -59,7 +59,7 @@ def test_help_names_every_command():
     done = run("--help")
     assert done.returncode == 0
     for name in cli.COMMANDS:
-        assert f"\n    {name} " in done.stdout
+        assert f"\n    {name}" in done.stdout
     assert "not available" not in done.stdout
 
 

@@ -18,6 +18,8 @@ from cnnx.audit.save import save
 from cnnx.audit.truth import DOUBLES, FRACTIONS, INTEGERS, MPMATH
 from cnnx.ops import OPS
 
+from . import _spot
+
 TIMEOUT = 60.0
 SHRINK = 10.0  # seconds for each check's first discrepancy
 SHOWN = 20  # discrepancies that are printed; --json has all
@@ -49,12 +51,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--no-speed", action="store_true", help="leave the speed-up out")
     add("--json", action="store_true", help="print JSON")
+    _spot.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Audit, print, and return the exit code."""
     if arguments.seed < 0:
         raise ValueError(f"--seed: expected an integer of at least 0, got {arguments.seed}")
+    if _spot.asked(arguments):
+        return _spot.run(arguments, _timeout(arguments))
     if arguments.repro is not None:
         return _again(arguments)
     report = audit(
