@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, metavar="N", help="every random number comes from it (default 0)")
     add("--repro", metavar="TEXT", help="judge one case again, as a discrepancy says it")
     add("--budgets", action="store_true", help="show where each op used most of its error budget")
+    add("--self-test", action="store_true", help="judge the audit: does it catch bugs that are put in on purpose?")
     add("--no-speed", action="store_true", help="leave the speed-up out")
     add("--json", action="store_true", help="print JSON")
 
@@ -39,6 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Audit, print, and return the exit code."""
     if arguments.seed < 0:
         raise ValueError(f"--seed: expected an integer of at least 0, got {arguments.seed}")
+    if arguments.self_test:
+        return _self_test(arguments)
     if arguments.repro is not None:
         return _again(arguments)
     report = audit(
@@ -55,6 +58,16 @@ def run(arguments: argparse.Namespace) -> int:
     _clear_progress()
     _print(report, arguments, arguments.check or list(CHECKS))
     return _verdict(report)[0]
+
+
+def _self_test(arguments: argparse.Namespace) -> int:
+    from . import _self_test as command  # mutants are of no use to an audit
+
+    given = [name for name in ("op", "check", "case", "dtype", "repro") if getattr(arguments, name) is not None]
+    if given:
+        raise ValueError(f"--self-test: expected no --{given[0]} with it, since it takes all of them")
+    interactive = sys.stderr is not None and sys.stderr.isatty()
+    return command.run(arguments, (lambda name: _progress("self-test", name)) if interactive else None, _clear_progress)
 
 
 def _again(arguments: argparse.Namespace) -> int:
