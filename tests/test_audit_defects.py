@@ -69,7 +69,7 @@ def conv2d_of_assumed_strides(Z, F, b, /, Y, *, u, v, p_h, p_w, d_h, d_w, groups
     for g in range(groups):
         of_g, in_g = slice(g * K // groups, (g + 1) * K // groups), slice(g * C // groups, (g + 1) * C // groups)
         product = columns[:, :, :, in_g].reshape(N * P * Q, C // groups * R * S) @ F[of_g].reshape(K // groups, -1).T
-        Y[:, of_g] = product.reshape(N, P, Q, -1).transpose(0, 3, 1, 2) + b[of_g, None, None]
+        Y[:, of_g] = product.reshape(N, P, Q, K // groups).transpose(0, 3, 1, 2) + b[of_g, None, None]
 
 
 def test_im2col_that_ignores_fortran_order() -> None:
