@@ -24,9 +24,10 @@ from .result import Discrepancy, Report, Result
 from .shrink import describe, refusal, shrunk
 from .supervise import Supervisor
 from .trial import Check, Sides, Trial
+from .worked import worked
 
 CHECKS: dict[str, Check] = {
-    check.name: check for check in (exact, bound, layout, special, threads, gradient, dual, adjoint)
+    check.name: check for check in (exact, bound, layout, special, threads, gradient, dual, adjoint, worked)
 }
 # A check is mistrusted where more of what it compares is 0, unless that is how it has to be or there are few numbers.
 MOST_ZEROS, FEW = 0.95, 32
@@ -66,6 +67,7 @@ def audit(
         memory layout of the input gives the same bits. special: NaN and infinities come out at the
         same places. threads: any thread count gives the same bits. gradient: central differences.
         dual: the reference's backward equations against dual numbers. adjoint: <A x, d> = <x, A* d>.
+        worked: the sources' printed figures and sums done by hand.
     cases : names of cases or `Case` objects, or None for all cases of the ops
         A name stands for the cases of that name of all chosen ops; a `Case` is for one op alone.
     compat : "paper", "torch", "onnx", "" or None
@@ -289,11 +291,16 @@ def _select_cases(cases: Iterable[str | Case] | None, ops: dict[str, Op]) -> lis
     wanted: list[str | Case] = [cases] if isinstance(cases, (str, Case)) else list(cases)
     if not wanted:
         raise ValueError("cases: expected some, got none")
-    names = {case.name: case for op in ops.values() for case in (*op.cases, *op.bench)}
+    names = {case.name: case for op in ops.values() for case in _all_cases(op)}
     _select("case", [case for case in wanted if isinstance(case, str)] or None, names)
     if any(isinstance(case, Case) for case in wanted) and len(ops) != 1:
         raise ValueError(f"cases: expected one op for a Case, got {', '.join(ops)}")
     return wanted
+
+
+def _all_cases(op: Op) -> tuple[Case, ...]:
+    """Of all checks, and those for benchmarks."""
+    return (*op.bench, *(case for check in CHECKS.values() for case in check.cases(op)))
 
 
 def _select(what: str, names: Iterable[str] | None, known: dict[str, T]) -> dict[str, T]:
