@@ -207,7 +207,7 @@ def _forget(name: str) -> None:
         del _specialised[key]
 
 
-def registered() -> tuple[str, ...]:
+def registered_names() -> tuple[str, ...]:
     """The names that `register_backend` was given in this process."""
     return tuple(_registered)
 

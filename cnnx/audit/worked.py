@@ -64,7 +64,7 @@ def _array(numbers: Any, dtype: str) -> Array:
 def _judged(trial: Trial, trace: Trace) -> bool:
     """Note what the back end lacks; whether any of the trace is its own work."""
     for lack in trace.lacking:
-        trial.result.lacks(lack)
+        trial.result.lacks(lack.what, lack.why)
     trial.result.ran += trace.judged
     return trace.judged
 
