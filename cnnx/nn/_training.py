@@ -20,7 +20,7 @@ from ._log import Log
 from ._progress import Progress
 from ._share import share
 from ._source import Batch, Images, Source
-from .checkpoint import FORMAT, Checkpoints, State, difference, learnt, momenta, put_back
+from .checkpoint import FORMAT, Checkpoints, State, learnt, momenta, put_back
 from .cost import Cost
 from .evaluate import Tally, measure, right
 from .history import Epoch, History
@@ -74,7 +74,8 @@ class Training:
         try:
             with Interrupt() as interrupt, self.bar, _reusing(self.model, self.cost, True):
                 self._start()
-                while not (self._finished or self._asked or stopped):
+                # A checkpoint's last pass is still to be ended, even if no update is left.
+                while self.batches or not (self._finished or self._asked or stopped):
                     self._pass(interrupt)
                     stopped = self._end_of_pass(interrupt)
             history.stopped = stopped
@@ -104,9 +105,7 @@ class Training:
         ranks, checkpoints = self.ranks, self.checkpoints
         found = None
         if ranks is not None:
-            first = ranks.first(lambda: self.described)
-            if first != self.described:
-                raise ValueError(f"ranks: expected the same on all of them, got {difference(first, self.described)}")
+            ranks.agree(self.described)
         if checkpoints is not None:
             newest = partial(checkpoints.newest, self.described)
             found = newest() if ranks is None else ranks.first(newest)

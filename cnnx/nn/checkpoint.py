@@ -89,7 +89,7 @@ class Checkpoints:
 
     def write(self, updates: int, state: State) -> None:
         """One more, after so many updates; those that are too many go."""
-        text = json.dumps(state.rest, default=_plain).encode()
+        text = json.dumps(state.rest | {"arrays": list(state.arrays)}, default=_plain).encode()
         path = self.folder / f"checkpoint-{updates:010}.npz"
         with atomic(path) as file:
             np.savez(file, allow_pickle=False, json=np.frombuffer(text, np.uint8), **state.arrays)
@@ -157,6 +157,8 @@ def _read(path: Path) -> State:
     rest = json.loads(arrays.pop("json").tobytes())
     if rest["format"] != FORMAT or not isinstance(rest["run"], dict):
         raise ValueError(f"expected format {FORMAT!r}, got {_check.shown(rest['format'])}")
+    if list(arrays) != rest.pop("arrays"):  # no CRC-32 covers a member's name
+        raise ValueError(f"expected other members, got {_check.shown(list(arrays))}")
     return State(arrays, rest)
 
 
@@ -173,7 +175,7 @@ def described(value: object) -> str:
         return f"SeedSequence({value.entropy}, spawn_key={value.spawn_key})"
     if isinstance(value, np.random.Generator):
         return f"Generator({type(value.bit_generator).__name__})"
-    text = getattr(value, "__qualname__", None) or repr(value)
+    text = value if isinstance(value, str) else getattr(value, "__qualname__", None) or repr(value)
     return re.sub(r" at 0x[0-9a-fA-F]+", "", text)
 
 
@@ -187,14 +189,14 @@ def sampled(*arrays: Array) -> str:
     return f"{', '.join(forms)}, sha256 {checksum.hexdigest()[:16]} of {_SAMPLE} rows"
 
 
-def difference(there: Mapping[str, str], here: Mapping[str, str]) -> str:
+def difference(there: Mapping[str, str], here: Mapping[str, str], at: str = "there", at_last: str = "here") -> str:
     """What two runs' descriptions do not share, each in its first line that differs."""
     found = []
     for name in dict.fromkeys((*there, *here)):
         if there.get(name) != here.get(name):
             pairs = zip_longest(there.get(name, "-").splitlines(), here.get(name, "-").splitlines(), fillvalue="-")
             old, new = next((a.strip(), b.strip()) for a, b in pairs if a != b)
-            found.append(f"{name} {_cut(old)} there, {_cut(new)} here")
+            found.append(f"{name} {_cut(old)} {at}, {_cut(new)} {at_last}")
     return "; ".join(found)
 
 

@@ -15,6 +15,7 @@ where the last two terms reach the first.
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ import numpy as np
 
 from ..ops._check import Array
 from ._layer import Layer
+from .checkpoint import difference
 
 Made = TypeVar("Made")
 
@@ -105,6 +107,13 @@ class Ranks:
             raise failed
         return made  # type: ignore[no-any-return]
 
+    def agree(self, described: dict[str, str]) -> None:
+        """Raise on all ranks, unless all were started with the same."""
+        for rank, other in enumerate(every := self._comm.allgather(described)):
+            if other != every[0]:
+                what = difference(every[0], other, "on rank 0", f"on rank {rank}")
+                raise ValueError(f"ranks: expected the same on all of them, got {what}")
+
     def total(self, numbers: Sequence[float]) -> list[float]:
         """Each number's sum over the ranks."""
         summed = np.array(numbers, np.float64)
@@ -161,7 +170,9 @@ def _mpi() -> Any:
         message = f"training on several processes needs mpi4py: python -m pip install 'cnnx[mpi]' ({error})"
         raise ModuleNotFoundError(message, name="mpi4py") from error
     try:
-        from mpi4py import MPI
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of another MPI's mpiexec: `Ranks` says it as an error
+            from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         raise RuntimeError(
             f"mpi4py finds no MPI library; install one, or `python -m pip install mpich` ({error})"
