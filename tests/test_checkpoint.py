@@ -166,6 +166,7 @@ def test_on_epoch_may_stop_and_does_so_again(tmp_path):
     assert second_history.resumed == 10
     assert train(tmp_path)[0] == train()[0]
     assert train(on_epoch=lambda epoch: 1)[1].updates == 17  # True alone stops
+    assert train(on_epoch=lambda epoch: np.float64(epoch.loss) > 0)[1].updates == 5
 
 
 # ----------------------------------------------------------------------------------------- batches

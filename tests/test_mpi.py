@@ -156,10 +156,12 @@ def test_unlike_starts_one_message_a_step_and_rank_0_alone_tells(tmp_path):
             model, nn.CrossEntropy(), nn.SGD(0.1), x, y, batch_size=4, epochs=2, validation=(x, y), ranks=ranks,
             on_epoch=lambda epoch: told.append(epoch) or len(told) == 2, log=f"{tmp_path}/log{{ranks.rank}}",
         )
+        other = nn.Affine(4, 2)
         assert Counting.calls == 10 + 2 + 2, Counting.calls  # steps; validations; ends of passes
         assert len(told) == (2 if ranks.rank == 0 else 0)
         assert history.stopped and history.epochs[0].images == 20
-        weights = np.concatenate([w.ravel() for w in model.parameters.values()])
+        nn.fit(other, nn.CrossEntropy(), nn.SGD(0.1), x, y, batch_size=4, epochs=1, ranks=ranks)
+        weights = np.concatenate([w.ravel() for m in (model, other) for w in m.parameters.values()])
         every = MPI.COMM_WORLD.allgather((weights.tobytes(), history.losses, history.epochs[0].loss))
         assert all(one == every[0] for one in every)
         """,

@@ -13,14 +13,15 @@ from cnnx.nn.parallel import Ranks, launched
 def together() -> Iterator[Ranks | None]:
     """A block that several processes run together, as the environment says; None for one process.
 
-    Processors are shared out among the ranks of a machine, unless OMP_NUM_THREADS says how many threads each has. An
+    Processors are shared out among the ranks of a machine, unless CNNX_NUM_THREADS or OMP_NUM_THREADS says how many
+    threads each has. An
     error that all ranks have is rank 0's alone to tell; one that some have ends all.
     """
     if launched() == 1:
         yield None
         return
     ranks = Ranks()
-    if "OMP_NUM_THREADS" not in os.environ:
+    if not {"OMP_NUM_THREADS", "CNNX_NUM_THREADS"} & os.environ.keys():
         cnnx.set_num_threads(max(1, cnnx.get_num_threads() // ranks.neighbours()))
     try:
         yield ranks

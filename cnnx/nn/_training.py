@@ -25,7 +25,7 @@ from .cost import Cost
 from .evaluate import Tally, measure, right
 from .history import Epoch, History
 from .optimizer import Optimizer
-from .parallel import Ranks
+from .parallel import GradientSum, Ranks
 from .schedule import Schedule
 
 
@@ -62,6 +62,7 @@ class Training:
     def __post_init__(self) -> None:
         self.tally = Tally(self.cost)
         self.began = self.random.bit_generator.state  # when the pass began, before its order was drawn
+        self._summed = None if self.ranks is None else GradientSum(self.ranks, self.model, numbers=3)
         self._generators: dict[str, Any] = {}  # a checkpoint's states, to be set after the order is drawn
         self._good: dict[str, Array] = {}
         self._keep = False  # whether the next finite cost speaks for weights that are to be kept
@@ -143,7 +144,7 @@ class Training:
 
     def _update(self, batch: Batch, interrupt: Interrupt) -> bool:
         """Forward, cost, backward and one step; whether Ctrl-C came."""
-        model, cost, optimizer, history, ranks = self.model, self.cost, self.optimizer, self.history, self.ranks
+        model, cost, optimizer, history = self.model, self.cost, self.optimizer, self.history
         try:
             share.set(batch.share)
             output = model.forward(batch.x)
@@ -151,14 +152,14 @@ class Training:
             share.set(None)
         loss = cost.forward(output, batch.y)
         correct = right(output, batch.y)
-        if ranks is None:
+        if self._summed is None:
             self._check_cost(loss, f"update {history.updates + 1}")
             model.backward(cost.backward(), input_grad=False)
         else:
             model.backward(cost.backward(), input_grad=False)
             # The mean of a share's terms is their sum over its images; the batch's has all images below the line.
             weight = len(batch.x) / batch.images if cost.reduction == "mean" else 1.0
-            loss, correct, asked = ranks.sum_gradients(model, weight, (weight * loss, correct, interrupt.asked))
+            loss, correct, asked = self._summed(weight, weight * loss, correct, interrupt.asked)
             self._check_cost(loss, f"update {history.updates + 1}")
         if self._keep:
             self._keep_good()
@@ -172,7 +173,7 @@ class Training:
         self.batches += 1
         self.tally.add(loss, batch.images, correct)
         self.bar.show(history.updates, loss, self.tally)
-        return interrupt.asked if ranks is None else asked > 0
+        return interrupt.asked if self._summed is None else asked > 0
 
     def _end_of_pass(self, interrupt: Interrupt) -> bool:
         """Validate, tell, and begin the next; whether `on_epoch` wants none."""
@@ -200,7 +201,8 @@ class Training:
         if self.on_epoch is not None and (ranks is None or ranks.rank == 0):
             self.bar.clear()
             with _reusing(self.model, self.cost, False):
-                stop = self.on_epoch(epoch) is True
+                said = self.on_epoch(epoch)
+                stop = isinstance(said, (bool, np.bool_)) and bool(said)
         self._asked = interrupt.asked
         if ranks is not None:
             stop, self._asked = self._agreed(ranks, stop, interrupt.asked)
