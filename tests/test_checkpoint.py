@@ -147,7 +147,7 @@ def test_after_ctrl_c_it_goes_on(tmp_path):
     assert (history.interrupted, history.updates) == (True, 8)
     # an optimiser of another name is another one, so its checkpoint is given ours
     (path,) = files.Checkpoints(tmp_path, 1, 1).paths()
-    state = files._read(path)
+    state = files._read(path.read_bytes())
     state.rest["run"]["optimizer"] = "SGD(learning_rate=0.05)"
     files.Checkpoints(tmp_path, 1, 1).write(8, state)
     found, history = train(tmp_path, optimizer="sgd")
@@ -331,7 +331,10 @@ def test_no_flipped_bit_passes(tmp_path):
 
 
 def test_what_a_checkpoint_is(tmp_path):
+    (tmp_path / ".checkpoint-0000000003.npz.1234.tmp").write_bytes(b"half of one")
+    (tmp_path / "notes").mkdir()
     train(tmp_path, every=3, keep=2)
+    (tmp_path / "notes").rmdir()
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"checkpoint-{n:010}.npz" for n in (15, 17)]
     with np.load(tmp_path / "checkpoint-0000000017.npz", allow_pickle=False) as members:
         rest = json.loads(members["json"].tobytes())
@@ -367,7 +370,7 @@ def test_weights_that_are_no_numbers_are_not_written(tmp_path):
     with pytest.raises(FloatingPointError, match=r"update 5: 4.weight is not finite any more; try a smaller learning"):
         nn.fit(model, nn.CrossEntropy(), Bad(0.05), X, Y, **options)
     assert [path.name for path in sorted(tmp_path.iterdir())] == [f"checkpoint-{n:010}.npz" for n in (2, 4)]
-    last = files._read(max(tmp_path.iterdir())).arrays
+    last = files._read(max(tmp_path.iterdir()).read_bytes()).arrays
     for name, w in model.parameters.items():  # the model has what the last checkpoint has
         assert np.array_equal(w, last[f"parameters/{name}"])
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
-from .checkpoint import atomic
+from ._files import replacing
 from .history import Epoch
 
 
@@ -23,7 +23,7 @@ class Log:
 
     def start(self, epochs: list[Epoch]) -> None:
         if self._path is not None:
-            with atomic(self._path) as file:
+            with replacing(self._path) as file:
                 for number, epoch in enumerate(epochs, 1):
                     file.write(_line(_epoch(number, epoch)).encode())
             self._passes = len(epochs)

@@ -6,22 +6,23 @@ belongs to, random states, the passes so far and the place in the present one. E
 """
 
 import hashlib
+import io
 import json
 import logging
 import os
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from ..ops import _check
 from ..ops._check import Array
+from ._files import replacing
 from ._layer import Layer
 from .optimizer import Optimizer
 
@@ -91,7 +92,9 @@ class Checkpoints:
         """One more, after so many updates; those that are too many go."""
         text = json.dumps(state.rest | {"arrays": list(state.arrays)}, default=_plain).encode()
         path = self.folder / f"checkpoint-{updates:010}.npz"
-        with atomic(path) as file:
+        for stray in self.folder.glob(".checkpoint-*.tmp"):  # of a write that was killed
+            stray.unlink(missing_ok=True)
+        with replacing(path) as file:
             np.savez(file, allow_pickle=False, json=np.frombuffer(text, np.uint8), **state.arrays)
         for old in self.paths()[: -self.keep]:
             old.unlink(missing_ok=True)
@@ -106,10 +109,9 @@ class Checkpoints:
         """
         damaged = ""
         for path in reversed(self.paths()):
+            data = path.read_bytes()  # an OSError is the disk's: the file may be all right
             try:
-                state = _read(path)
-            except OSError:
-                raise  # the disk's problem: what it holds may be all right
+                state = _read(data)
             except Exception as error:  # zipfile, NumPy and json raise all kinds for a file that is not what it was
                 damaged = f"{path}: damaged ({type(error).__name__}: {error})"
                 _log.warning("%s; it is left out", damaged)
@@ -127,32 +129,12 @@ class Checkpoints:
         return None
 
 
-@contextmanager
-def atomic(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write; it takes the place of `path` when all of it is on the disk, or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    if os.name == "posix":  # Windows opens no folders
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def _read(path: Path) -> State:
-    with zipfile.ZipFile(path) as archive:
+def _read(data: bytes) -> State:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
         bad = archive.testzip()
     if bad is not None:
         raise ValueError(f"wrong CRC-32 of {bad}")
-    with np.load(path, allow_pickle=False) as members:
+    with np.load(io.BytesIO(data), allow_pickle=False) as members:
         arrays = {name: members[name] for name in members.files}
     rest = json.loads(arrays.pop("json").tobytes())
     if rest["format"] != FORMAT or not isinstance(rest["run"], dict):
