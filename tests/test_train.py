@@ -304,7 +304,7 @@ def test_ctrl_c_leaves_the_test_out(capsys, monkeypatch, stripes):
     command = ["train", "mnist", "--data", str(stripes), "--updates", "900"]
     assert main(command) == 130
     *_, header, row, _, last = capsys.readouterr().out.splitlines()
-    assert re.fullmatch(r" +1 +5 +\d\.\d{4} +\d+\.\d\d % +- +- +\d+", row)
+    assert re.fullmatch(r" +1 +5 +\d\.\d{4} +\d+\.\d\d % +- +- +\d+ +0:00:0\d", row)
     assert len(row) == len(header)
     assert last == "test accuracy - after 5 updates, stopped by Ctrl-C"
     assert main([*command, "--json"]) == 130
