@@ -26,6 +26,7 @@ from .optimizer import SGD, Adam, Optimizer
 from .pooling import AvgPool2d, LpPool2d, MaxPool2d
 from .schedule import CosineSchedule, StepSchedule
 from .sequential import Sequential
+from .summary import LayerSummary, Summary
 
 __all__ = [
     "ELU",
@@ -46,6 +47,7 @@ __all__ = [
     "History",
     "Identity",
     "Layer",
+    "LayerSummary",
     "LeakyReLU",
     "LogSoftmax",
     "LpPool2d",
@@ -59,6 +61,7 @@ __all__ = [
     "SquaredError",
     "Step",
     "StepSchedule",
+    "Summary",
     "Tanh",
     "accuracy",
     "cn_network",

@@ -60,9 +60,9 @@ def confusion(target: Array, predicted: Array, names: Sequence[str] | None = Non
     figure.suptitle(title)
     axes = figure.subplots()
     axes.set_title(f"{right} of {len(wanted)} right ({100 * right / len(wanted):.2f} %)", fontsize=10)
-    image = axes.imshow(share, cmap="cividis_r", norm=PowerNorm(0.4, 0, 100))
+    image = axes.imshow(share, cmap="Blues", norm=PowerNorm(0.4, 0, 100))
     for row, column in zip(*table.nonzero(), strict=True):
-        dark = share[row, column] > 25
+        dark = share[row, column] > 20
         axes.text(column, row, str(table[row, column]), ha="center", va="center", color="white" if dark else "black")
     axes.set_xticks(range(count), names)
     axes.set_yticks(range(count), names)
@@ -107,7 +107,7 @@ def misclassified(
     >>> from cnnx import plot
     >>> figure = plot.misclassified(np.eye(4).reshape(1, 1, 4, 4).repeat(3, axis=0), [0, 0, 1], [0, 1, 1])
     >>> [axes.get_title() for axes in figure.axes]
-    ['0, not 1\\nrow 1']
+    ['0, taken for 1\\nrow 1']
     """
     images = np.asarray(images)
     wanted, got = _classes("target", target), _classes("predicted", predicted)
@@ -134,7 +134,7 @@ def misclassified(
         if image.ndim == 3:
             image = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
         axes.imshow(image, cmap="gray_r")
-        axes.set_title(f"{names[wanted[row]]}, not {names[got[row]]}\nrow {row}", fontsize=8)
+        axes.set_title(f"{names[wanted[row]]}, taken for {names[got[row]]}\nrow {row}", fontsize=8)
         axes.set_xticks([])
         axes.set_yticks([])
     return figure

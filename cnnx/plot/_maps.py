@@ -114,7 +114,8 @@ def feature_maps(model: Sequential, image: Array, title: str = "", *, most: int 
             axes.set_xticks([])
         else:
             axes.set_xticks(range(y.size))
-        figure.colorbar(shown, ax=axes, label="value", fraction=0.03, pad=0.01)
+        axes.set_anchor("W")
+        figure.colorbar(shown, ax=axes, label="value", fraction=0.03, pad=0.01, panchor=False)
     axes.set_xlabel("output")
     return figure
 
