@@ -1,5 +1,6 @@
 """What a network has in it as grids of small images: filters, and the feature maps of one image."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,16 @@ _INCHES_PER_TILE = 0.55
 _WIDEST = 12.0
 
 
-def filters(layer: Layer, title: str = "", *, most: int = 32) -> Figure:
-    """The weights of a convolution as a grid of images: a column for each filter, a row for each input channel.
+def filters(layers: Layer | Mapping[str, Layer], title: str = "", *, columns: int = 1, most: int = 32) -> Figure:
+    """The weights of convolutions as grids of images: a column for each filter, a row for each input channel.
 
     Parameters
     ----------
-    layer : Layer
-        A Conv2d, or a network, whose first convolution is then drawn; `model[3]` is a Sequential's layer 3.
+    layers : Layer, or a mapping from names to Layers
+        Each a Conv2d, or a network, whose first convolution is then drawn; `model[3]` is a Sequential's layer 3.
     title : str
+    columns : int
+        How many of several grids stand side by side.
     most : int
         At most so many filters and so many of their input channels are drawn; the labels say of how many.
 
@@ -34,25 +37,40 @@ def filters(layer: Layer, title: str = "", *, most: int = 32) -> Figure:
     Raises
     ------
     ValueError
-        There is no convolution; `most` is below 1.
+        There is no convolution, or no layer at all; `columns` or `most` is below 1.
 
     Examples
     --------
     >>> from cnnx import nn, plot
-    >>> figure = plot.filters(nn.cn_network(seed=0)[3], "second convolution")
+    >>> model = nn.cn_network(seed=0)
+    >>> figure = plot.filters({"first": model[0], "second": model[3]}, columns=2)
     >>> figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()
     ('filter', 'input channel')
     """
-    convolution = first_convolution(layer)
-    if convolution is None:
-        raise ValueError(f"layer: expected a Conv2d or a network with one, got {type(layer).__name__}")
-    if most < 1:
-        raise ValueError(f"most: expected at least 1, got {most}")
-    weight = convolution.parameters["weight"]
-    across, down = min(len(weight), most), min(weight.shape[1], most)
-    figure = Figure(figsize=_size(across, down), layout="constrained")
+    named = layers if isinstance(layers, Mapping) else {"": layers}
+    weights = {}
+    for name, layer in named.items():
+        convolution = first_convolution(layer)
+        if convolution is None:
+            raise ValueError(f"layers: expected a Conv2d or a network with one, got {type(layer).__name__}")
+        weights[name] = convolution.parameters["weight"]
+    for name, number in ("layers", len(weights)), ("columns", columns), ("most", most):
+        if number < 1:
+            raise ValueError(f"{name}: expected at least 1, got {number}")
+    columns = min(columns, len(weights))
+    lines = [list(weights.items())[i : i + columns] for i in range(0, len(weights), columns)]
+    sizes = [_size([weight.shape for _, weight in line], most) for line in lines]
+    size = max(width for width, _ in sizes), sum(height for _, height in sizes) + 0.3 * bool(title)
+    figure = Figure(figsize=size, layout="constrained")
     figure.suptitle(title)
-    draw_filters(figure.subplots(), weight, most)
+    grid = figure.subplots(len(lines), columns, squeeze=False, height_ratios=[height for _, height in sizes])
+    for i, axes in enumerate(grid.flat):
+        if i < len(weights):
+            name, weight = list(weights.items())[i]
+            draw_filters(axes, weight, most)
+            axes.set_title(name, fontsize=10)
+        else:
+            axes.set_axis_off()
     return figure
 
 
@@ -173,6 +191,9 @@ def mosaic(tiles: Array, gap: int) -> Array:
     return spaced.reshape(rows * (height + gap), columns * (width + gap))[:-gap, :-gap]
 
 
-def _size(across: int, down: int) -> tuple[float, float]:
+def _size(shapes: list[tuple[int, ...]], most: int) -> tuple[float, float]:
+    """Inches across and down of a line of grids."""
+    across = sum(min(shape[0], most) for shape in shapes)
+    down = max(min(shape[1], most) for shape in shapes)
     inches = min(_INCHES_PER_TILE, _WIDEST / max(across, down))
-    return max(3.5, inches * across + 1.8), max(1.8, inches * down + 1.2)
+    return max(3.5 * len(shapes), inches * across + 1.8 * len(shapes)), max(1.6, inches * down + 1.0)
