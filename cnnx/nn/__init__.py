@@ -23,6 +23,7 @@ from .init import he, xavier
 from .layers import Affine, BatchNorm2d, Conv2d, Dropout, Flatten
 from .models import cn_network, cnn, mlp, ox_network
 from .optimizer import SGD, Adam, Optimizer
+from .parallel import Ranks
 from .pooling import AvgPool2d, LpPool2d, MaxPool2d
 from .schedule import CosineSchedule, StepSchedule
 from .sequential import Sequential
@@ -53,6 +54,7 @@ __all__ = [
     "LpPool2d",
     "MaxPool2d",
     "Optimizer",
+    "Ranks",
     "ReLU",
     "Sequential",
     "Sigmoid",

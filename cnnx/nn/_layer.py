@@ -4,6 +4,8 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Self
 
+import numpy as np
+
 from ..ops import _check
 from ..ops._check import Array
 from ..ops._plan import Buffers, lender
@@ -142,6 +144,11 @@ class Layer(Reuse):
     def buffers(self) -> Mapping[str, Array]:
         """What is kept but not learnt by gradient (running statistics): name -> array."""
         return self._buffers
+
+    @property
+    def generators(self) -> Mapping[str, np.random.Generator]:
+        """What random numbers are drawn from (Dropout's masks): name of the attribute -> generator."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, np.random.Generator)}
 
     def forward(self, x: Array) -> Array:
         """The layer's output; keeps what `backward` needs (the array x itself, not a copy).

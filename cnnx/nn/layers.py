@@ -11,6 +11,7 @@ from ..ops._check import Array, Pair
 from ..ops.conv2d import Algorithm, Padding2d
 from ._arguments import Seed, below_one, floating, generator, number
 from ._layer import Layer
+from ._share import share
 from .init import constant, draw
 
 
@@ -277,7 +278,9 @@ class BatchNorm2d(Layer):
 class Dropout(Layer):
     """Dropout: in training each element is 0 with probability `rate`, else scaled by 1 / (1 - rate).
 
-    Source: CN's classifier takes a rate (inverted form). In evaluation everything passes unchanged.
+    Source: CN's classifier takes a rate (inverted form). In evaluation everything passes unchanged. Where several
+    processes share a batch (`Ranks`), each draws the whole batch's mask and uses its rows, so that the masks are those
+    of one process.
 
     Parameters
     ----------
@@ -313,8 +316,11 @@ class Dropout(Layer):
     def _forward(self, x: Array) -> tuple[Array, Any]:
         if not self.training:
             return ops.identity(x, backend=self._back_end), (x, None)
-        drawn, mask = _plan.new(np.shape(x), np.float64), _plan.new(np.shape(x), np.bool_)
-        np.greater_equal(self._random.random(out=drawn), self.rate, out=mask)
+        shape, part = np.shape(x), share.get()
+        drawn = _plan.new(shape if part is None else (part.images, *shape[1:]), np.float64)
+        self._random.random(out=drawn)
+        mask = _plan.new(shape, np.bool_)
+        np.greater_equal(drawn if part is None else drawn[part.rows], self.rate, out=mask)
         return ops.dropout(x, mask, self.rate, backend=self._back_end), (x, mask)
 
     def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
