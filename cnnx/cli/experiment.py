@@ -1,4 +1,4 @@
-"""Run the CN note's experiments, or a recipe for 99 % on MNIST, and write pictures, JSON and a page.
+"""Run the CN note's experiments, or a recipe that goes further, and write pictures, JSON and a page.
 
 `mlp-vs-cnn` trains CN's CNN and its MLP alike, five times each; `filters` trains CN's CNN with filters of 3x3, 5x5 and
 7x7 and shows what they learn; `augmented` trains a larger network on augmented images. MNIST comes from --data, or from
@@ -20,7 +20,7 @@ from cnnx.ops._check import integer
 DEFAULTS: dict[str, dict[str, float]] = {
     "mlp-vs-cnn": dict(repetitions=5, updates=10_000, batch_size=10, learning_rate=0.1),
     "filters": dict(updates=10_000, batch_size=10, learning_rate=0.1),
-    "augmented": dict(repetitions=3, updates=5400, batch_size=50, learning_rate=0.002),
+    "augmented": dict(repetitions=3, updates=3600, batch_size=50, learning_rate=0.002),
 }
 INTERRUPTED = 130
 

@@ -22,7 +22,7 @@ def augmented(
     split: Split,
     *,
     repetitions: int = 3,
-    updates: int = 5400,
+    updates: int = 3600,
     batch_size: int = 50,
     learning_rate: float = 0.002,
     augmentation: Augmentation | None = None,
@@ -37,7 +37,7 @@ def augmented(
     split : Split
         Images (N, C, H, W) of at least 8x8 pixels, and labels; `cnnx.data.mnist(...).split()` is CN's.
     repetitions, updates, batch_size, learning_rate, seed
-        Of the network; 5,400 updates are 30 passes over 9,000 images.
+        Of the network; 3,600 updates are 20 passes over 9,000 images.
     augmentation : Augmentation or None
         None shifts by up to 2 pixels, turns by up to 10 degrees, and bends by 0.8 pixels.
     say, progress

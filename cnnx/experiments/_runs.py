@@ -28,8 +28,10 @@ class Plan:
     seed : int
     build : callable
         A seed for the weights -> the network.
+    optimizer : callable
+        Makes the optimiser.
     fit : dict
-        What `cnnx.nn.fit` takes beyond the model, the images and the seed; the optimiser is made by `optimizer`.
+        What else `cnnx.nn.fit` takes.
     """
 
     name: str
@@ -74,36 +76,16 @@ class Runs:
     interrupted: bool = False
 
     def make(self, plans: Iterable[Plan], split: Split, say: Say, progress: bool | None) -> None:
-        """Train one network after the other; Ctrl-C ends this and keeps the runs that had come to their end.
-
-        It is raised again where none had.
-        """
-        for plan in plans:
-            weights, order = np.random.SeedSequence(plan.seed).spawn(2)  # as `cnnx train` draws them
-            start = time.perf_counter()
-            try:
-                model = plan.build(weights)
-                history = nn.fit(
-                    model,
-                    nn.CrossEntropy(),
-                    plan.optimizer(),
-                    split.x_train,
-                    split.y_train,
-                    validation=(split.x_test, split.y_test),
-                    seed=order,
-                    progress=progress,
-                    **plan.fit,
-                )
-                self.interrupted = history.interrupted
-            except KeyboardInterrupt:
-                self.interrupted = True
-            if self.interrupted:
-                if not self.done:
-                    raise KeyboardInterrupt
-                return
-            run = Run(plan.name, plan.seed, time.perf_counter() - start, model, history)
-            self.done.setdefault(plan.name, []).append(run)
-            say(f"{run.name:<12} seed {run.seed:<4} test accuracy {percent(run.accuracy)}  {run.seconds:7.1f} s")
+        """Train one network after the other; Ctrl-C ends this, and is raised again where no run has been finished."""
+        try:
+            for plan in plans:
+                run = _run(plan, split, progress)
+                self.done.setdefault(plan.name, []).append(run)
+                say(f"{run.name:<12} seed {run.seed:<4} test accuracy {percent(run.accuracy)}  {run.seconds:7.1f} s")
+        except KeyboardInterrupt:
+            if not self.done:
+                raise
+            self.interrupted = True
 
     @property
     def histories(self) -> dict[str, list[nn.History]]:
@@ -139,6 +121,26 @@ class Runs:
             for name, found in self.results().items()
         ]
         return table(head, rows)
+
+
+def _run(plan: Plan, split: Split, progress: bool | None) -> Run:
+    weights, order = np.random.SeedSequence(plan.seed).spawn(2)  # as `cnnx train` draws them
+    start = time.perf_counter()
+    model = plan.build(weights)
+    history = nn.fit(
+        model,
+        nn.CrossEntropy(),
+        plan.optimizer(),
+        split.x_train,
+        split.y_train,
+        validation=(split.x_test, split.y_test),
+        seed=order,
+        progress=progress,
+        **plan.fit,
+    )
+    if history.interrupted:  # by the first Ctrl-C, after which `fit` returns; the second raises this itself
+        raise KeyboardInterrupt
+    return Run(plan.name, plan.seed, time.perf_counter() - start, model, history)
 
 
 def common_settings(split: Split, **settings: Any) -> dict[str, Any]:
