@@ -21,12 +21,13 @@ from .fit import fit
 from .history import Epoch, History
 from .init import he, xavier
 from .layers import Affine, BatchNorm2d, Conv2d, Dropout, Flatten
-from .models import cn_network, ox_network
+from .models import cn_network, cnn, mlp, ox_network
 from .optimizer import SGD, Adam, Optimizer
 from .parallel import Ranks
 from .pooling import AvgPool2d, LpPool2d, MaxPool2d
 from .schedule import CosineSchedule, StepSchedule
 from .sequential import Sequential
+from .summary import LayerSummary, Summary
 
 __all__ = [
     "ELU",
@@ -47,6 +48,7 @@ __all__ = [
     "History",
     "Identity",
     "Layer",
+    "LayerSummary",
     "LeakyReLU",
     "LogSoftmax",
     "LpPool2d",
@@ -61,12 +63,15 @@ __all__ = [
     "SquaredError",
     "Step",
     "StepSchedule",
+    "Summary",
     "Tanh",
     "accuracy",
     "cn_network",
+    "cnn",
     "evaluate",
     "fit",
     "he",
+    "mlp",
     "ox_network",
     "predict",
     "xavier",
