@@ -21,7 +21,7 @@ from .fit import fit
 from .history import Epoch, History
 from .init import he, xavier
 from .layers import Affine, BatchNorm2d, Conv2d, Dropout, Flatten
-from .models import cn_network, ox_network
+from .models import cn_network, cnn, mlp, ox_network
 from .optimizer import SGD, Adam, Optimizer
 from .pooling import AvgPool2d, LpPool2d, MaxPool2d
 from .schedule import CosineSchedule, StepSchedule
@@ -62,9 +62,11 @@ __all__ = [
     "Tanh",
     "accuracy",
     "cn_network",
+    "cnn",
     "evaluate",
     "fit",
     "he",
+    "mlp",
     "ox_network",
     "predict",
     "xavier",
