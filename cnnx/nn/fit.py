@@ -74,7 +74,7 @@ def fit(
     progress : bool or None
         False never shows a progress bar; otherwise there is one where stderr is a terminal.
     on_epoch : callable or None
-        Called with each Epoch at its end.
+        Called with each Epoch at its end; that it returns True, and nothing else, ends the training.
 
     Returns
     -------
@@ -165,7 +165,8 @@ def fit(
                 if on_epoch is not None:
                     bar.clear()
                     with _reusing(model, cost, False):
-                        on_epoch(epoch)
+                        if on_epoch(epoch) is True:
+                            total = history.updates
             history.interrupted |= history.updates < total
     finally:
         model.eval()
