@@ -1,5 +1,6 @@
 """What both classifiers share: checks, training, prediction."""
 
+import math
 from typing import Any, Self
 
 import numpy as np
@@ -13,7 +14,8 @@ from .. import nn, softmax
 from ..nn._arguments import floating, number
 from ..ops import _check
 from ..ops._check import Array
-from ._cores import limited
+from ._best import Best
+from ._cores import limited, most_threads
 
 SOLVERS = "sgd", "momentum", "nesterov", "adam"
 
@@ -53,29 +55,30 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         FloatingPointError
             The training diverged; the message says what to try.
         """
-        if not _check.flag("warm_start", self.warm_start):
-            self._forget()
+        if not self.warm_start:
+            self.__dict__.pop("model_", None)  # a fit that fails leaves none that has other features than it says
+        self._check_arguments()
         X, y = self._rows(X, y)
         classes, targets = np.unique(y, return_inverse=True)
+        if self.early_stopping:
+            self._check_share(targets)
         optimizer, schedule = self._optimizer(), self.learning_rate_schedule
         if self._is_new():
             self._start(X, classes)
         else:
             self._check_unchanged(classes)
         validation = None
-        if _check.flag("early_stopping", self.early_stopping):
+        if self.early_stopping:
             X, held, targets, held_targets = train_test_split(
-                X, targets, test_size=self._fraction(), stratify=targets, random_state=self._seed
+                X, targets, test_size=self.validation_fraction, stratify=targets, random_state=self._seed
             )
             validation = held.reshape(-1, *self.input_shape_), held_targets
-        if self.max_updates is None:
-            length = dict(epochs=_check.integer("max_epochs", self.max_epochs, 1))
-        else:
-            length = dict(updates=_check.integer("max_updates", self.max_updates, 1))
+        updates = self.max_updates
+        if updates is None:
+            updates = self.max_epochs * math.ceil(len(X) / self.batch_size)
         if schedule == "cosine":
-            per_epoch = -(-len(X) // _check.integer("batch_size", self.batch_size, 1))
-            schedule = nn.CosineSchedule(length.get("updates") or length["epochs"] * per_epoch)
-        return self._train(X, targets, optimizer, validation=validation, schedule=schedule, **length)
+            schedule = nn.CosineSchedule(updates)
+        return self._train(X, targets, optimizer, validation=validation, schedule=schedule, updates=updates)
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
         """One pass over these rows, in batches; goes on from the last `fit` or `partial_fit`, momenta included.
@@ -99,7 +102,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         FloatingPointError
             The training diverged; the message says what to try.
         """
-        if _check.flag("early_stopping", self.early_stopping):
+        self._check_arguments()
+        if self.early_stopping:
             raise ValueError("early_stopping: expected False with partial_fit, which makes one pass, got True")
         if self.learning_rate_schedule == "cosine":
             raise ValueError(
@@ -110,14 +114,15 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError("classes: expected all classes at the first call of partial_fit, got None")
         X, y = self._rows(X, y)
         known = self.classes_ if classes is None else np.unique(np.asarray(classes))
+        if not self._is_new():
+            self._check_unchanged(known)
         unknown = np.setdiff1d(y, known)
         if len(unknown):
-            raise ValueError(f"y: expected classes among {known}, got {unknown} too")
+            raise ValueError(f"y: expected classes among {_listed(known)}, got {_listed(unknown)} too")
         optimizer = self._optimizer()
         if self._is_new():
             self._start(X, known)
         else:
-            self._check_unchanged(known)
             self._last_optimizer.learning_rate = optimizer.learning_rate
             if repr(self._last_optimizer) == repr(optimizer):  # another solver has other momenta
                 optimizer = self._last_optimizer
@@ -165,14 +170,38 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
     def _is_new(self) -> bool:
         return not hasattr(self, "model_")
 
-    def _forget(self) -> None:
-        """A fit that fails leaves no network behind that has other classes or features than it says."""
-        self.__dict__.pop("model_", None)
+    def _check_arguments(self) -> None:
+        """Raise where an argument is wrong that neither the network nor the optimiser looks at."""
+        for name in "batch_size", "max_epochs", "n_iter_no_change":
+            _check.integer(name, getattr(self, name), 1)
+        if self.max_updates is not None:
+            _check.integer("max_updates", self.max_updates, 1)
+        if not isinstance(self.verbose, bool):
+            _check.integer("verbose", self.verbose, 0)
+        for name in "early_stopping", "warm_start":
+            _check.flag(name, getattr(self, name))
+        number("validation_fraction", self.validation_fraction, "a number between 0 and 1", lambda v: 0 < v < 1)
+        schedule = self.learning_rate_schedule
+        if not (schedule is None or callable(schedule) or schedule == "cosine"):
+            got = _check.shown(schedule)
+            raise ValueError(f"learning_rate_schedule: expected None, 'cosine' or a function of updates, got {got}")
+        most_threads(self.n_jobs)
+
+    def _check_share(self, targets: Array) -> None:
+        """Raise unless each class can have a row on both sides of the split."""
+        members = np.bincount(targets)
+        if members.min() < 2:
+            raise ValueError(f"early_stopping: expected at least two rows of each class, got {members.tolist()}")
+        rows, held = len(targets), math.ceil(self.validation_fraction * len(targets))
+        if min(held, rows - held) < len(members):
+            raise ValueError(
+                f"validation_fraction: expected at least one row of each of {len(members)} classes to hold back and to "
+                f"train on, got {held} of {rows} rows"
+            )
 
     def _rows(self, X: Any, y: Any) -> tuple[Array, Array]:
         """Rows and labels, checked."""
-        dtype = floating(self.dtype)
-        X, y = validate_data(self, X, y, dtype=dtype, order="C", reset=self._is_new())
+        X, y = validate_data(self, X, y, dtype=floating(self.dtype), order="C", reset=self._is_new())
         check_classification_targets(y)
         return X, y
 
@@ -184,20 +213,15 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             return nn.SGD(rate, backend=self.backend)
         return nn.SGD(rate, momentum=self.momentum, nesterov=solver == "nesterov", backend=self.backend)
 
-    def _fraction(self) -> float:
-        expected = "a number between 0 and 1"
-        return number("validation_fraction", self.validation_fraction, expected, lambda v: 0 < v < 1)
-
     def _start(self, X: Array, classes: Array) -> None:
         """A new network."""
         if len(classes) < 2:
-            raise ValueError(f"y: expected at least two classes, got one class only, {classes}")
+            raise ValueError(f"y: expected at least two classes, got one class only, {_listed(classes)}")
         # One seed for the rows held back, the weights and masks of dropout, and the orders: none depends on the others.
         self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         weights, self._orders = np.random.default_rng(self._seed).spawn(2)
-        self.input_shape_ = self._shape(X.shape[1])
+        self.classes_, self.input_shape_ = classes, self._shape(X.shape[1])
         self.model_ = self._network(self.input_shape_, len(classes), weights)
-        self.classes_ = classes
         self.n_iter_ = 0
         self.loss_curve_: list[float] = []
         self.validation_scores_: list[float] | None = None
@@ -206,7 +230,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
     def _check_unchanged(self, classes: Array) -> None:
         """Raise unless the training can go on with the network that is there."""
         if not np.array_equal(classes, self.classes_):
-            raise ValueError(f"classes: expected {self.classes_}, as the network was made for, got {classes}")
+            raise ValueError(
+                f"classes: expected {_listed(self.classes_)}, as the network was made for, got {_listed(classes)}"
+            )
         shape = self._shape(self.n_features_in_)
         wanted = self._network(shape, len(classes), np.random.default_rng(0))
         if (shape, repr(wanted)) != (self.input_shape_, repr(self.model_)):
@@ -224,67 +250,43 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         validation: tuple[Array, Array] | None = None,
         **options: Any,
     ) -> Self:
-        best = None
-        if validation is not None:
-            best = Best(self.model_, _check.integer("n_iter_no_change", self.n_iter_no_change, 1))
-        verbose = _check.integer("verbose", self.verbose, 0)
+        best = None if validation is None else Best(self.model_, self.n_iter_no_change)
 
         def on_epoch(epoch: nn.Epoch) -> bool:
             self.n_iter_ += 1
             self.loss_curve_.append(epoch.loss)
-            if verbose:
+            if self.verbose:
                 print(_line(self.n_iter_, epoch))
             return best is not None and best.enough(epoch)
 
-        with limited(self.n_jobs):
-            self._last_optimizer = optimizer
-            self.history_ = nn.fit(
-                self.model_,
-                nn.CrossEntropy(backend=self.backend),
-                optimizer,
-                X.reshape(-1, *self.input_shape_),
-                targets,
-                batch_size=self.batch_size,
-                validation=validation,
-                seed=self._orders,
-                progress=None if verbose > 1 else False,
-                on_epoch=on_epoch,
-                **options,
-            )
-        if best is not None:
-            best.restore()
-            self.validation_scores_ = (self.validation_scores_ or []) + best.scores
-            self.best_validation_score_ = max(self.validation_scores_, default=None)
+        self._last_optimizer = optimizer
+        try:
+            with limited(self.n_jobs):
+                self.history_ = nn.fit(
+                    self.model_,
+                    nn.CrossEntropy(backend=self.backend),
+                    optimizer,
+                    X.reshape(-1, *self.input_shape_),
+                    targets,
+                    batch_size=self.batch_size,
+                    validation=validation,
+                    seed=self._orders,
+                    progress=None if self.verbose > 1 else False,
+                    on_epoch=on_epoch,
+                    **options,
+                )
+        finally:
+            if best is not None:
+                best.restore()
+                self.validation_scores_ = (self.validation_scores_ or []) + best.scores
+                self.best_validation_score_ = max(self.validation_scores_, default=None)
         if self.history_.interrupted:
             raise KeyboardInterrupt
         return self
 
 
-class Best:
-    """The weights with the highest accuracy on the validation images so far."""
-
-    def __init__(self, model: nn.Sequential, patience: int) -> None:
-        self.scores: list[float] = []
-        self._model, self._patience = model, patience
-        self._weights: dict[str, Array] = {}
-        self._waited = 0
-
-    def enough(self, epoch: nn.Epoch) -> bool:
-        """Whether so many passes in a row were no better."""
-        score = epoch.validation_accuracy
-        if score is None:  # Ctrl-C came before it was measured
-            return False
-        if score > max(self.scores, default=-1.0):
-            self._weights = {name: w.copy() for name, w in self._model.parameters.items()}
-            self._waited = 0
-        else:
-            self._waited += 1
-        self.scores.append(score)
-        return self._waited >= self._patience
-
-    def restore(self) -> None:
-        for name, w in self._weights.items():
-            self._model.parameters[name][...] = w
+def _listed(classes: Array) -> str:
+    return _check.shown(classes.tolist())
 
 
 def _line(number: int, epoch: nn.Epoch) -> str:

@@ -9,7 +9,7 @@ import joblib
 from joblib.parallel import get_active_backend
 from threadpoolctl import ThreadpoolController
 
-from .. import get_num_threads
+from .. import get_num_threads, set_num_threads
 from ..ops import _check
 
 _lock = threading.Lock()
@@ -22,15 +22,24 @@ def limited(n_jobs: object) -> Iterator[None]:
 
     The limit is OpenMP's own of this thread, which cnnx respects: other threads of the process may have others.
     """
-    most = _most(n_jobs)
+    most = most_threads(n_jobs)
     if most is None or most >= get_num_threads():
         yield
         return
     with _openmp().limit(limits=most, user_api="openmp"):
-        yield
+        told = get_num_threads()
+        if told <= most:
+            yield
+            return
+        # cnnx was told a number above OpenMP's own, as by CNNX_NUM_THREADS in a worker: only cnnx can take it back.
+        set_num_threads(most)
+        try:
+            yield
+        finally:
+            set_num_threads(told)
 
 
-def _most(n_jobs: object) -> int | None:
+def most_threads(n_jobs: object) -> int | None:
     """The limit that `n_jobs` stands for; None for no limit."""
     if n_jobs is None:
         backend, _ = get_active_backend()
