@@ -560,3 +560,23 @@ def test_mnist_as_cn_has_it():
     )
     assert cnn > 0.945
     assert mlp < cnn - 0.01
+
+
+@pytest.mark.slow
+@needs_mnist
+def test_mnist_with_momentum_and_a_falling_step():
+    split = data.mnist(MNIST).split()
+    X, T = split.x_train.reshape(-1, 784), split.x_test.reshape(-1, 784)
+    model = CNNClassifier(
+        conv_channels=(8, 16),
+        hidden_sizes=(64,),
+        dropout=0.25,
+        solver="momentum",
+        learning_rate=0.02,
+        learning_rate_schedule="cosine",
+        batch_size=20,
+        max_epochs=10,
+        random_state=0,
+    ).fit(X, split.y_train)
+    assert sum(w.size for w in model.model_.parameters.values()) == 52138
+    assert model.score(T, split.y_test) >= 0.98

@@ -194,7 +194,7 @@ class CNNClassifier(NetworkClassifier):
     >>> from sklearn.datasets import load_digits
     >>> from cnnx.sklearn import CNNClassifier
     >>> X, y = load_digits(return_X_y=True)  # 1,797 images of 8x8 pixels from 0 to 16
-    >>> model = CNNClassifier(max_epochs=5, random_state=0).fit(X[500:] / 16, y[500:])
+    >>> model = CNNClassifier((8,), max_epochs=5, random_state=0).fit(X[500:] / 16, y[500:])
     >>> model.input_shape_, model.score(X[:500] / 16, y[:500]) > 0.9
     ((1, 8, 8), True)
     """
