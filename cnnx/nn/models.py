@@ -6,11 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..ops import _check
-from ..ops.conv2d import Algorithm
+from ..ops._conv import Algorithm
 from ._arguments import Seed, below_one, generator
 from ._layer import Layer
 from .activation import ReLU, Sigmoid
-from .layers import Affine, Conv2d, Dropout, Flatten
+from .conv2d import Conv2d
+from .layers import Affine, Dropout, Flatten
 from .pooling import MaxPool2d
 from .sequential import Sequential
 
