@@ -2,10 +2,10 @@
 
 from cython cimport floating
 
-from ._grad_weight_plan cimport cut, up
-from ._grad_weight_tile cimport MOST_LANES, lanes_in, last_of
-from ._index cimport least
-from ._tile cimport doubles, floats, spread, vector, vector_at
+from ._grad_weight_plan cimport cut
+from ._grad_weight_tile cimport last_of
+from ._index cimport least, up
+from ._tile cimport MOST_LANES, doubles, floats, lanes_in, spread, vector, vector_at
 
 cdef enum:
     # Numbers that are added up in single precision: 64 to a lane of AVX-512.
