@@ -6,7 +6,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
 from ._copy cimport Taps, copy_plane, copy_size, describe, plan, unplan
-from ._grad_bias cimport Rows, db_task, plan_rows
+from ._grad_bias cimport grad_bias
 from ._grad_weight cimport dF_job, dF_parts
 from ._grad_weight_block cimport choose
 from ._grad_weight_plan cimport Plan, Scratch, allocate
@@ -182,22 +182,4 @@ def conv2d_grad_weight(const floating[:, :, :, ::1] Delta, const floating[:, :, 
 
 
 def conv2d_grad_bias(const floating[:, :, :, ::1] Delta, /, floating[::1] db):
-    cdef double work = <double>Delta.shape[0] * Delta.shape[1] * Delta.shape[2] * Delta.shape[3]
-    cdef int threads = threads_for(work)
-    cdef Py_ssize_t task, part, k
-    cdef double* total
-    cdef Rows g
-    if work == 0:
-        db[...] = 0
-        return
-    plan_rows(&g, Delta.shape[0], Delta.shape[1], Delta.shape[2] * Delta.shape[3])
-    total = <double*>malloc(g.parts * g.K * sizeof(double))
-    if total == NULL:
-        raise MemoryError
-    for task in prange(g.blocks * g.parts, nogil=True, schedule="static", num_threads=threads):
-        db_task(&Delta[0, 0, 0, 0], &g, task, total)
-    for k in range(g.K):
-        for part in range(1, g.parts):
-            total[k] += total[part * g.K + k]
-        db[k] = <floating>total[k]
-    free(total)
+    grad_bias(Delta, db)
