@@ -15,12 +15,13 @@ from .activation import (
     Step,
     Tanh,
 )
+from .conv2d import Conv2d
 from .cost import Cost, CrossEntropy, SquaredError
 from .evaluate import accuracy, evaluate, predict
 from .fit import fit
 from .history import Epoch, History
 from .init import he, xavier
-from .layers import Affine, BatchNorm2d, Conv2d, Dropout, Flatten
+from .layers import Affine, BatchNorm2d, Dropout, Flatten
 from .models import cn_network, cnn, mlp, ox_network
 from .optimizer import SGD, Adam, Optimizer
 from .parallel import Ranks

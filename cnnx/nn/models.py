@@ -9,11 +9,12 @@ import numpy.typing as npt
 
 from ..ops import _check
 from ..ops._check import Pair
-from ..ops.conv2d import Algorithm
+from ..ops._conv import Algorithm
 from ._arguments import Seed, below_one, generator
 from ._layer import Layer
 from .activation import ELU, GELU, Identity, LeakyReLU, ReLU, Sigmoid, Softplus, Tanh
-from .layers import Affine, Conv2d, Dropout, Flatten
+from .conv2d import Conv2d
+from .layers import Affine, Dropout, Flatten
 from .pooling import AvgPool2d, LpPool2d, MaxPool2d
 from .sequential import Sequential
 

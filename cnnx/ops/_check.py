@@ -12,6 +12,7 @@ from ._plan import new as new
 
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
+Padding2d = int | Pair | Padding | Literal["same", "valid"]
 
 # Extents and options above this are refused, so that no index computed in a kernel overflows 64 bits.
 LARGEST = 2**31 - 1

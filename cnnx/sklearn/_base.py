@@ -11,7 +11,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import nn, softmax
-from ..nn._arguments import floating, number
+from ..data._dataset import floating
+from ..nn._arguments import number
 from ..ops import _check
 from ..ops._check import Array
 from ._best import Best
