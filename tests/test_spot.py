@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from cnnx import backend, cli
+from cnnx.audit.calls import KernelCall, lifted
+from cnnx.audit.numbers import Bounded
 from cnnx.audit.shapes import parse
-from cnnx.audit.spot import places, spot
+from cnnx.audit.spot import _truth, places, spot
 
 pytestmark = pytest.mark.once
 
@@ -116,6 +118,30 @@ def test_a_max_pooling_that_pads_with_zero_is_found():
     assert all(0 in d.index[2:] or 8 in d.index[2:] for d in found.discrepancies)
     assert all("max_pool2d_grad_input" in lack for lack in found.lacking)
     assert found.lacking
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_bound_of_a_sum(dtype):
+    """n u sum |terms| is what `Bounded` numbers give, which count the first term's addition out."""
+    rng = np.random.default_rng(0)
+    Z, F, b = (rng.standard_normal(shape).astype(dtype) for shape in ((2, 3, 6, 5), (4, 3, 3, 3), (4,)))
+    Y, numbers = np.zeros((2, 4, 6, 5), dtype), dict(u=1, v=1, p_h=1, p_w=1, d_h=1, d_w=1, groups=1)
+    cases = {
+        "conv2d": ("Y", (Z, F, b), numbers, Y.shape),
+        "conv2d_grad_input": ("dZ", (Y + 1, F), numbers, Z.shape),
+        "conv2d_grad_weight": ("dF", (Y - 2, Z), numbers, F.shape),
+        "conv2d_grad_bias": ("db", (Y + 3,), {}, (4,)),
+    }
+    info = np.finfo(dtype)
+    slack = {"float32": 1, "float64": 2}[dtype]
+    for kernel, (output, inputs, options, shape) in cases.items():
+        call = KernelCall(kernel, inputs, (), options)
+        objects = [lifted(a, lambda value: Bounded(value, float(info.eps) / 2, 0.0)) for a in inputs]
+        for index in places(shape, 64, rng):
+            value, error = _truth(call, output, dtype, exact=False)(index)
+            expected = backend.equations(kernel)[output](*objects, *index, **options)
+            assert value == expected.value
+            assert 1 - 1e-12 <= error / (expected.error * slack) <= 1.15
 
 
 def test_what_a_back_end_lacks_is_said_and_not_run_by_the_reference():

@@ -3,7 +3,7 @@
 The back end runs forward and backward on the whole problem. Of its output and of every gradient some elements are then
 computed by the reference's element functions: every corner of the array and a point on each of its edges, and the rest
 at random. On integers they must be equal; on real numbers the difference stays within the bound that the equation
-itself gives (`numbers.Bounded`).
+itself gives: n u times the sum of its n terms' absolute values for a sum of products, that of `numbers.Bounded` else.
 """
 
 import inspect
@@ -14,6 +14,7 @@ import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from .result import Discrepancy
 from .shapes import Problem, shape_of
 
 ELEMENTS = 64
+SUMS = ("conv2d", "conv2d_grad_input", "conv2d_grad_weight", "conv2d_grad_bias")
 INTEGER = 3  # the largest of the integers that are drawn
 
 Index = tuple[int, ...]
@@ -307,21 +309,38 @@ def _truth(call: KernelCall, output: str, dtype: str, *, exact: bool) -> Callabl
     exact: on integers, which doubles hold without rounding. An array's memoryview hands out Python floats.
     """
     element = _backend.equations(call.kernel)[output]
-    extra: dict[str, Any] = {}
+    info = np.finfo(dtype)
+    u, tiny, slack = float(info.eps) / 2, float(info.smallest_subnormal), DOUBLE_TRUTH[dtype]
+    values = [a.data for a in call.inputs]
     if exact:
-        inputs: list[Any] = [a.data for a in call.inputs]
-    else:
-        info = np.finfo(dtype)
-        eps, tiny = float(info.eps) / 2, float(info.smallest_subnormal)
-        inputs = [_BoundedElements(a, eps, tiny) if a.dtype.kind == "f" else a.data for a in call.inputs]
-        if "m" in inspect.signature(element).parameters:
-            extra["m"] = BoundedMath()
+        return lambda index: (float(element(*values, *index, **call.numbers)), 0.0)
+    if call.kernel in SUMS:
+        return _truth_of_sum(partial(element, **call.numbers), call.inputs, u * slack, tiny * slack)
+    bounded = [_BoundedElements(a, u, tiny) if a.dtype.kind == "f" else a.data for a in call.inputs]
+    extra = {"m": BoundedMath()} if "m" in inspect.signature(element).parameters else {}
 
     def compute(index: Index) -> tuple[float, float]:
-        number = element(*inputs, *index, **call.numbers, **extra)
-        if isinstance(number, Bounded):
-            return number.value, number.error * DOUBLE_TRUTH[dtype]
-        return float(number), 0.0
+        number = element(*bounded, *index, **call.numbers, **extra)
+        return (number.value, number.error * slack) if isinstance(number, Bounded) else (float(number), 0.0)
+
+    return compute
+
+
+def _truth_of_sum(
+    element: Callable[..., float], inputs: tuple[Array, ...], u: float, tiny: float
+) -> Callable[[Index], tuple[float, float]]:
+    """The same for a sum of products, by its equation alone, in a third of the time that `Bounded` numbers take.
+
+    n terms, each rounded once and added in any order, are off by at most n u sum |terms|: on absolute values the
+    equation is that sum, and on ones it is n.
+    """
+    values = [a.data for a in inputs]
+    sizes = [np.abs(a).data for a in inputs]
+    ones = [np.broadcast_to(np.float64(1), a.shape).data for a in inputs]
+
+    def compute(index: Index) -> tuple[float, float]:
+        terms = element(*ones, *index)
+        return float(element(*values, *index)), terms * (u * element(*sizes, *index) + tiny)
 
     return compute
 
