@@ -6,6 +6,7 @@ Exit code 0: all agree; 1: a discrepancy; 2: usage; 3: nothing ran; 130: Ctrl-C.
 import argparse
 import json
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Iterable
 
@@ -154,7 +155,8 @@ def _truths(report: Report) -> list[str]:
     lines = []
     for kind in (INTEGERS, FRACTIONS, MPMATH, DOUBLES):
         ops = [_part(op, count[kind], count.total()) for op, count in counts.items() if count[kind]]
-        lines += [f"truth in {kind}: {', '.join(ops)}"] if ops else []
+        if ops:
+            lines += textwrap.wrap(f"truth in {kind}: {', '.join(ops)}", 118, subsequent_indent="    ")
     return lines + sorted({f"note: {note}" for r in report.results for note in r.notes if note.startswith("mpmath")})
 
 
