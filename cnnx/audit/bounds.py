@@ -42,13 +42,22 @@ class Comparison:
     rounding error u, and their true values, from the equations on numbers without rounding.
 
     finite=False: the inputs hold NaN or infinities; of numbers without a bound only the kind is compared.
+    flushed=True: a number below the smallest normal one may be 0.
     doubles=True: the truth is in doubles, and so are number arguments (an optimiser's, which cancel where rounded).
     """
 
-    def __init__(self, calls: list[KernelCall], dtype: str, *, finite: bool = True, doubles: bool = False):
+    def __init__(
+        self,
+        calls: list[KernelCall],
+        dtype: str,
+        *,
+        finite: bool = True,
+        flushed: bool = False,
+        doubles: bool = False,
+    ):
         info = np.finfo(dtype)
         u = float(info.eps) / 2
-        tiny = float(info.smallest_subnormal)
+        tiny = float(info.smallest_normal if flushed else info.smallest_subnormal)
 
         def lift(a: Array) -> Array:
             return lifted(a, lambda value: Bounded(value, u, tiny))

@@ -31,7 +31,7 @@ class Trace:
 
     result: Any = None
     calls: list[KernelCall] = field(default_factory=list)
-    lacking: list[str] = field(default_factory=list)
+    lacking: list[_backend.MissingKernelError] = field(default_factory=list)
 
     @property
     def judged(self) -> bool:
@@ -75,7 +75,7 @@ def traced(function: Callable[..., Any], arguments: Mapping[str, Any], backend: 
                 try:
                     returned = kernel(*views, *outputs, **numbers)
                 except _backend.MissingKernelError as error:
-                    trace.lacking.append(str(error))
+                    trace.lacking.append(error)
                     missing = True
                     returned = _backend.reference_kernel(name)(*views, *outputs, **numbers)
             if returned is not None:

@@ -137,7 +137,7 @@ def _adjoint(trial: Trial) -> None:
             with _backend.use_backend(trial.sides.backend):
                 left, right = _adjoint_case(trial.op, trial.case, arrays, name, trial.dtype, trial.rng)
         except _backend.MissingKernelError as error:
-            trial.result.lacks(str(error))
+            trial.result.lacks(error.what, error.why)
             continue
         trial.result.ran += 1
         if left != right:

@@ -19,6 +19,8 @@ def command(op: Op, check: str, case: Case, dtype: str, seed: int, sides: "Sides
     words = ["cnnx", "audit", "--backend", sides.backend]
     if sides.against != "reference":
         words += ["--against", sides.against]
+    if sides.compat.name:
+        words += ["--compat", sides.compat.name]
     return shlex.join([*words, "--repro", text(op, check, case, dtype, seed)])
 
 

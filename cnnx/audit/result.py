@@ -109,7 +109,7 @@ class Result:
     truth : by dtype, how many elements were held against which truth.
     notes : what else has to be said.
     skipped : why nothing ran, where the check does not apply to the op.
-    lacking : what the back end does not have, so that it could not be judged.
+    lacking : what the back end does not have, so that it could not be judged, and why, if it says so.
     mistrusted : why what passed says nothing.
     zeros : of what was compared (a kernel's output, gradients), how many numbers were to be 0, and how many there were.
     """
@@ -122,7 +122,7 @@ class Result:
     truth: dict[str, Counter[str]] = field(default_factory=dict)
     notes: set[str] = field(default_factory=set)
     skipped: str = ""
-    lacking: list[str] = field(default_factory=list)
+    lacking: dict[str, str] = field(default_factory=dict)
     mistrusted: list[Discrepancy] = field(default_factory=list)
     zeros: dict[str, tuple[int, int]] = field(default_factory=dict)
     discrepancies: list[Discrepancy] = field(default_factory=list)
@@ -153,10 +153,9 @@ class Result:
         before = self.zeros.get(what, (0, 0))
         self.zeros[what] = before[0] + zeros, before[1] + total
 
-    def lacks(self, what: str) -> None:
+    def lacks(self, what: str, why: str = "") -> None:
         """Note what the back end does not have."""
-        if what not in self.lacking:
-            self.lacking.append(what)
+        self.lacking.setdefault(what, why)
 
     def merge(self, other: "Result") -> None:
         """Take in what another case of the same op and check gave."""
@@ -170,8 +169,8 @@ class Result:
         for what, (zeros, total) in other.zeros.items():
             self.compared(what, zeros, total)
         self.notes |= other.notes
-        for lack in other.lacking:
-            self.lacks(lack)
+        self.lacking = {**other.lacking, **self.lacking}
+        self.skipped = self.skipped or other.skipped
         self.mistrusted += other.mistrusted
         self.discrepancies += other.discrepancies
 
@@ -195,11 +194,16 @@ class Result:
 
 @dataclass
 class Report:
-    """All results of an audit."""
+    """All results of an audit.
+
+    left_out : by op, the cases that the conventions `compat` do not have.
+    """
 
     backend: str
     against: str
     seed: int
+    compat: str = ""
+    left_out: dict[str, list[str]] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
     speed_up: dict[str, float] = field(default_factory=dict)
     interrupted: bool = False
@@ -239,6 +243,8 @@ class Report:
             "schema": 1,
             "backend": self.backend,
             "against": self.against,
+            "compat": self.compat,
+            "left_out": self.left_out,
             "seed": self.seed,
             "ok": self.ok,
             "interrupted": self.interrupted,

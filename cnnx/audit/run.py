@@ -1,9 +1,9 @@
 """The whole audit: ops x checks x cases x dtypes."""
 
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import replace
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -11,27 +11,21 @@ from .. import backend as _backend
 from .. import native as _native
 from ..ops import OPS, Case, Op
 from . import repro
-from .agreement import bound, exact
 from .calls import forward_arguments
+from .compat import preset
 from .data import draw
-from .exact import adjoint, dual
-from .explain import explain
-from .gradient import gradient
-from .invariance import layout, special, threads
-from .result import Discrepancy, Report, Result
-from .shrink import describe, refusal, shrunk
-from .trial import Check, Sides, Trial
-
-CHECKS: dict[str, Check] = {
-    check.name: check for check in (exact, bound, layout, special, threads, gradient, dual, adjoint)
-}
-# A check is mistrusted where more of what it compares is 0, unless that is how it has to be or there are few numbers.
-MOST_ZEROS, FEW = 0.95, 32
-FLAT = {("step", "step_grad_input dZ"), ("step", "gradients")}
+from .result import Report
+from .shrink import refusal
+from .supervise import Supervisor
+from .trial import Sides
+from .work import CHECKS as CHECKS
+from .work import explained, judge_op, mistrust_zeros
+from .work import judge as judge
 
 T = TypeVar("T")
 
 DTYPES = ("float32", "float64")
+SPEED = "speed"  # beside the checks, how fast the back end is
 
 
 def audit(
@@ -42,9 +36,11 @@ def audit(
     against: str = "reference",
     checks: Iterable[str] | None = None,
     cases: Iterable[str | Case] | None = None,
+    compat: str | None = None,
     seed: int = 0,
     measure: bool = True,
     shrink: float = 0.0,
+    timeout: float | None = None,
     progress: Callable[[str, str], None] | None = None,
 ) -> Report:
     """Judge a back end: hold it against another and against mathematics.
@@ -62,6 +58,9 @@ def audit(
         dual: the reference's backward equations against dual numbers. adjoint: <A x, d> = <x, A* d>.
     cases : names of cases or `Case` objects, or None for all cases of the ops
         A name stands for the cases of that name of all chosen ops; a `Case` is for one op alone.
+    compat : "paper", "torch", "onnx", "" or None
+        The conventions to judge by, where libraries differ: `cnnx.audit.compat` has the table. "" are cnnx's own; None
+        takes what the back end's kernels say of themselves, else cnnx's.
     seed : int
         Every random number comes from it: a case's numbers from the seed and the names of op, check, case and dtype.
     measure : bool
@@ -69,6 +68,9 @@ def audit(
     shrink : float
         Seconds to spend on each check's first discrepancy, to find the smallest case that still fails and write down
         the terms of the equation there. With 0 findings stay as they are.
+    timeout : float or None
+        Seconds that a case may take. The work is done in a process of its own then, and a back end that hangs or
+        crashes it is a discrepancy; a back end that was registered in this process is not known there.
     progress : callable or None
         Called with the op's and the check's name before each check.
 
@@ -79,8 +81,8 @@ def audit(
     Raises
     ------
     ValueError
-        An op, dtype, check, case or back end of that name does not exist, or a list of names is empty; `against`
-        is `backend`; a `Case` and more than one op.
+        An op, dtype, check, case, preset or back end of that name does not exist, or a list of names is empty;
+        `against` is `backend`; a `Case` and more than one op; `timeout` and a registered back end.
 
     Examples
     --------
@@ -92,25 +94,41 @@ def audit(
     chosen = _select("op", ops, {op.name: op for op in OPS})
     chosen_checks = _select("check", checks, CHECKS)
     kinds = tuple(_select("dtype", dtypes, {name: name for name in DTYPES}).values())
-    sides = _sides(backend, against)
+    sides = _sides(backend, against, compat)
     wanted = _select_cases(cases, chosen)
-    report = Report(backend, against, seed)
+    report = Report(backend, against, seed, sides.compat.name)
+    for op in chosen.values():
+        lost = [case.name for case in op.cases if sides.compat.adapted(op, case) is None]
+        if lost:
+            report.left_out[op.name] = lost
     try:
-        for op in chosen.values():
-            for check in chosen_checks.values():
-                if progress is not None:
-                    progress(op.name, check.name)
-                report.results.append(_judge_op(op, check, wanted, kinds, sides, seed, shrink))
-            if measure and op.kernels:
-                if progress is not None:
-                    progress(op.name, "speed")
-                _measure(report, op, sides)
+        with _worker(sides, timeout) as do:
+            for op in chosen.values():
+                for check in chosen_checks.values():
+                    if progress is not None:
+                        progress(op.name, check.name)
+                    result = do(op.name, check.name, wanted, kinds, sides, seed, shrink)
+                    mistrust_zeros(result)
+                    report.results.append(result)
+                if measure and op.kernels:
+                    if progress is not None:
+                        progress(op.name, SPEED)
+                    speed_up = do(op.name, SPEED, wanted, kinds, sides, seed, 0.0)
+                    if isinstance(speed_up, float):
+                        report.speed_up[op.name] = speed_up
     except KeyboardInterrupt:
         report.interrupted = True
     return report
 
 
-def again(words: str, *, backend: str = "optimized", against: str = "reference") -> Report:
+def again(
+    words: str,
+    *,
+    backend: str = "optimized",
+    against: str = "reference",
+    compat: str | None = None,
+    timeout: float | None = None,
+) -> Report:
     """Judge what a discrepancy's `repro` says, and nothing else.
 
     Raises
@@ -125,83 +143,59 @@ def again(words: str, *, backend: str = "optimized", against: str = "reference")
     refused = refusal(op, case, dtype)
     if refused is not None:
         raise ValueError(f"--repro: {op.name} does not take this case: {refused}")
-    report = Report(backend, against, seed)
-    result = judge(op, chosen, case, dtype, _sides(backend, against), seed)
-    result.discrepancies[:1] = map(_explained, result.discrepancies[:1])
+    sides = _sides(backend, against, compat)
+    report = Report(backend, against, seed, sides.compat.name)
+    with _worker(sides, timeout) as do:
+        result = do(op.name, check, [case], (dtype,), sides, seed, 0.0)
+    result.discrepancies[:1] = map(explained, result.discrepancies[:1])
     report.results.append(result)
     return report
 
 
-def judge(op: Op, check: Check, case: Case, dtype: str, sides: Sides, seed: int) -> Result:
-    """The unit of work: one check of one op on one case in one dtype."""
-    return Trial(op, check, case, dtype, sides, seed).judged()
+@contextmanager
+def _worker(sides: Sides, timeout: float | None) -> Iterator[Callable[..., Any]]:
+    """What does one check of one op: `_work`, here or, with a time limit, in a process of its own."""
+    if timeout is None:
+        yield _work
+        return
+    for name in (sides.backend, sides.against):
+        if name in _backend.registered():
+            raise ValueError(
+                f"timeout: expected a back end that another process can load (by entry point), got {name!r}, which is "
+                "registered in this one"
+            )
+    with Supervisor(_work, timeout) as supervisor:
+        yield supervisor.do
 
 
-def _sides(backend: str, against: str) -> Sides:
-    for name in (backend, against):
-        with _backend.use_backend(name):
-            pass  # an unknown name is an error now, not a discrepancy later
-    if backend == against:
-        raise ValueError(f"against: expected another back end than {backend!r}, got the same")
-    return Sides(backend, against)
-
-
-def _judge_op(
-    op: Op,
-    check: Check,
+def _work(
+    op_name: str,
+    check_name: str,
     wanted: list[str | Case] | None,
     dtypes: tuple[str, ...],
     sides: Sides,
     seed: int,
     shrink: float,
-) -> Result:
-    result = Result(op.name, check.name, skipped=check.why_not(op))
-    if result.skipped:
-        return result
-    cases = _cases(op, check, wanted)
-    if not cases and wanted is not None:
-        result.skipped = "for none of the chosen cases"
-    for case in cases:
-        for dtype in check.dtypes or dtypes:
-            one = judge(op, check, case, dtype, sides, seed)
-            if shrink and one.discrepancies and not result.discrepancies:
-                one.discrepancies[0] = _shrunk(op, check, case, one.discrepancies[0], sides, seed, shrink)
-            result.merge(one)
-    _mistrust_zeros(result)
-    return result
+    say: Callable[[str, str], None] = lambda case, dtype: None,
+) -> Any:
+    """One check of one op, or how many times as fast the back end is."""
+    op = next(op for op in OPS if op.name == op_name)
+    if check_name == SPEED:
+        return _speed_up(op, sides, seed)
+    return judge_op(op, CHECKS[check_name], wanted, dtypes, sides, seed, shrink, say)
 
 
-def _mistrust_zeros(result: Result) -> None:
-    """What was to be mostly zeros could be computed wrongly unseen."""
-    for what, (zeros, total) in result.zeros.items():
-        if total >= FEW and zeros > MOST_ZEROS * total and (result.op, what) not in FLAT:
-            why = f"{what}: {zeros} of {total} numbers are 0"
-            result.mistrusted.append(Discrepancy(result.op, result.check, "all", "all", why))
-
-
-def _shrunk(
-    op: Op, check: Check, case: Case, found: Discrepancy, sides: Sides, seed: int, seconds: float
-) -> Discrepancy:
-    def again(smaller: Case) -> list[Discrepancy]:
-        return judge(op, check, smaller, found.dtype, sides, seed).discrepancies
-
-    smallest, found = shrunk(op, case, found, again, seconds)
-    return _explained(replace(found, shrunk="" if smallest is case else describe(smallest)))
-
-
-def _explained(found: Discrepancy) -> Discrepancy:
-    """With the equation's terms at the element."""
-    if found.arrays is None or found.index is None:
-        return found
-    explanation = explain(found.kernel, found.output, found.arrays.values(), found.index, found.numbers)
-    return replace(found, terms=tuple(explanation.text().splitlines()))
-
-
-def _cases(op: Op, check: Check, wanted: list[str | Case] | None) -> tuple[Case, ...]:
-    if wanted is None:
-        return check.cases(op)
-    own = tuple(case for case in check.cases(op) if case.name in wanted)
-    return own + tuple(case for case in wanted if isinstance(case, Case) and check.takes(op, case))
+def _sides(backend: str, against: str, compat: str | None) -> Sides:
+    for name in (backend, against):
+        with _backend.use_backend(name):
+            pass  # an unknown name is an error now, not a discrepancy later
+    if backend == against:
+        raise ValueError(f"against: expected another back end than {backend!r}, got the same")
+    try:
+        own = _backend.compat(backend)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+    return Sides(backend, against, preset(own if compat is None else compat))
 
 
 def _select_cases(cases: Iterable[str | Case] | None, ops: dict[str, Op]) -> list[str | Case] | None:
@@ -229,9 +223,9 @@ def _select(what: str, names: Iterable[str] | None, known: dict[str, T]) -> dict
     return {name: known[name] for name in chosen}
 
 
-def _measure(report: Report, op: Op, sides: Sides) -> None:
+def _speed_up(op: Op, sides: Sides, seed: int) -> float | None:
     """How many times as fast the back end is on the op's first benchmark case, forward, float32, on one thread."""
-    arrays = draw(op, op.bench[0], "float32", "real", np.random.default_rng(report.seed))
+    arrays = draw(op, op.bench[0], "float32", "real", np.random.default_rng(seed))
     arguments = forward_arguments(op, op.bench[0], arrays)
 
     def seconds(backend: str, budget: float) -> float:
@@ -249,9 +243,9 @@ def _measure(report: Report, op: Op, sides: Sides) -> None:
         _native.set_num_threads(1)
         seconds(sides.backend, 0.0)  # loads what has to be loaded
         slow = seconds(sides.against, 0.05)
-        report.speed_up[op.name] = slow / seconds(sides.backend, 0.05)
+        return slow / seconds(sides.backend, 0.05)
     except Exception:
-        return  # what cannot be called was found by the checks already
+        return None  # what cannot be called was found by the checks already
     finally:
         if threads is not None:
             _native.set_num_threads(threads)

@@ -10,6 +10,7 @@ from .. import backend as _backend
 from ..ops import Case, Op
 from . import repro
 from .calls import Trace, backward_arguments, first, forward_arguments, traced
+from .compat import COMPAT, Compat
 from .data import Array, Arrays, Mode, draw_like
 from .result import Discrepancy, Result
 
@@ -18,10 +19,11 @@ DIRECTIONS = ("forward", "backward")
 
 @dataclass(frozen=True)
 class Sides:
-    """The back end under audit and the one it is held against."""
+    """The back end under audit, the one it is held against, and by which conventions."""
 
     backend: str
     against: str = "reference"
+    compat: Compat = COMPAT[""]
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class Trial:
             with np.errstate(all="ignore"):
                 self.check.judge(self)
         except _backend.MissingKernelError as error:
-            self.result.lacks(str(error))
+            self.result.lacks(error.what, error.why)
         except Exception as error:
             self.raised(self.sides.backend, error)
         return self.result
@@ -144,5 +146,5 @@ class Trial:
             self.raised(backend, error)
             return None
         for lack in trace.lacking:
-            self.result.lacks(lack)
+            self.result.lacks(lack.what, lack.why)
         return trace

@@ -5,18 +5,21 @@ Exit code 0: all agree; 1: a discrepancy; 2: usage; 3: nothing ran; 130: Ctrl-C.
 
 import argparse
 import json
+import math
 import sys
 import textwrap
 from collections import Counter
 from collections.abc import Iterable
 
 from cnnx.audit import CHECKS, DTYPES, Report, Result, audit
+from cnnx.audit.compat import COMPAT
 from cnnx.audit.run import again
 from cnnx.audit.save import save
 from cnnx.audit.truth import DOUBLES, FRACTIONS, INTEGERS, MPMATH
 from cnnx.ops import OPS
 
 SHRINK = 10.0  # seconds for each check's first discrepancy
+TIMEOUT = 60.0
 SHOWN = 20  # discrepancies that are printed; --json has all
 
 
@@ -31,11 +34,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--dtype", action="append", choices=DTYPES, help="may be given again; default: both")
     add("--backend", default="optimized", metavar="NAME", help="the one to judge (default optimized)")
     add("--against", default="reference", metavar="NAME", help="the one to compare with (default reference)")
+    add("--compat", choices=[*filter(None, COMPAT)], help="conventions to judge by; default: those the back end names")
     add("--seed", type=int, default=0, metavar="N", help="every random number comes from it (default 0)")
     add("--repro", metavar="TEXT", help="judge one case again, as a discrepancy says it")
     add("--no-shrink", action="store_true", help="leave discrepancies at the size at which they were found")
     add("--save", metavar="DIR", help="write each discrepancy's arrays there: inputs, got and expected, as .npz")
     add("--budgets", action="store_true", help="show where each op used most of its error budget")
+    add(
+        "--timeout",
+        type=float,
+        metavar="S",
+        help="seconds that a case may take before the back end counts as hanging, in a process of its own; 0: no "
+        f"limit and no process (default: {TIMEOUT:g} for back ends that are not cnnx's own)",
+    )
     add("--no-speed", action="store_true", help="leave the speed-up out")
     add("--json", action="store_true", help="print JSON")
 
@@ -53,6 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
         against=arguments.against,
         checks=arguments.check,
         cases=arguments.case,
+        compat=arguments.compat,
+        timeout=_timeout(arguments),
         seed=arguments.seed,
         measure=not arguments.no_speed,
         shrink=0.0 if arguments.no_shrink else SHRINK,
@@ -63,8 +76,22 @@ def run(arguments: argparse.Namespace) -> int:
     return _verdict(report)[0]
 
 
+def _timeout(arguments: argparse.Namespace) -> float | None:
+    if arguments.timeout is None:
+        return None if arguments.backend in ("optimized", "reference") else TIMEOUT
+    if not 0 <= arguments.timeout < math.inf:
+        raise ValueError(f"--timeout: expected a number of seconds of at least 0, got {arguments.timeout:g}")
+    return arguments.timeout or None
+
+
 def _again(arguments: argparse.Namespace) -> int:
-    report = again(arguments.repro, backend=arguments.backend, against=arguments.against)
+    report = again(
+        arguments.repro,
+        backend=arguments.backend,
+        against=arguments.against,
+        compat=arguments.compat,
+        timeout=_timeout(arguments),
+    )
     _print(report, arguments, [result.check for result in report.results])
     return _verdict(report)[0]
 
@@ -91,7 +118,9 @@ def _text(report: Report, checks: list[str], *, budgets: bool = False) -> str:
                     "-" if speed_up is None else f"{speed_up:,.0f}x",
                 ]
             )
-    lines = [f"back end {report.backend} against {report.against}, seed {report.seed}", "", *_aligned(rows), ""]
+    conventions = f", conventions of {report.compat}" if report.compat else ""
+    head = f"back end {report.backend} against {report.against}{conventions}, seed {report.seed}"
+    lines = [head, "", *_aligned(rows), ""]
     lines += _legend(report)
     lines += _budgets(report) if budgets else []
     lines += _discrepancies(report)
@@ -139,9 +168,19 @@ def _legend(report: Report) -> list[str]:
     lines = ["numbers: cases run; -: does not apply; budget: largest share of the error bound used (bound)"]
     if report.speed_up:
         lines.append(f"speed-up: time of {report.against} / time of {report.backend}, forward, float32, 1 thread")
-    lines += _truths(report)
-    lacking = sorted({lack for r in report.results for lack in r.lacking})
-    return [*lines, *(f"not covered: {lack}" for lack in lacking), ""]
+    return [*lines, *_truths(report), *_not_covered(report), ""]
+
+
+def _not_covered(report: Report) -> Iterable[str]:
+    """What the back end lacks, by the reason; and the cases that its conventions do not have."""
+    lacking = {what: why for r in report.results for what, why in r.lacking.items()}
+    for reason in sorted(set(lacking.values())):
+        names = ", ".join(sorted(what for what, why in lacking.items() if why == reason))
+        because = f" ({reason})" if reason else ""
+        yield from textwrap.wrap(f"not covered{because}: {names}", 120, subsequent_indent="  ")
+    for op, cases in report.left_out.items():
+        names = ", ".join(cases)
+        yield from textwrap.wrap(f"not in {report.compat}: {op}: {names}", 120, subsequent_indent="  ")
 
 
 def _truths(report: Report) -> list[str]:

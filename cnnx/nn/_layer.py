@@ -10,14 +10,19 @@ from ..ops._plan import Buffers, lender
 from ._arguments import back_end
 
 
+def arguments(obj: object) -> dict[str, Any]:
+    """The arguments of the call that makes `obj`, as far as it keeps them under their names."""
+    return {name: getattr(obj, name) for name in inspect.signature(type(obj)).parameters if hasattr(obj, name)}
+
+
 def described(obj: object) -> str:
-    """`obj` as the call that makes it: what is kept under its argument's name and is not the default."""
-    shown = []
-    for name, parameter in inspect.signature(type(obj)).parameters.items():
-        value = getattr(obj, name, parameter.default)
-        if parameter.default is parameter.empty:
+    """`obj` as the call that makes it, without what is at its default."""
+    parameters, shown = inspect.signature(type(obj)).parameters, []
+    for name, value in arguments(obj).items():
+        default = parameters[name].default
+        if default is inspect.Parameter.empty:
             shown.append(repr(value))
-        elif value is not parameter.default and value != parameter.default:
+        elif value is not default and value != default:
             shown.append(f"{name}={value!r}")
     return f"{type(obj).__name__}({', '.join(shown)})"
 

@@ -90,7 +90,7 @@ def predict(model: Layer, x: Array, *, batch_size: int = 100) -> Array:
     if x.ndim < 2:
         raise ValueError(f"x: expected images (N, ...), got shape {x.shape}")
     batch_size = _check.integer("batch_size", batch_size, 1)
-    with _evaluating(model):
+    with evaluating(model):
         # Copies: layers that reuse their buffers only lend what they return.
         return np.concatenate([np.array(model.forward(x[rows])) for rows in batches(len(x), batch_size)])
 
@@ -166,7 +166,7 @@ def measure(
 ) -> Tally:
     """The tally of arguments that were checked; of fewer images where `stop` says so between two batches."""
     tally = Tally(cost)
-    with _evaluating(model):
+    with evaluating(model):
         for rows in batches(len(x), batch_size):
             if stop():
                 break
@@ -192,7 +192,7 @@ def batches(count: int, batch_size: int) -> Iterator[slice]:
 
 
 @contextmanager
-def _evaluating(model: Layer) -> Iterator[None]:
+def evaluating(model: Layer) -> Iterator[None]:
     modes = [(layer, layer.training) for layer in model._walk()]
     model.eval()
     try:

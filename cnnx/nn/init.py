@@ -1,7 +1,9 @@
 """Initial weights, drawn from a seed."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -64,12 +66,38 @@ def xavier(shape: tuple[int, ...], seed: Seed = None, *, groups: int = 1, dtype:
     return _normal(shape, 2 / (fan_in + fan_out), seed, dtype)
 
 
+_blank: ContextVar[bool] = ContextVar("blank", default=False)
+
+
+@contextmanager
+def blank() -> Iterator[None]:
+    """Within this block layers get arrays without memory, for who replaces them at once, as a file's reader does.
+
+    They have the shapes and dtypes that count; all elements are the same one, which cannot be written to.
+    """
+    before = _blank.set(True)
+    try:
+        yield
+    finally:
+        _blank.reset(before)
+
+
+def constant(value: float, count: int, dtype: npt.DTypeLike) -> Array:
+    """`count` times the same number, as biases start."""
+    if _blank.get():
+        return np.broadcast_to(np.zeros((), dtype), count)
+    return np.full(count, value, dtype)
+
+
 INITS: dict[str, Callable[..., Array]] = {"he": he, "xavier": xavier}
 
 
 def draw(init: str, shape: tuple[int, ...], seed: Seed, groups: int, dtype: np.dtype[Any]) -> Array:
     """Weights by the name of their rule."""
-    return INITS[_check.choice("init", init, tuple(INITS))](shape, seed, groups=groups, dtype=dtype)
+    rule = INITS[_check.choice("init", init, tuple(INITS))]
+    if _blank.get():
+        return np.broadcast_to(np.zeros((), dtype), shape)
+    return rule(shape, seed, groups=groups, dtype=dtype)
 
 
 def _fans(shape: tuple[int, ...], groups: int) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from ..ops._check import Array, Pair
 from ..ops.conv2d import Algorithm, Padding2d
 from ._arguments import Seed, below_one, floating, generator, number
 from ._layer import Layer
-from .init import draw
+from .init import constant, draw
 
 
 class Conv2d(Layer):
@@ -95,7 +95,7 @@ class Conv2d(Layer):
         shape = (self.out_channels, self.in_channels // self.groups, *extents)
         self._parameters["weight"] = draw(init, shape, seed, self.groups, floating(dtype))
         if self.bias:
-            self._parameters["bias"] = np.zeros(self.out_channels, self.dtype)
+            self._parameters["bias"] = constant(0.0, self.out_channels, self.dtype)
         self._kept: _winograd.Kept | None = None
 
     def _options(self) -> dict[str, Any]:
@@ -180,7 +180,7 @@ class Affine(Layer):
         self.init = init
         self._parameters["weight"] = draw(init, (self.out_features, self.in_features), seed, 1, floating(dtype))
         if self.bias:
-            self._parameters["bias"] = np.zeros(self.out_features, self.dtype)
+            self._parameters["bias"] = constant(0.0, self.out_features, self.dtype)
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
         y = ops.affine(x, self._parameters["weight"], self._parameters.get("bias"), backend=self._back_end)
@@ -240,8 +240,14 @@ class BatchNorm2d(Layer):
         self.momentum = below_one("momentum", momentum)
         self.eps = number("eps", eps, "a number above 0", lambda v: v > 0)
         self.dtype = floating(dtype).name
-        self._parameters = {"weight": np.ones(channels, self.dtype), "bias": np.zeros(channels, self.dtype)}
-        self._buffers = {"running_mean": np.zeros(channels, self.dtype), "running_var": np.ones(channels, self.dtype)}
+        self._parameters = {
+            "weight": constant(1.0, self.channels, self.dtype),
+            "bias": constant(0.0, self.channels, self.dtype),
+        }
+        self._buffers = {
+            "running_mean": constant(0.0, self.channels, self.dtype),
+            "running_var": constant(1.0, self.channels, self.dtype),
+        }
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
         options: dict[str, Any] = dict(training=self.training, eps=self.eps, backend=self._back_end)

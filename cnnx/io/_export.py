@@ -1,0 +1,187 @@
+"""Networks to ONNX."""
+
+import os
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import __version__, nn
+from ..nn._arguments import instance
+from ..nn._files import replacing
+from ..nn.evaluate import evaluating
+from ..ops import _check
+from ..ops._check import Array
+from ._layers import LAYERS
+from ._operators import ACTIVATIONS, DTYPES, no_images, onnx, output
+
+OPSET, IR_VERSION = 20, 9  # the first with Gelu; onnxruntime has read it since 1.17
+_MOST_BYTES = 2**31 - 2**20  # what one protobuf message holds, and some room
+
+# Operators that onnxruntime computes in float32 only.
+_SINGLE = {"AveragePool", "Conv", "Elu", "Gelu", "LeakyRelu", "LpPool", "Softplus"}
+
+
+class _Step(NamedTuple):
+    """One operator behind the other: its constant inputs, by name, and its attributes."""
+
+    operator: str
+    constants: dict[str, Array]
+    attributes: dict[str, Any]
+
+
+def export_onnx(model: nn.Layer, path: str | os.PathLike[str], input_shape: tuple[int, ...]) -> None:
+    """Write a network as an ONNX model (opset 20), to be run elsewhere: what `eval()` computes.
+
+    Its input "input" and output "output" have a batch axis of any length. Padding, "same" and `ceil_mode` are written
+    as the padding that images of this size need.
+
+    Parameters
+    ----------
+    model : Layer
+    path : str or path
+        ".onnx" is the usual ending; a file of that name is replaced at the end.
+    input_shape : tuple of int
+        Of what comes in, without the batch: (C, H, W), or (J,) for a network that starts with Affine.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        onnx is not installed (extra `onnx`).
+    TypeError
+        No layer, no tuple of integers.
+    ValueError
+        What ONNX does not have: Step; LpPool2d with normalize=False and a norm_type that is no integer; AvgPool2d with
+        count_include_pad and a last window beyond the padding (ceil_mode). What onnxruntime does not compute in
+        float64: Conv2d, AvgPool2d, LpPool2d, ELU, GELU, LeakyReLU, Softplus. Classes of one's own, an input that
+        does not fit, 2 GB of weights.
+    OSError
+        The file cannot be written.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from cnnx import io, nn
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "digits.onnx")
+    ...     io.export_onnx(nn.Sequential(nn.MaxPool2d(2), nn.Flatten(), nn.Affine(9, 2)), path, (1, 6, 6))
+    ...     io.import_onnx(path)
+    Sequential(
+      (0) MaxPool2d(2)
+      (1) Flatten()
+      (2) Affine(9, 2)
+    )
+    """
+    instance("model", model, nn.Layer)
+    if not isinstance(input_shape, (tuple, list)):
+        raise TypeError(f"input_shape: expected a tuple of integers, got {type(input_shape).__name__}")
+    dtype = next((array.dtype for array in model.parameters.values()), np.dtype("float32"))
+    x = no_images(tuple(input_shape), dtype)
+    if sum(array.nbytes for array in (*model.parameters.values(), *model.buffers.values())) > _MOST_BYTES:
+        raise ValueError(f"model: expected at most {_MOST_BYTES} bytes of weights, as one ONNX file holds, got more")
+    nodes: list[Any] = []
+    constants: list[Any] = []
+    before = "input"
+    with evaluating(model):
+        for name, layer in _leaves(model, ""):
+            where = f"layer {name} ({type(layer).__name__})"
+            try:
+                y = output(layer, x)
+                steps = _steps(layer, x, y)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{where}: {error}") from None
+            for i, (operator, arrays, attributes) in enumerate(steps):
+                if x.dtype == np.float64 and operator in _SINGLE:
+                    raise ValueError(f"{where}: expected float32, as onnxruntime computes {operator}, got float64")
+                here = f"{name}.{operator}" + (f".{i}" if len(steps) > 1 else "")
+                named = {f"{name}.{key}": array for key, array in arrays.items()}
+                nodes.append(onnx.helper.make_node(operator, [before, *named], [here], name=here, **attributes))
+                constants += [onnx.numpy_helper.from_array(np.asarray(a, order="C"), key) for key, a in named.items()]
+                before = here
+            x = y
+    nodes[-1].output[0] = "output"
+    ends = [
+        onnx.helper.make_tensor_value_info(end, DTYPES[dtype], ["N", *shape])
+        for end, shape in (("input", input_shape), ("output", x.shape[1:]))
+    ]
+    graph = onnx.helper.make_graph(nodes, "cnnx", ends[:1], ends[1:], constants)
+    opsets = [onnx.helper.make_opsetid("", OPSET)]
+    made = onnx.helper.make_model(
+        graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="cnnx", producer_version=__version__
+    )
+    onnx.checker.check_model(made, full_check=True)
+    with replacing(path) as file:
+        file.write(made.SerializeToString())
+
+
+def _leaves(layer: nn.Layer, name: str) -> Iterator[tuple[str, nn.Layer]]:
+    """The layers that compute, in order: ONNX nests nothing."""
+    if not isinstance(layer, nn.Sequential):
+        yield name or "0", layer
+    for i, child in enumerate(layer.layers if isinstance(layer, nn.Sequential) else ()):
+        yield from _leaves(child, f"{name}.{i}".lstrip("."))
+
+
+def _steps(layer: nn.Layer, x: Array, y: Array) -> list[_Step]:
+    """A layer as operators, for an input and an output of these shapes."""
+    if LAYERS.get(type(layer).__name__) is not type(layer):  # a subclass may compute anything
+        raise ValueError("expected a layer of cnnx.nn, got another class")
+    for operator, (activation, argument, attribute, _) in ACTIVATIONS.items():
+        if isinstance(layer, activation):
+            return [_Step(operator, {}, {attribute: getattr(layer, argument)} if argument else {})]
+    if isinstance(layer, nn.GELU):
+        return [_Step("Gelu", {}, {"approximate": "none"})]
+    if isinstance(layer, nn.Flatten):
+        return [_Step("Flatten", {}, {"axis": 1})]
+    if isinstance(layer, nn.Dropout):
+        return [_Step("Dropout", {"ratio": np.array(layer.rate, x.dtype)}, {})]
+    if isinstance(layer, nn.Affine):
+        return [_Step("Gemm", dict(layer.parameters), {"transB": 1})]
+    if isinstance(layer, nn.BatchNorm2d):
+        attributes = {"epsilon": layer.eps, "momentum": 1 - layer.momentum}
+        return [_Step("BatchNormalization", {**layer.parameters, **layer.buffers}, attributes)]
+    if isinstance(layer, nn.Conv2d):
+        dilation = _check.pair("dilation", layer.dilation, 1)
+        window = _window(layer.kernel_size, layer.stride, layer.padding, dilation, x, y)
+        return [_Step("Conv", dict(layer.parameters), {**window, "dilations": dilation, "group": layer.groups})]
+    if isinstance(layer, (nn.MaxPool2d, nn.AvgPool2d, nn.LpPool2d)):
+        return _pooling(layer, x, y)
+    raise ValueError("expected a layer that is an operator of ONNX, got one that is none")
+
+
+def _pooling(layer: nn.MaxPool2d | nn.AvgPool2d | nn.LpPool2d, x: Array, y: Array) -> list[_Step]:
+    stride = layer.kernel_size if layer.stride is None else layer.stride
+    window = _window(layer.kernel_size, stride, layer.padding, (1, 1), x, y)
+    if isinstance(layer, nn.MaxPool2d):
+        return [_Step("MaxPool", {}, window)]
+    if isinstance(layer, nn.AvgPool2d):
+        # What pads to reach a last window counts here, and does not in cnnx: that is beyond the padding.
+        floor = nn.AvgPool2d(layer.kernel_size, stride=layer.stride, padding=layer.padding, count_include_pad=True)
+        if layer.count_include_pad and output(floor, x).shape != y.shape:
+            raise ValueError("ceil_mode: expected no window beyond the padding with count_include_pad, got one")
+        return [_Step("AveragePool", {}, {**window, "count_include_pad": int(layer.count_include_pad)})]
+    rho = layer.norm_type
+    if layer.normalize:  # ONNX's LpPool divides by nothing, so the mean of the powers is taken
+        mean = {**window, "count_include_pad": 0}
+        power, root = ({f"power.{i}": np.array(value, x.dtype)} for i, value in enumerate((rho, 1 / rho)))
+        return [_Step("Abs", {}, {}), _Step("Pow", power, {}), _Step("AveragePool", {}, mean), _Step("Pow", root, {})]
+    if rho != int(rho):
+        raise ValueError(f"norm_type: expected an integer with normalize=False, as ONNX has it, got {rho}")
+    return [_Step("LpPool", {}, {**window, "p": int(rho)})]
+
+
+def _window(
+    kernel_size: Any, stride: Any, padding: Any, dilation: tuple[int, int], x: Array, y: Array
+) -> dict[str, Any]:
+    """The attributes of windows; where `ceil_mode` adds one, there is as much padding at the end as it needs."""
+    kernel, strides = _check.pair("kernel_size", kernel_size, 1), _check.pair("stride", stride, 1)
+    rows, columns = ((extent - 1) * step + 1 for extent, step in zip(kernel, dilation, strict=True))
+    padding = _check.paddings(padding, (x.shape[2], x.shape[3]), (rows, columns), strides)
+    first, last = [], []
+    for extent, count, step, span, (before, after) in zip(
+        x.shape[2:], y.shape[2:], strides, (rows, columns), padding, strict=True
+    ):
+        fits = (extent + before + after - span) // step + 1 == count and after < span
+        first.append(before)
+        last.append(after if fits else max(0, (count - 1) * step + span - before - extent))
+    return {"kernel_shape": kernel, "strides": strides, "pads": [*first, *last]}
