@@ -24,7 +24,26 @@ Kernel = Callable[..., None]
 
 
 class MissingKernelError(NotImplementedError):
-    """A back end was asked for a kernel that it does not have, or not for this dtype."""
+    """A back end was asked for a kernel that it does not have, or not for this dtype or these numbers.
+
+    what, why : what is missing, in a few words, and the reason, if it is known.
+    """
+
+    def __init__(self, message: str, what: str = "", why: str = ""):
+        super().__init__(message)
+        self.what, self.why = what or message, why
+
+
+class Kernels(dict[str, Kernel]):
+    """Kernels by name, with what their author says of them.
+
+    left_out : of kernels that are missing, why.
+    compat : the name of the conventions that they follow (`cnnx.audit.COMPAT`), "" for cnnx's own.
+    """
+
+    def __init__(self, kernels: Mapping[str, Kernel], *, left_out: Mapping[str, str] | None = None, compat: str = ""):
+        super().__init__(kernels)
+        self.left_out, self.compat = dict(left_out or {}), compat
 
 
 __all__ = [
@@ -43,7 +62,7 @@ _environment: Any = getattr(os.environ, "_data", os.environ)
 _VARIABLE: Any = "CNNX_BACKEND" if _environment is os.environ else os.environ.encodekey("CNNX_BACKEND")
 
 _registered: dict[str, Mapping[str, Any] | ModuleType] = {}
-_loaded: dict[str, Mapping[str, Kernel]] = {}
+_loaded: dict[str, Kernels] = {}
 _specialised: dict[tuple[str, str, str], Kernel] = {}
 _process_choice: str | None = None
 _context_choice: ContextVar[str | None] = ContextVar("cnnx_backend", default=None)
@@ -140,7 +159,8 @@ def register_backend(name: str, kernels: Mapping[str, Any] | ModuleType) -> None
     kernels : mapping or module
         Kernels by name, with the signatures of `cnnx.reference`:
         `kernel(inputs, /, outputs, *, numbers) -> None`; the outputs are allocated by the caller.
-        Some kernels may be missing: a call that needs one raises NotImplementedError.
+        Some kernels may be missing: a call that needs one raises NotImplementedError. Of these an attribute
+        `left_out` may say why; an attribute `compat` names the conventions that the audit is to judge by.
 
     Raises
     ------
@@ -168,6 +188,11 @@ def register_backend(name: str, kernels: Mapping[str, Any] | ModuleType) -> None
     _loaded.pop(name, None)
     for key in [key for key in _specialised if key[0] == name]:
         del _specialised[key]
+
+
+def registered() -> tuple[str, ...]:
+    """The names that `register_backend` was given in this process."""
+    return tuple(_registered)
 
 
 def _entry_points() -> tuple[importlib.metadata.EntryPoint, ...]:
@@ -261,9 +286,12 @@ def _specialise(backend: str, name: str, dtype: str) -> Kernel:
     try:
         found = _kernels(backend)[name]
     except KeyError:
+        reason = _kernels(backend).left_out.get(name, "")
         raise MissingKernelError(
-            f"back end {backend!r} has no kernel {name!r}; choose another back end for this call, e.g. "
-            f'backend="optimized"'
+            f"back end {backend!r} has no kernel {name!r}{f' ({reason})' if reason else ''}; choose another back end "
+            f'for this call, e.g. backend="optimized"',
+            what=name,
+            why=reason,
         ) from None
     if not callable(found):
         raise TypeError(f"back end {backend!r}: expected kernel {name!r} to be callable, got {type(found).__name__}")
@@ -273,12 +301,20 @@ def _specialise(backend: str, name: str, dtype: str) -> Kernel:
         return found
     c_type = {"float32": "float", "float64": "double"}[dtype]
     if c_type not in by_type:
-        raise MissingKernelError(f"back end {backend!r} has kernel {name!r} for {', '.join(by_type)}, not for {c_type}")
+        kinds = ", ".join(by_type)
+        raise MissingKernelError(
+            f"back end {backend!r} has kernel {name!r} for {kinds}, not for {c_type}", f"{name} for {c_type}"
+        )
     specialised: Kernel = by_type[c_type]
     return specialised
 
 
-def _kernels(backend: str) -> Mapping[str, Kernel]:
+def compat(backend: str) -> str:
+    """The name of the conventions that a back end's kernels say they follow, or ""."""
+    return _kernels(_known(backend)).compat
+
+
+def _kernels(backend: str) -> Kernels:
     found = _loaded.get(backend)
     if found is None:
         with native.loading:
@@ -287,22 +323,19 @@ def _kernels(backend: str) -> Mapping[str, Kernel]:
     return found
 
 
-def _load(backend: str) -> Mapping[str, Kernel]:
-    if backend == "reference":
-        return {
-            name: function
-            for module in _twins("reference")
-            for name, function in vars(module).items()
-            if hasattr(function, "elements")
-        }
-    if backend == "optimized":
-        native.threads()  # first, so that what the environment says of threads is refused before anything runs
-        return {
-            name: function
-            for module in _twins("optimized")
-            for name, function in vars(module).items()
-            if hasattr(function, "__signatures__")
-        }
+def _load(backend: str) -> Kernels:
+    if backend in _BUILTIN:
+        if backend == "optimized":
+            native.threads()  # first, so that what the environment says of threads is refused before anything runs
+        mark = "elements" if backend == "reference" else "__signatures__"
+        return Kernels(
+            {
+                name: function
+                for module in _twins(backend)
+                for name, function in vars(module).items()
+                if hasattr(function, mark)
+            }
+        )
     if backend in _registered:
         theirs = _registered[backend]
     else:
@@ -315,9 +348,12 @@ def _load(backend: str) -> Mapping[str, Kernel]:
             raise TypeError(
                 f"back end {backend!r} ({point.value}): expected a mapping or a module, got {type(theirs).__name__}"
             )
-    if isinstance(theirs, ModuleType):
-        return {name: function for name, function in vars(theirs).items() if callable(function)}
-    return theirs
+    kernels: Mapping[str, Kernel] = theirs if isinstance(theirs, Mapping) else _callables(theirs)
+    return Kernels(kernels, left_out=getattr(theirs, "left_out", None), compat=getattr(theirs, "compat", ""))
+
+
+def _callables(module: ModuleType) -> dict[str, Kernel]:
+    return {name: function for name, function in vars(module).items() if callable(function)}
 
 
 def _twins(package: str) -> list[ModuleType]:

@@ -1,131 +1,58 @@
 """Do two back ends agree? Exactly on integers, within a derived bound on real numbers."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
 from typing import Any
 
 import numpy as np
 
-from ..ops import Case, Op
+from .. import backend as _backend
 from .bounds import Comparison
-from .calls import Trace, backward_arguments, first, forward_arguments, traced
-from .data import Array, Arrays, Mode, draw, draw_like
-from .result import Result
+from .calls import Trace, named_inputs
+from .data import Mode, draw
+from .result import Worst
+from .trial import Check, Trial
+from .truth import DOUBLES, mpmath_context
 
-DIRECTIONS = ("forward", "backward")
-
-
-@dataclass(frozen=True)
-class Sides:
-    """The back end under audit and the one it is held against."""
-
-    backend: str
-    against: str = "reference"
+NO_MPMATH = (
+    "mpmath is not installed, so equations with exp, log, sqrt or erf are computed in double, with bounds "
+    "(python -m pip install 'cnnx[audit]')"
+)
 
 
-@dataclass
-class Attempt:
-    """One case through one back end. A direction that raised is None."""
-
-    arrays: Arrays
-    grad_output: Array | None
-    forward: Trace | None = None
-    backward: Trace | None = None
-
-    def pairs(self, other: "Attempt") -> Iterator[tuple[str, Trace, Trace]]:
-        """The directions in which both back ends gave something, and this one did its own work."""
-        for direction in DIRECTIONS:
-            mine, theirs = getattr(self, direction), getattr(other, direction)
-            if mine is not None and theirs is not None and mine.judged:
-                yield direction, mine, theirs
-
-
-@dataclass
-class Trial:
-    """Where a case is tried, and what for: errors become discrepancies of `result`."""
-
-    result: Result
-    op: Op
-    case: Case
-    dtype: str
-
-    def found(self, what: str) -> None:
-        """Note a discrepancy of this case."""
-        self.result.found(self.case.name, self.dtype, what)
-
-    def run(self, backend: str, arrays: Arrays, mode: Mode, rng: np.random.Generator) -> Attempt:
-        """Run the case forward and backward; draw a grad_output of the result's shape in between."""
-        attempt = Attempt(arrays, None)
-        attempt.forward = self._traced(self.op.forward, forward_arguments(self.op, self.case, arrays), backend)
-        if attempt.forward is not None:
-            if not self.op.cost:
-                attempt.grad_output = draw_like(first(attempt.forward.result), self.dtype, mode, rng)
-            self._run_backward(attempt, backend, attempt.forward.result)
-        return attempt
-
-    def repeat(self, backend: str, like: Attempt, arrays: Arrays | None = None, delta: Array | None = None) -> Attempt:
-        """Run the case again, on the same grad_output and saved winners (or on copies in another layout)."""
-        attempt = Attempt(like.arrays if arrays is None else arrays, like.grad_output if delta is None else delta)
-        forward = forward_arguments(self.op, self.case, attempt.arrays)
-        attempt.forward = self._traced(self.op.forward, forward, backend)
-        if like.forward is not None:
-            self._run_backward(attempt, backend, like.forward.result)
-        return attempt
-
-    def _run_backward(self, attempt: Attempt, backend: str, saved: Any) -> None:
-        delta = np.empty(0) if attempt.grad_output is None else attempt.grad_output
-        arguments = backward_arguments(self.op, self.case, attempt.arrays, delta, saved)
-        attempt.backward = self._traced(self.op.backward, arguments, backend)
-
-    def _traced(self, function: Any, arguments: dict[str, Any], backend: str) -> Trace | None:
-        try:
-            trace = traced(function, arguments, backend)
-        except Exception as error:
-            self.found(f"back end {backend!r} raised {type(error).__name__}: {error}")
-            return None
-        for lack in trace.lacking:
-            self.result.lacks(lack)
-        return trace
-
-
-def exact(op: Op, dtypes: tuple[str, ...], sides: Sides, rng: np.random.Generator) -> Result:
+def _exact(trial: Trial) -> None:
     """Integer-valued data, on which every sum is exact: the results must be equal."""
-    result = Result(op.name, "exact")
-    cases = tuple(case for case in op.cases if case.exact)
-    if not cases:
-        result.skipped = "no case of this op is exact on integers"
-    for case in cases:
-        for dtype in dtypes:
-            trial = Trial(result, op, case, dtype)
-            theirs = trial.run(sides.against, draw(op, case, dtype, "integer", rng), "integer", rng)
-            ours = trial.repeat(sides.backend, theirs)
-            for direction, mine, other in ours.pairs(theirs):
-                result.ran += 1
-                compare_results(trial, direction, mine.result, other.result, equal=True)
-    return result
+    theirs = trial.run(trial.sides.against, draw(trial.op, trial.case, trial.dtype, "integer", trial.rng), "integer")
+    ours = trial.repeat(trial.sides.backend, theirs)
+    for direction, mine, other in ours.pairs(theirs):
+        trial.result.ran += 1
+        compare_results(trial, direction, mine.result, other.result, equal=True)
 
 
-def bound(op: Op, dtypes: tuple[str, ...], sides: Sides, rng: np.random.Generator) -> Result:
+def _bound(trial: Trial) -> None:
     """Real-valued data: both back ends within the bound that the equations themselves give.
 
     The reference's element functions run on `Bounded` numbers; for a sum of products that is
     eps * number of terms * sum of |terms|, for an elementwise function a few ulp. Each case runs on
     numbers about 1 and on numbers of all sizes, zeros among them.
     """
-    result = Result(op.name, "bound")
     modes: tuple[Mode, ...] = ("real", "far")
-    for case in op.cases:
-        for dtype in dtypes:
-            for mode in modes:
-                trial = Trial(result, op, case, dtype)
-                theirs = trial.run(sides.against, draw(op, case, dtype, mode, rng), mode, rng)
-                ours = trial.repeat(sides.backend, theirs)
-                for direction, mine, other in ours.pairs(theirs):
-                    result.ran += 1
-                    # Without kernels nothing is computed: flatten's numbers stay what they were.
-                    compare_results(trial, direction, mine.result, other.result, equal=not op.kernels)
-                    compare_kernels(trial, mine, other)
-    return result
+    for mode in modes:
+        theirs = trial.run(trial.sides.against, draw(trial.op, trial.case, trial.dtype, mode, trial.rng), mode)
+        ours = trial.repeat(trial.sides.backend, theirs)
+        for direction, mine, other in ours.pairs(theirs):
+            trial.result.ran += 1
+            # Without kernels nothing is computed: flatten's numbers stay what they were.
+            compare_results(trial, direction, mine.result, other.result, equal=not trial.op.kernels)
+            compare_kernels(trial, mine, other)
+
+
+exact = Check(
+    "exact",
+    _exact,
+    why_not=lambda op: "" if any(case.exact for case in op.cases) else "no case of this op is exact on integers",
+    takes=lambda op, case: case.exact,
+)
+bound = Check("bound", _bound)
 
 
 def compare_results(trial: Trial, direction: str, got: Any, expected: Any, *, equal: bool) -> None:
@@ -152,15 +79,38 @@ def compare_kernels(trial: Trial, ours: Trace, theirs: Trace, *, finite: bool = 
         trial.found("the back ends were asked for different kernels")
         return
     try:
-        comparison = Comparison(theirs.calls, trial.dtype)
+        comparison = Comparison(theirs.calls, trial.dtype, finite=finite, flushed=trial.sides.compat.flushed)
     except Exception as error:
         trial.found(f"no bound: {type(error).__name__}: {error}")
         return
     for mine, other in zip(ours.calls, theirs.calls, strict=True):
         if mine.missing:
             continue
-        for got, reference in zip(mine.outputs, other.outputs, strict=True):
-            share, what = comparison.worst(other.kernel, got, reference, finite=finite)
-            trial.result.used(share)
-            if what:
-                trial.found(what)
+        for output, got, reference in zip(_backend.equations(other.kernel), mine.outputs, other.outputs, strict=True):
+            use = comparison.worst(got, reference)
+            if use is None:
+                continue
+            trial.result.used(use.share)
+            worst = Worst(
+                use.share, trial.case.name, other.kernel, output, use.index, use.expected, use.got, use.error, use.truth
+            )
+            trial.result.note_worst(trial.dtype, worst)
+            if use.share > 1:
+                trial.found(
+                    f"{other.kernel} at {output}{list(use.index)}: expected {use.expected!r} +- {use.error:.1e}, "
+                    f"got {use.got!r} ({use.share:.3g} of the budget)",
+                    kernel=other.kernel,
+                    output=output,
+                    index=use.index,
+                    expected=use.expected,
+                    got=use.got,
+                    error=use.error,
+                    share=use.share,
+                    arrays=named_inputs(other),
+                    numbers=other.numbers,
+                    results={"got": got, "expected": reference},
+                )
+    if comparison.truths:
+        trial.result.truth.setdefault(trial.dtype, Counter()).update(comparison.truths)
+    if finite and comparison.truths[DOUBLES] and mpmath_context() is None:
+        trial.result.notes.add(NO_MPMATH)

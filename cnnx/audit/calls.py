@@ -31,7 +31,7 @@ class Trace:
 
     result: Any = None
     calls: list[KernelCall] = field(default_factory=list)
-    lacking: list[str] = field(default_factory=list)
+    lacking: list[_backend.MissingKernelError] = field(default_factory=list)
 
     @property
     def judged(self) -> bool:
@@ -47,6 +47,12 @@ def inputs_count(kernel: str) -> int:
     """How many of a kernel's arrays are inputs: those before the `/` of the reference's signature."""
     parameters = inspect.signature(_backend.reference_kernel(kernel)).parameters.values()
     return sum(p.kind is p.POSITIONAL_ONLY for p in parameters)
+
+
+def named_inputs(call: KernelCall) -> Arrays:
+    """A call's inputs by their names in the reference's signature."""
+    names = list(inspect.signature(_backend.reference_kernel(call.kernel)).parameters)
+    return dict(zip(names, call.inputs, strict=False))
 
 
 def traced(function: Callable[..., Any], arguments: Mapping[str, Any], backend: str) -> Trace:
@@ -69,7 +75,7 @@ def traced(function: Callable[..., Any], arguments: Mapping[str, Any], backend: 
                 try:
                     returned = kernel(*views, *outputs, **numbers)
                 except _backend.MissingKernelError as error:
-                    trace.lacking.append(str(error))
+                    trace.lacking.append(error)
                     missing = True
                     returned = _backend.reference_kernel(name)(*views, *outputs, **numbers)
             if returned is not None:

@@ -9,34 +9,38 @@ import numpy as np
 
 from .. import backend as _backend
 from ..ops import Case, Op
-from .agreement import Sides
 from .calls import Trace, address, backward_arguments, first, forward_arguments, gradients, lifted, replay, traced
 from .data import Array, Arrays, draw, draw_like
 from .numbers import Bounded, BoundedMath, Dual, DualMath, FractionMath, IrrationalError
-from .result import Result
+from .trial import Check, Trial
 
 COORDINATES = 5  # single coordinates of each input, besides one direction that moves all of them
 
 
-def dual(op: Op, dtypes: tuple[str, ...], sides: Sides, rng: np.random.Generator) -> Result:
+def _dual(trial: Trial) -> None:
     """The derivative of the forward equations, by dual numbers, equals the backward equations' value.
 
     On Fractions the two are equal, with no tolerance; where exp, log, sqrt or erf come in, the numbers
     are floats with an error bound, and the two bounds must meet.
     """
-    result = Result(op.name, "dual")
-    if not op.kernels:
-        result.skipped = "no equations"
-        return result
-    for case in op.cases:
-        arrays = draw(op, case, "float64", "dyadic", rng)
-        if all(arrays[name].size == 0 for name in op.differentiable if name in arrays):
-            continue
+    op, case = trial.op, trial.case
+    arrays = draw(op, case, "float64", "dyadic", trial.rng)
+    if all(arrays[name].size == 0 for name in op.differentiable if name in arrays):
+        return
+    try:
+        forward = traced(op.forward, forward_arguments(op, case, arrays), "reference")
+        y = first(forward.result)
+        delta = np.ones(1) if op.cost else draw_like(y, "float64", "dyadic", trial.rng)
+        saved = backward_arguments(op, case, arrays, delta, forward.result)
+        backward = traced(op.backward, saved, "reference")
         try:
-            _check_case(result, op, case, arrays, rng)
-        except Exception as error:
-            result.found(case.name, "exact", f"the reference raised {type(error).__name__}: {error}")
-    return result
+            _compare(trial, arrays, delta, forward, backward, _fractions())
+            trial.result.notes.add("Fractions")
+        except IrrationalError:
+            _compare(trial, arrays, delta, forward, backward, _floats())
+            trial.result.notes.add("bounded floats")
+    except Exception as error:
+        trial.raised("reference", error)
 
 
 class _Arithmetic:
@@ -62,42 +66,18 @@ def _floats() -> _Arithmetic:
     return _Arithmetic("bounded floats", bounded, float, BoundedMath())
 
 
-def _check_case(result: Result, op: Op, case: Case, arrays: Arrays, rng: np.random.Generator) -> None:
-    forward = traced(op.forward, forward_arguments(op, case, arrays), "reference")
-    y = first(forward.result)
-    delta = np.ones(1) if op.cost else draw_like(y, "float64", "dyadic", rng)
-    saved = backward_arguments(op, case, arrays, delta, forward.result)
-    backward = traced(op.backward, saved, "reference")
-    try:
-        _compare(result, op, case, arrays, delta, forward, backward, _fractions(), rng)
-        result.note = result.note or "Fractions"
-    except IrrationalError:
-        _compare(result, op, case, arrays, delta, forward, backward, _floats(), rng)
-        result.note = "Fractions and bounded floats" if "Fractions" in result.note else "bounded floats"
-
-
-def _compare(
-    result: Result,
-    op: Op,
-    case: Case,
-    arrays: Arrays,
-    delta: Array,
-    forward: Trace,
-    backward: Trace,
-    kind: _Arithmetic,
-    rng: np.random.Generator,
-) -> None:
+def _compare(trial: Trial, arrays: Arrays, delta: Array, forward: Trace, backward: Trace, kind: _Arithmetic) -> None:
     computed = replay(backward.calls, kind.lift, kind.number, kind.m)
     weights = kind.lift(delta).reshape(-1)
-    for name, gradient in gradients(op, case, backward.result).items():
+    for name, gradient in gradients(trial.op, trial.case, backward.result).items():
         exact_gradient = computed[address(gradient)].reshape(-1)
-        for direction in _directions(arrays[name], rng):
+        for direction in _directions(arrays[name], trial.rng):
             slope = _slope(forward, arrays[name], direction, weights, kind)
             expected: Any = 0
             for i in np.flatnonzero(direction):
                 expected = expected + exact_gradient[i] * kind.make(float(direction[i]))
-            result.ran += 1
-            _hold(result, case, name, kind, expected, slope)
+            trial.result.ran += 1
+            _hold(trial, name, kind, expected, slope)
 
 
 def _directions(a: Array, rng: np.random.Generator) -> list[Array]:
@@ -127,12 +107,10 @@ def _slope(forward: Trace, moved: Array, direction: Array, weights: Array, kind:
     return total
 
 
-def _hold(result: Result, case: Case, name: str, kind: _Arithmetic, expected: Any, slope: Any) -> None:
+def _hold(trial: Trial, name: str, kind: _Arithmetic, expected: Any, slope: Any) -> None:
     if kind.name == "Fractions":
         if expected != slope:
-            result.found(
-                case.name, "exact", f"gradient of {name}: backward {float(expected)!r}, derivative {float(slope)!r}"
-            )
+            trial.found(f"gradient of {name}: backward {float(expected)!r}, derivative {float(slope)!r}")
         return
     (a, a_error), (b, b_error) = (
         (v.value, v.error) if isinstance(v, Bounded) else (float(v), 0.0) for v in (expected, slope)
@@ -141,40 +119,29 @@ def _hold(result: Result, case: Case, name: str, kind: _Arithmetic, expected: An
     share = 0.0 if a == b else (abs(a - b) / room if room > 0 else np.inf)
     if not np.isfinite(share) or not np.isfinite(room):
         share = np.inf  # an infinite bound would pass anything
-    result.used(share)
+    trial.result.used(share)
     if not share <= 1:
-        result.found(case.name, "exact", f"gradient of {name}: backward {a!r}, derivative {b!r}, bounds {room:.1e}")
+        trial.found(f"gradient of {name}: backward {a!r}, derivative {b!r}, bounds {room:.1e}")
 
 
-def adjoint(op: Op, dtypes: tuple[str, ...], sides: Sides, rng: np.random.Generator) -> Result:
+def _adjoint(trial: Trial) -> None:
     """<A x, d> = <x, A* d> for an op that is linear in x: exactly, on integers.
 
     A x is f(x) - f(0), so that a bias does not disturb.
     """
-    result = Result(op.name, "adjoint")
-    if not op.linear:
-        result.skipped = "not linear"
-        return result
-    for case in (c for c in op.cases if c.exact):
-        for name in (n for n in op.linear if n in case.arrays):
-            for dtype in dtypes:
-                arrays = draw(op, case, dtype, "integer", rng)
-                if arrays[name].size == 0:
-                    continue
-                try:
-                    with _backend.use_backend(sides.backend):
-                        sides_of_identity = _adjoint_case(op, case, arrays, name, dtype, rng)
-                except _backend.MissingKernelError as error:
-                    result.lacks(str(error))
-                    continue
-                except Exception as error:
-                    result.found(case.name, dtype, f"{sides.backend!r} raised {type(error).__name__}: {error}")
-                    continue
-                result.ran += 1
-                left, right = sides_of_identity
-                if left != right:
-                    result.found(case.name, dtype, f"<A {name}, d> = {float(left)}, <{name}, A* d> = {float(right)}")
-    return result
+    for name in (n for n in trial.op.linear if n in trial.case.arrays):
+        arrays = draw(trial.op, trial.case, trial.dtype, "integer", trial.rng)
+        if arrays[name].size == 0:
+            continue
+        try:
+            with _backend.use_backend(trial.sides.backend):
+                left, right = _adjoint_case(trial.op, trial.case, arrays, name, trial.dtype, trial.rng)
+        except _backend.MissingKernelError as error:
+            trial.result.lacks(error.what, error.why)
+            continue
+        trial.result.ran += 1
+        if left != right:
+            trial.found(f"<A {name}, d> = {float(left)}, <{name}, A* d> = {float(right)}")
 
 
 def _adjoint_case(
@@ -190,3 +157,12 @@ def _adjoint_case(
 def _inner(a: Array, b: Array) -> Fraction:
     pairs = zip(a.reshape(-1).tolist(), b.reshape(-1).tolist(), strict=True)
     return sum((Fraction(x) * Fraction(y) for x, y in pairs), Fraction(0))
+
+
+dual = Check("dual", _dual, why_not=lambda op: "" if op.kernels else "no equations", dtypes=("exact",))
+adjoint = Check(
+    "adjoint",
+    _adjoint,
+    why_not=lambda op: "" if op.linear else "not linear",
+    takes=lambda op, case: case.exact,
+)

@@ -8,10 +8,9 @@ import numpy as np
 
 from .. import backend as _backend
 from ..ops import Case, Op
-from .agreement import Sides
 from .calls import backward_arguments, first, forward_arguments, gradients
 from .data import Array, Arrays, draw, draw_like
-from .result import Result
+from .trial import Check, Trial
 
 STEP = 2.0**-8
 SMALL = 48  # arrays of up to this many elements are checked along every coordinate
@@ -163,34 +162,25 @@ def _kink(steps: list[tuple[float, float]], rounding: float) -> bool:
     return uneven or (changes[1] > noise and changes[1] > 0.5 * changes[0])
 
 
-def gradient(op: Op, dtypes: tuple[str, ...], sides: Sides, rng: np.random.Generator) -> Result:
-    """Every input and parameter of every case of an op, by central differences in float64."""
-    result = Result(op.name, "gradient")
-    for case in op.cases:
-        arrays = draw(op, case, "float64", "real", rng)
-        try:
-            with _backend.use_backend(sides.backend):
-                report = _report(op, case, arrays, rng)
-        except _backend.MissingKernelError as error:
-            result.lacks(str(error))
-            continue
-        except Exception as error:
-            result.found(case.name, "float64", f"back end {sides.backend!r} raised {type(error).__name__}: {error}")
-            continue
-        if report is None:
-            continue
-        result.ran += 1
-        result.used(report.share)
-        if report.kinks:
-            result.found(case.name, "float64", f"no derivative at {report.kinks[0]}: a tie or a kink in the inputs")
-        elif not report.ok:
-            result.found(
-                case.name,
-                "float64",
-                f"{report.at}: gradient and difference quotient differ by {report.difference:.3g} "
-                f"({report.share:.3g} of the tolerance)",
-            )
-    return result
+def _gradient(trial: Trial) -> None:
+    """Every input and parameter of a case, by central differences in float64."""
+    arrays = draw(trial.op, trial.case, "float64", "real", trial.rng)
+    with _backend.use_backend(trial.sides.backend):
+        report = _report(trial.op, trial.case, arrays, trial.rng)
+    if report is None:
+        return
+    trial.result.ran += 1
+    trial.result.used(report.share)
+    if report.kinks:
+        trial.found(f"no derivative at {report.kinks[0]}: a tie or a kink in the inputs")
+    elif not report.ok:
+        trial.found(
+            f"{report.at}: gradient and difference quotient differ by {report.difference:.3g} "
+            f"({report.share:.3g} of the tolerance)",
+        )
+
+
+gradient = Check("gradient", _gradient, dtypes=("float64",))
 
 
 def _report(op: Op, case: Case, arrays: Arrays, rng: np.random.Generator) -> GradientReport | None:

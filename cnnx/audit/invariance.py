@@ -7,23 +7,20 @@ import numpy as np
 
 from .. import native as _native
 from ..ops import Op
-from .agreement import Attempt, Sides, Trial, compare_kernels
-from .data import LAYOUTS, Array, draw, frozen
-from .result import Result
+from .agreement import compare_kernels
+from .data import LAYOUTS, Array, Arrays, draw, frozen
+from .trial import Attempt, Check, Trial
 
 
-def layout(op: Op, dtypes: tuple[str, ...], sides: Sides, rng: np.random.Generator) -> Result:
+def _layout(trial: Trial) -> None:
     """Fortran-ordered, strided, reversed, byte-swapped and unaligned input: the same bits as C-contiguous."""
-    result = Result(op.name, "layout")
-    for i, case in enumerate(op.cases):
-        for dtype in dtypes:
-            trial = Trial(result, op, case, dtype)
-            plain = trial.run(sides.backend, draw(op, case, dtype, "real", rng), "real", rng)
-            for j, (name, lay_out) in enumerate(LAYOUTS.items()):
-                if (i + j) % len(LAYOUTS) > 1 and i >= len(LAYOUTS):
-                    continue  # every layout on the first cases, two of them on each further case
-                _check_layout(trial, plain, sides.backend, name, lay_out)
-    return result
+    plain = trial.run(trial.sides.backend, draw(trial.op, trial.case, trial.dtype, "real", trial.rng), "real")
+    names = [case.name for case in trial.op.cases]
+    i = names.index(trial.case.name) if trial.case.name in names else 0
+    for j, (name, lay_out) in enumerate(LAYOUTS.items()):
+        if (i + j) % len(LAYOUTS) > 1 and i >= len(LAYOUTS):
+            continue  # every layout on the first cases, two of them on each further case
+        _check_layout(trial, plain, trial.sides.backend, name, lay_out)
 
 
 def _check_layout(trial: Trial, plain: Attempt, backend: str, name: str, lay_out: Callable[[Array], Array]) -> None:
@@ -48,66 +45,60 @@ def _same_bits(a: Attempt, b: Attempt) -> bool:
     return True
 
 
-def threads(op: Op, dtypes: tuple[str, ...], sides: Sides, rng: np.random.Generator) -> Result:
+def _threads(trial: Trial) -> None:
     """The same bits from 1, 2 and 3 threads. Even the smallest work is split here."""
-    result = Result(op.name, "threads")
-    if not op.kernels:
-        result.skipped = "no kernels"
-        return result
-    if not _native.build_info()["openmp"] or _native.build_info()["forked"]:
-        result.skipped = "this build or process has one thread only"
-        return result
     before = _native.get_num_threads()
     try:
         with _native.always_parallel():
-            for case in (*op.cases, *op.bench):
-                for dtype in dtypes:
-                    _check_threads(Trial(result, op, case, dtype), sides.backend, rng)
+            _native.set_num_threads(1)
+            one = trial.run(trial.sides.backend, draw(trial.op, trial.case, trial.dtype, "real", trial.rng), "real")
+            for count in (2, 3):
+                _native.set_num_threads(count)
+                more = trial.repeat(trial.sides.backend, one)
+                if any(True for _ in more.pairs(one)):
+                    trial.result.ran += 1
+                if not _same_bits(one, more):
+                    trial.found(f"{count} threads give other bits than 1 thread")
     finally:
         _native.set_num_threads(before)
-    return result
 
 
-def _check_threads(trial: Trial, backend: str, rng: np.random.Generator) -> None:
-    _native.set_num_threads(1)
-    one = trial.run(backend, draw(trial.op, trial.case, trial.dtype, "real", rng), "real", rng)
-    for count in (2, 3):
-        _native.set_num_threads(count)
-        more = trial.repeat(backend, one)
-        if any(True for _ in more.pairs(one)):
-            trial.result.ran += 1
-        if not _same_bits(one, more):
-            trial.found(f"{count} threads give other bits than 1 thread")
+def _no_threads(op: Op) -> str:
+    if not op.kernels:
+        return "no kernels"
+    if not _native.build_info()["openmp"] or _native.build_info()["forked"]:
+        return "this build or process has one thread only"
+    return ""
 
 
-def special(op: Op, dtypes: tuple[str, ...], sides: Sides, rng: np.random.Generator) -> Result:
+def _special(trial: Trial) -> None:
     """A NaN or an infinity in an input or in grad_output: what comes out has the same kinds at the same
     places (finite, inf, -inf, NaN), and finite numbers stay within their bound."""
-    result = Result(op.name, "special")
-    for case in op.cases:
-        for dtype in dtypes:
-            drawn = draw(op, case, dtype, "real", rng)
-            inputs = [name for name in op.differentiable if name in case.arrays]
-            for value in (np.nan, np.inf, -np.inf):
-                name = inputs[int(rng.integers(len(inputs)))]
-                _check_special(Trial(result, op, case, dtype), drawn, name, value, sides, rng)
-    return result
+    where = trial.sides.compat.nonfinite
+    if where == "nowhere" or (where == "forward" and trial.op.cost):
+        trial.result.skipped = f"compat {trial.sides.compat.name}"
+        return
+    drawn = draw(trial.op, trial.case, trial.dtype, "real", trial.rng)
+    inputs = [name for name in trial.op.differentiable if name in trial.case.arrays]
+    for value in (np.nan, np.inf, -np.inf):
+        _check_special(trial, drawn, inputs[int(trial.rng.integers(len(inputs)))], value)
 
 
-def _check_special(
-    trial: Trial, drawn: dict[str, Array], name: str, value: float, sides: Sides, rng: np.random.Generator
-) -> None:
+def _check_special(trial: Trial, drawn: Arrays, name: str, value: float) -> None:
     if drawn[name].size == 0 or (name == "weight" and trial.case.options.get("padding", 0) != 0):
         return  # non-finite weights beside padding are unspecified
+    rng, sides = trial.rng, trial.sides
     spoil_delta = not trial.op.cost and rng.random() < 0.5
     arrays = drawn if spoil_delta else {**drawn, name: _spoilt(drawn[name], value, rng)}
-    theirs = trial.run(sides.against, arrays, "real", rng)
+    theirs = trial.run(sides.against, arrays, "real")
     if spoil_delta and theirs.grad_output is not None and theirs.grad_output.size:
         theirs = trial.repeat(sides.against, theirs, delta=_spoilt(theirs.grad_output, value, rng))
     ours = trial.repeat(sides.backend, theirs)
     for direction, mine, other in ours.pairs(theirs):
         if direction == "backward" and name == "weight" and not spoil_delta and trial.op.name == "conv2d":
             continue  # there the gradient's own border takes the part of padding
+        if direction == "backward" and sides.compat.nonfinite == "forward":
+            continue
         trial.result.ran += 1
         compare_kernels(trial, mine, other, finite=False)
 
@@ -117,3 +108,8 @@ def _spoilt(a: Array, value: float, rng: np.random.Generator) -> Array:
     spoilt: Any = a.copy()
     spoilt.flat[int(rng.integers(spoilt.size))] = value
     return frozen(spoilt)
+
+
+layout = Check("layout", _layout)
+special = Check("special", _special)
+threads = Check("threads", _threads, why_not=_no_threads, bench=True)

@@ -157,10 +157,14 @@ class BoundedMath:
         function = getattr(self._ieee, name)
         return lambda x: self._apply(function, x)
 
-    def pow(self, x: Any, exponent: float) -> Any:
-        if exponent == 1:
+    def pow(self, x: Any, exponent: Any) -> Any:
+        power, error = (exponent.value, exponent.error) if isinstance(exponent, Bounded) else (exponent, 0.0)
+        if power == 1:
             return x
-        return self._apply(lambda v: self._ieee.pow(max(v, 0.0), exponent), x)
+        y = self._apply(lambda v: self._ieee.pow(max(v, 0.0), power), x)
+        if error and isinstance(y, Bounded) and y.value != 0:  # d(x^p)/dp = x^p log x
+            y.inherited += abs(y.value * self._ieee.log(x.value)) * error
+        return y
 
     def _apply(self, function: Any, x: Any) -> Any:
         if not isinstance(x, Bounded):

@@ -1,22 +1,97 @@
 """What a check found."""
 
-from collections.abc import Iterator
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from .data import Array
 
 
 @dataclass(frozen=True)
 class Discrepancy:
-    """One disagreement: where it was seen, and what was expected and got there."""
+    """One disagreement: where it was seen, and what was expected and got there.
+
+    Attributes
+    ----------
+    op, check, case, dtype : str
+        Where.
+    what : str
+        In words.
+    kernel, output, index : str, str, tuple of int or None
+        The element, where there is one: the kernel, the output by its name in the reference's signature ("Y", "dF").
+    expected, got : float or None
+        The two numbers at that element.
+    error, share : float or None
+        The bound on |got - expected|, and |got - expected| in units of it.
+    repro : str
+        The command line that judges this case again.
+    terms : tuple of str
+        The equation at that element with its numbers, one line each; empty until it is asked for.
+    arrays : mapping or None
+        The inputs of the kernel's call, by their names in the reference's signature. Not in JSON.
+    results : mapping or None
+        "got" and "expected": that output of both calls. Not in JSON.
+    numbers : mapping
+        The numbers that the kernel was called with.
+    """
 
     op: str
     check: str
     case: str
     dtype: str
     what: str
+    kernel: str = ""
+    output: str = ""
+    index: tuple[int, ...] | None = None
+    expected: float | None = None
+    got: float | None = None
+    error: float | None = None
+    share: float | None = None
+    repro: str = ""
+    terms: tuple[str, ...] = ()
+    arrays: Mapping[str, Array] | None = field(default=None, repr=False, compare=False)
+    results: Mapping[str, Array] | None = field(default=None, repr=False, compare=False)
+    numbers: Mapping[str, float] = field(default_factory=dict, repr=False, compare=False)
 
     def __str__(self) -> str:
         return f"{self.op}: {self.check}, case {self.case!r}, {self.dtype}: {self.what}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; what is not finite becomes its name, what is not there is left out."""
+        at = {} if self.index is None else {"kernel": self.kernel, "output": self.output, "index": list(self.index)}
+        numbers = {n: _number(getattr(self, n)) for n in ("expected", "got", "error", "share")}
+        return {
+            "case": self.case,
+            "dtype": self.dtype,
+            "what": self.what,
+            **at,
+            **{name: value for name, value in numbers.items() if value is not None},
+            "repro": self.repro,
+            "terms": list(self.terms),
+        }
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The element that used the largest share of its error budget."""
+
+    share: float
+    case: str
+    kernel: str
+    output: str
+    index: tuple[int, ...]
+    expected: float
+    got: float
+    error: float
+    truth: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        numbers = {n: _number(getattr(self, n)) for n in ("share", "expected", "got", "error")}
+        where = {"case": self.case, "kernel": self.kernel, "output": self.output, "index": list(self.index)}
+        return {**where, **numbers, "truth": self.truth}
 
 
 @dataclass
@@ -25,45 +100,96 @@ class Result:
 
     share : the largest share of the error budget that any element used; None where there is no
         budget (results must be equal).
+    worst : by dtype, the element that used most of its budget.
+    truth : by dtype, how many elements were held against which truth.
+    notes : what else has to be said.
     skipped : why nothing ran, where the check does not apply to the op.
-    lacking : what the back end does not have, so that it could not be judged.
+    lacking : what the back end does not have, so that it could not be judged, and why, if it says so.
+    mistrusted : why a case that passed says nothing.
     """
 
     op: str
     check: str
     ran: int = 0
     share: float | None = None
-    note: str = ""
+    worst: dict[str, Worst] = field(default_factory=dict)
+    truth: dict[str, Counter[str]] = field(default_factory=dict)
+    notes: set[str] = field(default_factory=set)
     skipped: str = ""
-    lacking: list[str] = field(default_factory=list)
+    lacking: dict[str, str] = field(default_factory=dict)
+    mistrusted: list[Discrepancy] = field(default_factory=list)
     discrepancies: list[Discrepancy] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
-        """No discrepancy; and something ran, unless the check does not apply. No case run is a failure."""
-        return not self.discrepancies and (self.ran > 0 or bool(self.skipped or self.lacking))
+        """No discrepancy, nothing mistrusted; and something ran, unless the check does not apply. No case run is a
+        failure."""
+        found = self.discrepancies or self.mistrusted
+        return not found and (self.ran > 0 or bool(self.skipped or self.lacking))
+
+    @property
+    def note(self) -> str:
+        """The notes in one line."""
+        return " and ".join(sorted(self.notes))
 
     def used(self, share: float) -> None:
         """Note a share of the error budget."""
         self.share = share if self.share is None else max(self.share, share)
 
-    def lacks(self, what: str) -> None:
-        """Note what the back end does not have."""
-        if what not in self.lacking:
-            self.lacking.append(what)
+    def note_worst(self, dtype: str, worst: Worst) -> None:
+        """Keep the worse of two elements."""
+        if dtype not in self.worst or worst.share > self.worst[dtype].share:
+            self.worst[dtype] = worst
 
-    def found(self, case: str, dtype: str, what: str) -> None:
-        """Note a discrepancy."""
-        self.discrepancies.append(Discrepancy(self.op, self.check, case, dtype, what))
+    def lacks(self, what: str, why: str = "") -> None:
+        """Note what the back end does not have."""
+        self.lacking.setdefault(what, why)
+
+    def merge(self, other: "Result") -> None:
+        """Take in what another case of the same op and check gave."""
+        self.ran += other.ran
+        if other.share is not None:
+            self.used(other.share)
+        for dtype, worst in other.worst.items():
+            self.note_worst(dtype, worst)
+        for dtype, count in other.truth.items():
+            self.truth.setdefault(dtype, Counter()).update(count)
+        self.notes |= other.notes
+        self.lacking = {**other.lacking, **self.lacking}
+        self.skipped = self.skipped or other.skipped
+        self.mistrusted += other.mistrusted
+        self.discrepancies += other.discrepancies
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "op": self.op,
+            "check": self.check,
+            "ok": self.ok,
+            "ran": self.ran,
+            "share": _number(self.share),
+            "worst": {dtype: worst.as_dict() for dtype, worst in self.worst.items()},
+            "truth": {dtype: dict(sorted(count.items())) for dtype, count in self.truth.items()},
+            "note": self.note,
+            "skipped": self.skipped,
+            "lacking": self.lacking,
+            "mistrusted": [d.as_dict() for d in self.mistrusted],
+            "discrepancies": [d.as_dict() for d in self.discrepancies],
+        }
 
 
 @dataclass
 class Report:
-    """All results of an audit."""
+    """All results of an audit.
+
+    left_out : by op, the cases that the conventions `compat` do not have.
+    """
 
     backend: str
     against: str
     seed: int
+    compat: str = ""
+    left_out: dict[str, list[str]] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
     speed_up: dict[str, float] = field(default_factory=dict)
     interrupted: bool = False
@@ -103,23 +229,17 @@ class Report:
             "schema": 1,
             "backend": self.backend,
             "against": self.against,
+            "compat": self.compat,
+            "left_out": self.left_out,
             "seed": self.seed,
             "ok": self.ok,
             "interrupted": self.interrupted,
             "cases": self.ran,
             "speed_up": self.speed_up,
-            "results": [
-                {
-                    "op": r.op,
-                    "check": r.check,
-                    "ok": r.ok,
-                    "ran": r.ran,
-                    "share": r.share,
-                    "note": r.note,
-                    "skipped": r.skipped,
-                    "lacking": r.lacking,
-                    "discrepancies": [{"case": d.case, "dtype": d.dtype, "what": d.what} for d in r.discrepancies],
-                }
-                for r in self.results
-            ],
+            "results": [result.as_dict() for result in self.results],
         }
+
+
+def _number(value: float | None) -> float | str | None:
+    """JSON has no NaN and no infinities."""
+    return value if value is None or math.isfinite(value) else str(value)

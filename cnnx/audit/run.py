@@ -1,30 +1,34 @@
-"""The whole audit: ops x checks."""
+"""The whole audit: ops x checks x cases x dtypes."""
 
 import time
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import numpy as np
 
 from .. import backend as _backend
 from .. import native as _native
-from ..ops import OPS, Op
-from .agreement import Sides, bound, exact
+from ..ops import OPS, Case, Op
+from . import repro
+from .agreement import bound, exact
 from .calls import forward_arguments
+from .compat import preset
 from .data import draw
 from .exact import adjoint, dual
 from .gradient import gradient
 from .invariance import layout, special, threads
 from .result import Report, Result
-
-Check = Callable[[Op, tuple[str, ...], Sides, np.random.Generator], Result]
+from .supervise import Supervisor
+from .trial import Check, Sides, Trial
 
 CHECKS: dict[str, Check] = {
-    check.__name__: check for check in (exact, bound, layout, special, threads, gradient, dual, adjoint)
+    check.name: check for check in (exact, bound, layout, special, threads, gradient, dual, adjoint)
 }
 T = TypeVar("T")
 
 DTYPES = ("float32", "float64")
+SPEED = "speed"  # beside the checks, how fast the back end is
 
 
 def audit(
@@ -34,8 +38,11 @@ def audit(
     backend: str = "optimized",
     against: str = "reference",
     checks: Iterable[str] | None = None,
+    cases: Iterable[str | Case] | None = None,
+    compat: str | None = None,
     seed: int = 0,
     measure: bool = True,
+    timeout: float | None = None,
     progress: Callable[[str, str], None] | None = None,
 ) -> Report:
     """Judge a back end: hold it against another and against mathematics.
@@ -51,10 +58,18 @@ def audit(
         memory layout of the input gives the same bits. special: NaN and infinities come out at the
         same places. threads: any thread count gives the same bits. gradient: central differences.
         dual: the reference's backward equations against dual numbers. adjoint: <A x, d> = <x, A* d>.
+    cases : names of cases or `Case` objects, or None for all cases of the ops
+        A name stands for the cases of that name of all chosen ops; a `Case` is for one op alone.
+    compat : "paper", "torch", "onnx", "" or None
+        The conventions to judge by, where libraries differ: `cnnx.audit.compat` has the table. "" are cnnx's own; None
+        takes what the back end's kernels say of themselves, else cnnx's.
     seed : int
-        Every random number comes from it.
+        Every random number comes from it: a case's numbers from the seed and the names of op, check, case and dtype.
     measure : bool
         Also measure how many times as fast as `against` the back end is.
+    timeout : float or None
+        Seconds that a case may take. The work is done in a process of its own then, and a back end that hangs or
+        crashes it is a discrepancy; a back end that was registered in this process is not known there.
     progress : callable or None
         Called with the op's and the check's name before each check.
 
@@ -65,8 +80,8 @@ def audit(
     Raises
     ------
     ValueError
-        An op, dtype, check or back end of that name does not exist, or a list of names is empty; `against`
-        is `backend`.
+        An op, dtype, check, case, preset or back end of that name does not exist, or a list of names is empty;
+        `against` is `backend`; a `Case` and more than one op; `timeout` and a registered back end.
 
     Examples
     --------
@@ -78,29 +93,144 @@ def audit(
     chosen = _select("op", ops, {op.name: op for op in OPS})
     chosen_checks = _select("check", checks, CHECKS)
     kinds = tuple(_select("dtype", dtypes, {name: name for name in DTYPES}).values())
+    sides = _sides(backend, against, compat)
+    wanted = _select_cases(cases, chosen)
+    report = Report(backend, against, seed, sides.compat.name)
+    for op in chosen.values():
+        lost = [case.name for case in op.cases if sides.compat.adapted(op, case) is None]
+        if lost:
+            report.left_out[op.name] = lost
+    try:
+        with _worker(sides, timeout) as do:
+            for op in chosen.values():
+                for check in chosen_checks.values():
+                    if progress is not None:
+                        progress(op.name, check.name)
+                    report.results.append(do(op.name, check.name, wanted, kinds, sides, seed))
+                if measure and op.kernels:
+                    if progress is not None:
+                        progress(op.name, SPEED)
+                    speed_up = do(op.name, SPEED, wanted, kinds, sides, seed)
+                    if isinstance(speed_up, float):
+                        report.speed_up[op.name] = speed_up
+    except KeyboardInterrupt:
+        report.interrupted = True
+    return report
+
+
+def again(
+    words: str,
+    *,
+    backend: str = "optimized",
+    against: str = "reference",
+    compat: str | None = None,
+    timeout: float | None = None,
+) -> Report:
+    """Judge what a discrepancy's `repro` says, and nothing else.
+
+    Raises
+    ------
+    ValueError
+        The text is not what the audit prints, or names what does not exist.
+    """
+    op, check, case, dtype, seed = repro.parse(words)
+    (chosen,) = _select("check", [check], CHECKS).values()
+    if dtype not in (chosen.dtypes or DTYPES):
+        raise ValueError(f"--repro: expected 'dtype' to be one of {', '.join(chosen.dtypes or DTYPES)}, got {dtype!r}")
+    sides = _sides(backend, against, compat)
+    report = Report(backend, against, seed, sides.compat.name)
+    with _worker(sides, timeout) as do:
+        report.results.append(do(op.name, check, [case], (dtype,), sides, seed))
+    return report
+
+
+@contextmanager
+def _worker(sides: Sides, timeout: float | None) -> Iterator[Callable[..., Any]]:
+    """What does one check of one op: `_work`, here or, with a time limit, in a process of its own."""
+    if timeout is None:
+        yield _work
+        return
+    for name in (sides.backend, sides.against):
+        if name in _backend.registered():
+            raise ValueError(
+                f"timeout: expected a back end that another process can load (by entry point), got {name!r}, which is "
+                "registered in this one"
+            )
+    with Supervisor(_work, timeout) as supervisor:
+        yield supervisor.do
+
+
+def _work(
+    op_name: str,
+    check_name: str,
+    wanted: list[str | Case] | None,
+    dtypes: tuple[str, ...],
+    sides: Sides,
+    seed: int,
+    say: Callable[[str, str], None] = lambda case, dtype: None,
+) -> Any:
+    """One check of one op, or how many times as fast the back end is."""
+    op = next(op for op in OPS if op.name == op_name)
+    if check_name == SPEED:
+        return _speed_up(op, sides, seed)
+    return _judge_op(op, CHECKS[check_name], wanted, dtypes, sides, seed, say)
+
+
+def judge(op: Op, check: Check, case: Case, dtype: str, sides: Sides, seed: int) -> Result:
+    """The unit of work: one check of one op on one case in one dtype."""
+    return Trial(op, check, case, dtype, sides, seed).judged()
+
+
+def _sides(backend: str, against: str, compat: str | None) -> Sides:
     for name in (backend, against):
         with _backend.use_backend(name):
             pass  # an unknown name is an error now, not a discrepancy later
     if backend == against:
         raise ValueError(f"against: expected another back end than {backend!r}, got the same")
-    report = Report(backend, against, seed)
-    sides = Sides(backend, against)
-    try:
-        for op in chosen.values():
-            for check_name, check in chosen_checks.items():
-                if progress is not None:
-                    progress(op.name, check_name)
-                # Each check has its own stream of numbers, so that it sees the same ones when run alone.
-                rng = np.random.default_rng([seed, *op.name.encode(), *check_name.encode()])
-                with np.errstate(all="ignore"):
-                    report.results.append(check(op, kinds, sides, rng))
-            if measure and op.kernels:
-                if progress is not None:
-                    progress(op.name, "speed")
-                _measure(report, op, sides)
-    except KeyboardInterrupt:
-        report.interrupted = True
-    return report
+    return Sides(backend, against, preset(_backend.compat(backend) if compat is None else compat))
+
+
+def _judge_op(
+    op: Op,
+    check: Check,
+    wanted: list[str | Case] | None,
+    dtypes: tuple[str, ...],
+    sides: Sides,
+    seed: int,
+    say: Callable[[str, str], None],
+) -> Result:
+    result = Result(op.name, check.name, skipped=check.why_not(op))
+    if result.skipped:
+        return result
+    adapted = (sides.compat.adapted(op, case) for case in _cases(op, check, wanted))
+    cases = [case for case in adapted if case is not None and check.takes(op, case)]
+    if not cases and wanted is not None:
+        result.skipped = "for none of the chosen cases"
+    for case in cases:
+        for dtype in check.dtypes or dtypes:
+            say(case.name, dtype)
+            result.merge(judge(op, check, case, dtype, sides, seed))
+    return result
+
+
+def _cases(op: Op, check: Check, wanted: list[str | Case] | None) -> tuple[Case, ...]:
+    if wanted is None:
+        return check.cases(op)
+    own = tuple(case for case in check.cases(op) if case.name in wanted)
+    return own + tuple(case for case in wanted if isinstance(case, Case) and check.takes(op, case))
+
+
+def _select_cases(cases: Iterable[str | Case] | None, ops: dict[str, Op]) -> list[str | Case] | None:
+    if cases is None:
+        return None
+    wanted: list[str | Case] = [cases] if isinstance(cases, (str, Case)) else list(cases)
+    if not wanted:
+        raise ValueError("cases: expected some, got none")
+    names = {case.name: case for op in ops.values() for case in (*op.cases, *op.bench)}
+    _select("case", [case for case in wanted if isinstance(case, str)] or None, names)
+    if any(isinstance(case, Case) for case in wanted) and len(ops) != 1:
+        raise ValueError(f"cases: expected one op for a Case, got {', '.join(ops)}")
+    return wanted
 
 
 def _select(what: str, names: Iterable[str] | None, known: dict[str, T]) -> dict[str, T]:
@@ -115,9 +245,9 @@ def _select(what: str, names: Iterable[str] | None, known: dict[str, T]) -> dict
     return {name: known[name] for name in chosen}
 
 
-def _measure(report: Report, op: Op, sides: Sides) -> None:
+def _speed_up(op: Op, sides: Sides, seed: int) -> float | None:
     """How many times as fast the back end is on the op's first benchmark case, forward, float32, on one thread."""
-    arrays = draw(op, op.bench[0], "float32", "real", np.random.default_rng(report.seed))
+    arrays = draw(op, op.bench[0], "float32", "real", np.random.default_rng(seed))
     arguments = forward_arguments(op, op.bench[0], arrays)
 
     def seconds(backend: str, budget: float) -> float:
@@ -135,9 +265,9 @@ def _measure(report: Report, op: Op, sides: Sides) -> None:
         _native.set_num_threads(1)
         seconds(sides.backend, 0.0)  # loads what has to be loaded
         slow = seconds(sides.against, 0.05)
-        report.speed_up[op.name] = slow / seconds(sides.backend, 0.05)
+        return slow / seconds(sides.backend, 0.05)
     except Exception:
-        return  # what cannot be called was found by the checks already
+        return None  # what cannot be called was found by the checks already
     finally:
         if threads is not None:
             _native.set_num_threads(threads)

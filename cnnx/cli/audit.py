@@ -5,12 +5,19 @@ Exit code 0: all agree; 1: a discrepancy; 2: usage; 3: nothing ran; 130: Ctrl-C.
 
 import argparse
 import json
+import math
 import sys
+import textwrap
+from collections import Counter
 from collections.abc import Iterable
 
 from cnnx.audit import CHECKS, DTYPES, Report, Result, audit
+from cnnx.audit.compat import COMPAT
+from cnnx.audit.run import again
+from cnnx.audit.truth import DOUBLES, FRACTIONS, INTEGERS, MPMATH
 from cnnx.ops import OPS
 
+TIMEOUT = 60.0
 SHOWN = 20  # discrepancies that are printed; --json has all
 
 
@@ -21,10 +28,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--check", action="append", metavar="NAME", help=f"one of {', '.join(CHECKS)}; may be given again; default: all"
     )
+    add("--case", action="append", metavar="NAME", help="a case of the ops; may be given again; default: all")
     add("--dtype", action="append", choices=DTYPES, help="may be given again; default: both")
     add("--backend", default="optimized", metavar="NAME", help="the one to judge (default optimized)")
     add("--against", default="reference", metavar="NAME", help="the one to compare with (default reference)")
+    add("--compat", choices=[*filter(None, COMPAT)], help="conventions to judge by; default: those the back end names")
     add("--seed", type=int, default=0, metavar="N", help="every random number comes from it (default 0)")
+    add("--repro", metavar="TEXT", help="judge one case again, as a discrepancy says it")
+    add("--budgets", action="store_true", help="show where each op used most of its error budget")
+    add(
+        "--timeout",
+        type=float,
+        metavar="S",
+        help=f"seconds that a case may take before the back end counts as hanging, in a process of its own; 0: no limit "
+        f"and no process (default: {TIMEOUT:g} for back ends that are not cnnx's own)",
+    )
     add("--no-speed", action="store_true", help="leave the speed-up out")
     add("--json", action="store_true", help="print JSON")
 
@@ -33,22 +51,52 @@ def run(arguments: argparse.Namespace) -> int:
     """Audit, print, and return the exit code."""
     if arguments.seed < 0:
         raise ValueError(f"--seed: expected an integer of at least 0, got {arguments.seed}")
+    if arguments.repro is not None:
+        return _again(arguments)
     report = audit(
         arguments.op,
         dtypes=arguments.dtype or DTYPES,
         backend=arguments.backend,
         against=arguments.against,
         checks=arguments.check,
+        cases=arguments.case,
+        compat=arguments.compat,
+        timeout=_timeout(arguments),
         seed=arguments.seed,
         measure=not arguments.no_speed,
         progress=_progress if sys.stderr is not None and sys.stderr.isatty() else None,
     )
     _clear_progress()
-    print(json.dumps(report.as_dict(), indent=2) if arguments.json else _text(report, arguments.check or list(CHECKS)))
+    _print(report, arguments, arguments.check or list(CHECKS))
     return _verdict(report)[0]
 
 
-def _text(report: Report, checks: list[str]) -> str:
+def _timeout(arguments: argparse.Namespace) -> float | None:
+    if arguments.timeout is None:
+        return None if arguments.backend in ("optimized", "reference") else TIMEOUT
+    if not 0 <= arguments.timeout < math.inf:
+        raise ValueError(f"--timeout: expected a number of seconds of at least 0, got {arguments.timeout:g}")
+    return arguments.timeout or None
+
+
+def _again(arguments: argparse.Namespace) -> int:
+    report = again(
+        arguments.repro,
+        backend=arguments.backend,
+        against=arguments.against,
+        compat=arguments.compat,
+        timeout=_timeout(arguments),
+    )
+    _print(report, arguments, [result.check for result in report.results])
+    return _verdict(report)[0]
+
+
+def _print(report: Report, arguments: argparse.Namespace, checks: list[str]) -> None:
+    as_json = json.dumps(report.as_dict(), indent=2)
+    print(as_json if arguments.json else _text(report, checks, budgets=arguments.budgets))
+
+
+def _text(report: Report, checks: list[str], *, budgets: bool = False) -> str:
     rows = [["op", *checks, "budget", "speed-up"]]
     for op in (op.name for op in OPS):
         results = {r.check: r for r in report.results if r.op == op}
@@ -63,8 +111,11 @@ def _text(report: Report, checks: list[str]) -> str:
                     "-" if speed_up is None else f"{speed_up:,.0f}x",
                 ]
             )
-    lines = [f"back end {report.backend} against {report.against}, seed {report.seed}", "", *_aligned(rows), ""]
+    conventions = f", conventions of {report.compat}" if report.compat else ""
+    head = f"back end {report.backend} against {report.against}{conventions}, seed {report.seed}"
+    lines = [head, "", *_aligned(rows), ""]
     lines += _legend(report)
+    lines += _budgets(report) if budgets else []
     lines += _discrepancies(report)
     lines += [f"{r.op}: {r.check}: no case ran" for r in report.failures() if not r.discrepancies]
     lines.append(f"{report.ran:,} cases, {_count(len(rows) - 1, 'op')}: {_verdict(report)[1]}")
@@ -106,8 +157,59 @@ def _legend(report: Report) -> list[str]:
     lines = ["numbers: cases run; -: does not apply; budget: largest share of the error bound used (bound)"]
     if report.speed_up:
         lines.append(f"speed-up: time of {report.against} / time of {report.backend}, forward, float32, 1 thread")
-    lacking = sorted({lack for r in report.results for lack in r.lacking})
-    return [*lines, *(f"not covered: {lack}" for lack in lacking), ""]
+    return [*lines, *_truths(report), *_not_covered(report), ""]
+
+
+def _not_covered(report: Report) -> Iterable[str]:
+    """What the back end lacks, by the reason; and the cases that its conventions do not have."""
+    lacking = {what: why for r in report.results for what, why in r.lacking.items()}
+    for reason in sorted(set(lacking.values())):
+        names = ", ".join(sorted(what for what, why in lacking.items() if why == reason))
+        because = f" ({reason})" if reason else ""
+        yield from textwrap.wrap(f"not covered{because}: {names}", 120, subsequent_indent="  ")
+    for op, cases in report.left_out.items():
+        names = ", ".join(cases)
+        yield from textwrap.wrap(f"not in {report.compat}: {op}: {names}", 120, subsequent_indent="  ")
+
+
+def _truths(report: Report) -> list[str]:
+    """What the results were held against, for each kind of number: the ops, with "m of n" where not all elements."""
+    counts: dict[str, Counter[str]] = {}
+    for result in report.results:
+        if result.check == "bound":
+            counts[result.op] = Counter()
+            for count in result.truth.values():
+                counts[result.op].update(count)
+    lines = []
+    for kind in (INTEGERS, FRACTIONS, MPMATH, DOUBLES):
+        ops = [_part(op, count[kind], count.total()) for op, count in counts.items() if count[kind]]
+        lines += [f"truth in {kind}: {', '.join(ops)}"] if ops else []
+    return lines + sorted({f"note: {note}" for r in report.results for note in r.notes if note.startswith("mpmath")})
+
+
+def _part(op: str, n: int, total: int) -> str:
+    return op if n == total else f"{op} ({n:,} of {total:,})"
+
+
+def _budgets(report: Report) -> list[str]:
+    """For each op and dtype the element that used most of its error budget."""
+    rows = [["op", "dtype", "budget", "at", "case", "expected", "got", "truth"]]
+    for result in report.results:
+        if result.check == "bound":
+            rows += [
+                [
+                    result.op,
+                    dtype,
+                    f"{w.share:.3f}",
+                    f"{w.kernel} {w.output}{list(w.index)}",
+                    w.case,
+                    repr(w.expected),
+                    repr(w.got),
+                    w.truth,
+                ]
+                for dtype, w in result.worst.items()
+            ]
+    return [*_aligned(rows), ""] if len(rows) > 1 else []
 
 
 def _discrepancies(report: Report) -> list[str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Shape = tuple[int, ...]
+Kind = Literal["number", "positive", "channels", "mask", "index", "probability"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Draw:
     """
 
     shape: Shape
-    kind: Literal["number", "positive", "channels", "mask", "index", "probability"] = "number"
+    kind: Kind = "number"
     high: int = 0
 
 

@@ -83,12 +83,18 @@ def conv2d_winograd_Y(Z, U, b, n, k, p, q, *, t, p_h, p_w, groups):
 
 
 def conv2d_winograd_C1(Z, F, b, n, k, p, q, *, t, p_h, p_w, groups):
-    """C1 at stride 1, whatever t is."""
+    """Y[n,k,p,q] = b[k] + sum_{c,r,s} F[k,c,r,s] Z~[n,c, p + r - p_h, q + s - p_w], whatever t is.
+
+    C1 at stride 1: M17 (4).
+    """
     return conv2d_Y(Z, F, b, n, k, p, q, u=1, v=1, p_h=p_h, p_w=p_w, d_h=1, d_w=1, groups=groups)
 
 
 def conv2d_winograd_C5(Delta, F, n, c, h, w, *, t, p_h, p_w, groups):
-    """C5 at stride 1, whatever t is."""
+    """dE/dZ[n,c,h,w] = sum_{k,p,q} Delta[n,k,p,q] F[k,c,r,s], r = h + p_h - p, s = w + p_w - q, whatever t is.
+
+    C5 at stride 1: M17 (7).
+    """
     return conv2d_dZ(Delta, F, n, c, h, w, u=1, v=1, p_h=p_h, p_w=p_w, d_h=1, d_w=1, groups=groups)
 
 

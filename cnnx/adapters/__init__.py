@@ -1,0 +1,6 @@
+"""Back ends out of other people's libraries: `numpy`, `torch` and `onnxruntime`, to be judged and to judge by.
+
+Each module has `KERNELS`, which the entry-point group `cnnx.backends` names: kernels with the signatures of
+`cnnx.reference`, computed by the library's own functions. What a library does not have, or computes otherwise on
+purpose, is left out, with the reason, and the audit shows it as not covered; nothing falls back to another method.
+"""

@@ -1,0 +1,161 @@
+"""ONNX Runtime as a back end (extra `onnxruntime`): a model of one node for each kind of call, forward only."""
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from .. import backend as _backend
+from ._kernels import Array, Frame, Kernels, frame, framed, members
+
+try:
+    import onnx
+    import onnxruntime
+    from onnx import TensorProto, helper
+except ImportError as error:
+    message = f"back end onnxruntime needs it: python -m pip install 'cnnx[onnxruntime]' ({error})"
+    raise ModuleNotFoundError(message, name="onnxruntime") from error
+
+ONE_TYPE = "ONNX's costs are of the arrays' type; cnnx's are computed in double"
+FORWARD = "ONNX Runtime computes no gradients"
+SPARED = "ONNX has it for inference alone, where it is the identity"
+KERNELS = Kernels(
+    {
+        "gelu": "ONNX Runtime computes 1 + erf(z / sqrt 2), which cancels for negative z",
+        "step": "ONNX has no step function",
+        "dropout": SPARED,
+        "squared_error": "ONNX has no squared error",
+        "cross_entropy": ONE_TYPE,
+        "cross_entropy_index": ONE_TYPE,
+        "batch_norm2d": "ONNX has it for inference alone, folded into one factor and one summand, which cancels",
+        "max_pool2d_winners": "ONNX counts winners through the whole tensor",
+        **{name: FORWARD for name in _backend.kernel_names("reference") if "_grad_" in name},
+    },
+    compat="onnx",
+)
+kernel = KERNELS.kernel
+OPSET, IR = 17, 8
+TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}
+
+
+@functools.lru_cache(maxsize=512)
+def _session(node: str, dtype: str, ranks: tuple[int, ...], options: tuple[tuple[str, Any], ...]) -> Any:
+    """A model of one node with inputs of these ranks."""
+    names = [f"x{i}" for i in range(len(ranks))]
+    inputs = [
+        helper.make_tensor_value_info(name, TYPES[dtype], [None] * rank)
+        for name, rank in zip(names, ranks, strict=True)
+    ]
+    output = helper.make_tensor_value_info("y", TYPES[dtype], [None] * ranks[0])
+    graph = helper.make_graph([helper.make_node(node, names, ["y"], **dict(options))], node, inputs, [output])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)
+    onnx.checker.check_model(model)
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = 1
+    settings.log_severity_level = 4  # what cannot be done comes as an exception
+    try:
+        return onnxruntime.InferenceSession(model.SerializeToString(), settings, ["CPUExecutionProvider"])
+    except Exception as error:
+        if "NOT_IMPLEMENTED" not in str(error):
+            raise
+        raise KERNELS.lacks(f"onnxruntime has no {node} of {dtype} on the CPU") from None
+
+
+def _run(node: str, *inputs: Array, **options: Any) -> Array:
+    session = _session(node, inputs[0].dtype.name, tuple(a.ndim for a in inputs), tuple(sorted(options.items())))
+    result: Array = session.run(None, {f"x{i}": a for i, a in enumerate(inputs)})[0]
+    return result
+
+
+def _pads(Z: Array, around: Frame, R: int, S: int, fill: float) -> tuple[Array, tuple[int, ...]]:
+    """The image and ONNX's pads; an image that is to be cut, or padded by a window or more, is framed first."""
+    if min(around) >= 0 and max(around.top, around.bottom) < R and max(around.left, around.right) < S:
+        return Z, (around.top, around.left, around.bottom, around.right)
+    return framed(Z, around, fill), (0, 0, 0, 0)
+
+
+@kernel
+def conv2d(Z: Array, F: Array, b: Array, Y: Array, *, u: int, v: int, p_h: int, p_w: int, d_h: int, d_w: int,
+           groups: int) -> None:  # fmt: skip
+    R, S = F.shape[2:]
+    around = frame(Z, Y, R=R, S=S, u=u, v=v, p_h=p_h, p_w=p_w, d_h=d_h, d_w=d_w)
+    x, pads = _pads(Z, around, R, S, 0.0)
+    Y[...] = _run("Conv", x, F, b, strides=(u, v), dilations=(d_h, d_w), group=groups, pads=pads)
+
+
+@kernel
+def max_pool2d(Z: Array, Y: Array, *, R: int, S: int, u: int, v: int, p_h: int, p_w: int) -> None:
+    x, pads = _pads(Z, frame(Z, Y, R=R, S=S, u=u, v=v, p_h=p_h, p_w=p_w), R, S, -np.inf)
+    Y[...] = _run("MaxPool", x, kernel_shape=(R, S), strides=(u, v), pads=pads)
+
+
+@kernel
+def avg_pool2d(Z: Array, Y: Array, *, R: int, S: int, u: int, v: int, p_h: int, p_w: int, p_b: int, p_r: int,
+               include_pad: int) -> None:  # fmt: skip
+    geometry = dict(R=R, S=S, u=u, v=v, p_h=p_h, p_w=p_w)
+    around = frame(Z, Y, **geometry)
+    if include_pad and (members(Z, Y, p_b, p_r, True, **geometry) != R * S).any():
+        raise KERNELS.lacks("onnxruntime's AveragePool divides by the whole window where padding counts")
+    x, pads = _pads(Z, around, R, S, 0.0)
+    if x is not Z and not include_pad and max(around) > 0:
+        raise KERNELS.lacks("onnxruntime's AveragePool takes no padding beside rows or columns to leave out")
+    Y[...] = _run("AveragePool", x, kernel_shape=(R, S), strides=(u, v), pads=pads, count_include_pad=include_pad)
+
+
+@kernel
+def lp_pool2d(Z: Array, Y: Array, *, R: int, S: int, u: int, v: int, p_h: int, p_w: int, rho: float,
+              normalize: int) -> None:  # fmt: skip
+    if normalize or rho != int(rho):
+        raise KERNELS.lacks("ONNX's LpPool takes whole norms and does not divide by the window's size")
+    x, pads = _pads(Z, frame(Z, Y, R=R, S=S, u=u, v=v, p_h=p_h, p_w=p_w), R, S, 0.0)
+    Y[...] = _run("LpPool", x, kernel_shape=(R, S), strides=(u, v), pads=pads, p=int(rho))
+
+
+@kernel
+def relu(Z: Array, Y: Array) -> None:
+    Y[...] = _run("Relu", Z)
+
+
+@kernel
+def sigmoid(Z: Array, Y: Array) -> None:
+    Y[...] = _run("Sigmoid", Z)
+
+
+@kernel
+def tanh(Z: Array, Y: Array) -> None:
+    Y[...] = _run("Tanh", Z)
+
+
+@kernel
+def identity(Z: Array, Y: Array) -> None:
+    Y[...] = _run("Identity", Z)
+
+
+@kernel
+def leaky_relu(Z: Array, Y: Array, *, slope: float) -> None:
+    Y[...] = _run("LeakyRelu", Z, alpha=slope)
+
+
+@kernel
+def elu(Z: Array, Y: Array, *, alpha: float) -> None:
+    Y[...] = _run("Elu", Z, alpha=alpha)
+
+
+@kernel
+def softplus(Z: Array, Y: Array) -> None:
+    Y[...] = _run("Softplus", Z)
+
+
+@kernel
+def softmax(Z: Array, Y: Array) -> None:
+    Y[...] = _run("Softmax", Z, axis=1)
+
+
+@kernel
+def log_softmax(Z: Array, Y: Array) -> None:
+    Y[...] = _run("LogSoftmax", Z, axis=1)
+
+
+@kernel
+def affine(Z: Array, w: Array, b: Array, Y: Array) -> None:
+    Y[...] = _run("Gemm", Z, w, b, transB=1)

@@ -1,0 +1,95 @@
+"""A finding as one line: what was judged, written as JSON, so that `cnnx audit --repro` judges just that again."""
+
+import json
+import shlex
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, get_args
+
+from ..ops import OPS, Case, Draw, Op
+from ..ops._spec import Kind
+
+if TYPE_CHECKING:
+    from .trial import Sides
+
+_FIELDS = {"op": str, "check": str, "case": str, "dtype": str, "seed": int}
+
+
+def command(op: Op, check: str, case: Case, dtype: str, seed: int, sides: "Sides") -> str:
+    """The command line that judges this case again."""
+    words = ["cnnx", "audit", "--backend", sides.backend]
+    if sides.against != "reference":
+        words += ["--against", sides.against]
+    if sides.compat.name:
+        words += ["--compat", sides.compat.name]
+    return shlex.join([*words, "--repro", text(op, check, case, dtype, seed)])
+
+
+def text(op: Op, check: str, case: Case, dtype: str, seed: int) -> str:
+    """What --repro takes. A case that the op has itself is named; any other is written out."""
+    fields: dict[str, Any] = {"op": op.name, "check": check, "case": case.name, "dtype": dtype, "seed": seed}
+    if case not in (*op.cases, *op.bench):
+        fields["arrays"] = {name: _array(spec) for name, spec in case.arrays.items()}
+        fields["options"] = dict(case.options)
+        fields["exact"] = case.exact
+    return json.dumps(fields, separators=(",", ":"))
+
+
+def parse(words: str) -> tuple[Op, str, Case, str, int]:
+    """The op, check, case, dtype and seed of a text; ValueError with what is wrong with it."""
+    try:
+        fields = json.loads(words)
+    except ValueError as error:
+        raise ValueError(f"--repro: expected JSON as the audit prints it, got {words!r}: {error}") from None
+    if not isinstance(fields, dict):
+        raise ValueError(f"--repro: expected a JSON object, got {words!r}")
+    for name, kind in _FIELDS.items():
+        if not isinstance(fields.get(name), kind) or isinstance(fields[name], bool):
+            raise ValueError(f"--repro: expected {name!r} to be of type {kind.__name__}, got {fields.get(name)!r}")
+    if fields["seed"] < 0:
+        raise ValueError(f"--repro: expected 'seed' to be at least 0, got {fields['seed']}")
+    op = next((op for op in OPS if op.name == fields["op"]), None)
+    if op is None:
+        raise ValueError(
+            f"--repro: expected 'op' to be one of {', '.join(op.name for op in OPS)}, got {fields['op']!r}"
+        )
+    return op, fields["check"], _case(op, fields), fields["dtype"], fields["seed"]
+
+
+def _case(op: Op, fields: Mapping[str, Any]) -> Case:
+    if "arrays" not in fields:
+        case = next((case for case in (*op.cases, *op.bench) if case.name == fields["case"]), None)
+        if case is None:
+            raise ValueError(f"--repro: expected 'case' to be one of {op.name}'s, got {fields['case']!r}")
+        return case
+    arrays, options, exact = fields["arrays"], fields.get("options", {}), fields.get("exact", False)
+    if not isinstance(arrays, dict) or not isinstance(options, dict) or not isinstance(exact, bool):
+        raise ValueError("--repro: expected 'arrays' and 'options' to be objects and 'exact' to be true or false")
+    return Case(
+        fields["case"],
+        {name: _parsed_array(name, spec) for name, spec in arrays.items()},
+        {name: _tuples(value) for name, value in options.items()},
+        exact,
+    )
+
+
+def _array(spec: Draw | tuple[int, ...]) -> Any:
+    if not isinstance(spec, Draw):
+        return list(spec)
+    return {"shape": list(spec.shape), "kind": spec.kind} | ({"high": spec.high} if spec.kind == "index" else {})
+
+
+def _parsed_array(name: str, spec: Any) -> Draw | tuple[int, ...]:
+    shape = spec.get("shape") if isinstance(spec, dict) else spec
+    if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
+        raise ValueError(f"--repro: expected the shape of {name!r} to be a list of integers of at least 0, got {shape}")
+    if not isinstance(spec, dict):
+        return tuple(shape)
+    kind: Any = spec.get("kind")
+    high = spec.get("high", 0)
+    if kind not in get_args(Kind) or type(high) is not int or (kind == "index" and high < 1):
+        raise ValueError(f"--repro: expected a kind of numbers for {name!r} ({', '.join(get_args(Kind))}), got {spec}")
+    return Draw(tuple(shape), kind, high)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

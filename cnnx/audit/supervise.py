@@ -1,0 +1,95 @@
+"""The audit's work in a process of its own, watched: a kernel that hangs or crashes is a finding, not the end."""
+
+import multiprocessing
+import signal
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Any
+
+from .result import Discrepancy, Result
+
+# What a worker is asked to do: called there with `say`, which tells of each case before it is judged.
+Work = Callable[..., Any]
+START = 60.0  # seconds that a worker may take to begin, beyond the limit: imports, the back end's own start
+
+
+class Supervisor:
+    """Does one (op, check) after the other in a worker, a new one after a death.
+
+    Parameters
+    ----------
+    work : callable
+        Called as `work(*job, say=say)` in the worker; to be pickled, as its arguments and result are.
+    limit : float
+        Seconds that one case may take.
+    """
+
+    def __init__(self, work: Work, limit: float):
+        self._work, self._limit = work, limit
+        self._process: Any = None
+        self._pipe: Connection | None = None
+
+    def __enter__(self) -> "Supervisor":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._end()
+
+    def do(self, op: str, check: str, *job: Any) -> Any:
+        """`work(op, check, *job)`; or, where the worker hung or died, a Result that says so."""
+        case, dtype, patience = "", "", self._limit + START
+        if self._pipe is None:
+            self._begin()
+        assert self._pipe is not None
+        try:
+            self._pipe.send((op, check, *job))
+            while self._pipe.poll(patience):
+                what, said = self._pipe.recv()
+                if what == "done":
+                    return said
+                if what == "error":
+                    raise said
+                (case, dtype), patience = said, self._limit
+            end = f"the back end hangs: no result after {self._limit:g} s"
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            self._process.join(START)
+            end = f"the back end's process died: {_death(self._process.exitcode)}"
+        self._end()
+        result = Result(op, check)
+        result.discrepancies.append(Discrepancy(op, check, case, dtype, end))
+        return result
+
+    def _begin(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(self._work, theirs), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def _end(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+        if self._pipe is not None:
+            self._pipe.close()
+        self._process = self._pipe = None
+
+
+def _serve(work: Work, pipe: Connection) -> None:
+    """The worker: one job after the other, until it is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's
+    while True:
+        job = pipe.recv()
+        try:
+            done = work(*job, say=lambda *said: pipe.send(("case", said)))
+        except Exception as error:
+            pipe.send(("error", error))
+        else:
+            pipe.send(("done", done))
+
+
+def _death(code: int | None) -> str:
+    if code is not None and code < 0:
+        return f"{signal.Signals(-code).name} ({signal.strsignal(-code)})"
+    return f"exit code {code}"
