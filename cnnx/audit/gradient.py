@@ -169,7 +169,7 @@ def _gradient(trial: Trial) -> None:
         report = _report(trial.op, trial.case, arrays, trial.rng)
     if report is None:
         return
-    trial.result.ran += 1
+    trial.ran("forward", "backward")
     trial.result.used(report.share)
     if report.kinks:
         trial.found(f"no derivative at {report.kinks[0]}: a tie or a kink in the inputs")
