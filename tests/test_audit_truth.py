@@ -1,4 +1,4 @@
-"""What results are held against: the equations on integers, Fractions and mpmath's numbers; and the share of the bound."""
+"""What results are held against: equations on integers, Fractions and mpmath's numbers; and the share of the bound."""
 
 from fractions import Fraction
 

@@ -49,7 +49,7 @@ def test_rational_ops_are_checked_on_fractions(name: str) -> None:
     assert result.share is None  # no tolerance
 
 
-def ox_gradient_check(model: nn.Sequential, examples: data.Dataset):
+def ox_gradient_check(model: nn.Sequential, examples: data.Dataset, pattern=None):
     cost = nn.SquaredError(reduction="sum")
     parameters = model.parameters
 
@@ -62,7 +62,7 @@ def ox_gradient_check(model: nn.Sequential, examples: data.Dataset):
     cost_at(at)
     model.backward(cost.backward())
     gradients = {name: value.copy() for name, value in model.gradients.items()}
-    report = gradient_check(cost_at, at, gradients, step=2.0**-12)
+    report = gradient_check(cost_at, at, gradients, step=2.0**-12, pattern=pattern)
     cost_at(at)
     return report
 
@@ -148,6 +148,83 @@ def test_gradient_of_another_shape_is_an_error(wrong) -> None:
 def test_gradient_of_an_unknown_array_is_an_error() -> None:
     with pytest.raises(ValueError, match="gradients: expected names of arrays"):
         gradient_check(lambda a: 0.0, {"x": np.zeros(2)}, {"y": np.zeros(2)})
+
+
+def choices(model: nn.Sequential, examples: data.Dataset):
+    """The winners of the maxima and the signs under the ReLUs of the o/x network, at given parameters."""
+
+    def at(arrays):
+        for name, value in arrays.items():
+            model.parameters[name][...] = value
+        taken, x = [], examples.images
+        for layer in model.layers:
+            if isinstance(layer, nn.MaxPool2d):
+                taken.append(cnnx.max_pool2d(x, layer.kernel_size, return_winners=True)[1])
+            elif isinstance(layer, nn.ReLU):
+                taken.append(np.sign(x))
+            x = layer.forward(x)
+        return tuple(taken)
+
+    return at
+
+
+def test_ox_network_at_its_start_with_its_winners_watched() -> None:
+    """Tied coordinates are excluded and counted, and there are so many of them that the rest is not trusted."""
+    examples, model = data.ox_images("six", dtype="float64"), with_ties("first")
+    watched = ox_gradient_check(model, examples, pattern=choices(model, examples))
+    plain = ox_gradient_check(model, examples)
+    assert watched.excluded
+    assert all(label.startswith("0.") for label in watched.excluded)
+    assert set(plain.kinks) <= set(watched.excluded)
+    assert not watched.kinks
+    assert watched.share <= 1  # where no winner changes the gradient is right
+    assert watched.checked + len(watched.excluded) == 8 + 2 + 4 + 2
+    assert bool(watched.mistrusted) == (len(watched.excluded) > 4)
+    assert watched.ok != bool(watched.mistrusted)
+
+
+def test_ox_network_after_an_update_has_no_winner_that_changes() -> None:
+    examples, model = data.ox_images("six", dtype="float64"), with_ties("first")
+    one_update(model, examples)
+    report = ox_gradient_check(model, examples, pattern=choices(model, examples))
+    assert report.ok
+    assert not report.excluded
+
+
+@pytest.mark.parametrize(("kinks", "mistrusted"), [(0, False), (1, False), (2, False), (3, True), (10, True)])
+def test_too_many_excluded_coordinates_are_mistrusted(kinks: int, mistrusted: bool) -> None:
+    x = np.arange(1.0, 11.0)
+    x[:kinks] = 0.0
+    gradient = np.ones(10)
+    report = gradient_check(lambda a: float(abs(a["x"]).sum()), {"x": x}, {"x": gradient}, pattern=lambda a: a["x"] > 0)
+    assert report.excluded == [f"x[{i}]" for i in range(kinks)]
+    assert report.checked == 10 - kinks
+    assert report.share <= 1
+    assert bool(report.mistrusted) == mistrusted
+    assert report.ok != mistrusted
+
+
+def test_a_wrong_gradient_beside_excluded_ones_is_still_seen() -> None:
+    x, gradient = np.array([0.0, 1.0, 2.0, 3.0, 4.0]), np.ones(5)
+    gradient[4] = 1.001
+    report = gradient_check(lambda a: float(abs(a["x"]).sum()), {"x": x}, {"x": gradient}, pattern=lambda a: a["x"] > 0)
+    assert report.excluded == ["x[0]"]
+    assert report.at == "x[4]"
+    assert not report.ok
+
+
+def test_a_kink_that_the_pattern_does_not_tell_of_is_seen_by_the_slopes() -> None:
+    x = {"x": np.array([0.0, 1.0])}
+    report = gradient_check(lambda a: float(abs(a["x"]).sum()), x, {"x": np.ones(2)}, pattern=lambda a: 0)
+    assert report.kinks == ["x[0]"]
+
+
+def test_gradients_that_are_all_zero_are_mistrusted() -> None:
+    x = {"x": np.arange(3.0)}
+    report = gradient_check(lambda a: 5.0, x, {"x": np.zeros(3)})
+    assert report.share == 0
+    assert report.mistrusted == "3 of 3 gradients are 0"
+    assert not report.ok
 
 
 def test_curvature_is_no_kink() -> None:

@@ -7,8 +7,8 @@ import numpy as np
 
 from .. import backend as _backend
 from .bounds import Comparison
-from .calls import Trace, named_inputs
-from .data import Mode, draw
+from .calls import KernelCall, Trace, named_inputs
+from .data import Array, Mode, draw
 from .result import Worst
 from .trial import Check, Trial
 from .truth import DOUBLES, mpmath_context
@@ -25,7 +25,42 @@ def _exact(trial: Trial) -> None:
     ours = trial.repeat(trial.sides.backend, theirs)
     for direction, mine, other in ours.pairs(theirs):
         trial.ran(direction)
-        compare_results(trial, direction, mine.result, other.result, equal=True)
+        compare_results(trial, direction, mine.result, other.result, equal=not _unequal_kernel(trial, mine, other))
+
+
+def _unequal_kernel(trial: Trial, ours: Trace, theirs: Trace) -> bool:
+    """Note the first kernel whose outputs differ; whether there is one."""
+    if [c.kernel for c in ours.calls] != [c.kernel for c in theirs.calls]:
+        return False  # what they come to is compared
+    for mine, other in zip(ours.calls, theirs.calls, strict=True):
+        for output, g, e in zip(_backend.equations(other.kernel), mine.outputs, other.outputs, strict=True):
+            if mine.missing:
+                continue
+            trial.result.compared(f"{other.kernel} {output}", int(np.count_nonzero(e == 0)), e.size)
+            if not np.array_equal(g, e, equal_nan=True):
+                at = tuple(int(j) for j in np.argwhere(~((g == e) | (np.isnan(g) & np.isnan(e))))[0])
+                expected, got = float(e[at]), float(g[at])
+                trial.found(
+                    f"{other.kernel} at {output}{list(at)}: expected {expected!r} exactly, got {got!r}",
+                    expected=expected,
+                    got=got,
+                    error=0.0,
+                    **_where(other, output, at, g, e),
+                )
+                return True
+    return False
+
+
+def _where(call: KernelCall, output: str, index: tuple[int, ...], got: Array, expected: Array) -> dict[str, Any]:
+    """The fields of a discrepancy that say where it is, and on what."""
+    return {
+        "kernel": call.kernel,
+        "output": output,
+        "index": index,
+        "arrays": named_inputs(call),
+        "numbers": call.numbers,
+        "results": {"got": got, "expected": expected},
+    }
 
 
 def _bound(trial: Trial) -> None:
@@ -90,6 +125,7 @@ def compare_kernels(trial: Trial, ours: Trace, theirs: Trace, *, finite: bool = 
             use = comparison.worst(got, reference)
             if use is None:
                 continue
+            trial.result.compared(f"{other.kernel} {output}", int(np.count_nonzero(reference == 0)), reference.size)
             trial.result.used(use.share)
             worst = Worst(
                 use.share, trial.case.name, other.kernel, output, use.index, use.expected, use.got, use.error, use.truth
@@ -99,16 +135,11 @@ def compare_kernels(trial: Trial, ours: Trace, theirs: Trace, *, finite: bool = 
                 trial.found(
                     f"{other.kernel} at {output}{list(use.index)}: expected {use.expected!r} +- {use.error:.1e}, "
                     f"got {use.got!r} ({use.share:.3g} of the budget)",
-                    kernel=other.kernel,
-                    output=output,
-                    index=use.index,
                     expected=use.expected,
                     got=use.got,
                     error=use.error,
                     share=use.share,
-                    arrays=named_inputs(other),
-                    numbers=other.numbers,
-                    results={"got": got, "expected": reference},
+                    **_where(other, output, use.index, got, reference),
                 )
     if comparison.truths:
         trial.result.truth.setdefault(trial.dtype, Counter()).update(comparison.truths)

@@ -87,7 +87,7 @@ class Comparison:
         error *= self._slack
         tiles = self._tiles.get(address(reference))
         if tiles is None:
-            shares = [_share(number, value, error, finite=self._finite) for number in numbers]
+            shares = [share_of(number, value, error, finite=self._finite) for number in numbers]
         else:
             tile = float(tiles[index]) * self._slack
             shares = [_share_of_tile(number, value, error, tile, finite=self._finite) for number in numbers]
@@ -135,7 +135,7 @@ def _of_room(off: float, room: float) -> float:
     return math.inf if math.isnan(share) or not math.isfinite(room) else share
 
 
-def _share(number: float, value: float, error: float, *, finite: bool) -> float:
+def share_of(number: float, value: float, error: float, *, finite: bool) -> float:
     """How much of the error a number uses; infinite where it is of another kind, or where there is no bound."""
     if math.isfinite(value) and math.isfinite(error):
         return _of_room(abs(number - value), error)
@@ -152,5 +152,5 @@ def _share(number: float, value: float, error: float, *, finite: bool) -> float:
 def _share_of_tile(number: float, value: float, error: float, tile: float, *, finite: bool) -> float:
     """The same for an output of a tile with an error of its own; what is not finite may spread within the tile."""
     if finite or math.isfinite(tile):
-        return _share(number, value, error + tile, finite=finite)
+        return share_of(number, value, error + tile, finite=finite)
     return 0.0 if math.isfinite(value) or not math.isfinite(number) else math.inf

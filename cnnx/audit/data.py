@@ -58,7 +58,7 @@ def _draw_one(spec: Draw | tuple[int, ...], op: Op, dtype: str, mode: Mode, rng:
     elif mode != "integer" and op.kinks == "zero":
         numbers = numbers + np.where(numbers < 0, -MARGIN, MARGIN)
     elif mode != "integer" and op.kinks == "ties":
-        numbers = (rng.permutation(numbers.size).reshape(shape) - numbers.size // 2) * MARGIN
+        numbers = (rng.permutation(numbers.size).reshape(shape) - numbers.size // 2 + 0.5) * MARGIN
     return np.asarray(numbers).astype(dtype)
 
 

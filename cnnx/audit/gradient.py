@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -15,17 +16,24 @@ from .trial import Check, Trial
 STEP = 2.0**-8
 SMALL = 48  # arrays of up to this many elements are checked along every coordinate
 DIRECTIONS = 6  # larger ones along so many random directions
+MOST_EXCLUDED = 0.25
+MOST_ZEROS = 0.95
+
+Pattern = Callable[[Arrays], Any]
 
 
 @dataclass
 class GradientReport:
     """What a gradient check found.
 
+    checked : how many coordinates and directions were compared.
     share : the largest |difference quotient - gradient|, in units of its tolerance.
     difference : the largest |difference quotient - gradient|.
     at : where that was.
     kinks : the places where the cost has no derivative (a tie of a maximum, a kink of an activation):
         its slopes to the left and right differ, there or within the step.
+    excluded : the places where `pattern` changed within the step; they are not compared.
+    zeros : how many of the compared gradients and difference quotients are both 0.
     """
 
     checked: int = 0
@@ -33,11 +41,23 @@ class GradientReport:
     difference: float = 0.0
     at: str = ""
     kinks: list[str] = field(default_factory=list)
+    excluded: list[str] = field(default_factory=list)
+    zeros: int = 0
+
+    @property
+    def mistrusted(self) -> str:
+        """Why the check says little, whatever it found; or ""."""
+        places = self.checked + len(self.excluded)
+        if len(self.excluded) > MOST_EXCLUDED * places:
+            return f"{len(self.excluded)} of {places} coordinates or directions excluded, for a choice changes there"
+        if self.zeros > MOST_ZEROS * self.checked:
+            return f"{self.zeros} of {self.checked} gradients are 0"
+        return ""
 
     @property
     def ok(self) -> bool:
-        """Something was checked, all of it agreed, and there was a derivative everywhere."""
-        return self.checked > 0 and self.share <= 1 and not self.kinks
+        """Something was checked, all of it agreed, there was a derivative everywhere, and it says something."""
+        return self.checked > 0 and self.share <= 1 and not self.kinks and not self.mistrusted
 
 
 def gradient_check(
@@ -48,6 +68,7 @@ def gradient_check(
     size: float = 1.0,
     step: float = STEP,
     rng: np.random.Generator | None = None,
+    pattern: Pattern | None = None,
 ) -> GradientReport:
     """Hold the gradients of a cost against central differences.
 
@@ -71,6 +92,11 @@ def gradient_check(
         h.
     rng : numpy Generator or None
         For the directions; None is seeded with 0.
+    pattern : callable or None
+        The discrete choices that the cost makes at a point, as an array or a tuple of arrays: the winners of a maximum,
+        the signs under a ReLU. A coordinate along which they are not the same at x - h, x and x + h is excluded and
+        counted; where more than a quarter are, the check is mistrusted, and so it is where more than 95 % of what is
+        compared is 0.
 
     Returns
     -------
@@ -90,10 +116,15 @@ def gradient_check(
     True
     >>> gradient_check(lambda a: float(abs(a["x"]).sum()), {"x": np.zeros(1)}, {"x": np.zeros(1)}).kinks
     ['x[0]']
+    >>> at, slope = {"x": np.array([0.0, 1.0, 2.0, 3.0, 4.0])}, {"x": np.ones(5)}
+    >>> report = gradient_check(lambda a: float(abs(a["x"]).sum()), at, slope, pattern=lambda a: a["x"] > 0)
+    >>> report.ok, report.checked, report.excluded
+    (True, 4, ['x[0]'])
     """
     rng = rng or np.random.default_rng(0)
     report = GradientReport()
     here = cost(arrays)
+    changes = _changes(pattern, arrays)
     for name, gradient in gradients.items():
         if name not in arrays:
             raise ValueError(f"gradients: expected names of arrays ({', '.join(arrays)}), got {name!r}")
@@ -103,8 +134,24 @@ def gradient_check(
                 f"got {np.shape(gradient)}"
             )
         for label, direction in _labelled_directions(name, arrays[name], rng):
-            _check_direction(report, cost, arrays, name, label, direction, gradient, here, size, step)
+            if changes({name: arrays[name] + step * direction}) or changes({name: arrays[name] - step * direction}):
+                report.excluded.append(label)
+            else:
+                _check_direction(report, cost, arrays, name, label, direction, gradient, here, size, step)
     return report
+
+
+def _changes(pattern: Pattern | None, arrays: Arrays) -> Callable[[Arrays], bool]:
+    """Whether the pattern elsewhere is another than here."""
+    if pattern is None:
+        return lambda moved: False
+
+    def at(point: Arrays) -> tuple[bytes, ...]:
+        choices = pattern(point)
+        return tuple(np.asarray(a).tobytes() for a in (choices if isinstance(choices, tuple) else (choices,)))
+
+    here = at(arrays)
+    return lambda moved: at({**arrays, **moved}) != here
 
 
 def _labelled_directions(name: str, a: Array, rng: np.random.Generator) -> list[tuple[str, Array]]:
@@ -130,18 +177,24 @@ def _check_direction(
     size: float,
     step: float,
 ) -> None:
+    largest = max(size, abs(here))
+
     def slopes(h: float) -> tuple[float, float]:
+        nonlocal largest
         right = cost({**arrays, name: np.asarray(arrays[name] + h * direction)})
         left = cost({**arrays, name: np.asarray(arrays[name] - h * direction)})
+        largest = max(largest, abs(right), abs(left))
         return (right - here) / h, (here - left) / h
 
     steps = [slopes(step), slopes(step / 2), slopes(step / 4)]
-    rounding = 32 * np.finfo(float).eps * max(size, abs(here)) / step
+    rounding = 32 * np.finfo(float).eps * largest / step
     report.checked += 1
     if _kink(steps, rounding):
         report.kinks.append(label)
     _, half, quarter = ((right + left) / 2 for right, left in steps)
-    difference = abs((4 * quarter - half) / 3 - float((gradient * direction).sum()))
+    expected = float((gradient * direction).sum())
+    report.zeros += half == quarter == expected == 0
+    difference = abs((4 * quarter - half) / 3 - expected)
     tolerance = abs(quarter - half) + rounding
     if not difference <= report.difference:
         report.difference, report.at = difference, label
@@ -171,13 +224,16 @@ def _gradient(trial: Trial) -> None:
         return
     trial.ran("forward", "backward")
     trial.result.used(report.share)
+    trial.result.compared("gradients", report.zeros, report.checked)
     if report.kinks:
         trial.found(f"no derivative at {report.kinks[0]}: a tie or a kink in the inputs")
-    elif not report.ok:
+    elif report.share > 1:
         trial.found(
             f"{report.at}: gradient and difference quotient differ by {report.difference:.3g} "
             f"({report.share:.3g} of the tolerance)",
         )
+    elif len(report.excluded) > MOST_EXCLUDED * (report.checked + len(report.excluded)):
+        trial.mistrusted(report.mistrusted)
 
 
 gradient = Check("gradient", _gradient, dtypes=("float64",))
@@ -197,4 +253,17 @@ def _report(op: Op, case: Case, arrays: Arrays, rng: np.random.Generator) -> Gra
     delta = np.empty(0) if weights is None else weights
     got = gradients(op, case, op.backward(**backward_arguments(op, case, arrays, delta, saved)))
     size = abs(y) if weights is None else float(np.abs(y * weights).sum())
-    return gradient_check(cost, {n: arrays[n] for n in got}, got, size=size, rng=rng)
+    at = {n: arrays[n] for n in got}
+    return gradient_check(cost, at, got, size=size, rng=rng, pattern=PATTERNS[op.kinks])
+
+
+def _signs(arrays: Arrays) -> Any:
+    return tuple(np.sign(a) for a in arrays.values())
+
+
+def _order(arrays: Arrays) -> Any:
+    """As long as no two numbers change their order, no maximum changes its winner."""
+    return tuple(np.argsort(a, axis=None, kind="stable") for a in arrays.values())
+
+
+PATTERNS: dict[str, Pattern | None] = {"none": None, "zero": _signs, "ties": _order}

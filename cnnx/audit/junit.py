@@ -12,9 +12,9 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def junit(report: Report) -> bytes:
     """The report as XML.
 
-    A discrepancy, and a check that is mistrusted or ran nothing, is a failure; a check that does not apply to the op, or
-    whose kernels the back end lacks, is skipped. An audit that was interrupted, or that judged nothing of the back end,
-    has an error of its own, so that nobody takes it for a clean one.
+    A discrepancy, and a check that is mistrusted or ran nothing, is a failure; a check that does not apply to the op,
+    or whose kernels the back end lacks, is skipped. An audit that was interrupted, or that judged nothing of the back
+    end, has an error of its own, so that nobody takes it for a clean one.
 
     Returns
     -------
@@ -36,7 +36,8 @@ def junit(report: Report) -> bytes:
         _count(suite, suite)
     _count(root, root)
     ET.indent(root)
-    return ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    xml: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return xml
 
 
 def _incomplete(report: Report) -> str:

@@ -65,7 +65,7 @@ def page(report: Report, *, verdict: str, command: str = "") -> str:
     checks = list(dict.fromkeys(result.check for result in report.results))
     found = list(report.discrepancies())
     covered = ledger(report)
-    return environment.get_template("page.html").render(
+    html: str = environment.get_template("page.html").render(
         report=report,
         verdict=verdict,
         state="ok" if report.ok else "interrupted" if report.interrupted else "bad",
@@ -86,6 +86,7 @@ def page(report: Report, *, verdict: str, command: str = "") -> str:
         apart=covered.apart(),
         never=NEVER,
     )
+    return html
 
 
 def _rows(report: Report, checks: list[str]) -> Iterable[tuple[str, list[tuple[str, str]], str]]:

@@ -27,7 +27,7 @@ def command(op: Op, check: str, case: Case, dtype: str, seed: int, sides: "Sides
 def text(op: Op, check: str, case: Case, dtype: str, seed: int) -> str:
     """What --repro takes. A case that the op has itself is named; any other is written out."""
     fields: dict[str, Any] = {"op": op.name, "check": check, "case": case.name, "dtype": dtype, "seed": seed}
-    if case not in (*op.cases, *op.bench):
+    if case != _own(op, case.name):
         fields["arrays"] = {name: _array(spec) for name, spec in case.arrays.items()}
         fields["options"] = dict(case.options)
         fields["exact"] = case.exact
@@ -57,7 +57,7 @@ def parse(words: str) -> tuple[Op, str, Case, str, int]:
 
 def _case(op: Op, fields: Mapping[str, Any]) -> Case:
     if "arrays" not in fields:
-        case = next((case for case in (*op.cases, *op.bench) if case.name == fields["case"]), None)
+        case = _own(op, fields["case"])
         if case is None:
             raise ValueError(f"--repro: expected 'case' to be one of {op.name}'s, got {fields['case']!r}")
         return case
@@ -70,6 +70,11 @@ def _case(op: Op, fields: Mapping[str, Any]) -> Case:
         {name: _tuples(value) for name, value in options.items()},
         exact,
     )
+
+
+def _own(op: Op, name: str) -> Case | None:
+    """The op's case of that name; those for benchmarks come last."""
+    return next((case for case in (*op.cases, *op.bench) if case.name == name), None)
 
 
 def _array(spec: Draw | tuple[int, ...]) -> Any:

@@ -32,6 +32,8 @@ class Discrepancy:
         The bound on |got - expected|, and |got - expected| in units of it.
     repro : str
         The command line that judges this case again.
+    shrunk : str
+        The shapes and options of the smallest case found that still fails, where the finding is of that; or "".
     terms : tuple of str
         The equation at that element with its numbers, one line each; empty until it is asked for.
     arrays : mapping or None
@@ -55,13 +57,15 @@ class Discrepancy:
     error: float | None = None
     share: float | None = None
     repro: str = ""
+    shrunk: str = ""
     terms: tuple[str, ...] = ()
     arrays: Mapping[str, Array] | None = field(default=None, repr=False, compare=False)
     results: Mapping[str, Array] | None = field(default=None, repr=False, compare=False)
     numbers: Mapping[str, float] = field(default_factory=dict, repr=False, compare=False)
 
     def __str__(self) -> str:
-        return f"{self.op}: {self.check}, case {self.case!r}, {self.dtype}: {self.what}"
+        shrunk = f", shrunk to {self.shrunk}" if self.shrunk else ""
+        return f"{self.op}: {self.check}, case {self.case!r}, {self.dtype}{shrunk}: {self.what}"
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; what is not finite becomes its name, what is not there is left out."""
@@ -73,6 +77,7 @@ class Discrepancy:
             "what": self.what,
             **at,
             **{name: value for name, value in numbers.items() if value is not None},
+            "shrunk": self.shrunk,
             "repro": self.repro,
             "terms": list(self.terms),
         }
@@ -121,7 +126,8 @@ class Result:
     notes : what else has to be said.
     skipped : why nothing ran, where the check does not apply to the op.
     lacking : what the back end does not have, so that it could not be judged, and why, if it says so.
-    mistrusted : why a case that passed says nothing.
+    mistrusted : why what passed says nothing.
+    zeros : of what was compared (a kernel's output, gradients), how many numbers were to be 0, and how many there were.
     """
 
     op: str
@@ -136,6 +142,7 @@ class Result:
     skipped: str = ""
     lacking: dict[str, str] = field(default_factory=dict)
     mistrusted: list[Discrepancy] = field(default_factory=list)
+    zeros: dict[str, tuple[int, int]] = field(default_factory=dict)
     discrepancies: list[Discrepancy] = field(default_factory=list)
 
     @property
@@ -159,6 +166,11 @@ class Result:
         if dtype not in self.worst or worst.share > self.worst[dtype].share:
             self.worst[dtype] = worst
 
+    def compared(self, what: str, zeros: int, total: int) -> None:
+        """Count what was compared, and how much of it was to be 0."""
+        before = self.zeros.get(what, (0, 0))
+        self.zeros[what] = before[0] + zeros, before[1] + total
+
     def lacks(self, what: str, why: str = "") -> None:
         """Note what the back end does not have."""
         self.lacking.setdefault(what, why)
@@ -174,6 +186,8 @@ class Result:
             self.truth.setdefault(dtype, Counter()).update(count)
         self.tested |= other.tested
         self.cases |= other.cases
+        for what, (zeros, total) in other.zeros.items():
+            self.compared(what, zeros, total)
         self.notes |= other.notes
         self.lacking = {**other.lacking, **self.lacking}
         self.skipped = self.skipped or other.skipped

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,15 +17,21 @@ from .calls import forward_arguments
 from .compat import preset
 from .data import draw
 from .exact import adjoint, dual
+from .explain import explain
 from .gradient import gradient
 from .invariance import layout, special, threads
-from .result import Report, Result
+from .result import Discrepancy, Report, Result
+from .shrink import describe, refusal, shrunk
 from .supervise import Supervisor
 from .trial import Check, Sides, Trial
 
 CHECKS: dict[str, Check] = {
     check.name: check for check in (exact, bound, layout, special, threads, gradient, dual, adjoint)
 }
+# A check is mistrusted where more of what it compares is 0, unless that is how it has to be or there are few numbers.
+MOST_ZEROS, FEW = 0.95, 32
+FLAT = {("step", "step_grad_input dZ"), ("step", "gradients")}
+
 T = TypeVar("T")
 
 DTYPES = ("float32", "float64")
@@ -43,6 +50,7 @@ def audit(
     seed: int = 0,
     measure: bool = True,
     timeout: float | None = None,
+    shrink: float = 0.0,
     progress: Callable[[str, str], None] | None = None,
 ) -> Report:
     """Judge a back end: hold it against another and against mathematics.
@@ -70,6 +78,9 @@ def audit(
     timeout : float or None
         Seconds that a case may take. The work is done in a process of its own then, and a back end that hangs or
         crashes it is a discrepancy; a back end that was registered in this process is not known there.
+    shrink : float
+        Seconds to spend on each check's first discrepancy, to find the smallest case that still fails and write down
+        the terms of the equation there. With 0 findings stay as they are.
     progress : callable or None
         Called with the op's and the check's name before each check.
 
@@ -106,11 +117,11 @@ def audit(
                 for check in chosen_checks.values():
                     if progress is not None:
                         progress(op.name, check.name)
-                    report.results.append(do(op.name, check.name, wanted, kinds, sides, seed))
+                    report.results.append(do(op.name, check.name, wanted, kinds, sides, seed, shrink))
                 if measure and op.kernels:
                     if progress is not None:
                         progress(op.name, SPEED)
-                    speed_up = do(op.name, SPEED, wanted, kinds, sides, seed)
+                    speed_up = do(op.name, SPEED, wanted, kinds, sides, seed, shrink)
                     if isinstance(speed_up, float):
                         report.speed_up[op.name] = speed_up
     except KeyboardInterrupt:
@@ -137,10 +148,15 @@ def again(
     (chosen,) = _select("check", [check], CHECKS).values()
     if dtype not in (chosen.dtypes or DTYPES):
         raise ValueError(f"--repro: expected 'dtype' to be one of {', '.join(chosen.dtypes or DTYPES)}, got {dtype!r}")
+    refused = refusal(op, case, dtype)
+    if refused is not None:
+        raise ValueError(f"--repro: {op.name} does not take this case: {refused}")
     sides = _sides(backend, against, compat)
     report = Report(backend, against, seed, sides.compat.name)
     with _worker(sides, timeout) as do:
-        report.results.append(do(op.name, check, [case], (dtype,), sides, seed))
+        result = do(op.name, check, [case], (dtype,), sides, seed, 0.0)
+    result.discrepancies[:1] = map(_explained, result.discrepancies[:1])
+    report.results.append(result)
     return report
 
 
@@ -167,13 +183,14 @@ def _work(
     dtypes: tuple[str, ...],
     sides: Sides,
     seed: int,
+    shrink: float,
     say: Callable[[str, str], None] = lambda case, dtype: None,
 ) -> Any:
     """One check of one op, or how many times as fast the back end is."""
     op = next(op for op in OPS if op.name == op_name)
     if check_name == SPEED:
         return _speed_up(op, sides, seed)
-    return _judge_op(op, CHECKS[check_name], wanted, dtypes, sides, seed, say)
+    return _judge_op(op, CHECKS[check_name], wanted, dtypes, sides, seed, shrink, say)
 
 
 def judge(op: Op, check: Check, case: Case, dtype: str, sides: Sides, seed: int) -> Result:
@@ -197,6 +214,7 @@ def _judge_op(
     dtypes: tuple[str, ...],
     sides: Sides,
     seed: int,
+    shrink: float,
     say: Callable[[str, str], None],
 ) -> Result:
     result = Result(op.name, check.name, skipped=check.why_not(op))
@@ -209,8 +227,38 @@ def _judge_op(
     for case in cases:
         for dtype in check.dtypes or dtypes:
             say(case.name, dtype)
-            result.merge(judge(op, check, case, dtype, sides, seed))
+            one = judge(op, check, case, dtype, sides, seed)
+            if shrink and one.discrepancies and not result.discrepancies:
+                one.discrepancies[0] = _shrunk(op, check, case, one.discrepancies[0], sides, seed, shrink)
+            result.merge(one)
+    _mistrust_zeros(result)
     return result
+
+
+def _mistrust_zeros(result: Result) -> None:
+    """What was to be mostly zeros could be computed wrongly unseen."""
+    for what, (zeros, total) in result.zeros.items():
+        if total >= FEW and zeros > MOST_ZEROS * total and (result.op, what) not in FLAT:
+            why = f"{what}: {zeros} of {total} numbers are 0"
+            result.mistrusted.append(Discrepancy(result.op, result.check, "all", "all", why))
+
+
+def _shrunk(
+    op: Op, check: Check, case: Case, found: Discrepancy, sides: Sides, seed: int, seconds: float
+) -> Discrepancy:
+    def again(smaller: Case) -> list[Discrepancy]:
+        return judge(op, check, smaller, found.dtype, sides, seed).discrepancies
+
+    smallest, found = shrunk(op, case, found, again, seconds)
+    return _explained(replace(found, shrunk="" if smallest is case else describe(smallest)))
+
+
+def _explained(found: Discrepancy) -> Discrepancy:
+    """With the equation's terms at the element."""
+    if found.arrays is None or found.index is None:
+        return found
+    explanation = explain(found.kernel, found.output, found.arrays.values(), found.index, found.numbers)
+    return replace(found, terms=tuple(explanation.text().splitlines()))
 
 
 def _cases(op: Op, check: Check, wanted: list[str | Case] | None) -> tuple[Case, ...]:

@@ -111,10 +111,15 @@ class Trial:
 
     def found(self, what: str, **where: Any) -> None:
         """Note a discrepancy of this case; `where` are further fields of `Discrepancy`."""
+        self.result.discrepancies.append(self._here(what, **where))
+
+    def mistrusted(self, why: str) -> None:
+        """Note why this case says nothing, though nothing disagreed."""
+        self.result.mistrusted.append(self._here(why))
+
+    def _here(self, what: str, **where: Any) -> Discrepancy:
         command = repro.command(self.op, self.check.name, self.case, self.dtype, self.seed, self.sides)
-        self.result.discrepancies.append(
-            Discrepancy(self.op.name, self.check.name, self.case.name, self.dtype, what, repro=command, **where)
-        )
+        return Discrepancy(self.op.name, self.check.name, self.case.name, self.dtype, what, repro=command, **where)
 
     def raised(self, backend: str, error: Exception) -> None:
         """Note an exception."""

@@ -13,11 +13,16 @@ from collections.abc import Iterable
 
 from cnnx.audit import CHECKS, DTYPES, Report, Result, audit
 from cnnx.audit.compat import COMPAT
+from cnnx.audit.ledger import ledger
 from cnnx.audit.run import again
+from cnnx.audit.save import save
 from cnnx.audit.truth import DOUBLES, FRACTIONS, INTEGERS, MPMATH
 from cnnx.ops import OPS
 
+from . import _reports
+
 TIMEOUT = 60.0
+SHRINK = 10.0  # seconds for each check's first discrepancy
 SHOWN = 20  # discrepancies that are printed; --json has all
 
 
@@ -35,6 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--compat", choices=[*filter(None, COMPAT)], help="conventions to judge by; default: those the back end names")
     add("--seed", type=int, default=0, metavar="N", help="every random number comes from it (default 0)")
     add("--repro", metavar="TEXT", help="judge one case again, as a discrepancy says it")
+    add("--no-shrink", action="store_true", help="leave discrepancies at the size at which they were found")
+    add("--save", metavar="DIR", help="write each discrepancy's arrays there: inputs, got and expected, as .npz")
     add("--budgets", action="store_true", help="show where each op used most of its error budget")
     add(
         "--timeout",
@@ -44,13 +51,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"limit and no process (default: {TIMEOUT:g} for back ends that are not cnnx's own)",
     )
     add("--no-speed", action="store_true", help="leave the speed-up out")
-    add("--json", action="store_true", help="print JSON")
+    add("--ledger", action="store_true", help="show all that was not tested")
+    add("--json", action="store_true", help="print JSON, as cnnx/audit/schema.json describes it")
+    _reports.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Audit, print, and return the exit code."""
     if arguments.seed < 0:
         raise ValueError(f"--seed: expected an integer of at least 0, got {arguments.seed}")
+    _reports.check(arguments)
     if arguments.repro is not None:
         return _again(arguments)
     report = audit(
@@ -64,6 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         timeout=_timeout(arguments),
         seed=arguments.seed,
         measure=not arguments.no_speed,
+        shrink=0.0 if arguments.no_shrink else SHRINK,
         progress=_progress if sys.stderr is not None and sys.stderr.isatty() else None,
     )
     _clear_progress()
@@ -92,11 +103,16 @@ def _again(arguments: argparse.Namespace) -> int:
 
 
 def _print(report: Report, arguments: argparse.Namespace, checks: list[str]) -> None:
+    if arguments.save is not None:
+        print(f"{_count(save(report, arguments.save), 'file')} written to {arguments.save}", file=sys.stderr)
     as_json = json.dumps(report.as_dict(), indent=2)
-    print(as_json if arguments.json else _text(report, checks, budgets=arguments.budgets))
+    print(
+        as_json if arguments.json else _text(report, checks, budgets=arguments.budgets, whole_ledger=arguments.ledger)
+    )
+    _reports.write(report, arguments, _verdict(report)[1])
 
 
-def _text(report: Report, checks: list[str], *, budgets: bool = False) -> str:
+def _text(report: Report, checks: list[str], *, budgets: bool = False, whole_ledger: bool = False) -> str:
     rows = [["op", *checks, "budget", "speed-up"]]
     for op in (op.name for op in OPS):
         results = {r.check: r for r in report.results if r.op == op}
@@ -116,8 +132,10 @@ def _text(report: Report, checks: list[str], *, budgets: bool = False) -> str:
     lines = [head, "", *_aligned(rows), ""]
     lines += _legend(report)
     lines += _budgets(report) if budgets else []
+    lines += [*ledger(report).text(), ""] if whole_ledger else ledger(report).summary()
     lines += _discrepancies(report)
-    lines += [f"{r.op}: {r.check}: no case ran" for r in report.failures() if not r.discrepancies]
+    lines += [f"mistrusted: {d}" for r in report.results for d in r.mistrusted]
+    lines += [f"{r.op}: {r.check}: no case ran" for r in report.failures() if not r.discrepancies and not r.mistrusted]
     lines.append(f"{report.ran:,} cases, {_count(len(rows) - 1, 'op')}: {_verdict(report)[1]}")
     return "\n".join(lines)
 
@@ -126,8 +144,11 @@ def _verdict(report: Report) -> tuple[int, str]:
     """The exit code and the words for it."""
     if report.interrupted:
         return 130, "interrupted"
-    if failed := report.failures():
-        return 1, f"{_count(len(failed), 'check')} failed"
+    if failures := report.failures():
+        failed = sum(not r.mistrusted or bool(r.discrepancies) for r in failures)
+        words = [f"{_count(failed, 'check')} failed"] if failed else []
+        words += [f"{_count(len(failures) - failed, 'check')} mistrusted"] if failed < len(failures) else []
+        return 1, ", ".join(words)
     if not report.judged:
         return 3, f"nothing of back end {report.backend} ran"
     return 0, "all agree"
@@ -142,7 +163,7 @@ def _cell(result: Result | None) -> str:
     if result is None:
         return ""
     if not result.ok:
-        return "FAIL"
+        return "mistrusted" if result.mistrusted and not result.discrepancies else "FAIL"
     return str(result.ran) if result.ran else "-"
 
 
@@ -216,7 +237,13 @@ def _discrepancies(report: Report) -> list[str]:
     found = list(report.discrepancies())
     if not found:
         return []
-    lines = [str(d) for d in found[:SHOWN]]
+    lines, seen = [], set()
+    for d in found[:SHOWN]:
+        lines.append(str(d))
+        lines += [f"    {line}" for line in d.terms]
+        if (d.op, d.check) not in seen:
+            lines.append(f"    again: {d.repro}")
+        seen.add((d.op, d.check))
     if len(found) > SHOWN:
         lines.append(f"... and {len(found) - SHOWN} more (--json has all)")
     return [*lines, ""]
