@@ -21,7 +21,7 @@ def junit(report: Report) -> bytes:
     bytes
         In UTF-8, with an XML declaration.
     """
-    root = ET.Element("testsuites", name=_clean(f"cnnx audit of {report.backend} against {report.against}"))
+    root = ET.Element("testsuites", name=clean(f"cnnx audit of {report.backend} against {report.against}"))
     for op in dict.fromkeys(result.op for result in report.results):
         suite = ET.SubElement(root, "testsuite", name=op)
         for result in report.results:
@@ -31,7 +31,7 @@ def junit(report: Report) -> bytes:
     if incomplete:
         suite = ET.SubElement(root, "testsuite", name="audit")
         case = ET.SubElement(suite, "testcase", classname="cnnx.audit", name="complete")
-        ET.SubElement(case, "error", message=_clean(incomplete), type="incomplete")
+        ET.SubElement(case, "error", message=clean(incomplete), type="incomplete")
     for suite in root:
         _count(suite, suite)
     _count(root, root)
@@ -51,7 +51,7 @@ def _add_cases(suite: ET.Element, result: Result) -> None:
     dtypes = sorted({t.dtype for t in result.tested} | {d.dtype for d in findings}) or [""]
     for dtype in dtypes:
         name = f"{result.check}[{dtype}]" if dtype else result.check
-        case = ET.SubElement(suite, "testcase", classname=_clean(f"cnnx.audit.{result.op}"), name=_clean(name))
+        case = ET.SubElement(suite, "testcase", classname=clean(f"cnnx.audit.{result.op}"), name=clean(name))
         failed = [d for d in result.discrepancies if d.dtype == dtype]
         mistrusted = [d for d in result.mistrusted if d.dtype == dtype]
         if failed:
@@ -64,8 +64,8 @@ def _add_cases(suite: ET.Element, result: Result) -> None:
 
 def _fail(case: ET.Element, kind: str, found: list[Discrepancy]) -> None:
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    failure = ET.SubElement(case, "failure", type=kind, message=_clean(f"{found[0].what}{more}"))
-    failure.text = _clean("\n\n".join(_words(d) for d in found))
+    failure = ET.SubElement(case, "failure", type=kind, message=clean(f"{found[0].what}{more}"))
+    failure.text = clean("\n\n".join(_words(d) for d in found))
 
 
 def _words(found: Discrepancy) -> str:
@@ -75,9 +75,9 @@ def _words(found: Discrepancy) -> str:
 
 def _nothing_ran(case: ET.Element, result: Result) -> None:
     if result.skipped:
-        ET.SubElement(case, "skipped", message=_clean(result.skipped))
+        ET.SubElement(case, "skipped", message=clean(result.skipped))
     elif result.lacking:
-        ET.SubElement(case, "skipped", message=_clean(f"the back end lacks {', '.join(sorted(result.lacking))}"))
+        ET.SubElement(case, "skipped", message=clean(f"the back end lacks {', '.join(sorted(result.lacking))}"))
     else:
         ET.SubElement(case, "failure", type="nothing ran", message="no case ran")
 
@@ -89,5 +89,6 @@ def _count(element: ET.Element, within: ET.Element) -> None:
         element.set(plural, str(sum(case.find(tag) is not None for case in cases)))
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
+    """The text without what neither XML nor HTML can hold: control characters and halves of surrogate pairs."""
     return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -17,7 +17,7 @@ from .data import FARTHEST
 from .settings import DEPENDENT, axes_of, longest, possible, settings_of
 
 if TYPE_CHECKING:
-    from .result import Report, Tested
+    from .result import Compared, Report
 
 NEVER = (
     "dtypes but float32 and float64",
@@ -137,7 +137,7 @@ class Ledger:
 
 def ledger(report: "Report") -> Ledger:
     """What a report's comparisons covered. Those of `dual` judge the reference's equations and do not count."""
-    by_op: dict[str, tuple[set[Tested], dict[str, Case]]] = {}
+    by_op: dict[str, tuple[set[Compared], dict[str, Case]]] = {}
     for result in report.results:
         tested, cases = by_op.setdefault(result.op, (set(), {}))
         if result.check != "dual":
@@ -150,7 +150,7 @@ def ledger(report: "Report") -> Ledger:
     )
 
 
-def cover(op: Op, tested: "set[Tested]", cases: Mapping[str, Case]) -> Coverage:
+def cover(op: Op, tested: "set[Compared]", cases: Mapping[str, Case]) -> Coverage:
     """The coverage of one op by comparisons of these cases."""
     axes = axes_of(op)
     own = {name: settings_of(op, case) for name, case in cases.items()}

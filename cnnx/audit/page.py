@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from .junit import clean
 from .ledger import NEVER, ledger
 from .machine import facts
 from .result import Report, Result
@@ -16,7 +17,7 @@ except ImportError as error:
     message = f"--report needs jinja2: python -m pip install 'cnnx[report]' ({error})"
     raise ModuleNotFoundError(message, name="jinja2") from error
 
-SHOWN = 100  # discrepancies on the page; JSON has all
+SHOWN = 10  # further discrepancies of a check that are on the page; JSON has all
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def page(report: Report, *, verdict: str, command: str = "") -> str:
         lstrip_blocks=True,
     )
     checks = list(dict.fromkeys(result.check for result in report.results))
-    found = list(report.discrepancies())
+    found = [r.discrepancies for r in report.failures() if r.discrepancies]
     covered = ledger(report)
     html: str = environment.get_template("page.html").render(
         report=report,
@@ -75,8 +76,7 @@ def page(report: Report, *, verdict: str, command: str = "") -> str:
         rows=list(_rows(report, checks)),
         bars=list(_bars(report)),
         truths=list(_truths(report)),
-        found=found[:SHOWN],
-        hidden=max(0, len(found) - SHOWN),
+        found=[(first, others[:SHOWN], len(others[SHOWN:])) for first, *others in found],
         mistrusted=[d for result in report.results for d in result.mistrusted],
         empty=[r for r in report.failures() if not r.discrepancies and not r.mistrusted],
         skipped=[r for r in report.results if r.skipped],
@@ -86,7 +86,7 @@ def page(report: Report, *, verdict: str, command: str = "") -> str:
         apart=covered.apart(),
         never=NEVER,
     )
-    return html
+    return clean(html)
 
 
 def _rows(report: Report, checks: list[str]) -> Iterable[tuple[str, list[tuple[str, str]], str]]:

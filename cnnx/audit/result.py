@@ -104,7 +104,7 @@ class Worst:
         return {**where, **numbers, "truth": self.truth}
 
 
-class Tested(NamedTuple):
+class Compared(NamedTuple):
     """What was compared: a case in a dtype, in one direction, with inputs in a memory layout, on so many threads."""
 
     case: str
@@ -136,7 +136,7 @@ class Result:
     share: float | None = None
     worst: dict[str, Worst] = field(default_factory=dict)
     truth: dict[str, Counter[str]] = field(default_factory=dict)
-    tested: set[Tested] = field(default_factory=set)
+    tested: set[Compared] = field(default_factory=set)
     cases: dict[str, Case] = field(default_factory=dict)
     notes: set[str] = field(default_factory=set)
     skipped: str = ""

@@ -12,7 +12,7 @@ from . import repro
 from .calls import Trace, backward_arguments, first, forward_arguments, traced
 from .compat import COMPAT, Compat
 from .data import Array, Arrays, Mode, draw_like
-from .result import Discrepancy, Result, Tested
+from .result import Compared, Discrepancy, Result
 from .settings import DEFAULT, PLAIN
 
 DIRECTIONS = ("forward", "backward")
@@ -106,7 +106,7 @@ class Trial:
             self.result.ran += 1
             self.result.cases[self.case.name] = self.case
             self.result.tested |= {
-                Tested(self.case.name, self.dtype, d, layout, n) for d in directions for n in threads
+                Compared(self.case.name, self.dtype, d, layout, n) for d in directions for n in threads
             }
 
     def found(self, what: str, **where: Any) -> None:

@@ -33,7 +33,7 @@ def write(report: Report, arguments: argparse.Namespace, verdict: str) -> None:
 
         text = page(report, verdict=verdict, command=arguments.command)
         with replacing(arguments.report) as file:
-            file.write(text.encode("utf-8", "replace"))
+            file.write(text.encode())
     if arguments.junit is not None:
         with replacing(arguments.junit) as file:
             file.write(junit(report))

@@ -105,11 +105,13 @@ def _again(arguments: argparse.Namespace) -> int:
 def _print(report: Report, arguments: argparse.Namespace, checks: list[str]) -> None:
     if arguments.save is not None:
         print(f"{_count(save(report, arguments.save), 'file')} written to {arguments.save}", file=sys.stderr)
-    as_json = json.dumps(report.as_dict(), indent=2)
-    print(
-        as_json if arguments.json else _text(report, checks, budgets=arguments.budgets, whole_ledger=arguments.ledger)
-    )
-    _reports.write(report, arguments, _verdict(report)[1])
+    try:
+        if arguments.json:
+            print(json.dumps(report.as_dict(), indent=2))
+        else:
+            print(_text(report, checks, budgets=arguments.budgets, whole_ledger=arguments.ledger))
+    finally:  # even where nobody reads the output to its end
+        _reports.write(report, arguments, _verdict(report)[1])
 
 
 def _text(report: Report, checks: list[str], *, budgets: bool = False, whole_ledger: bool = False) -> str:

@@ -41,8 +41,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 def check_replaceable(path: str | os.PathLike[str]) -> None:
     """Raise what `replacing` would raise at its start: to be asked before long work."""
     _, temporary = _names(path)
-    temporary.open("xb").close()
-    temporary.unlink()
+    try:
+        temporary.open("xb").close()
+        temporary.unlink()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
 
 
 def _names(path: str | os.PathLike[str]) -> tuple[Path, Path]:
