@@ -342,8 +342,9 @@ def _load(backend: str) -> Kernels:
         point = next(point for point in _entry_points() if point.name == backend)
         try:
             theirs = point.load()
-        except (ImportError, AttributeError) as error:
-            raise ImportError(f"back end {backend!r} ({point.value}) cannot be loaded: {error}") from error
+        except Exception as error:  # whatever their module does when it is imported
+            kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
+            raise ImportError(f"back end {backend!r} ({point.value}) cannot be loaded: {kind}{error}") from error
         if not isinstance(theirs, (Mapping, ModuleType)):
             raise TypeError(
                 f"back end {backend!r} ({point.value}): expected a mapping or a module, got {type(theirs).__name__}"

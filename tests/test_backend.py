@@ -203,7 +203,7 @@ def test_tasks_have_contexts_of_their_own():
 
 @pytest.mark.parametrize("name", ["", "nowhere", "Optimized", "optimized ", "cnnx.reference", "x" * 50])
 def test_unknown_names(name):
-    message = rf"no back end is called '{re.escape(name)}'; there are reference, optimized, one, two"
+    message = rf"no back end is called '{re.escape(name)}'; there are reference, optimized, .*one, two"
     for call in (
         cnnx.set_backend,
         lambda name: cnnx.use_backend(name).__enter__(),
@@ -394,7 +394,7 @@ def test_entry_points(installed):
     code = """
         import cnnx, numpy as np
         from cnnx import backend
-        print(cnnx.backends())
+        print([name for name in cnnx.backends() if name not in ("numpy", "torch", "onnxruntime")])
         x = np.array([-1.0, 2.0])
         print(cnnx.relu(x))
         cnnx.set_backend("theirs")
@@ -406,7 +406,7 @@ def test_entry_points(installed):
             print(error)
     """
     assert run(code, path=installed).splitlines() == [
-        "('reference', 'optimized', 'theirs', 'theirs-mapping', 'theirs-number', 'theirs-missing')",
+        "['reference', 'optimized', 'theirs', 'theirs-mapping', 'theirs-number', 'theirs-missing']",
         "[0. 2.]",  # ours: that name is taken
         "set",
         "loaded",  # not before it is used

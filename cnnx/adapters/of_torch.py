@@ -261,11 +261,11 @@ def affine_grad_bias(Delta: Array, db: Array) -> None:
     db[...] = _tensor(Delta).sum(dim=0).numpy()
 
 
-def _graded(cost: Any, Z: Array, divisor: int) -> tuple[Tensor, Tensor]:
-    """A cost, a sum of squares or logarithms, and its gradient by autograd."""
+def _gradient(cost: Any, Z: Array, divisor: int) -> Array:
+    """A cost's gradient by autograd; divided afterwards, since torch would multiply by a rounded 1 / divisor."""
     z = _tensor(Z).clone().requires_grad_()
-    value = cost(z) / divisor
-    return value.detach(), torch.autograd.grad(value, z)[0]
+    gradient: Tensor = torch.autograd.grad(cost(z), z)[0] / divisor
+    return np.asarray(gradient)
 
 
 @kernel
@@ -277,7 +277,7 @@ def squared_error(A: Array, T: Array, E: Array, *, divisor: int) -> None:
 @kernel
 def squared_error_grad_input(A: Array, T: Array, dA: Array, *, divisor: int) -> None:
     t = _tensor(T)
-    dA[...] = _graded(lambda a: functional.mse_loss(a, t, reduction="sum") / 2, A, divisor)[1].numpy()
+    dA[...] = _gradient(lambda a: functional.mse_loss(a, t, reduction="sum") / 2, A, divisor)
 
 
 @kernel
@@ -289,7 +289,7 @@ def cross_entropy(Z: Array, t: Array, E: Array, *, divisor: int) -> None:
 @kernel
 def cross_entropy_grad_input(Z: Array, t: Array, dZ: Array, *, divisor: int) -> None:
     target = _tensor(t)
-    dZ[...] = _graded(lambda z: functional.cross_entropy(z, target, reduction="sum"), Z, divisor)[1].numpy()
+    dZ[...] = _gradient(lambda z: functional.cross_entropy(z, target, reduction="sum"), Z, divisor)
 
 
 @kernel
@@ -301,4 +301,4 @@ def cross_entropy_index(Z: Array, t: Array, E: Array, *, divisor: int) -> None:
 @kernel
 def cross_entropy_index_grad_input(Z: Array, t: Array, dZ: Array, *, divisor: int) -> None:
     target = _tensor(t)
-    dZ[...] = _graded(lambda z: functional.cross_entropy(z, target, reduction="sum"), Z, divisor)[1].numpy()
+    dZ[...] = _gradient(lambda z: functional.cross_entropy(z, target, reduction="sum"), Z, divisor)

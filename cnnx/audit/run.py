@@ -204,7 +204,11 @@ def _sides(backend: str, against: str, compat: str | None) -> Sides:
             pass  # an unknown name is an error now, not a discrepancy later
     if backend == against:
         raise ValueError(f"against: expected another back end than {backend!r}, got the same")
-    return Sides(backend, against, preset(_backend.compat(backend) if compat is None else compat))
+    try:
+        own = _backend.compat(backend)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+    return Sides(backend, against, preset(own if compat is None else compat))
 
 
 def _judge_op(

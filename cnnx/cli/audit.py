@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--timeout",
         type=float,
         metavar="S",
-        help=f"seconds that a case may take before the back end counts as hanging, in a process of its own; 0: no "
+        help="seconds that a case may take before the back end counts as hanging, in a process of its own; 0: no "
         f"limit and no process (default: {TIMEOUT:g} for back ends that are not cnnx's own)",
     )
     add("--no-speed", action="store_true", help="leave the speed-up out")

@@ -1,0 +1,139 @@
+"""Other libraries as back ends, judged by the audit; and the conventions by which they are."""
+
+import numpy as np
+import pytest
+
+import cnnx
+from cnnx.audit import audit
+from cnnx.audit.compat import COMPAT, preset
+from cnnx.ops import OPS
+
+pytestmark = pytest.mark.once
+
+QUICK = ("exact", "bound", "special", "adjoint")
+
+
+def of(name: str):
+    return next(op for op in OPS if op.name == name)
+
+
+def case(op: str, name: str):
+    return next(case for case in of(op).cases if case.name == name)
+
+
+def test_numpy_agrees() -> None:
+    ops = ["conv2d", "max_pool2d", "avg_pool2d", "lp_pool2d", "sigmoid", "softmax", "affine", "batch_norm2d", "dropout"]
+    report = audit(ops, backend="numpy", checks=["exact", "special", "adjoint"], measure=False)
+    assert [str(d) for d in report.discrepancies()] == []
+    assert report.judged > 1000
+
+
+def test_what_a_library_lacks_is_said_with_the_reason() -> None:
+    report = audit(["gelu"], backend="numpy", checks=["bound"], measure=False)
+    assert report.judged == 0
+    assert report.results[0].lacking == dict.fromkeys(("gelu", "gelu_grad_input"), "NumPy has no error function")
+    with pytest.raises(NotImplementedError, match=r"no kernel 'gelu' \(NumPy has no error function\)"):
+        cnnx.gelu(np.ones(2), backend="numpy")
+
+
+@pytest.mark.parametrize("op", ["conv2d", "max_pool2d", "avg_pool2d", "tanh", "softplus", "affine", "cross_entropy"])
+def test_torch_agrees(op: str) -> None:
+    pytest.importorskip("torch", reason="torch is a peer, not among the extras for tests")
+    report = audit([op], backend="torch", checks=QUICK, measure=False)
+    assert [str(d) for d in report.discrepancies()] == []
+    assert report.judged > 50
+    assert report.compat == "torch"
+
+
+@pytest.mark.parametrize("op", ["conv2d", "max_pool2d", "avg_pool2d", "lp_pool2d", "relu", "softmax", "affine"])
+def test_onnxruntime_agrees(op: str) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime is a peer, not among the extras for tests")
+    pytest.importorskip("onnx", reason="the models of onnxruntime's adapter are made with onnx")
+    report = audit([op], backend="onnxruntime", checks=QUICK, measure=False)
+    assert [str(d) for d in report.discrepancies()] == []
+    assert report.judged > 10
+
+
+def test_onnxruntimes_sigmoid_is_found_to_be_cut_off() -> None:
+    """It approximates within -18..18: sigmoid(-50) is 1.9e-22, and it gives 1.5e-8."""
+    pytest.importorskip("onnxruntime", reason="onnxruntime is a peer, not among the extras for tests")
+    pytest.importorskip("onnx", reason="the models of onnxruntime's adapter are made with onnx")
+    report = audit(["sigmoid"], backend="onnxruntime", dtypes=["float32"], checks=["bound"], measure=False)
+    assert any(d.kernel == "sigmoid" for d in report.discrepancies())
+
+
+@pytest.mark.parametrize("name", ["torch", "onnxruntime"])
+def test_a_library_that_is_not_installed_is_an_error_that_says_so(name: str) -> None:
+    try:
+        __import__(name)
+    except ImportError:
+        with pytest.raises(ImportError, match=rf"cnnx\[{name}\]"):
+            audit(["relu"], backend=name, measure=False)
+    else:
+        pytest.skip(f"{name} is installed")
+
+
+# ------------------------------------------------------------------------------------- conventions
+
+
+def test_presets_set_the_options_in_which_libraries_differ() -> None:
+    pad, ties, rho = case("avg_pool2d", "pad"), case("max_pool2d", "ties all"), case("lp_pool2d", "rho 2")
+    for name, count_include_pad, all_or_first, normalize in (
+        ("paper", False, "all", True),
+        ("torch", True, "first", False),
+        ("onnx", False, "first", False),
+    ):
+        conventions = preset(name)
+        average, maximum, norm = (
+            conventions.adapted(of(op), c) for op, c in (("avg_pool2d", pad), ("max_pool2d", ties), ("lp_pool2d", rho))
+        )
+        assert average.options.get("count_include_pad", False) is count_include_pad
+        assert maximum.options.get("ties", "first") == all_or_first
+        assert norm.options.get("normalize", True) is normalize
+        assert (average.name, maximum.name, norm.name) == ("pad", "ties all", "rho 2")
+
+
+def test_without_a_preset_cases_stay_what_they_are() -> None:
+    assert all(COMPAT[""].adapted(op, case) is case for op in OPS for case in op.cases)
+
+
+def test_papers_have_no_windows_beyond_the_padded_image() -> None:
+    assert preset("paper").adapted(of("avg_pool2d"), case("avg_pool2d", "ceil")) is None
+    report = audit(["avg_pool2d"], checks=["exact"], compat="paper", measure=False)
+    assert report.ok
+    assert "ceil" in report.left_out["avg_pool2d"]
+
+
+def average_with_padding_in_the_divisor(Z, Y, *, include_pad, **numbers):
+    """As many a hand-written kernel has it: zeros are added, and the whole window counts."""
+    cnnx.backend.kernel("avg_pool2d", Z.dtype.name, "optimized")(Z, Y, include_pad=1, **numbers)
+
+
+def test_a_kernel_is_judged_by_its_own_conventions() -> None:
+    cnnx.register_backend("theirs", {"avg_pool2d": average_with_padding_in_the_divisor})
+    checks = ["exact", "bound"]
+    assert not audit(["avg_pool2d"], backend="theirs", checks=checks, measure=False).ok
+    assert not audit(["avg_pool2d"], backend="theirs", checks=checks, compat="onnx", measure=False).ok
+    assert audit(["avg_pool2d"], backend="theirs", checks=checks, compat="torch", measure=False).ok
+
+
+def test_a_back_end_may_name_its_conventions() -> None:
+    class Theirs(dict):
+        compat = "torch"
+
+    cnnx.register_backend("theirs", Theirs(avg_pool2d=average_with_padding_in_the_divisor))
+    report = audit(["avg_pool2d"], backend="theirs", checks=["bound"], measure=False)
+    assert report.ok
+    assert report.compat == "torch"
+    assert not audit(["avg_pool2d"], backend="theirs", checks=["bound"], compat="", measure=False).ok
+
+
+def test_unknown_conventions_are_an_error() -> None:
+    with pytest.raises(ValueError, match="compat: expected one of paper, torch, onnx, got 'caffe'"):
+        audit(["relu"], compat="caffe")
+
+
+def test_a_time_limit_asks_for_a_back_end_that_another_process_can_load() -> None:
+    cnnx.register_backend("here", {})
+    with pytest.raises(ValueError, match="got 'here', which is registered in this one"):
+        audit(["relu"], backend="here", timeout=1.0)
