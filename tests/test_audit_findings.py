@@ -131,6 +131,7 @@ def test_the_command_of_a_finding_finds_it_again_to_the_bit() -> None:
 def test_repro_exits_1_as_long_as_it_fails_and_0_when_it_agrees(capsys: pytest.CaptureFixture[str]) -> None:
     register(conv2d=flipped)
     words = shlex.split(found("conv2d", "exact", ["plain"]).repro)[1:]
+    words += ["--timeout", "0"]  # in this process, which alone knows the back end
     assert main(words) == 1
     assert "conv2d at Y[0, 0, 0, 0]" in capsys.readouterr().out
     register()
@@ -190,6 +191,7 @@ def test_every_case_can_be_written_out_and_read_back(op: Op) -> None:
 def test_arrays_are_saved_and_show_the_mistake(tmp_path) -> None:
     register(conv2d=flipped)
     arguments = ["audit", "--backend", "mutant", "--op", "conv2d", "--check", "bound", "--case", "plain", "--no-speed"]
+    arguments += ["--timeout", "0"]
     assert main([*arguments, "--save", str(tmp_path / "new" / "findings")]) == 1
     files = sorted((tmp_path / "new" / "findings").glob("*.npz"))
     assert len(files) >= 2  # one for each mode and dtype

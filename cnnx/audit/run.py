@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,25 +11,16 @@ from .. import backend as _backend
 from .. import native as _native
 from ..ops import OPS, Case, Op
 from . import repro
-from .agreement import bound, exact
 from .calls import forward_arguments
 from .compat import preset
 from .data import draw
-from .exact import adjoint, dual
-from .explain import explain
-from .gradient import gradient
-from .invariance import layout, special, threads
-from .result import Discrepancy, Report, Result
-from .shrink import describe, refusal, shrunk
+from .result import Report
+from .shrink import refusal
 from .supervise import Supervisor
-from .trial import Check, Sides, Trial
-
-CHECKS: dict[str, Check] = {
-    check.name: check for check in (exact, bound, layout, special, threads, gradient, dual, adjoint)
-}
-# A check is mistrusted where more of what it compares is 0, unless that is how it has to be or there are few numbers.
-MOST_ZEROS, FEW = 0.95, 32
-FLAT = {("step", "step_grad_input dZ"), ("step", "gradients")}
+from .trial import Sides
+from .work import CHECKS as CHECKS
+from .work import explained, judge_op, mistrust_zeros
+from .work import judge as judge
 
 T = TypeVar("T")
 
@@ -49,8 +39,8 @@ def audit(
     compat: str | None = None,
     seed: int = 0,
     measure: bool = True,
-    timeout: float | None = None,
     shrink: float = 0.0,
+    timeout: float | None = None,
     progress: Callable[[str, str], None] | None = None,
 ) -> Report:
     """Judge a back end: hold it against another and against mathematics.
@@ -75,12 +65,12 @@ def audit(
         Every random number comes from it: a case's numbers from the seed and the names of op, check, case and dtype.
     measure : bool
         Also measure how many times as fast as `against` the back end is.
-    timeout : float or None
-        Seconds that a case may take. The work is done in a process of its own then, and a back end that hangs or
-        crashes it is a discrepancy; a back end that was registered in this process is not known there.
     shrink : float
         Seconds to spend on each check's first discrepancy, to find the smallest case that still fails and write down
         the terms of the equation there. With 0 findings stay as they are.
+    timeout : float or None
+        Seconds that a case may take. The work is done in a process of its own then, and a back end that hangs or
+        crashes it is a discrepancy; a back end that was registered in this process is not known there.
     progress : callable or None
         Called with the op's and the check's name before each check.
 
@@ -117,11 +107,13 @@ def audit(
                 for check in chosen_checks.values():
                     if progress is not None:
                         progress(op.name, check.name)
-                    report.results.append(do(op.name, check.name, wanted, kinds, sides, seed, shrink))
+                    result = do(op.name, check.name, wanted, kinds, sides, seed, shrink)
+                    mistrust_zeros(result)
+                    report.results.append(result)
                 if measure and op.kernels:
                     if progress is not None:
                         progress(op.name, SPEED)
-                    speed_up = do(op.name, SPEED, wanted, kinds, sides, seed, shrink)
+                    speed_up = do(op.name, SPEED, wanted, kinds, sides, seed, 0.0)
                     if isinstance(speed_up, float):
                         report.speed_up[op.name] = speed_up
     except KeyboardInterrupt:
@@ -155,7 +147,7 @@ def again(
     report = Report(backend, against, seed, sides.compat.name)
     with _worker(sides, timeout) as do:
         result = do(op.name, check, [case], (dtype,), sides, seed, 0.0)
-    result.discrepancies[:1] = map(_explained, result.discrepancies[:1])
+    result.discrepancies[:1] = map(explained, result.discrepancies[:1])
     report.results.append(result)
     return report
 
@@ -190,12 +182,7 @@ def _work(
     op = next(op for op in OPS if op.name == op_name)
     if check_name == SPEED:
         return _speed_up(op, sides, seed)
-    return _judge_op(op, CHECKS[check_name], wanted, dtypes, sides, seed, shrink, say)
-
-
-def judge(op: Op, check: Check, case: Case, dtype: str, sides: Sides, seed: int) -> Result:
-    """The unit of work: one check of one op on one case in one dtype."""
-    return Trial(op, check, case, dtype, sides, seed).judged()
+    return judge_op(op, CHECKS[check_name], wanted, dtypes, sides, seed, shrink, say)
 
 
 def _sides(backend: str, against: str, compat: str | None) -> Sides:
@@ -209,67 +196,6 @@ def _sides(backend: str, against: str, compat: str | None) -> Sides:
     except TypeError as error:
         raise ValueError(str(error)) from None
     return Sides(backend, against, preset(own if compat is None else compat))
-
-
-def _judge_op(
-    op: Op,
-    check: Check,
-    wanted: list[str | Case] | None,
-    dtypes: tuple[str, ...],
-    sides: Sides,
-    seed: int,
-    shrink: float,
-    say: Callable[[str, str], None],
-) -> Result:
-    result = Result(op.name, check.name, skipped=check.why_not(op))
-    if result.skipped:
-        return result
-    adapted = (sides.compat.adapted(op, case) for case in _cases(op, check, wanted))
-    cases = [case for case in adapted if case is not None and check.takes(op, case)]
-    if not cases and wanted is not None:
-        result.skipped = "for none of the chosen cases"
-    for case in cases:
-        for dtype in check.dtypes or dtypes:
-            say(case.name, dtype)
-            one = judge(op, check, case, dtype, sides, seed)
-            if shrink and one.discrepancies and not result.discrepancies:
-                one.discrepancies[0] = _shrunk(op, check, case, one.discrepancies[0], sides, seed, shrink)
-            result.merge(one)
-    _mistrust_zeros(result)
-    return result
-
-
-def _mistrust_zeros(result: Result) -> None:
-    """What was to be mostly zeros could be computed wrongly unseen."""
-    for what, (zeros, total) in result.zeros.items():
-        if total >= FEW and zeros > MOST_ZEROS * total and (result.op, what) not in FLAT:
-            why = f"{what}: {zeros} of {total} numbers are 0"
-            result.mistrusted.append(Discrepancy(result.op, result.check, "all", "all", why))
-
-
-def _shrunk(
-    op: Op, check: Check, case: Case, found: Discrepancy, sides: Sides, seed: int, seconds: float
-) -> Discrepancy:
-    def again(smaller: Case) -> list[Discrepancy]:
-        return judge(op, check, smaller, found.dtype, sides, seed).discrepancies
-
-    smallest, found = shrunk(op, case, found, again, seconds)
-    return _explained(replace(found, shrunk="" if smallest is case else describe(smallest)))
-
-
-def _explained(found: Discrepancy) -> Discrepancy:
-    """With the equation's terms at the element."""
-    if found.arrays is None or found.index is None:
-        return found
-    explanation = explain(found.kernel, found.output, found.arrays.values(), found.index, found.numbers)
-    return replace(found, terms=tuple(explanation.text().splitlines()))
-
-
-def _cases(op: Op, check: Check, wanted: list[str | Case] | None) -> tuple[Case, ...]:
-    if wanted is None:
-        return check.cases(op)
-    own = tuple(case for case in check.cases(op) if case.name in wanted)
-    return own + tuple(case for case in wanted if isinstance(case, Case) and check.takes(op, case))
 
 
 def _select_cases(cases: Iterable[str | Case] | None, ops: dict[str, Op]) -> list[str | Case] | None:

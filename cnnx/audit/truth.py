@@ -125,11 +125,15 @@ class Equation:
             except IrrationalError:
                 self._next_kind()
                 continue
+            except ZeroDivisionError:
+                return None
             if self.kind == INTEGERS:
                 if isinstance(value, int):
                     return Fraction(value, self._scale)
-            elif isinstance(value, (int, Fraction)) or value == 0:
+            elif isinstance(value, (int, Fraction)):
                 return value
+            elif value == 0:
+                return 0  # 0.0 from a division of integers, of an empty sum by a count
             elif self.kind == MPMATH and not isinstance(value, float):
                 return value if mpmath_context().isfinite(value) else None
             self._next_kind()  # a float: the equation divided integers, or has a constant that is one

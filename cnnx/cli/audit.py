@@ -21,8 +21,8 @@ from cnnx.ops import OPS
 
 from . import _reports
 
-TIMEOUT = 60.0
 SHRINK = 10.0  # seconds for each check's first discrepancy
+TIMEOUT = 60.0
 SHOWN = 20  # discrepancies that are printed; --json has all
 
 
@@ -206,7 +206,8 @@ def _truths(report: Report) -> list[str]:
     lines = []
     for kind in (INTEGERS, FRACTIONS, MPMATH, DOUBLES):
         ops = [_part(op, count[kind], count.total()) for op, count in counts.items() if count[kind]]
-        lines += [f"truth in {kind}: {', '.join(ops)}"] if ops else []
+        if ops:
+            lines += textwrap.wrap(f"truth in {kind}: {', '.join(ops)}", 118, subsequent_indent="    ")
     return lines + sorted({f"note: {note}" for r in report.results for note in r.notes if note.startswith("mpmath")})
 
 

@@ -20,12 +20,12 @@ EXTRAS = {
     "plot": "matplotlib",
     "sklearn": "scikit-learn",
     "cli": "rich",
+    "audit": "mpmath",
     "io": "safetensors",
     "onnx": "onnx",
-    "torch": "torch",
     "onnxruntime": "onnxruntime",
-    "audit": "mpmath",
     "report": "jinja2",
+    "torch": "torch",
 }
 
 

@@ -1,0 +1,96 @@
+"""One check of one op: case after case, the first finding made small."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from ..ops import Case, Op
+from .agreement import bound, exact
+from .exact import adjoint, dual
+from .explain import explain
+from .gradient import gradient
+from .invariance import layout, special, threads
+from .result import Discrepancy, Result
+from .shrink import describe, shrunk
+from .trial import Check, Sides, Trial
+
+CHECKS: dict[str, Check] = {
+    check.name: check for check in (exact, bound, layout, special, threads, gradient, dual, adjoint)
+}
+
+# A check is mistrusted where more of what it compares is 0, unless that is how it has to be or there are few numbers.
+MOST_ZEROS, FEW = 0.95, 32
+FLAT = {("step", "step_grad_input dZ"), ("step", "gradients")}
+
+
+def judge(op: Op, check: Check, case: Case, dtype: str, sides: Sides, seed: int) -> Result:
+    """The unit of work: one check of one op on one case in one dtype."""
+    return Trial(op, check, case, dtype, sides, seed).judged()
+
+
+def judge_op(
+    op: Op,
+    check: Check,
+    wanted: list[str | Case] | None,
+    dtypes: tuple[str, ...],
+    sides: Sides,
+    seed: int,
+    shrink: float,
+    say: Callable[[str, str], None],
+) -> Result:
+    """One check of one op. The first discrepancy is shrunk for so many seconds; `say` hears of each case before it."""
+    result = Result(op.name, check.name, skipped=check.why_not(op))
+    if result.skipped:
+        return result
+    adapted = (sides.compat.adapted(op, case) for case in _cases(op, check, wanted))
+    cases = [case for case in adapted if case is not None and check.takes(op, case)]
+    if not cases and wanted is not None:
+        result.skipped = "for none of the chosen cases"
+    for case in cases:
+        for dtype in check.dtypes or dtypes:
+            say(case.name, dtype)
+            one = judge(op, check, case, dtype, sides, seed)
+            if shrink and one.discrepancies and not result.discrepancies:
+                one.discrepancies[0] = _shrunk(op, check, case, one.discrepancies[0], sides, seed, shrink, say)
+            result.merge(one)
+    return result
+
+
+def mistrust_zeros(result: Result) -> None:
+    """What was to be mostly zeros could be computed wrongly unseen."""
+    for what, (zeros, total) in result.zeros.items():
+        if total >= FEW and zeros > MOST_ZEROS * total and (result.op, what) not in FLAT:
+            why = f"{what}: {zeros} of {total} numbers are 0"
+            result.mistrusted.append(Discrepancy(result.op, result.check, "all", "all", why))
+
+
+def _shrunk(
+    op: Op,
+    check: Check,
+    case: Case,
+    found: Discrepancy,
+    sides: Sides,
+    seed: int,
+    seconds: float,
+    say: Callable[[str, str], None],
+) -> Discrepancy:
+    def again(smaller: Case) -> list[Discrepancy]:
+        say(smaller.name, found.dtype)
+        return judge(op, check, smaller, found.dtype, sides, seed).discrepancies
+
+    smallest, found = shrunk(op, case, found, again, seconds)
+    return explained(replace(found, shrunk="" if smallest is case else describe(smallest)))
+
+
+def explained(found: Discrepancy) -> Discrepancy:
+    """The same with the equation's terms at the element."""
+    if found.arrays is None or found.index is None:
+        return found
+    explanation = explain(found.kernel, found.output, found.arrays.values(), found.index, found.numbers)
+    return replace(found, terms=tuple(explanation.text().splitlines()))
+
+
+def _cases(op: Op, check: Check, wanted: list[str | Case] | None) -> tuple[Case, ...]:
+    if wanted is None:
+        return check.cases(op)
+    own = tuple(case for case in check.cases(op) if case.name in wanted)
+    return own + tuple(case for case in wanted if isinstance(case, Case) and check.takes(op, case))
