@@ -6,9 +6,11 @@ offers is taken, or the one that `CNNX_ISA` names. Elsewhere there is one build,
 
 import importlib
 import os
+import platform
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +19,13 @@ import numpy as np
 __all__ = ["get_num_threads", "set_num_threads"]
 
 MOST_THREADS = 1024
+
+# What each level asks of a processor beyond the one before, as Linux spells it (x86-64 psABI).
+X86_LEVELS = {
+    "x86-64-v2": "cx16 lahf_lm popcnt pni sse4_1 sse4_2 ssse3",
+    "x86-64-v3": "abm avx avx2 bmi1 bmi2 f16c fma movbe xsave",
+    "x86-64-v4": "avx512bw avx512cd avx512dq avx512f avx512vl",
+}
 
 _isa: str | None = None
 _threads: ModuleType | None = None
@@ -76,6 +85,25 @@ def instruction_set() -> str:
 def kernels(file: str) -> ModuleType:
     """The compiled kernels of one source file, for the instruction set of this process."""
     return load(f"optimized.{instruction_set()}.{file}")
+
+
+def processor() -> str:
+    """The machine; on Linux the highest x86-64 level that the processor offers, and its name."""
+    machine = platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if machine not in ("x86_64", "AMD64") or not cpuinfo.exists():
+        return machine
+    first = {}  # what it says of the first processor
+    for line in cpuinfo.read_text().partition("\n\n")[0].splitlines():
+        name, _, value = line.partition(":")
+        first[name.strip()] = value.strip()
+    offered = set(first.get("flags", "").split())
+    level = "x86-64-v1"
+    for name, flags in X86_LEVELS.items():
+        if not offered.issuperset(flags.split()):
+            break
+        level = name
+    return f"{level} ({first.get('model name', 'unknown model')})"
 
 
 def build_info() -> dict[str, Any]:

@@ -232,7 +232,7 @@ def test_command_line_json() -> None:
     done = cnnx_audit("--op", "affine", "--json")
     report = json.loads(done.stdout)
     assert report["ok"] is True
-    assert report["schema"] == 1
+    assert report["schema"] == 2
     assert report["cases"] == sum(r["ran"] for r in report["results"]) > 100
     assert report["speed_up"]["affine"] > 1
 

@@ -111,16 +111,16 @@ def test_back_end_of_an_entry_point_that_does_not_load(capsys, monkeypatch):
 
 
 def test_processor(monkeypatch):
-    v2 = f"processor : 0\nmodel name : A model\nflags : fpu {doctor.X86_LEVELS['x86-64-v2']}"
-    v4_without_v3 = f"{v2} {doctor.X86_LEVELS['x86-64-v4']}"
-    v4 = f"{v4_without_v3} {doctor.X86_LEVELS['x86-64-v3']}"
-    monkeypatch.setattr(doctor.platform, "machine", lambda: "x86_64")
+    v2 = f"processor : 0\nmodel name : A model\nflags : fpu {native.X86_LEVELS['x86-64-v2']}"
+    v4_without_v3 = f"{v2} {native.X86_LEVELS['x86-64-v4']}"
+    v4 = f"{v4_without_v3} {native.X86_LEVELS['x86-64-v3']}"
+    monkeypatch.setattr(native.platform, "machine", lambda: "x86_64")
     for cpuinfo, level in {"flags : fpu": 1, v2: 2, v4_without_v3: 2, v4: 4}.items():
         monkeypatch.setattr(Path, "exists", lambda self: True)
         monkeypatch.setattr(Path, "read_text", lambda self, cpuinfo=cpuinfo: f"{cpuinfo}\n\nprocessor : 1\nflags :\n")
-        assert doctor._processor().startswith(f"x86-64-v{level} (")
-    monkeypatch.setattr(doctor.platform, "machine", lambda: "aarch64")
-    assert doctor._processor() == "aarch64"
+        assert native.processor().startswith(f"x86-64-v{level} (")
+    monkeypatch.setattr(native.platform, "machine", lambda: "aarch64")
+    assert native.processor() == "aarch64"
 
 
 def test_extras_are_those_of_the_metadata():

@@ -24,7 +24,7 @@ def _exact(trial: Trial) -> None:
     theirs = trial.run(trial.sides.against, draw(trial.op, trial.case, trial.dtype, "integer", trial.rng), "integer")
     ours = trial.repeat(trial.sides.backend, theirs)
     for direction, mine, other in ours.pairs(theirs):
-        trial.result.ran += 1
+        trial.ran(direction)
         compare_results(trial, direction, mine.result, other.result, equal=not _unequal_kernel(trial, mine, other))
 
 
@@ -75,7 +75,7 @@ def _bound(trial: Trial) -> None:
         theirs = trial.run(trial.sides.against, draw(trial.op, trial.case, trial.dtype, mode, trial.rng), mode)
         ours = trial.repeat(trial.sides.backend, theirs)
         for direction, mine, other in ours.pairs(theirs):
-            trial.result.ran += 1
+            trial.ran(direction)
             # Without kernels nothing is computed: flatten's numbers stay what they were.
             compare_results(trial, direction, mine.result, other.result, equal=not trial.op.kernels)
             compare_kernels(trial, mine, other)

@@ -76,7 +76,7 @@ def _compare(trial: Trial, arrays: Arrays, delta: Array, forward: Trace, backwar
             expected: Any = 0
             for i in np.flatnonzero(direction):
                 expected = expected + exact_gradient[i] * kind.make(float(direction[i]))
-            trial.result.ran += 1
+            trial.ran("forward", "backward")
             _hold(trial, name, kind, expected, slope)
 
 
@@ -139,7 +139,7 @@ def _adjoint(trial: Trial) -> None:
         except _backend.MissingKernelError as error:
             trial.result.lacks(error.what, error.why)
             continue
-        trial.result.ran += 1
+        trial.ran("forward", "backward")
         if left != right:
             trial.found(f"<A {name}, d> = {float(left)}, <{name}, A* d> = {float(right)}")
 

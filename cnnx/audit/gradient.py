@@ -222,7 +222,7 @@ def _gradient(trial: Trial) -> None:
         report = _report(trial.op, trial.case, arrays, trial.rng)
     if report is None:
         return
-    trial.result.ran += 1
+    trial.ran("forward", "backward")
     trial.result.used(report.share)
     trial.result.compared("gradients", report.zeros, report.checked)
     if report.kinks:

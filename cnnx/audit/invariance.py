@@ -55,8 +55,7 @@ def _check_layout(trial: Trial, plain: Attempt, backend: str, name: str, lay_out
     other = {key: frozen(lay_out(a)) for key, a in plain.arrays.items()}
     delta = None if plain.grad_output is None else frozen(lay_out(plain.grad_output))
     again = trial.repeat(backend, plain, other, delta)
-    if any(True for _ in again.pairs(plain)):
-        trial.result.ran += 1
+    trial.ran(*(direction for direction, _, _ in again.pairs(plain)), layout=name)
     if not _same_bits(plain, again):
         trial.found(f"{name} input gives other numbers than C-contiguous input")
     for key, a in plain.arrays.items():
@@ -83,8 +82,7 @@ def _threads(trial: Trial) -> None:
             for count in (2, 3):
                 _native.set_num_threads(count)
                 more = trial.repeat(trial.sides.backend, one)
-                if any(True for _ in more.pairs(one)):
-                    trial.result.ran += 1
+                trial.ran(*(direction for direction, _, _ in more.pairs(one)), threads=("1", str(count)))
                 if not _same_bits(one, more):
                     trial.found(f"{count} threads give other bits than 1 thread")
     finally:
@@ -127,7 +125,7 @@ def _check_special(trial: Trial, drawn: Arrays, name: str, value: float) -> None
             continue  # there the gradient's own border takes the part of padding
         if direction == "backward" and sides.compat.nonfinite == "forward":
             continue
-        trial.result.ran += 1
+        trial.ran(direction)
         compare_kernels(trial, mine, other, finite=False)
 
 

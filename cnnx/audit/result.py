@@ -4,9 +4,14 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+from ..ops import Case
 from .data import Array
+from .ledger import ledger
+from .machine import facts
+
+SCHEMA = 2  # the version of what as_dict gives
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,16 @@ class Worst:
         return {**where, **numbers, "truth": self.truth}
 
 
+class Compared(NamedTuple):
+    """What was compared: a case in a dtype, in one direction, with inputs in a memory layout, on so many threads."""
+
+    case: str
+    dtype: str
+    direction: str
+    layout: str
+    threads: str
+
+
 @dataclass
 class Result:
     """One check of one op: how many cases ran, and what they found.
@@ -107,6 +122,7 @@ class Result:
         budget (results must be equal).
     worst : by dtype, the element that used most of its budget.
     truth : by dtype, how many elements were held against which truth.
+    tested, cases : what was compared, and the cases in it by name.
     notes : what else has to be said.
     skipped : why nothing ran, where the check does not apply to the op.
     lacking : what the back end does not have, so that it could not be judged, and why, if it says so.
@@ -120,6 +136,8 @@ class Result:
     share: float | None = None
     worst: dict[str, Worst] = field(default_factory=dict)
     truth: dict[str, Counter[str]] = field(default_factory=dict)
+    tested: set[Compared] = field(default_factory=set)
+    cases: dict[str, Case] = field(default_factory=dict)
     notes: set[str] = field(default_factory=set)
     skipped: str = ""
     lacking: dict[str, str] = field(default_factory=dict)
@@ -166,6 +184,8 @@ class Result:
             self.note_worst(dtype, worst)
         for dtype, count in other.truth.items():
             self.truth.setdefault(dtype, Counter()).update(count)
+        self.tested |= other.tested
+        self.cases |= other.cases
         for what, (zeros, total) in other.zeros.items():
             self.compared(what, zeros, total)
         self.notes |= other.notes
@@ -238,9 +258,9 @@ class Report:
         return [result for result in self.results if not result.ok]
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON. Schema version 1."""
+        """For JSON, as `schema.json` describes it."""
         return {
-            "schema": 1,
+            "schema": SCHEMA,
             "backend": self.backend,
             "against": self.against,
             "compat": self.compat,
@@ -251,6 +271,8 @@ class Report:
             "cases": self.ran,
             "speed_up": self.speed_up,
             "results": [result.as_dict() for result in self.results],
+            "ledger": ledger(self).as_dict(),
+            "machine": facts(),
         }
 
 

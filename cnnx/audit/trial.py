@@ -12,7 +12,8 @@ from . import repro
 from .calls import Trace, backward_arguments, first, forward_arguments, traced
 from .compat import COMPAT, Compat
 from .data import Array, Arrays, Mode, draw_like
-from .result import Discrepancy, Result
+from .result import Compared, Discrepancy, Result
+from .settings import DEFAULT, PLAIN
 
 DIRECTIONS = ("forward", "backward")
 
@@ -98,6 +99,15 @@ class Trial:
         except Exception as error:
             self.raised(self.sides.backend, error)
         return self.result
+
+    def ran(self, *directions: str, layout: str = PLAIN, threads: tuple[str, ...] = (DEFAULT,)) -> None:
+        """Count a comparison, if it was of anything, and note what of."""
+        if directions:
+            self.result.ran += 1
+            self.result.cases[self.case.name] = self.case
+            self.result.tested |= {
+                Compared(self.case.name, self.dtype, d, layout, n) for d in directions for n in threads
+            }
 
     def found(self, what: str, **where: Any) -> None:
         """Note a discrepancy of this case; `where` are further fields of `Discrepancy`."""

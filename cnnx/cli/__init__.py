@@ -8,6 +8,7 @@ not do what was asked, 3 nothing ran, 130 interrupted by Ctrl-C, 141 nobody read
 import argparse
 import importlib
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -48,6 +49,7 @@ def _run(arguments: Sequence[str]) -> int:
         parsed = _parser(arguments).parse_args(arguments)
     except SystemExit as done:  # --help and --version
         return int(done.code or 0)
+    parsed.command = shlex.join(["cnnx", *arguments])  # for reports
     code: int = parsed.run(parsed)
     return code
 

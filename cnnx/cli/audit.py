@@ -13,12 +13,13 @@ from collections.abc import Iterable
 
 from cnnx.audit import CHECKS, DTYPES, Report, Result, audit
 from cnnx.audit.compat import COMPAT
+from cnnx.audit.ledger import ledger
 from cnnx.audit.run import again
 from cnnx.audit.save import save
 from cnnx.audit.truth import DOUBLES, FRACTIONS, INTEGERS, MPMATH
 from cnnx.ops import OPS
 
-from . import _spot
+from . import _reports, _spot
 
 SHRINK = 10.0  # seconds for each check's first discrepancy
 TIMEOUT = 60.0
@@ -51,7 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--self-test", action="store_true", help="judge the audit: does it catch bugs that are put in on purpose?")
     add("--no-speed", action="store_true", help="leave the speed-up out")
-    add("--json", action="store_true", help="print JSON")
+    add("--ledger", action="store_true", help="show all that was not tested")
+    add("--json", action="store_true", help="print JSON, as cnnx/audit/schema.json describes it")
+    _reports.add_arguments(parser)
     _spot.add_arguments(parser)
 
 
@@ -63,6 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _spot.run(arguments, _timeout(arguments))
     if arguments.self_test:
         return _self_test(arguments)
+    _reports.check(arguments)
     if arguments.repro is not None:
         return _again(arguments)
     report = audit(
@@ -95,7 +99,11 @@ def _timeout(arguments: argparse.Namespace) -> float | None:
 def _self_test(arguments: argparse.Namespace) -> int:
     from . import _self_test as command  # mutants are of no use to an audit
 
-    given = [name for name in ("op", "check", "case", "dtype", "repro") if getattr(arguments, name) is not None]
+    given = [
+        name
+        for name in ("op", "check", "case", "dtype", "repro", "report", "junit")
+        if getattr(arguments, name) is not None
+    ]
     if given:
         raise ValueError(f"--self-test: expected no --{given[0]} with it, since it takes all of them")
     interactive = sys.stderr is not None and sys.stderr.isatty()
@@ -117,11 +125,16 @@ def _again(arguments: argparse.Namespace) -> int:
 def _print(report: Report, arguments: argparse.Namespace, checks: list[str]) -> None:
     if arguments.save is not None:
         print(f"{_count(save(report, arguments.save), 'file')} written to {arguments.save}", file=sys.stderr)
-    as_json = json.dumps(report.as_dict(), indent=2)
-    print(as_json if arguments.json else _text(report, checks, budgets=arguments.budgets))
+    try:
+        if arguments.json:
+            print(json.dumps(report.as_dict(), indent=2))
+        else:
+            print(_text(report, checks, budgets=arguments.budgets, whole_ledger=arguments.ledger))
+    finally:  # even where nobody reads the output to its end
+        _reports.write(report, arguments, _verdict(report)[1])
 
 
-def _text(report: Report, checks: list[str], *, budgets: bool = False) -> str:
+def _text(report: Report, checks: list[str], *, budgets: bool = False, whole_ledger: bool = False) -> str:
     rows = [["op", *checks, "budget", "speed-up"]]
     for op in (op.name for op in OPS):
         results = {r.check: r for r in report.results if r.op == op}
@@ -141,6 +154,7 @@ def _text(report: Report, checks: list[str], *, budgets: bool = False) -> str:
     lines = [head, "", *_aligned(rows), ""]
     lines += _legend(report)
     lines += _budgets(report) if budgets else []
+    lines += [*ledger(report).text(), ""] if whole_ledger else ledger(report).summary()
     lines += _discrepancies(report)
     lines += [f"mistrusted: {d}" for r in report.results for d in r.mistrusted]
     lines += [f"{r.op}: {r.check}: no case ran" for r in report.failures() if not r.discrepancies and not r.mistrusted]

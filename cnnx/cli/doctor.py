@@ -24,14 +24,9 @@ EXTRAS = {
     "io": "safetensors",
     "onnx": "onnx",
     "onnxruntime": "onnxruntime",
+    "report": "jinja2",
+    "mpi": "mpi4py",
     "torch": "torch",
-}
-
-# What each level asks of a processor beyond the one before, as Linux spells it (x86-64 psABI).
-X86_LEVELS = {
-    "x86-64-v2": "cx16 lahf_lm popcnt pni sse4_1 sse4_2 ssse3",
-    "x86-64-v3": "abm avx avx2 bmi1 bmi2 f16c fma movbe xsave",
-    "x86-64-v4": "avx512bw avx512cd avx512dq avx512f avx512vl",
 }
 
 
@@ -75,7 +70,7 @@ def examine() -> Findings:
     find("Python", lambda: f"{platform.python_version()} ({sys.executable})")
     find("NumPy", lambda: np.__version__)
     find("platform", platform.platform)
-    find("processor", _processor)
+    find("processor", native.processor)
 
     built = find("build", native.build_info) or {}
     del findings.facts["build"]
@@ -97,25 +92,6 @@ def examine() -> Findings:
     for extra, distribution in EXTRAS.items():
         find(f"extra {extra}", partial(_distribution, distribution))
     return findings
-
-
-def _processor() -> str:
-    """The machine; on Linux the highest x86-64 level that the processor offers, and its name."""
-    machine = platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if machine not in ("x86_64", "AMD64") or not cpuinfo.exists():
-        return machine
-    first = {}  # what it says of the first processor
-    for line in cpuinfo.read_text().partition("\n\n")[0].splitlines():
-        name, _, value = line.partition(":")
-        first[name.strip()] = value.strip()
-    offered = set(first.get("flags", "").split())
-    level = "x86-64-v1"
-    for name, flags in X86_LEVELS.items():
-        if not offered.issuperset(flags.split()):
-            break
-        level = name
-    return f"{level} ({first.get('model name', 'unknown model')})"
 
 
 def _instruction_set() -> str:

@@ -21,10 +21,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     OSError
         As the file system has it; `path` is something else than a file.
     """
-    target = Path(os.path.realpath(path))  # a link stays one
-    if target.exists() and not target.is_file():
-        raise OSError(f"{path}: expected a file or a new name, got a directory or a device")
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    target, temporary = _names(path)
     try:
         with temporary.open("xb") as file:
             yield file
@@ -39,6 +36,24 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         os.fsync(directory)  # the new name too
     finally:
         os.close(directory)
+
+
+def check_replaceable(path: str | os.PathLike[str]) -> None:
+    """Raise what `replacing` would raise at its start: to be asked before long work."""
+    _, temporary = _names(path)
+    try:
+        temporary.open("xb").close()
+        temporary.unlink()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+
+
+def _names(path: str | os.PathLike[str]) -> tuple[Path, Path]:
+    """Where the file goes, and the name that it has until it is whole."""
+    target = Path(os.path.realpath(path))  # a link stays one
+    if target.exists() and not target.is_file():
+        raise OSError(f"{path}: expected a file or a new name, got a directory or a device")
+    return target, target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
 
 
 @contextmanager
