@@ -18,6 +18,8 @@ from cnnx.audit.save import save
 from cnnx.audit.truth import DOUBLES, FRACTIONS, INTEGERS, MPMATH
 from cnnx.ops import OPS
 
+from . import _spot
+
 SHRINK = 10.0  # seconds for each check's first discrepancy
 TIMEOUT = 60.0
 SHOWN = 20  # discrepancies that are printed; --json has all
@@ -47,14 +49,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="seconds that a case may take before the back end counts as hanging, in a process of its own; 0: no "
         f"limit and no process (default: {TIMEOUT:g} for back ends that are not cnnx's own)",
     )
+    add("--self-test", action="store_true", help="judge the audit: does it catch bugs that are put in on purpose?")
     add("--no-speed", action="store_true", help="leave the speed-up out")
     add("--json", action="store_true", help="print JSON")
+    _spot.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Audit, print, and return the exit code."""
     if arguments.seed < 0:
         raise ValueError(f"--seed: expected an integer of at least 0, got {arguments.seed}")
+    if _spot.asked(arguments):
+        return _spot.run(arguments, _timeout(arguments))
+    if arguments.self_test:
+        return _self_test(arguments)
     if arguments.repro is not None:
         return _again(arguments)
     report = audit(
@@ -82,6 +90,16 @@ def _timeout(arguments: argparse.Namespace) -> float | None:
     if not 0 <= arguments.timeout < math.inf:
         raise ValueError(f"--timeout: expected a number of seconds of at least 0, got {arguments.timeout:g}")
     return arguments.timeout or None
+
+
+def _self_test(arguments: argparse.Namespace) -> int:
+    from . import _self_test as command  # mutants are of no use to an audit
+
+    given = [name for name in ("op", "check", "case", "dtype", "repro") if getattr(arguments, name) is not None]
+    if given:
+        raise ValueError(f"--self-test: expected no --{given[0]} with it, since it takes all of them")
+    interactive = sys.stderr is not None and sys.stderr.isatty()
+    return command.run(arguments, (lambda name: _progress("self-test", name)) if interactive else None, _clear_progress)
 
 
 def _again(arguments: argparse.Namespace) -> int:
