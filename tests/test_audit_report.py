@@ -441,7 +441,7 @@ def written() -> Iterator[tuple[Report, str]]:
     pytest.importorskip("jinja2", reason="extra report")
     from cnnx.audit.page import page
 
-    report = failing(shrink=0.5)
+    report = failing(checks=None, shrink=0.5)
     yield report, page(report, verdict="4 checks failed", command="cnnx audit --backend theirs")
     backend._registered.pop("theirs", None)
 
@@ -534,6 +534,8 @@ def test_page_is_no_wider_than_a_screen(width: int, written: tuple[Report, str],
     measured = json.loads(html.unescape(re.search(r'<p id="measured">(.*?)</p>', dom)[1]))
     assert measured["width"] == width
     assert measured["content"] <= width
+    assert measured["table"] <= width
+    assert (measured["inner"] > measured["table"]) == (width == 390)  # the wide table scrolls within its box
     assert 60 < measured["plot"] < width
     assert measured["text"] > 1000
     assert measured["title"] == "Audit of theirs: 4 checks failed"
