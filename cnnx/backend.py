@@ -159,6 +159,8 @@ def register_backend(name: str, kernels: Mapping[str, Any] | ModuleType) -> None
     kernels : mapping or module
         Kernels by name, with the signatures of `cnnx.reference`:
         `kernel(inputs, /, outputs, *, numbers) -> None`; the outputs are allocated by the caller.
+        Its arrays come C-contiguous, aligned and in native byte order. Given others, a kernel has to
+        heed their strides or raise.
         Some kernels may be missing: a call that needs one raises NotImplementedError. Of these an attribute
         `left_out` may say why; an attribute `compat` names the conventions that the audit is to judge by.
 
@@ -184,13 +186,28 @@ def register_backend(name: str, kernels: Mapping[str, Any] | ModuleType) -> None
         raise ValueError(f"back end name: expected a new name, got {name!r}")
     if not isinstance(kernels, (Mapping, ModuleType)):
         raise TypeError(f"kernels: expected a mapping or a module, got {type(kernels).__name__}")
+    _forget(name)
     _registered[name] = kernels
+
+
+@contextmanager
+def registered(name: str, kernels: Mapping[str, Any] | ModuleType) -> Iterator[None]:
+    """A back end as `register_backend` takes it, known within the block alone."""
+    register_backend(name, kernels)
+    try:
+        yield
+    finally:
+        _forget(name)
+
+
+def _forget(name: str) -> None:
+    _registered.pop(name, None)
     _loaded.pop(name, None)
     for key in [key for key in _specialised if key[0] == name]:
         del _specialised[key]
 
 
-def registered() -> tuple[str, ...]:
+def registered_names() -> tuple[str, ...]:
     """The names that `register_backend` was given in this process."""
     return tuple(_registered)
 

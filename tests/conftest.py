@@ -19,7 +19,7 @@ BUILD = os.environ.get("CNNX_TEST_BUILD")
 ISA = os.environ.get("CNNX_TEST_ISA")
 
 # The developer's settings; cnnx and OpenMP read them when the first kernel is wanted.
-KEPT = {"CNNX_TEST_BUILD", "CNNX_TEST_ISA", "CNNX_MNIST"}  # the tests' own
+KEPT = {"CNNX_TEST_BUILD", "CNNX_TEST_ISA", "CNNX_MNIST", "CNNX_NEW_PICTURES"}  # the tests' own
 for name in [name for name in os.environ if name.startswith(("CNNX_", "OMP_")) and name not in KEPT]:
     del os.environ[name]
 if ISA:

@@ -1,6 +1,5 @@
 """The audit catches bugs: wrong kernels of many kinds, each named by its op; and it says what it did."""
 
-import ctypes
 import json
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 
 import cnnx
-from cnnx import backend, native
+from cnnx import backend
 from cnnx.audit import audit
 from cnnx.audit.numbers import Bounded, BoundedMath, UndecidedError
 
@@ -23,141 +22,14 @@ def right(name: str) -> Callable[..., None]:
     return lambda *arrays, **numbers: backend.kernel(name, arrays[0].dtype.name, "optimized")(*arrays, **numbers)
 
 
-def conv2d_flipped(Z, F, b, Y, **numbers):
-    right("conv2d")(Z, np.ascontiguousarray(F[:, :, ::-1, ::-1]), b, Y, **numbers)
-
-
-def conv2d_without_bias(Z, F, b, Y, **numbers):
-    right("conv2d")(Z, F, np.zeros_like(b), Y, **numbers)
-
-
-def conv2d_strides_swapped(Z, F, b, Y, *, u, v, **numbers):
-    rows = min(Y.shape[2], 1 + (Z.shape[2] - 1) // v)
-    wrong = np.zeros_like(Y)
-    right("conv2d")(Z, F, b, wrong[:, :, :rows].copy(), u=v, v=u, **numbers)
-    Y[...] = wrong
-
-
-def conv2d_in_float16(Z, F, b, Y, **numbers):
-    right("conv2d")(Z.astype(np.float16).astype(Z.dtype), F, b, Y, **numbers)
-
-
-def conv2d_last_row_missing(Z, F, b, Y, **numbers):
-    kept = Y[:, :, -1:].copy()
-    right("conv2d")(Z, F, b, Y, **numbers)
-    if Y.shape[2] % 2:
-        Y[:, :, -1:] = kept
-
-
-def conv2d_writes_to_its_input(Z, F, b, Y, **numbers):
-    right("conv2d")(Z, F, b, Y, **numbers)
-    if Z.size:
-        ctypes.c_uint8.from_address(Z.ctypes.data).value ^= 1  # as C code would, past NumPy's read-only flag
-
-
-def conv2d_returns_its_output(Z, F, b, Y, **numbers):
-    right("conv2d")(Z, F, b, Y, **numbers)
-    return Y
-
-
-def conv2d_depends_on_threads(Z, F, b, Y, **numbers):
-    right("conv2d")(Z, F, b, Y, **numbers)
-    if cnnx.get_num_threads() > 1:
-        Y *= 1 + np.finfo(Y.dtype).eps
-
-
-def conv2d_raises(Z, F, b, Y, **numbers):
-    raise RuntimeError("out of registers")
+def with_mutant(kernel: str, mutant: Callable[..., Any]) -> dict[str, Any]:
+    """The optimized back end with one kernel replaced. (The audit's own mutants are judged by test_selftest.py.)"""
+    return {name: right(name) for name in backend.kernel_names("optimized")} | {kernel: mutant}
 
 
 def conv2d_grad_weight_mean(Delta, Z, dF, **numbers):
     right("conv2d_grad_weight")(Delta, Z, dF, **numbers)
     dF /= max(1, len(Z))
-
-
-def conv2d_grad_weight_transposed(Delta, Z, dF, **numbers):
-    right("conv2d_grad_weight")(Delta, Z, dF, **numbers)
-    if dF.shape[2] == dF.shape[3]:
-        dF[...] = dF.swapaxes(2, 3).copy()
-
-
-def conv2d_grad_input_correlation(Delta, F, dZ, **numbers):
-    right("conv2d_grad_input")(Delta, np.ascontiguousarray(F[:, :, ::-1, ::-1]), dZ, **numbers)
-
-
-def conv2d_grad_bias_of_first_image(Delta, db):
-    right("conv2d_grad_bias")(np.ascontiguousarray(Delta[:1]), db)
-
-
-def max_pool2d_pads_with_zero(Z, Y, *, R, S, u, v, p_h, p_w):
-    right("max_pool2d")(Z, Y, R=R, S=S, u=u, v=v, p_h=p_h, p_w=p_w)
-    if p_h or p_w:
-        np.maximum(Y, 0, out=Y)
-
-
-def max_pool2d_drops_nan(Z, Y, **numbers):
-    right("max_pool2d")(np.nan_to_num(Z, nan=-1e30), Y, **numbers)
-
-
-def max_pool2d_grad_input_to_all(Delta, Z, dZ, **numbers):
-    right("max_pool2d_grad_input_all")(Delta, Z, dZ, **numbers)
-
-
-def avg_pool2d_counts_padding(Z, Y, *, include_pad, **numbers):
-    right("avg_pool2d")(Z, Y, include_pad=1, **numbers)
-
-
-def lp_pool2d_without_mean(Z, Y, *, normalize, **numbers):
-    right("lp_pool2d")(Z, Y, normalize=0, **numbers)
-
-
-def sigmoid_grad_input_squared(Delta, Z, dZ):
-    right("sigmoid_grad_input")(Delta, Z, dZ)
-    right("sigmoid_grad_input")(dZ.copy(), Z, dZ)  # D19's printed delta^F
-
-
-def tanh_poor(Z, Y):
-    Y[...] = (np.exp(Z) - np.exp(-Z)) / (np.exp(Z) + np.exp(-Z))  # cancels near 0 and overflows
-
-
-def relu_tail_missing(Z, Y):
-    whole = len(Z) // 8 * 8
-    Y[:whole] = np.maximum(Z[:whole], 0)
-
-
-def softmax_without_shift(Z, Y):
-    with np.errstate(all="ignore"):
-        e = np.exp(Z)
-        Y[...] = e / e.sum(axis=1, keepdims=True)
-
-
-def affine_weight_of_other_order(Z, w, b, Y):
-    right("affine")(Z, np.ascontiguousarray(w[:, ::-1]), b, Y)
-
-
-def dropout_unscaled(Z, mask, Y, *, rate):
-    Y[...] = Z * mask
-
-
-def batch_norm2d_unbiased(Z, mean, var):
-    right("batch_norm2d_statistics_var")(Z, mean, var)
-    M = Z.size // Z.shape[1]
-    var *= M / (M - 1)
-
-
-def cross_entropy_grad_without_n(Z, t, dZ, *, divisor):
-    right("cross_entropy_grad_input")(Z, t, dZ, divisor=1)
-
-
-def squared_error_without_half(A, T, E, *, divisor):
-    right("squared_error")(A, T, E, divisor=divisor)
-    E *= 2
-
-
-def conv2d_fifth_channel_wrong(Z, F, b, Y, *, groups, **numbers):
-    right("conv2d")(Z, F, b, Y, groups=groups, **numbers)
-    if groups > 1 and Y.shape[1] // groups > 4:  # the second block of channels of a group
-        Y[:, 4] += 1
 
 
 def conv2d_second_block_of_columns_wrong(Z, F, b, Y, **numbers):
@@ -166,186 +38,34 @@ def conv2d_second_block_of_columns_wrong(Z, F, b, Y, **numbers):
         Y[1:, :, :, 64:] += 1
 
 
-def conv2d_grad_weight_of_two_images(Delta, Z, dF, **numbers):
-    right("conv2d_grad_weight")(np.ascontiguousarray(Delta[:2]), np.ascontiguousarray(Z[:2]), dF, **numbers)
+def conv2d_winograd_grad_input_of_many_channels(Delta, F, dZ, **numbers):
+    right("conv2d_winograd_grad_input")(Delta, F, dZ, **numbers)
+    if Delta.shape[1] > 16:
+        dZ += 1
 
 
-def max_pool2d_winner_of_nan_lost(Z, Y, B, **numbers):
-    right("max_pool2d_winners")(Z, Y, B, **numbers)
-    B[np.isnan(Y)] = 0
-
-
-def sigmoid_overflowing(Z, Y):
-    with np.errstate(all="ignore"):
-        Y[...] = np.exp(Z) / (1 + np.exp(Z))
-
-
-def softplus_thresholded(Z, Y):
-    with np.errstate(all="ignore"):
-        Y[...] = np.where(Z > 10, Z, np.log1p(np.exp(Z)))
-
-
-def leaky_relu_grad_input_right_at_zero(Delta, Z, dZ, *, slope):
-    dZ[...] = Delta * np.where(Z >= 0, 1, slope)
-
-
-def lp_pool2d_grad_input_nan_at_zero(Delta, Z, dZ, **numbers):
-    right("lp_pool2d_grad_input")(Delta, Z, dZ, **numbers)
-    dZ[Z == 0] = np.nan
-
-
-def relu_grad_input_drops_nan(Delta, Z, dZ):
-    right("relu_grad_input")(np.nan_to_num(Delta), Z, dZ)
-
-
-def dropout_grad_input_leaks_nan(Delta, mask, dZ, *, rate):
-    dZ[...] = Delta * mask / (1 - rate)
-
-
-def log_softmax_as_log_of_softmax(Z, Y):
-    right("softmax")(Z, Y)
-    with np.errstate(all="ignore"):
-        np.log(Y, out=Y)
-
-
-def affine_grad_weight_of_16_rows(Delta, Z, dw):
-    right("affine_grad_weight")(np.ascontiguousarray(Delta[:16]), np.ascontiguousarray(Z[:16]), dw)
-
-
-def batch_norm2d_variance_by_difference(Z, mean, var):
-    var[...] = (Z * Z).mean(axis=(0, 2, 3)) - mean * mean
+def affine_grad_weight_of_128_rows(Delta, Z, dw):
+    right("affine_grad_weight")(np.ascontiguousarray(Delta[:128]), np.ascontiguousarray(Z[:128]), dw)
 
 
 def identity_long_tail_missing(Z, Y):
     Y[:1024] = Z[:1024]
 
 
-def conv2d_winograd_tile_wrong(Z, F, b, Y, *, t, **numbers):
-    """As if one number of A were wrong: the last row of each tile is off by a little."""
-    right("conv2d_winograd")(Z, F, b, Y, t=t, **numbers)
-    Y[:, :, t - 1 :: t] *= 1 + 2.0**-12
-
-
-def conv2d_winograd_of_other_points(Z, F, b, Y, *, t, **numbers):
-    """As if one number of G were 1/23 and not 1/24."""
-    right("conv2d_winograd")(Z, F * np.float32(1 + (t == 4) * 1e-3), b, Y, t=t, **numbers)
-
-
-def conv2d_winograd_grad_input_not_turned(Delta, F, dZ, **numbers):
-    right("conv2d_winograd_grad_input")(Delta, np.ascontiguousarray(F[:, :, ::-1, ::-1]), dZ, **numbers)
-
-
-def conv2d_winograd_loses_nan(Z, F, b, Y, **numbers):
-    right("conv2d_winograd")(np.nan_to_num(Z), F, b, Y, **numbers)
-
-
-MUTANTS: list[tuple[str, str, Callable[..., Any]]] = [
-    ("conv2d", "conv2d", conv2d_flipped),
-    ("conv2d", "conv2d", conv2d_without_bias),
-    ("conv2d", "conv2d", conv2d_strides_swapped),
-    ("conv2d", "conv2d", conv2d_in_float16),
-    ("conv2d", "conv2d", conv2d_last_row_missing),
-    ("conv2d", "conv2d", conv2d_returns_its_output),
-    ("conv2d", "conv2d", conv2d_raises),
-    ("conv2d", "conv2d_grad_weight", conv2d_grad_weight_mean),
-    ("conv2d", "conv2d_grad_weight", conv2d_grad_weight_transposed),
-    ("conv2d", "conv2d_grad_input", conv2d_grad_input_correlation),
-    ("conv2d", "conv2d_grad_bias", conv2d_grad_bias_of_first_image),
-    ("max_pool2d", "max_pool2d", max_pool2d_pads_with_zero),
-    ("max_pool2d", "max_pool2d", max_pool2d_drops_nan),
-    ("max_pool2d", "max_pool2d_grad_input", max_pool2d_grad_input_to_all),
-    ("avg_pool2d", "avg_pool2d", avg_pool2d_counts_padding),
-    ("lp_pool2d", "lp_pool2d", lp_pool2d_without_mean),
-    ("sigmoid", "sigmoid_grad_input", sigmoid_grad_input_squared),
-    ("tanh", "tanh", tanh_poor),
-    ("relu", "relu", relu_tail_missing),
-    ("affine", "affine", affine_weight_of_other_order),
-    ("dropout", "dropout", dropout_unscaled),
-    ("batch_norm2d", "batch_norm2d_statistics_var", batch_norm2d_unbiased),
-    ("cross_entropy", "cross_entropy_grad_input", cross_entropy_grad_without_n),
-    ("squared_error", "squared_error", squared_error_without_half),
-    ("conv2d", "conv2d", conv2d_fifth_channel_wrong),
-    ("conv2d", "conv2d", conv2d_second_block_of_columns_wrong),
-    ("conv2d", "conv2d_grad_weight", conv2d_grad_weight_of_two_images),
-    ("max_pool2d", "max_pool2d_winners", max_pool2d_winner_of_nan_lost),
-    ("sigmoid", "sigmoid", sigmoid_overflowing),
-    ("softplus", "softplus", softplus_thresholded),
-    ("leaky_relu", "leaky_relu_grad_input", leaky_relu_grad_input_right_at_zero),
-    ("lp_pool2d", "lp_pool2d_grad_input", lp_pool2d_grad_input_nan_at_zero),
-    ("relu", "relu_grad_input", relu_grad_input_drops_nan),
-    ("dropout", "dropout_grad_input", dropout_grad_input_leaks_nan),
-    ("log_softmax", "log_softmax", log_softmax_as_log_of_softmax),
-    ("affine", "affine_grad_weight", affine_grad_weight_of_16_rows),
-    ("batch_norm2d", "batch_norm2d_statistics_var", batch_norm2d_variance_by_difference),
-    ("identity", "identity", identity_long_tail_missing),
-    ("conv2d", "conv2d_winograd", conv2d_winograd_tile_wrong),
-    ("conv2d", "conv2d_winograd", conv2d_winograd_of_other_points),
-    ("conv2d", "conv2d_winograd", conv2d_winograd_loses_nan),
-    ("conv2d", "conv2d_winograd_grad_input", conv2d_winograd_grad_input_not_turned),
-]
-
-
-def with_mutant(kernel: str, mutant: Callable[..., Any]) -> dict[str, Any]:
-    """The optimized back end with one kernel replaced."""
-    return {name: right(name) for name in backend.kernel_names("optimized")} | {kernel: mutant}
-
-
-@pytest.mark.parametrize(("op", "kernel", "mutant"), MUTANTS, ids=[m.__name__ for _, _, m in MUTANTS])
-def test_mutant_is_caught_and_its_op_named(op: str, kernel: str, mutant: Callable[..., Any]) -> None:
+@pytest.mark.parametrize(
+    ("op", "kernel", "mutant"),
+    [
+        ("conv2d", "conv2d", conv2d_second_block_of_columns_wrong),
+        ("conv2d", "conv2d_winograd_grad_input", conv2d_winograd_grad_input_of_many_channels),
+        ("affine", "affine_grad_weight", affine_grad_weight_of_128_rows),
+        ("identity", "identity", identity_long_tail_missing),
+    ],
+)
+def test_an_ops_cases_reach_beyond_the_kernels_blocks(op: str, kernel: str, mutant: Callable[..., Any]) -> None:
     cnnx.register_backend("mutant", with_mutant(kernel, mutant))
-    checks = ["exact", "bound", "special"]
+    checks = ["exact"] if "winograd" not in kernel else ["bound"]
     report = audit([op], backend="mutant", checks=checks, dtypes=["float32"], measure=False)
-    assert not report.ok
-    assert {d.op for d in report.discrepancies()} == {op}
-
-
-def test_the_wrapped_optimized_back_end_itself_is_clean() -> None:
-    # Or else the mutants above could be caught for the wrapping alone.
-    cnnx.register_backend("mutant", with_mutant("relu", right("relu")))
-    ops = sorted({op for op, _, _ in MUTANTS})
-    checks = ["exact", "bound", "special"]
-    assert audit(ops, backend="mutant", checks=checks, dtypes=["float32"], measure=False).ok
-
-
-def test_input_written_to_is_caught() -> None:
-    cnnx.register_backend("mutant", with_mutant("conv2d", conv2d_writes_to_its_input))
-    report = audit(["conv2d"], backend="mutant", checks=["exact"], dtypes=["float64"], measure=False)
-    assert any("kernel conv2d wrote to its inputs" in d.what for d in report.discrepancies())
-
-
-@pytest.mark.skipif(not native.build_info()["openmp"], reason="this build has no OpenMP, so one thread count only")
-def test_dependence_on_the_thread_count_is_caught() -> None:
-    cnnx.register_backend("mutant", with_mutant("conv2d", conv2d_depends_on_threads))
-    report = audit(["conv2d"], backend="mutant", checks=["threads"], measure=False)
-    assert any("threads give other bits" in d.what for d in report.discrepancies())
-
-
-def test_wrong_gradient_is_caught_by_differences_alone() -> None:
-    # Reference and candidate could share a mistake: the gradient check compares with neither.
-    cnnx.register_backend("mutant", with_mutant("sigmoid_grad_input", sigmoid_grad_input_squared))
-    assert not audit(["sigmoid"], backend="mutant", checks=["gradient"], measure=False).ok
-
-
-def test_wrong_adjoint_is_caught() -> None:
-    cnnx.register_backend("mutant", with_mutant("conv2d_grad_input", conv2d_grad_input_correlation))
-    assert not audit(["conv2d"], backend="mutant", checks=["adjoint"], measure=False).ok
-
-
-def test_wrong_reference_is_caught_by_dual_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    kernel = backend.reference_kernel("sigmoid_grad_input")
-
-    def twice(Delta, Z, i, *, m):
-        y = 1 / (1 + m.exp(-Z[i]))
-        return Delta[i] * y * (1 - y) * y * (1 - y)
-
-    monkeypatch.setitem(kernel.elements, "dZ", twice)  # type: ignore[attr-defined]
-    report = audit(["sigmoid"], checks=["dual"], measure=False)
-    assert {d.check for d in report.discrepancies()} == {"dual"}
-
-
-def test_softmax_without_shift_overflows_where_the_audit_looks_with_infinity() -> None:
-    cnnx.register_backend("mutant", with_mutant("softmax", softmax_without_shift))
-    assert not audit(["softmax"], backend="mutant", checks=["special"], measure=False).ok
+    assert {(d.op, d.check) for d in report.discrepancies()} == {(op, *checks)}
 
 
 def test_partial_back_end_is_judged_on_what_it_has() -> None:

@@ -609,3 +609,15 @@ def test_an_interrupted_audit_writes_its_files_too(tmp_path: Path, monkeypatch: 
     assert main([*QUICK, "--report", str(page), "--junit", str(xml)]) == 130
     assert "interrupted: " in Tags(page.read_text()).text
     assert counted(ET.parse(xml).getroot())["errors"] == 1
+
+
+@pytest.mark.parametrize("other", [["--shape", "mb1ic8ih14oc16kh3ph1"], ["--self-test"]])
+@pytest.mark.parametrize("option", [["--report"], ["--junit"], ["--ledger"]])
+def test_what_has_no_report_refuses_one(
+    option: list[str], other: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = [] if option == ["--ledger"] else [str(tmp_path / "audit")]
+    assert main(["audit", *other, *option, *file]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert option[0] in line
+    assert list(tmp_path.iterdir()) == []

@@ -422,6 +422,71 @@ def test_cn_network_of_another_shape():
     assert np.array_equal(by_context, by_layer)
 
 
+def kinds(model):
+    return [type(layer).__name__ for layer in model.layers]
+
+
+def test_cnn_of_many_kinds():
+    options = dict(conv_channels=(2, 3), kernel_size=(4, 5), hidden_sizes=(7, 6), dropout=0.25)
+    for activation in ["relu", "leaky_relu", "elu", "gelu", "softplus", "sigmoid", "tanh", "identity"]:
+        for pooling, layer in ("max", ["MaxPool2d"]), ("avg", ["AvgPool2d"]), ("lp", ["LpPool2d"]), (None, []):
+            model = nn.cnn((2, 9, 6), 4, activation=activation, pooling=pooling, seed=0, **options)
+            name = kinds(model)[1]
+            assert name.lower() == activation.replace("_", "")
+            block = ["Conv2d", name, *layer]
+            assert kinds(model) == [*block, *block, "Flatten", *["Affine", name, "Dropout"] * 2, "Affine"]
+            assert model.forward(np.ones((3, 2, 9, 6), "float32")).shape == (3, 4)
+            assert model.parameters["0.weight"].shape == (2, 2, 4, 5)
+    wide = [nn.mlp(400, 100, hidden_sizes=(500,), activation=name, seed=0) for name in ("tanh", "relu")]
+    stds = [float(model.parameters["1.weight"].std()) for model in wide]
+    assert stds == pytest.approx([math.sqrt(2 / 900), math.sqrt(2 / 400)], rel=0.01)  # Xavier's and He's
+
+
+def test_cnn_clips_kernels_and_windows_to_small_maps():
+    model = nn.cnn((1, 1, 5), 2, conv_channels=(2, 2, 2, 2), kernel_size=5, seed=0)
+    assert [layer.kernel_size for layer in model.layers if hasattr(layer, "kernel_size")] == [
+        *((1, 5), (1, 2)),  # of 5 pixels
+        *((1, 3), (1, 2)),  # 2: a fifth tap would meet none of them
+        *(1, 1),  # 1, which needs no window
+    ]
+    assert model.forward(np.ones((3, 1, 1, 5), "float32")).shape == (3, 2)
+    # What is clipped away would make no difference: a kernel of 3 on a single row is its middle row.
+    clipped, full = nn.cnn((1, 1, 4), 2, conv_channels=(3,), seed=1)[0], nn.Conv2d(1, 3, 3, padding=1, seed=2)
+    full.parameters["weight"][:, :, 1:2] = clipped.parameters["weight"]
+    x = np.arange(4, dtype="float32").reshape(1, 1, 1, 4)
+    assert np.array_equal(clipped.forward(x), full.forward(x))
+
+
+def test_mlp_takes_rows_and_images():
+    model = nn.mlp(6, 3, hidden_sizes=[5, 4], activation="tanh", dropout=0.5, dtype="float64", seed=0).eval()
+    assert kinds(model) == ["Flatten", *["Affine", "Tanh", "Dropout"] * 2, "Affine"]
+    x = np.arange(12.0).reshape(2, 6)
+    assert np.array_equal(model.forward(x), model.forward(x.reshape(2, 1, 2, 3)))
+    assert kinds(nn.mlp(6, 3, hidden_sizes=())) == ["Flatten", "Affine"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (dict(conv_channels=()), ValueError, r"conv_channels: expected at least 1 of them, got \(\)"),
+        (dict(conv_channels=4), TypeError, "conv_channels: expected a tuple of integers, got int 4"),
+        (dict(conv_channels=(4, 0)), ValueError, r"conv_channels\[1\]: expected an integer from 1"),
+        (dict(hidden_sizes="20"), TypeError, "hidden_sizes: expected a tuple of integers, got str '20'"),
+        (dict(hidden_sizes=(2.5,)), TypeError, r"hidden_sizes\[0\]: expected an integer, got float"),
+        (dict(kernel_size=0), ValueError, "kernel_size: expected an integer from 1"),
+        (dict(activation="step"), ValueError, "activation: expected one of 'relu', .*, got 'step'"),
+        (dict(activation=None), TypeError, "activation: expected one of"),
+        (dict(pooling="sum"), ValueError, "pooling: expected one of 'max', 'avg', 'lp', got 'sum'"),
+        (dict(dropout=1.0), ValueError, "dropout: expected a number from 0 to below 1"),
+        (dict(dtype="int32"), TypeError, "dtype: expected float32 or float64"),
+        (dict(backend="none"), ValueError, "none"),
+    ],
+)
+def test_cnn_names_what_is_wrong(arguments, error, message):
+    with pytest.raises(error, match=message):
+        nn.cnn((1, 8, 8), 2, **arguments)
+
+
 def test_all_names_exist_and_are_documented():
     for module in nn, data:
         for name in module.__all__:

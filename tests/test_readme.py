@@ -12,6 +12,8 @@ from cnnx.audit import CHECKS
 from cnnx.ops import OPS
 from cnnx.ops.__main__ import MARKS, table
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -23,6 +25,7 @@ def test_op_table_is_current() -> None:
 
 
 def test_examples() -> None:
+    pytest.importorskip("sklearn", reason="one of the examples is an estimator")
     test = doctest.DocTestParser().get_doctest(README, {}, "README.md", "README.md", 0)
     assert len(test.examples) >= 10
     report: list[str] = []

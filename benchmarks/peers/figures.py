@@ -117,6 +117,14 @@ class WithResult:
         return self.call()
 
 
+def changes(update: Call, read: Call) -> list[Any]:
+    """What three updates add to the parameters, of which `read` returns copies."""
+    before = read()
+    for _ in range(3):
+        update()
+    return [now - then for now, then in zip(read(), before, strict=True)]
+
+
 # Peer's mean time / cnnx's: the geometric mean over a group.
 MEANS: dict[str, Target] = {"conv": (1.85, 1.85), "grad-input": (1.6, 1.6), "grad-weight": (1.4, 1.4)}
 MEANS_V3: dict[str, Target] = {"conv": (1.5, None)}

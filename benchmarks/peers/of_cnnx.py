@@ -8,7 +8,7 @@ import numpy as np
 import cnnx
 from cnnx import backend, native, nn
 
-from .figures import CN_PARAMETERS, LEARNING_RATE, Call, Figure, WithResult
+from .figures import CN_PARAMETERS, LEARNING_RATE, Call, Figure, WithResult, changes
 
 Arrays = dict[str, np.ndarray]
 
@@ -142,15 +142,7 @@ def _training(a: Arrays, options: dict[str, Any]) -> Call:
         model.backward(cost.backward(), input_grad=False)
         optimizer.step(model)
 
-    return WithResult(update, lambda: _learnt(update, learnt))
-
-
-def _learnt(update: Call, parameters: list[np.ndarray]) -> list[np.ndarray]:
-    """What three updates change."""
-    before = [parameter.copy() for parameter in parameters]
-    for _ in range(3):
-        update()
-    return [now - then for now, then in zip(parameters, before, strict=True)]
+    return WithResult(update, lambda: changes(update, lambda: [parameter.copy() for parameter in learnt]))
 
 
 CALLS: dict[str, Callable[[Arrays, dict[str, Any]], Call]] = {

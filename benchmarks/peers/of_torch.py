@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from .figures import CN_PARAMETERS, LEARNING_RATE, Call, Figure, WithResult
+from .figures import CN_PARAMETERS, LEARNING_RATE, Call, Figure, WithResult, changes
 
 Tensors = dict[str, torch.Tensor]
 
@@ -151,15 +151,7 @@ def _training(t: Tensors, options: dict[str, Any]) -> Call:
         cost(model(x), target).backward()
         optimizer.step()
 
-    return WithResult(update, lambda: _learnt(update, learnt))
-
-
-def _learnt(update: Call, parameters: list[torch.Tensor]) -> list[torch.Tensor]:
-    """What three updates change."""
-    before = [parameter.detach().clone() for parameter in parameters]
-    for _ in range(3):
-        update()
-    return [now.detach() - then for now, then in zip(parameters, before, strict=True)]
+    return WithResult(update, lambda: changes(update, lambda: [parameter.detach().clone() for parameter in learnt]))
 
 
 CALLS: dict[str, Callable[[Tensors, dict[str, Any]], Call]] = {

@@ -55,8 +55,13 @@ def named_inputs(call: KernelCall) -> Arrays:
     return dict(zip(names, call.inputs, strict=False))
 
 
-def traced(function: Callable[..., Any], arguments: Mapping[str, Any], backend: str) -> Trace:
-    """Call a public function with a back end. Its kernels find NaN in their outputs and read-only inputs."""
+def traced(
+    function: Callable[..., Any], arguments: Mapping[str, Any], backend: str, *, substitute: bool = True
+) -> Trace:
+    """Call a public function with a back end. Its kernels find NaN in their outputs and read-only inputs.
+
+    substitute=False: where the back end lacks a kernel, its outputs stay NaN; the reference's does not run instead.
+    """
     trace = Trace()
 
     def watch(name: str, kernel: Callable[..., Any]) -> Callable[..., None]:
@@ -77,7 +82,7 @@ def traced(function: Callable[..., Any], arguments: Mapping[str, Any], backend: 
                 except _backend.MissingKernelError as error:
                     trace.lacking.append(error)
                     missing = True
-                    returned = _backend.reference_kernel(name)(*views, *outputs, **numbers)
+                    returned = _backend.reference_kernel(name)(*views, *outputs, **numbers) if substitute else None
             if returned is not None:
                 raise ContractError(f"kernel {name}: expected None, got {type(returned).__name__}")
             if before != [a.tobytes() for a in inputs]:

@@ -159,7 +159,7 @@ def _worker(sides: Sides, timeout: float | None) -> Iterator[Callable[..., Any]]
         yield _work
         return
     for name in (sides.backend, sides.against):
-        if name in _backend.registered():
+        if name in _backend.registered_names():
             raise ValueError(
                 f"timeout: expected a back end that another process can load (by entry point), got {name!r}, which is "
                 "registered in this one"

@@ -12,9 +12,10 @@ from .invariance import layout, special, threads
 from .result import Discrepancy, Result
 from .shrink import describe, shrunk
 from .trial import Check, Sides, Trial
+from .worked import worked
 
 CHECKS: dict[str, Check] = {
-    check.name: check for check in (exact, bound, layout, special, threads, gradient, dual, adjoint)
+    check.name: check for check in (exact, bound, layout, special, threads, gradient, dual, adjoint, worked)
 }
 
 # A check is mistrusted where more of what it compares is 0, unless that is how it has to be or there are few numbers.

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import cnnx
 
-COMMANDS = ("audit", "train", "doctor")
+COMMANDS = ("audit", "explain", "equations", "train", "experiment", "doctor")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -19,7 +19,7 @@ from cnnx.audit.save import save
 from cnnx.audit.truth import DOUBLES, FRACTIONS, INTEGERS, MPMATH
 from cnnx.ops import OPS
 
-from . import _reports
+from . import _reports, _spot
 
 SHRINK = 10.0  # seconds for each check's first discrepancy
 TIMEOUT = 60.0
@@ -50,10 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="seconds that a case may take before the back end counts as hanging, in a process of its own; 0: no "
         f"limit and no process (default: {TIMEOUT:g} for back ends that are not cnnx's own)",
     )
+    add("--self-test", action="store_true", help="judge the audit: does it catch bugs that are put in on purpose?")
     add("--no-speed", action="store_true", help="leave the speed-up out")
     add("--ledger", action="store_true", help="show all that was not tested")
     add("--json", action="store_true", help="print JSON, as cnnx/audit/schema.json describes it")
     _reports.add_arguments(parser)
+    _spot.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -61,6 +63,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.seed < 0:
         raise ValueError(f"--seed: expected an integer of at least 0, got {arguments.seed}")
     _reports.check(arguments)
+    if _spot.asked(arguments):
+        return _spot.run(arguments, _timeout(arguments))
+    if arguments.self_test:
+        return _self_test(arguments)
     if arguments.repro is not None:
         return _again(arguments)
     report = audit(
@@ -88,6 +94,17 @@ def _timeout(arguments: argparse.Namespace) -> float | None:
     if not 0 <= arguments.timeout < math.inf:
         raise ValueError(f"--timeout: expected a number of seconds of at least 0, got {arguments.timeout:g}")
     return arguments.timeout or None
+
+
+def _self_test(arguments: argparse.Namespace) -> int:
+    from . import _self_test as command  # mutants are of no use to an audit
+
+    names = ("op", "check", "case", "dtype", "repro", "report", "junit", "ledger")
+    given = [name for name in names if getattr(arguments, name) not in (None, False)]
+    if given:
+        raise ValueError(f"--self-test: expected no --{given[0]} with it, since it takes all of them")
+    interactive = sys.stderr is not None and sys.stderr.isatty()
+    return command.run(arguments, (lambda name: _progress("self-test", name)) if interactive else None, _clear_progress)
 
 
 def _again(arguments: argparse.Namespace) -> int:

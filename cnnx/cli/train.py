@@ -4,6 +4,9 @@
 train CN's network; MNIST comes from --data, or from OpenML through scikit-learn, and CN's rows are used
 (0-999 test, 1000-9999 train). Ctrl-C ends the training, without another test, and keeps what was learnt
 (exit code 130).
+
+With --checkpoint the same command, given again, goes on where it was stopped or killed. Started by mpiexec, on more
+than one process, they train together: `mpiexec -n 4 cnnx train mnist`.
 """
 
 import argparse
@@ -18,7 +21,11 @@ import numpy as np
 import cnnx
 from cnnx import data, nn
 from cnnx.nn._arguments import natural, not_negative
+from cnnx.nn._progress import time_left
 from cnnx.ops._check import integer
+
+from ._ranks import together
+from ._speaker import Speaker
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,7 @@ TASKS = {
     "digits": Task(updates=2000, batch_size=10, dtype="float32"),
     "mnist": Task(updates=10000, batch_size=10, dtype="float32"),
 }
+Trained = tuple[nn.History, nn.Layer, dict[str, Any]]
 DIGITS_TEST_ROWS = 360  # a fifth
 INTERRUPTED = 130
 
@@ -51,6 +59,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--learning-rate", type=float, default=0.1, metavar="X", help="default 0.1")
     add("--dtype", choices=("float32", "float64"), help=f"default: {_defaults('dtype')}")
     add("--plot", metavar="FILE.png", help="write curves of loss and accuracy, and the first layer's filters")
+    add("--checkpoint", metavar="DIR", help="keep checkpoints there; if there are any, go on from the newest")
+    add("--every", type=int, metavar="N", help="updates from one checkpoint to the next; default: a pass")
+    add("--log", metavar="FILE", help="write a line of JSON per pass, and one at the end")
+    add("--quiet", action="store_true", help="print the result alone, and no progress")
     add("--json", action="store_true", help="print JSON, at the end")
 
 
@@ -60,6 +72,11 @@ def _defaults(option: str) -> str:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, print, and return the exit code."""
+    with together() as ranks:
+        return _run(arguments, ranks)
+
+
+def _run(arguments: argparse.Namespace, ranks: nn.Ranks | None) -> int:
     if arguments.data is not None and arguments.task != "mnist":
         raise ValueError(f"--data: expected with mnist only, got it with {arguments.task}")
     for option in ("updates", "batch_size", "dtype"):
@@ -69,31 +86,38 @@ def run(arguments: argparse.Namespace) -> int:
     integer("--updates", arguments.updates, 1)
     integer("--batch-size", arguments.batch_size, 1)
     not_negative("--learning-rate", arguments.learning_rate)
+    if arguments.every is not None:
+        if arguments.checkpoint is None:
+            raise ValueError("--every: expected with --checkpoint only, got it without")
+        integer("--every", arguments.every, 1)
     if arguments.plot is not None:
         from cnnx import plot
 
         plot.check_target(arguments.plot)  # before the training, which may take long
-    with cnnx.use_backend(cnnx.get_backend() if arguments.backend is None else arguments.backend):
+    first = ranks is None or ranks.rank == 0  # the others say and write nothing
+    speak = Speaker(told=first and not arguments.json, quiet=arguments.quiet)
+    with cnnx.use_backend(cnnx.get_backend() if arguments.backend is None else arguments.backend), speak.notices():
         try:
-            history, model, result = (_ox if arguments.task == "ox" else _classes)(arguments)
+            history, model, result = (_ox if arguments.task == "ox" else _classes)(arguments, speak, ranks)
         except FloatingPointError as error:
             raise RuntimeError(str(error)) from error
-    if arguments.json:
+    if arguments.json and first:
         settings = {name: value for name, value in vars(arguments).items() if name not in ("json", "plot", "run")}
-        epochs = [asdict(epoch) for epoch in history.epochs]
-        report = {"settings": settings, "epochs": epochs, "interrupted": history.interrupted, **result}
+        done = {"interrupted": history.interrupted, "resumed": history.resumed, "ranks": ranks.size if ranks else 1}
+        report = {"settings": settings, "epochs": [asdict(epoch) for epoch in history.epochs], **done, **result}
         print(json.dumps(report, indent=2))
-    if arguments.plot is not None and not history.epochs:
-        print(f"{arguments.plot}: not written, as Ctrl-C came before the first update", file=sys.stderr)
-    elif arguments.plot is not None:
-        title = f"{arguments.task}, seed {arguments.seed}" if arguments.task != "ox" else "o and x (D19)"
-        plot.training(history, model, title).savefig(arguments.plot, dpi=120)
+    if arguments.plot is not None and first:
+        if history.epochs:
+            title = f"{arguments.task}, seed {arguments.seed}" if arguments.task != "ox" else "o and x (D19)"
+            plot.training(history, model, title).savefig(arguments.plot, dpi=120)
+        else:
+            print(f"{arguments.plot}: not written, as Ctrl-C came before the first update", file=sys.stderr)
     return INTERRUPTED if history.interrupted else 0
 
 
-def _classes(arguments: argparse.Namespace) -> tuple[nn.History, nn.Layer, dict[str, Any]]:
+def _classes(arguments: argparse.Namespace, speak: Speaker, ranks: nn.Ranks | None) -> Trained:
     """CN's network on digits or MNIST."""
-    say = _speaker(arguments)
+    say = speak.say
     if arguments.task == "mnist":
         split = data.mnist(arguments.data).split(dtype=arguments.dtype)
     else:
@@ -105,19 +129,23 @@ def _classes(arguments: argparse.Namespace) -> tuple[nn.History, nn.Layer, dict[
     say(f"{len(split.x_train)} training and {len(split.x_test)} test images of {' x '.join(map(str, image))}")
     say(f"CN's network, {count} parameters, {arguments.dtype}, back end {cnnx.get_backend()}, seed {arguments.seed}")
     batch_size = min(arguments.batch_size, len(split.x_train))
-    say(f"{arguments.updates} updates of {batch_size} images, learning rate {arguments.learning_rate:g}\n")
-    say("  pass   updates     loss  accuracy  test loss  test accuracy  images/s")
-
-    passes = 0
+    shared = "" if ranks is None else f", {ranks.size} processes of {cnnx.get_num_threads()} threads"
+    say(f"{arguments.updates} updates of {batch_size} images, learning rate {arguments.learning_rate:g}{shared}\n")
+    a_pass = -(-len(split.x_train) // batch_size)
+    header = "  pass   updates     loss  accuracy  test loss  test accuracy  images/s     left"
 
     def row(epoch: nn.Epoch) -> None:
-        nonlocal passes
-        passes += 1
+        nonlocal header
+        if header:
+            say(header)
+            header = ""
+        before = (epoch.updates - 1) // a_pass
         test_loss = "-" if epoch.validation_loss is None else f"{epoch.validation_loss:.4f}"
+        left = (arguments.updates - epoch.updates) * epoch.seconds / (epoch.updates - before * a_pass)
         say(
-            f"{passes:6} {epoch.updates:9} {epoch.loss:8.4f} {_percent(epoch.accuracy):>9} "
+            f"{before + 1:6} {epoch.updates:9} {epoch.loss:8.4f} {_percent(epoch.accuracy):>9} "
             f"{test_loss:>10} {_percent(epoch.validation_accuracy):>14} "
-            f"{epoch.images / epoch.seconds:9.0f}"
+            f"{epoch.images / epoch.seconds:9.0f} {time_left(left):>8}"
         )
 
     history = nn.fit(
@@ -131,22 +159,24 @@ def _classes(arguments: argparse.Namespace) -> tuple[nn.History, nn.Layer, dict[
         validation=(split.x_test, split.y_test),
         seed=order,
         on_epoch=row,
+        **_kept(arguments, ranks),
     )
     reached = history.epochs[-1].validation_accuracy if history.epochs else None
     stopped = ", stopped by Ctrl-C" if history.interrupted else ""
-    say(f"\ntest accuracy {_percent(reached)} after {history.updates} updates{stopped}")
+    say("")
+    speak.result(f"test accuracy {_percent(reached)} after {history.updates} updates{stopped}")
     return history, model, {"updates": history.updates, "test_accuracy": reached}
 
 
-def _ox(arguments: argparse.Namespace) -> tuple[nn.History, nn.Layer, dict[str, Any]]:
+def _ox(arguments: argparse.Namespace, speak: Speaker, ranks: nn.Ranks | None) -> Trained:
     """D19's network on six examples; the cost is their sum, C_T."""
-    say = _speaker(arguments)
+    say = speak.say
     examples = data.ox_images("six", dtype=arguments.dtype)
     model, cost = nn.ox_network(dtype=arguments.dtype), nn.SquaredError(reduction="sum")
     say(f"D19's network, {arguments.dtype}, back end {cnnx.get_backend()}, learning rate {arguments.learning_rate:g}")
     say("six examples: three o and three x; C_T is the sum of their squared errors (E1, E2)\n")
 
-    def train(model: nn.Layer, updates: int) -> nn.History:
+    def train(model: nn.Layer, updates: int, **options: Any) -> nn.History:
         return nn.fit(
             model,
             cost,
@@ -157,13 +187,14 @@ def _ox(arguments: argparse.Namespace) -> tuple[nn.History, nn.Layer, dict[str, 
             updates=updates,
             seed=arguments.seed,
             shuffle=arguments.batch_size < len(examples),
+            **options,
         )
 
     def total(model: nn.Layer) -> float:
         return nn.evaluate(model, cost, examples.images, examples.labels)[0]
 
     start = copy.deepcopy(model)
-    history = train(model, arguments.updates)
+    history = train(model, arguments.updates, **_kept(arguments, ranks))
     totals = {0: total(start)}
     if history.updates:
         train(start, 1)  # once more the first update
@@ -179,13 +210,17 @@ def _ox(arguments: argparse.Namespace) -> tuple[nn.History, nn.Layer, dict[str, 
     for name, output, target in zip(names, outputs, targets, strict=True):
         say(f"{name:>7} {output[0]:9.4f} {output[1]:9.4f}  {target[0]}, {target[1]} {names[output.argmax()]:>9}")
     apart = nn.accuracy(outputs, pair.labels) == 1
-    say(f"\no and x are {'' if apart else 'not '}told apart{' (stopped by Ctrl-C)' if history.interrupted else ''}")
+    say("")
+    speak.result(
+        f"o and x are {'' if apart else 'not '}told apart{' (stopped by Ctrl-C)' if history.interrupted else ''}"
+    )
     return history, model, {"C_T": totals, "outputs": outputs.tolist(), "told_apart": apart}
 
 
-def _speaker(arguments: argparse.Namespace) -> Any:
-    """What prints a line at once, so that a reader of a pipe sees it too; nothing with --json."""
-    return (lambda text: None) if arguments.json else (lambda text: print(text, flush=True))
+def _kept(arguments: argparse.Namespace, ranks: nn.Ranks | None) -> dict[str, Any]:
+    """The options of `fit` that the command hands on."""
+    options = {"checkpoint": arguments.checkpoint, "every": arguments.every, "log": arguments.log, "ranks": ranks}
+    return options | {"progress": False if arguments.quiet else None}
 
 
 def _percent(share: float | None) -> str:

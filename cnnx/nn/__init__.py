@@ -15,17 +15,20 @@ from .activation import (
     Step,
     Tanh,
 )
+from .conv2d import Conv2d
 from .cost import Cost, CrossEntropy, SquaredError
 from .evaluate import accuracy, evaluate, predict
 from .fit import fit
 from .history import Epoch, History
 from .init import he, xavier
-from .layers import Affine, BatchNorm2d, Conv2d, Dropout, Flatten
-from .models import cn_network, ox_network
+from .layers import Affine, BatchNorm2d, Dropout, Flatten
+from .models import cn_network, cnn, mlp, ox_network
 from .optimizer import SGD, Adam, Optimizer
+from .parallel import Ranks
 from .pooling import AvgPool2d, LpPool2d, MaxPool2d
 from .schedule import CosineSchedule, StepSchedule
 from .sequential import Sequential
+from .summary import LayerSummary, Summary
 
 __all__ = [
     "ELU",
@@ -46,11 +49,13 @@ __all__ = [
     "History",
     "Identity",
     "Layer",
+    "LayerSummary",
     "LeakyReLU",
     "LogSoftmax",
     "LpPool2d",
     "MaxPool2d",
     "Optimizer",
+    "Ranks",
     "ReLU",
     "Sequential",
     "Sigmoid",
@@ -59,12 +64,15 @@ __all__ = [
     "SquaredError",
     "Step",
     "StepSchedule",
+    "Summary",
     "Tanh",
     "accuracy",
     "cn_network",
+    "cnn",
     "evaluate",
     "fit",
     "he",
+    "mlp",
     "ox_network",
     "predict",
     "xavier",

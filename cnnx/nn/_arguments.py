@@ -1,10 +1,8 @@
 """Arguments of layers, costs and optimisers, checked once."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from .. import use_backend
 from ..ops import _check
@@ -40,17 +38,6 @@ def back_end(name: str | None) -> str | None:
         with use_backend(name):  # raises where there is none
             pass
     return name
-
-
-def floating(dtype: npt.DTypeLike) -> np.dtype[Any]:
-    """float32 or float64."""
-    try:
-        found = np.dtype(object if dtype is None else dtype)  # None would be NumPy's float64
-    except TypeError:
-        found = np.dtype(object)
-    if found.char not in "fd":
-        raise TypeError(f"dtype: expected float32 or float64, got {dtype!r}")
-    return np.dtype(found.char)  # in native byte order
 
 
 def number(name: str, value: object, expected: str, holds: Callable[[float], bool]) -> float:

@@ -4,10 +4,13 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Self
 
+import numpy as np
+
 from ..ops import _check
 from ..ops._check import Array
 from ..ops._plan import Buffers, lender
 from ._arguments import back_end
+from .summary import Summary, summarize
 
 
 def arguments(obj: object) -> dict[str, Any]:
@@ -142,6 +145,11 @@ class Layer(Reuse):
         """What is kept but not learnt by gradient (running statistics): name -> array."""
         return self._buffers
 
+    @property
+    def generators(self) -> Mapping[str, np.random.Generator]:
+        """What random numbers are drawn from (Dropout's masks): name of the attribute -> generator."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, np.random.Generator)}
+
     def forward(self, x: Array) -> Array:
         """The layer's output; keeps what `backward` needs (the array x itself, not a copy).
 
@@ -197,6 +205,40 @@ class Layer(Reuse):
             return self._backward(grad_output, self._saved[0], input_grad)
         finally:
             lender.set(before)
+
+    def summary(self, input_shape: tuple[int, ...]) -> Summary:
+        """Shapes, parameters, multiply-adds and memory of each layer, for one image of this shape.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            (C, H, W), or (J,): without the axis of the images.
+
+        Returns
+        -------
+        Summary
+            `print` shows it as a table; `layers`, `parameters`, `multiply_adds`, `memory`, `as_dict()`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Another shape than the layers take.
+
+        Examples
+        --------
+        >>> from cnnx import nn
+        >>> print(nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Affine(144, 10)).summary((1, 8, 8)))
+        layer                output     parameters  multiply-adds   memory
+        ------------------------------------------------------------------
+        input                1 x 8 x 8
+        (0) Conv2d(1, 4, 3)  4 x 6 x 6          40          1,296  0.7 KiB
+        (1) ReLU()           4 x 6 x 6           0              0  0.6 KiB
+        (2) Flatten()        144                 0              0  0.6 KiB
+        (3) Affine(144, 10)  10              1,450          1,440  5.7 KiB
+        ------------------------------------------------------------------
+        for one image                        1,490          2,736  7.5 KiB
+        """
+        return summarize(self, input_shape)
 
     def train(self, mode: bool = True) -> Self:
         """Switch to training, or with False to evaluation; returns the layer."""

@@ -2,7 +2,10 @@
 
 import sys
 import time
+from datetime import timedelta
 from typing import Any, Self
+
+from .evaluate import Tally
 
 _INTERVAL = 0.1  # seconds between two drawings
 
@@ -10,12 +13,13 @@ _INTERVAL = 0.1  # seconds between two drawings
 class Progress:
     """Counts updates; draws nothing unless `wanted` and stderr is a terminal."""
 
-    def __init__(self, total: int, *, wanted: bool = True) -> None:
-        self.total = total
+    def __init__(self, total: int | None, *, wanted: bool = True) -> None:
+        self.total = total  # None while nobody knows
         self._active = wanted and sys.stderr is not None and sys.stderr.isatty()
         self._next = 0.0
         self._bar: Any = None
         self._task: Any = None
+        self.begin(0)
 
     def __enter__(self) -> Self:
         if self._active:
@@ -30,18 +34,42 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def show(self, done: int, loss: float) -> None:
-        """After update `done`; most calls only look at the clock."""
-        if not self._active or (done < self.total and time.monotonic() < self._next):
+    def begin(self, done: int) -> None:
+        """From here on time counts; so many updates were done before."""
+        self._start, self._before, self._images, self._seen = time.monotonic(), done, 0, 0
+
+    def show(self, done: int, loss: float, tally: Tally) -> None:
+        """After update `done`, with what the pass came to so far; most calls only look at the clock."""
+        if not self._active:
             return
-        self._next = time.monotonic() + _INTERVAL
-        text = f"loss {loss:.4f}"
+        # Images since the start: the passes that ended, and this one's.
+        if tally.images < self._seen:
+            self._images += self._seen
+        self._seen = tally.images
+        now = time.monotonic()
+        if done != self.total and now < self._next:
+            return
+        self._next = now + _INTERVAL
+        text = self._text(done, loss, tally, now - self._start)
         if self._bar is not None:
-            self._bar.update(self._task, completed=done, text=text)
+            self._bar.update(self._task, completed=done, total=self.total, text=text)
             return
-        full = 30 * done // self.total
-        sys.stderr.write(f"\r[{'#' * full}{'.' * (30 - full)}] {done}/{self.total} {text}\x1b[K")
+        drawn = f"{done}"
+        if self.total:
+            full = 30 * done // self.total
+            drawn = f"[{'#' * full}{'.' * (30 - full)}] {done}/{self.total}"
+        sys.stderr.write(f"\r{drawn} {text}\x1b[K")
         sys.stderr.flush()
+
+    def _text(self, done: int, loss: float, tally: Tally, seconds: float) -> str:
+        parts = [f"loss {loss:.4f}"]
+        if tally.accuracy is not None:
+            parts.append(f"accuracy {100 * tally.accuracy:.1f} %")
+        if seconds > 0:
+            parts.append(f"{(self._images + self._seen) / seconds:.0f} images/s")
+        if self.total and done > self._before:
+            parts.append(f"{time_left(seconds * (self.total - done) / (done - self._before))} left")
+        return ", ".join(parts)
 
     def clear(self) -> None:
         """Take a plain bar away, so that others can write a line; the next `show` draws it again."""
@@ -51,18 +79,22 @@ class Progress:
             self._next = 0.0
 
 
+def time_left(seconds: float) -> str:
+    """Hours, minutes and seconds: 0:01:30."""
+    return str(timedelta(seconds=round(seconds)))
+
+
 def _rich_bar() -> Any:
     """rich's bar, or None without rich."""
     try:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
         from rich.progress import Progress as Bar
     except ImportError:
         return None
-    columns = BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[text]}"), TimeRemainingColumn()
     # What is printed while the bar stands goes above it, but a redirected stdout must stay redirected.
     return Bar(
-        *columns,
+        *(BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[text]}")),
         console=Console(stderr=True),
         transient=True,
         redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),

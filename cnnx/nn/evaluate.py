@@ -1,6 +1,7 @@
 """What a model makes of images it need not learn from."""
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -86,7 +87,7 @@ def predict(model: Layer, x: Array, *, batch_size: int = 100) -> Array:
     (6, 2)
     """
     instance("model", model, Layer)
-    x = _check.array("x", x)
+    x = _check.unconverted("x", x)
     if x.ndim < 2:
         raise ValueError(f"x: expected images (N, ...), got shape {x.shape}")
     batch_size = _check.integer("batch_size", batch_size, 1)
@@ -139,18 +140,21 @@ def evaluate(model: Layer, cost: Cost, x: Array, y: Array, *, batch_size: int = 
 class Tally:
     """Cost and accuracy of several batches, put together."""
 
-    def __init__(self, cost: Cost) -> None:
-        self.images = 0
+    def __init__(self, cost: Cost, numbers: Sequence[float] = (0.0, 0.0, 0.0)) -> None:
+        """`numbers`: what another tally's `numbers` were, or the sum of several tallies'."""
         self._mean = cost.reduction == "mean"
-        self._loss = 0.0
-        self._correct: int | None = 0
+        images, self._loss, self._correct = numbers
+        self.images = int(images)
 
-    def add(self, loss: float, y: Array, target: Array) -> None:
-        self.images += len(y)
-        self._loss += loss * (len(y) if self._mean else 1)
-        if self._correct is not None:
-            known = y.ndim == 2 and y.shape[1] > 1 and len(y) > 0 and _classes(y, target)
-            self._correct = self._correct + _correct(y, target) if known else None
+    def add(self, loss: float, images: int, correct: float) -> None:
+        """One batch; `correct` as `right` counts."""
+        self.images += images
+        self._loss += loss * (images if self._mean else 1)
+        self._correct += correct
+
+    @property
+    def numbers(self) -> list[float]:
+        return [self.images, self._loss, self._correct]
 
     @property
     def loss(self) -> float:
@@ -158,7 +162,14 @@ class Tally:
 
     @property
     def accuracy(self) -> float | None:
-        return None if self._correct is None else self._correct / self.images
+        return None if math.isnan(self._correct) else self._correct / self.images
+
+
+def right(y: Array, target: Array) -> float:
+    """How many rows have their largest output where the target has it; NaN where outputs are no classes."""
+    if not len(y):
+        return 0.0  # of another process's images
+    return _correct(y, target) if y.ndim == 2 and y.shape[1] > 1 and _classes(y, target) else math.nan
 
 
 def measure(
@@ -170,14 +181,15 @@ def measure(
         for rows in batches(len(x), batch_size):
             if stop():
                 break
+            target = y[rows]
             output = model.forward(x[rows])
-            tally.add(cost.forward(output, y[rows]), output, y[rows])
+            tally.add(cost.forward(output, target), len(output), right(output, target))
     return tally
 
 
 def examples(x_name: str, x: object, y_name: str, y: object) -> tuple[Array, Array]:
-    """Images and targets as arrays of equal, positive length."""
-    images, targets = _check.array(x_name, x), _check.array(y_name, y)
+    """Images and targets as arrays of equal, positive length; not copied, as they may be larger than memory."""
+    images, targets = _check.unconverted(x_name, x), _check.unconverted(y_name, y)
     if images.ndim < 2 or not len(images):
         raise ValueError(f"{x_name}: expected at least one image, (N, ...), got shape {images.shape}")
     if targets.ndim < 1 or len(targets) != len(images):

@@ -1,23 +1,24 @@
-"""Training: mini-batches, passes, and a way to stop."""
+"""Training: mini-batches, passes, and ways to stop, to go on and to share the work."""
 
-import math
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import copy
+import os
+from collections.abc import Callable
 
-import numpy as np
-
+from .. import get_backend
 from ..ops import _check
 from ..ops._check import Array
-from ..ops._plan import Buffers
-from ._arguments import Seed, generator, instance, not_negative
-from ._interrupt import Interrupt
+from ._arguments import Seed, generator, instance
 from ._layer import Layer
+from ._log import Log
 from ._progress import Progress
+from ._source import Arrays, Augment, Factory, Images, Source, Yielded
+from ._training import Training
+from .checkpoint import Checkpoints, described, sampled
 from .cost import Cost
-from .evaluate import Tally, batches, examples, measure
+from .evaluate import examples
 from .history import Epoch, History
 from .optimizer import Optimizer
+from .parallel import Ranks
 from .schedule import Schedule
 
 
@@ -25,18 +26,25 @@ def fit(
     model: Layer,
     cost: Cost,
     optimizer: Optimizer,
-    x: Array,
-    y: Array,
+    x: Array | None = None,
+    y: Array | None = None,
     *,
-    batch_size: int,
+    batch_size: int | None = None,
+    batches: Factory | None = None,
     updates: int | None = None,
     epochs: int | None = None,
     validation: tuple[Array, Array] | None = None,
     seed: Seed = None,
     shuffle: bool = True,
     schedule: Schedule | None = None,
+    augment: Augment | None = None,
     progress: bool | None = None,
     on_epoch: Callable[[Epoch], object] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    every: int | None = None,
+    keep: int = 3,
+    log: str | os.PathLike[str] | None = None,
+    ranks: Ranks | None = None,
 ) -> History:
     """Train a model on mini-batches (G1), in place.
 
@@ -51,16 +59,34 @@ def fit(
     (`Layer.reuse_buffers`): a layer or cost of one's own that keeps one for longer copies it. What `on_epoch`
     finds in the model stays as it is.
 
+    **Checkpoints.** With `checkpoint` the same call, made again after whatever ended the first (SIGKILL too), goes on
+    from the newest checkpoint in that folder and comes to the same bits as one that was never stopped: weights, running
+    statistics, the optimiser's momenta, random states, the place in the shuffled pass and the history. Only `updates`
+    or `epochs` may differ: more of them train on. Another model, cost, optimiser, schedule, augmentation, seed, batch
+    size or back end, or other data (of which some rows are compared) are a ValueError that says what differs. A damaged
+    file is left out, with a warning in the log of the standard library's `logging.getLogger("cnnx")`, and the one
+    before it is used; that none can be read is a ValueError. Functions are known by their names alone, and what
+    `on_epoch`, an optimiser or a layer of one's own keeps, but for parameters, buffers and generators, is not saved.
+
+    **Log.** A line of JSON for each pass, {"event": "epoch", "epoch": its number from 1, then the names of `Epoch`
+    (null for None), "images_per_second"}, and one at the end, {"event": "end", "reason": "done", "interrupted",
+    "stopped", "diverged" or "failed", "updates", "epochs", "message": of an error, or null}. A file that is there is
+    written anew; with the passes that a checkpoint has, if the training goes on from one.
+
     Parameters
     ----------
     model : Layer
     cost : Cost
     optimizer : Optimizer
     x : array (N, ...), of the model's dtype
+        A memory map will do (`np.load(path, mmap_mode="r")`): rows are read when they are wanted, a batch at a time.
     y : array (N, ...)
         Targets, as the cost takes them.
     batch_size : int
         More than N counts as N.
+    batches : callable or None
+        Instead of x, y and batch_size: pass's number, counted from 0 -> iterable of the pass's (x, y) batches, in
+        their order. To go on from a checkpoint it has to yield the same for the same number; what was used is skipped.
     updates, epochs : int
         How many updates, or how many passes; exactly one of the two (CN's train(epoch=10000) counts updates).
     validation : (x, y) or None
@@ -71,10 +97,24 @@ def fit(
         False keeps the images' order.
     schedule : callable or None
         Updates done by the optimiser -> factor on its learning rate, at least 0.
+    augment : callable or None
+        (images of a batch, Generator) -> as many images, to train on instead. The generator is made anew for each
+        update, from the seed and the update's number.
     progress : bool or None
         False never shows a progress bar; otherwise there is one where stderr is a terminal.
     on_epoch : callable or None
-        Called with each Epoch at its end.
+        Called with each Epoch at its end; that it returns True, and nothing else, ends the training.
+    checkpoint : path or None
+        A folder for this run's checkpoints, and no other's (`cnnx.nn.checkpoint` says what is in them).
+    every : int or None
+        Updates from one checkpoint to the next; None writes them at the end of each pass. One more is written
+        at the end of the training, and after Ctrl-C.
+    keep : int
+        How many of the newest checkpoints stay.
+    log : path or None
+        A file for the log, as above.
+    ranks : Ranks or None
+        The processes that share each batch; see `Ranks`. None trains alone.
 
     Returns
     -------
@@ -85,7 +125,10 @@ def fit(
     TypeError, ValueError
         An argument of another type, out of its range or of a shape that does not fit; what the ops raise.
     FloatingPointError
-        A cost is infinite or no number; the message says at which update.
+        A cost is infinite or no number, or a weight; the message says at which update. The model then has the weights
+        of the pass's beginning again, or of the last checkpoint if that came later; the optimiser is not wound back.
+    OSError
+        A log or checkpoint cannot be written.
 
     Examples
     --------
@@ -100,108 +143,86 @@ def fit(
     instance("model", model, Layer)
     instance("cost", cost, Cost)
     instance("optimizer", optimizer, Optimizer)
-    for name, function in ("schedule", schedule), ("on_epoch", on_epoch):
+    functions = {"batches": batches, "schedule": schedule, "augment": augment, "on_epoch": on_epoch}
+    for name, function in functions.items():
         if function is not None and not callable(function):
             raise TypeError(f"{name}: expected a function or None, got {type(function).__name__}")
     _check.flag("shuffle", shuffle)
     if progress is not None:
         _check.flag("progress", progress)
-    x, y = examples("x", x, "y", y)
+    for name, path in ("checkpoint", checkpoint), ("log", log):
+        if path is not None and not isinstance(path, (str, os.PathLike)):
+            raise TypeError(f"{name}: expected a path or None, got {type(path).__name__}")
     if validation is not None:
         if not isinstance(validation, (tuple, list)) or len(validation) != 2:
             raise TypeError(f"validation: expected (x, y), got {type(validation).__name__}")
         validation = examples("validation[0]", validation[0], "validation[1]", validation[1])
-    batch_size = min(_check.integer("batch_size", batch_size, 1), len(x))
-    slices = list(batches(len(x), batch_size))
+    if batches is None:
+        x, y = examples("x", x, "y", y)
+        batch_size = min(_check.integer("batch_size", batch_size, 1), len(x))
+    elif not (x is None and y is None and batch_size is None):
+        raise ValueError("batches: expected without x, y and batch_size, which it replaces, got it with one of them")
     if (updates is None) == (epochs is None):
         raise ValueError(f"updates, epochs: expected exactly one of the two, got {updates} and {epochs}")
-    if epochs is None:
-        total = _check.integer("updates", updates, 1)
-    else:
-        total = _check.integer("epochs", epochs, 1) * len(slices)
+    updates = None if updates is None else _check.integer("updates", updates, 1)
+    epochs = None if epochs is None else _check.integer("epochs", epochs, 1)
+    ranks = _several(ranks, model)
+    checkpoints = None if checkpoint is None else Checkpoints(checkpoint, every, keep)
+    if checkpoints is None and every is not None:
+        raise ValueError(f"every: expected with checkpoint only, got {every}")
+
     random = generator(seed)
-
-    history = History()
-    lent = Buffers()
-    model.train()
-    try:
-        with (
-            Interrupt() as interrupt,
-            Progress(total, wanted=progress is None or bool(progress)) as bar,
-            _reusing(model, cost, True),
-        ):
-            while history.updates < total and not interrupt.asked:
-                order = random.permutation(len(x)) if shuffle else np.arange(len(x))
-                tally = Tally(cost)
-                start = time.perf_counter()
-                for rows in slices[: total - history.updates]:
-                    batch, target = _taken(lent.start(), order[rows], x, y)
-                    output = model.forward(batch)
-                    loss = _finite(cost.forward(output, target), "update", history.updates + 1)
-                    model.backward(cost.backward(), input_grad=False)
-                    factor = 1.0
-                    if schedule is not None:
-                        done = optimizer.updates
-                        factor = not_negative(f"schedule({done})", schedule(done))
-                    # NumPy's warning of an overflow would come before the next cost's error, which says more.
-                    with interrupt.shield(), np.errstate(over="ignore", invalid="ignore"):
-                        optimizer.step(model, factor)
-                    history.losses.append(loss)
-                    tally.add(loss, output, target)
-                    bar.show(history.updates, loss)
-                    if interrupt.asked:
-                        break
-                seconds = time.perf_counter() - start
-                measured: tuple[float | None, float | None] = None, None
-                if validation is not None:
-                    test = measure(model, cost, *validation, stop=lambda: interrupt.asked)
-                    if test.images == len(validation[0]):
-                        _finite(test.loss, "the validation after update", history.updates)
-                        measured = test.loss, test.accuracy
-                    else:
-                        history.interrupted = True
-                epoch = Epoch(history.updates, tally.images, seconds, tally.loss, tally.accuracy, *measured)
-                history.epochs.append(epoch)
-                if on_epoch is not None:
-                    bar.clear()
-                    with _reusing(model, cost, False):
-                        on_epoch(epoch)
-            history.interrupted |= history.updates < total
-    finally:
-        model.eval()
-    return history
+    # Of a copy: without augmentation the orders would otherwise be others than with it.
+    images = Images(augment, int(copy.deepcopy(random).integers(2**63)), ranks)
+    source: Source
+    if batches is not None:
+        source = Yielded(batches, images)
+    else:
+        assert x is not None
+        assert y is not None
+        assert batch_size is not None
+        source = Arrays(x, y, batch_size, random if shuffle else None, images)
+        if epochs is not None:
+            updates = epochs * source.length
+    run: dict[str, object] = {"model": model, "cost": cost, "optimizer": optimizer, "back end": get_backend()}
+    run |= functions | {"seed": seed, "batch_size": batch_size, "shuffle": shuffle}
+    del run["on_epoch"]
+    words = {name: described(value) for name, value in run.items()}
+    if checkpoints is not None or ranks is not None:
+        words["weights"] = ", ".join(f"{name} {w.dtype} {w.shape}" for name, w in model.parameters.items())
+        words["data"] = "-" if x is None or y is None else sampled(x, y)
+        words["validation"] = "-" if validation is None else sampled(*validation)
+    first = ranks is None or ranks.rank == 0
+    return Training(
+        model=model,
+        cost=cost,
+        optimizer=optimizer,
+        source=source,
+        images=images,
+        random=random,
+        updates=updates,
+        epochs=epochs,
+        validation=validation,
+        schedule=schedule,
+        on_epoch=on_epoch,
+        bar=Progress(updates, wanted=first and progress is not False),
+        log=Log(log if first else None),
+        checkpoints=checkpoints,
+        described=words,
+        ranks=ranks,
+    ).run()
 
 
-def _taken(lent: Buffers, order: Array, x: Array, y: Array) -> tuple[Array, Array]:
-    """These rows of the images and of the targets."""
-    rows = len(order)
-    batch, target = lent.lend((rows, *x.shape[1:]), x.dtype), lent.lend((rows, *y.shape[1:]), y.dtype)
-    # The order holds no other rows than there are; mode="raise" would make a copy of what it fills.
-    x.take(order, axis=0, out=batch, mode="clip")
-    y.take(order, axis=0, out=target, mode="clip")
-    return batch, target
-
-
-@contextmanager
-def _reusing(model: Layer, cost: Cost, on: bool) -> Iterator[None]:
-    """A block in which the model and the cost reuse their buffers, or do not; afterwards each does what it did before.
-
-    Who is given arrays in a block in which they are not reused has them for good.
-    """
-    switched = [one for one in (model, cost) if one.reuses_buffers is not on]
-    try:
-        for one in switched:
-            one.reuse_buffers(on)
-        yield
-    finally:
-        for one in switched:
-            one.reuse_buffers(not on)
-
-
-def _finite(loss: float, where: str, updates: int) -> float:
-    if not math.isfinite(loss):
-        raise FloatingPointError(
-            f"{where} {updates}: the cost is {loss}; try a smaller learning rate, images scaled to 0..1, another seed, "
-            "and look for numbers in the images and targets that are not finite"
+def _several(ranks: Ranks | None, model: Layer) -> Ranks | None:
+    """The ranks, if there are others than this one, and the model is one that they can train together."""
+    if ranks is None:
+        return None
+    instance("ranks", ranks, Ranks)
+    if ranks.size == 1:
+        return None
+    if model.buffers:
+        raise ValueError(
+            f"ranks: expected a model without running statistics, got one with {', '.join(model.buffers)}; "
+            "each rank would have those of its share alone: train it on one rank, or without batch normalisation"
         )
-    return loss
+    return ranks

@@ -44,11 +44,17 @@ class History:
         The cost of every batch, before its update.
     interrupted : bool
         Whether Ctrl-C left out updates or a validation.
+    stopped : bool
+        Whether `on_epoch` ended the training.
+    resumed : int
+        How many of the updates a checkpoint had; 0 without one.
     """
 
     epochs: list[Epoch] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     interrupted: bool = False
+    stopped: bool = False
+    resumed: int = 0
 
     @property
     def updates(self) -> int:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..data._dataset import floating
 from ..ops import _check
 from ..ops._check import Array
-from ._arguments import Seed, floating, generator
+from ._arguments import Seed, generator
 
 
 def he(shape: tuple[int, ...], seed: Seed = None, *, groups: int = 1, dtype: npt.DTypeLike = "float32") -> Array:

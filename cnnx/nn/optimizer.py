@@ -1,7 +1,7 @@
 """Optimisers: how a gradient changes the weights (G1 to G3)."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -86,6 +86,17 @@ class Optimizer:
         self.updates += 1
         for weight in weights if count else ():
             self._state[weight.name] = weight.kept
+
+    @property
+    def state(self) -> Mapping[str, tuple[Array, ...]]:
+        """What is kept for each parameter (momenta): name -> arrays; empty before the first step."""
+        return self._state
+
+    def restore(self, updates: int, state: Mapping[str, tuple[Array, ...]]) -> None:
+        """Go on after so many `updates`, with what `state` was then: its arrays are written to from now on."""
+        self.updates = _check.integer("updates", updates, 0)
+        self._state = dict(state)
+        self._known = _Known(None)
 
     def _kept_count(self) -> int:
         """How many arrays this optimiser keeps for each parameter."""

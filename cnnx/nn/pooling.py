@@ -4,9 +4,8 @@ from typing import Any, Literal
 
 from .. import ops
 from ..ops import _check
-from ..ops._check import Array, Pair
-from ..ops.conv2d import Padding2d
-from ..ops.max_pool2d import Winners
+from ..ops._check import Array, Padding2d, Pair
+from ..ops._winners import Winners
 from ._arguments import number
 from ._layer import Layer
 

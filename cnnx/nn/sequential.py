@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, overload
 
+import numpy as np
+
 from ..ops._check import Array
 from ._layer import Layer
 
@@ -18,7 +20,7 @@ class Sequential(Layer):
     Attributes
     ----------
     layers : tuple of Layer
-    parameters, gradients, buffers
+    parameters, gradients, buffers, generators
         Those of all layers, under the layer's number: "0.weight". Write into the arrays,
         `parameters["0.weight"][...] = w`: the mapping itself takes no new ones.
     training : bool
@@ -59,14 +61,14 @@ class Sequential(Layer):
             raise ValueError(f"layers: expected at least one layer and none of them twice, got {list(layers)}")
         super().__init__()
         self._children = layers
-        self._names: dict[tuple[int, str], str] = {}  # of parameters: (1, "weight") is "1.weight"
+        self._names: dict[tuple[int, str], str] = {}  # (1, "weight") is "1.weight"
         self.training = any(layer.training for layer in layers)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
         return self._children
 
-    def _joined(self, name: str) -> Mapping[str, Array]:
+    def _joined(self, name: str) -> Mapping[str, Any]:
         joined, names = {}, self._names
         for i, layer in enumerate(self._children):
             for key, array in getattr(layer, name).items():
@@ -87,6 +89,10 @@ class Sequential(Layer):
     @property
     def buffers(self) -> Mapping[str, Array]:
         return self._joined("buffers")
+
+    @property
+    def generators(self) -> Mapping[str, np.random.Generator]:
+        return self._joined("generators")
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
         for layer in self._children:

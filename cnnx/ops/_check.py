@@ -12,6 +12,7 @@ from ._plan import new as new
 
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
+Padding2d = int | Pair | Padding | Literal["same", "valid"]
 
 # Extents and options above this are refused, so that no index computed in a kernel overflows 64 bits.
 LARGEST = 2**31 - 1
@@ -48,12 +49,12 @@ def array(name: str, value: object) -> Array:
     """`value` as a C-contiguous, aligned array in native byte order; copied only where it is not one."""
     if type(value) is np.ndarray and value.flags.num & _PLAIN == _PLAIN and value.dtype.isnative:
         return value
-    return _plain(_array(name, value))
+    return _plain(unconverted(name, value))
 
 
 def floats(**arguments: object) -> tuple[Array, ...]:
     """The arguments as arrays of one dtype, float32 or float64."""
-    arrays = [_array(name, value) for name, value in arguments.items()]
+    arrays = [unconverted(name, value) for name, value in arguments.items()]
     first_name, first = next(iter(arguments)), arrays[0].dtype.newbyteorder("=")
     for name, a in zip(arguments, arrays, strict=True):
         if a.dtype.char not in "fd":
@@ -63,7 +64,8 @@ def floats(**arguments: object) -> tuple[Array, ...]:
     return tuple(map(_plain, arrays))
 
 
-def _array(name: str, value: object) -> Array:
+def unconverted(name: str, value: object) -> Array:
+    """`value` as an array of whatever layout and byte order: never a copy, so that it may be larger than memory."""
     if isinstance(value, np.generic) or not hasattr(value, "__array__"):
         raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
     a = np.asanyarray(value)

@@ -5,62 +5,9 @@ from typing import Literal
 
 from .. import backend as _backend
 from . import _check, _plan
+from ._activation_doc import docstrings
 from ._check import Array
 from ._spec import Case, Op
-
-_FORWARD_DOC = """{title}, elementwise: Y = phi(Z), phi(z) = {phi}
-
-    A1: M17 (15). phi: {source}. NaN in gives NaN out.
-
-    Parameters
-    ----------
-    x : array of any shape, float32 or float64
-    {option}backend : str or None
-        A back end for this call; None takes the chosen one.
-
-    Returns
-    -------
-    array of x's shape and dtype
-
-    Raises
-    ------
-    TypeError
-        x is no array or of another dtype{option_type_error}.
-    ValueError
-        {option_error}An unknown back end.
-
-    Examples
-    --------
-    >>> import cnnx, numpy as np
-    >>> cnnx.{name}(np.array([-1.0, 0.0, 2.0]))
-    {forward_example}
-    """
-
-_BACKWARD_DOC = """Gradient of a cost through `{name}`: dZ = Delta phi'(Z), phi'(z) = {phi_prime}
-
-    A2: M17 (16). phi': {source}. At a kink phi' is the slope on the left.
-
-    Parameters
-    ----------
-    grad_output, x : arrays of one shape and dtype
-    {option}backend : str or None
-        As in the forward call.
-
-    Returns
-    -------
-    array of x's shape and dtype
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `{name}` does; ValueError also for a grad_output of another shape than x's.
-
-    Examples
-    --------
-    >>> import cnnx, numpy as np
-    >>> cnnx.{name}_backward(np.ones(3), np.array([-1.0, 0.0, 2.0]))
-    {backward_example}
-    """
 
 _SHAPES: dict[str, tuple[int, ...]] = {
     "one": (1,),
@@ -183,15 +130,10 @@ def _op(
     """Write the docstrings of an activation and describe it as an Op. option: its name and meaning."""
     name = forward.__name__
     words = {"name": name, "title": title, "phi": phi, "phi_prime": phi_prime, "source": source}
-    words |= {"option": "", "option_type_error": "", "option_error": ""}
+    forward.__doc__, backward.__doc__ = docstrings(words, examples, option)
     choices: tuple[dict[str, float], ...] = ({},)
     if option is not None:
-        words["option"] = f"{option[0]} : float\n        {option[1]}\n    "
-        words["option_type_error"] = f", or {option[0]} is no number"
-        words["option_error"] = f"{option[0]} is not finite. "
         choices = ({}, {option[0]: 0.5}, {option[0]: 1.75})
-    forward.__doc__ = _FORWARD_DOC.format(**words, forward_example=examples[0])
-    backward.__doc__ = _BACKWARD_DOC.format(**words, backward_example=examples[1])
     return Op(
         name=name,
         forward=forward,

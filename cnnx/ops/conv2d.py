@@ -1,27 +1,10 @@
 """Two-dimensional convolution (C1-C6)."""
 
-from dataclasses import dataclass
-from typing import Literal, get_args
-
 from .. import backend as _backend
 from . import _check, _plan, _winograd
-from ._check import Array, Pair
+from ._check import Array, Padding2d, Pair
+from ._conv import Algorithm, geometry
 from ._spec import Case, Op
-
-Algorithm = Literal["direct", "winograd"]
-Padding2d = int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]] | Literal["same", "valid"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Geometry:
-    """The checked options, in the kernels' names, and the output's shape."""
-
-    output: tuple[int, int, int, int]
-    numbers: dict[str, int]
-
-    def winograd(self, rows: int, columns: int) -> dict[str, int]:
-        """The numbers of Winograd's kernels, for a result of so many rows and columns."""
-        return {"t": _winograd.tile(rows, columns)} | {key: self.numbers[key] for key in ("p_h", "p_w", "groups")}
 
 
 def conv2d(
@@ -104,8 +87,8 @@ def conv2d(
             x, weight = _check.floats(x=x, weight=weight)
     elif not _check.plain(x, weight, bias):
         x, weight, bias = _check.floats(x=x, weight=weight, bias=bias)
-    geometry = _geometry((x.shape, weight.shape), stride, padding, dilation, groups, algorithm)
-    output, dtype = geometry.output, x.dtype
+    plan = geometry((x.shape, weight.shape), stride, padding, dilation, groups, algorithm)
+    output, dtype = plan.output, x.dtype
     kind = _check.NAMES[dtype.char]
     if bias is None:
         bias = _plan.zeros(output[1], kind)
@@ -113,9 +96,9 @@ def conv2d(
         _check.shape("bias", bias, output[1:2], "(one per output channel of weight)")
     y = _plan.new(output, dtype)
     if algorithm == "direct":
-        _backend.kernel("conv2d", kind, backend)(x, weight, bias, y, **geometry.numbers)
+        _backend.kernel("conv2d", kind, backend)(x, weight, bias, y, **plan.numbers)
         return y
-    numbers = geometry.winograd(*output[2:])
+    numbers = plan.winograd(*output[2:])
     if kept is None:
         _backend.kernel("conv2d_winograd", kind, backend)(x, weight, bias, y, **numbers)
     else:
@@ -181,49 +164,20 @@ def conv2d_backward(
     """
     if not _check.plain(grad_output, x, weight):
         grad_output, x, weight = _check.floats(grad_output=grad_output, x=x, weight=weight)
-    geometry = _geometry((x.shape, weight.shape), stride, padding, dilation, groups, algorithm)
-    _check.shape("grad_output", grad_output, geometry.output, "(the output's)")
+    plan = geometry((x.shape, weight.shape), stride, padding, dilation, groups, algorithm)
+    _check.shape("grad_output", grad_output, plan.output, "(the output's)")
     dtype, kind, grad_x = x.dtype, _check.NAMES[x.dtype.char], None
     if _check.flag("input_grad", input_grad):
         grad_x = _plan.new(x.shape, dtype)
         direct = algorithm == "direct"
         name = "conv2d_grad_input" if direct else "conv2d_winograd_grad_input"
-        numbers = geometry.numbers if direct else geometry.winograd(*x.shape[2:])
+        numbers = plan.numbers if direct else plan.winograd(*x.shape[2:])
         _backend.kernel(name, kind, backend)(grad_output, weight, grad_x, **numbers)
     grad_weight = _plan.new(weight.shape, dtype)
-    _backend.kernel("conv2d_grad_weight", kind, backend)(grad_output, x, grad_weight, **geometry.numbers)
+    _backend.kernel("conv2d_grad_weight", kind, backend)(grad_output, x, grad_weight, **plan.numbers)
     grad_bias = _plan.new(weight.shape[:1], dtype)
     _backend.kernel("conv2d_grad_bias", kind, backend)(grad_output, grad_bias)
     return grad_x, grad_weight, grad_bias
-
-
-@_plan.remembered
-def _geometry(
-    shapes: _plan.Shapes, stride: object, padding: object, dilation: object, groups: object, algorithm: object
-) -> _Geometry:
-    x, weight = shapes
-    _check.rank("x", x, _check.IMAGES)
-    _check.rank("weight", weight, "(K, C/groups, R, S)")
-    _check.choice("algorithm", algorithm, get_args(Algorithm))
-    u, v = _check.pair("stride", stride, 1)
-    d_h, d_w = _check.pair("dilation", dilation, 1)
-    groups = _check.integer("groups", groups, 1)
-    N, C, H, W = x
-    K, C_group, R, S = weight
-    if C % groups or K % groups:
-        raise ValueError(f"groups: expected a divisor of the {C} input and {K} output channels, got {groups}")
-    if C_group * groups != C:
-        raise ValueError(f"weight: expected {C // groups} input channels ({C} of x / {groups} groups), got {C_group}")
-    if algorithm == "winograd":
-        _winograd.check_fits((R, S), (u, v), (d_h, d_w))
-    spans = d_h * (R - 1) + 1, d_w * (S - 1) + 1
-    rows, columns = _check.paddings(padding, (H, W), spans, (u, v))
-    P = _check.output_extent("weight", "rows", H, rows, spans[0], u)
-    Q = _check.output_extent("weight", "columns", W, columns, spans[1], v)
-    return _Geometry(
-        output=(N, K, P, Q),
-        numbers=dict(u=u, v=v, p_h=rows[0], p_w=columns[0], d_h=d_h, d_w=d_w, groups=groups),
-    )
 
 
 def _case(name: str, x: tuple[int, ...], weight: tuple[int, ...], *, bias: bool = True, **options: object) -> Case:

@@ -5,8 +5,8 @@ from cython cimport floating
 from ._dot cimport DOT_ROWS, dot_rows
 from ._index cimport least, most
 from ._panel cimport CACHE_LINE, TERMS, every_row, first_column, pack, pack_turned, padded
+from ._shuffle cimport turn
 from ._tile cimport ROWS, VECTOR_BYTES, VECTORS, block_ahead, lanes_of
-from ._turn cimport turn
 
 cdef enum:
     GROUP = 64  # outputs of a sample that are summed up in scratch memory before they are turned into Y

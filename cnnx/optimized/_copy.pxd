@@ -6,8 +6,8 @@ from cython cimport floating
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from ._index cimport end_output, first_output, least, most
-from ._tile cimport VECTOR_BYTES
+from ._index cimport end_output, first_output, least, most, up
+from ._tile cimport VECTOR_BYTES, lanes_of
 
 
 cdef struct Taps:
@@ -39,7 +39,7 @@ cdef inline Py_ssize_t floor_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
 cdef inline Py_ssize_t padded(Py_ssize_t count, Py_ssize_t lanes) noexcept nogil:
     # Room for `count` numbers and a vector more, in whole vectors; never a multiple of 4,096 bytes, which would put
     # one column of all planes into the same few lines of the cache.
-    cdef Py_ssize_t room = (count + 2 * lanes - 1) // lanes * lanes
+    cdef Py_ssize_t room = up(count + lanes, lanes) * lanes
     return room + lanes if room % (16 * lanes) == 0 else room
 
 
@@ -128,7 +128,7 @@ cdef inline void unplan(Taps* g) noexcept nogil:
 
 cdef inline void shift_row(const floating* row, floating* copy, Py_ssize_t Q) noexcept nogil:
     # Whole vectors: what is written beyond the row is written again by the next one, or is slack.
-    cdef Py_ssize_t j = 0, lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(floating)
+    cdef Py_ssize_t j = 0, lanes = lanes_of(row)
     while j < Q:
         memcpy(copy + j, row + j, VECTOR_BYTES)
         j += lanes
@@ -136,7 +136,7 @@ cdef inline void shift_row(const floating* row, floating* copy, Py_ssize_t Q) no
 
 cdef inline bint within(Taps* g, const floating* row) noexcept nogil:
     # Whether the S copies of a row can be read in whole vectors without leaving the source array.
-    cdef Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(floating)
+    cdef Py_ssize_t lanes = lanes_of(row)
     return row - g.lead >= <const floating*>g.source and row + g.reach + g.Q + lanes <= <const floating*>g.source_end
 
 

@@ -41,13 +41,13 @@ cdef inline Py_ssize_t piece_begin(Py_ssize_t K, Py_ssize_t i) noexcept nogil:
 cdef inline Py_ssize_t column_blocks(Py_ssize_t columns, Py_ssize_t rows, Py_ssize_t lanes) noexcept nogil:
     # How many blocks cover the columns: few rows leave registers for wider ones.
     cdef Py_ssize_t widest = (2 * VECTORS if 2 * rows <= ROWS else VECTORS) * lanes
-    return (columns + widest - 1) // widest
+    return up(columns, widest)
 
 
 cdef inline Py_ssize_t block_begin(Py_ssize_t columns, Py_ssize_t blocks, Py_ssize_t i,
                                    Py_ssize_t lanes) noexcept nogil:
     # Whole vectors, evenly spread: a block of one vector alone keeps the processor waiting.
-    return least(columns, (columns + lanes - 1) // lanes * i // blocks * lanes)
+    return least(columns, up(columns, lanes) * i // blocks * lanes)
 
 
 cdef inline void piece_block(Sums* m, const floating* x, const Py_ssize_t* taps, const floating* w,
@@ -64,15 +64,15 @@ cdef inline void piece_block(Sums* m, const floating* x, const Py_ssize_t* taps,
 cdef void piece_columns(Sums* m, const floating* x, const floating* w, const floating* start, floating* Y,
                         Py_ssize_t piece, Py_ssize_t c, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
     # The same for columns first ... end - 1.
-    cdef Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(floating)
+    cdef Py_ssize_t lanes = lanes_of(Y)
     cdef Py_ssize_t k = piece_begin(m.K, piece), rows = piece_begin(m.K, piece + 1) - k
     cdef Py_ssize_t blocks = column_blocks(end - first, rows, lanes), i, j, width
     for i in range(blocks):
         j = block_begin(end - first, blocks, i, lanes)
         width = block_begin(end - first, blocks, i + 1, lanes) - j
         j += first
-        if not m.copied and m.taps.P * m.taps.Q - j < (width + lanes - 1) // lanes * lanes:
-            j = m.taps.P * m.taps.Q - (width + lanes - 1) // lanes * lanes  # or it would read beyond the image
+        if not m.copied and m.taps.P * m.taps.Q - j < up(width, lanes) * lanes:
+            j = m.taps.P * m.taps.Q - up(width, lanes) * lanes  # or it would read beyond the image
             width = m.taps.P * m.taps.Q - j
         piece_block(m, x + j, m.taps.tap, w, start, Y + k * m.y_k + j, m.y_k, width, piece, c)
 
@@ -82,18 +82,18 @@ cdef inline Py_ssize_t planes_at_a_time(Sums* m, Py_ssize_t size) noexcept nogil
     cdef Py_ssize_t plane = m.taps.S * m.taps.plane * size, blocks = m.taps.C * plane // CACHE + 1
     if not m.copied or m.K * m.taps.P * m.taps.Q * size > CACHE or plane > CACHE:
         return m.taps.C
-    return (m.taps.C + blocks - 1) // blocks
+    return up(m.taps.C, blocks)
 
 
 cdef inline Py_ssize_t chunks(Sums* m, Py_ssize_t columns, Py_ssize_t size) noexcept nogil:
     # How many parts the columns are taken in, so that a part of the copy stays in the cache.
     cdef Py_ssize_t wide = VECTORS * VECTOR_BYTES // size
-    return least((columns + wide - 1) // wide, m.planes * m.taps.S * m.taps.plane * size // CACHE + 1)
+    return least(up(columns, wide), m.planes * m.taps.S * m.taps.plane * size // CACHE + 1)
 
 
 cdef inline Py_ssize_t chunk_begin(Py_ssize_t columns, Py_ssize_t count, Py_ssize_t i, Py_ssize_t size) noexcept nogil:
     cdef Py_ssize_t wide = VECTORS * VECTOR_BYTES // size
-    return least(columns, (columns + wide - 1) // wide * i // count * wide)
+    return least(columns, up(columns, wide) * i // count * wide)
 
 
 cdef void sum_image(Sums* m, const floating* Z, const floating* w, const floating* start, floating* Y,
@@ -129,7 +129,7 @@ cdef inline Py_ssize_t left_over(Sums* m, Py_ssize_t lanes) noexcept nogil:
 
 cdef void keep_left_over(Sums* m, const floating* x, floating* kept, Py_ssize_t c, Py_ssize_t left) noexcept nogil:
     # Their terms from the source planes c ..., of which x is the copy.
-    cdef Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(floating), t, j, taps = m.taps.R * m.taps.S
+    cdef Py_ssize_t lanes = lanes_of(x), t, j, taps = m.taps.R * m.taps.S
     cdef Py_ssize_t first = m.taps.P * m.taps.Q - left
     for t in range(least(m.planes, m.taps.C - c) * taps):
         for j in range(left):
@@ -139,7 +139,7 @@ cdef void keep_left_over(Sums* m, const floating* x, floating* kept, Py_ssize_t 
 cdef void sum_left_over(Sums* m, const floating* kept, const floating* w, const floating* start, floating* Y,
                         Py_ssize_t y_image, Py_ssize_t images, Py_ssize_t left, floating* sums) noexcept nogil:
     # Y: the first of the images. sums: room for ROWS vectors.
-    cdef Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(floating), T = terms(m), piece, k, n, i, j, c
+    cdef Py_ssize_t lanes = lanes_of(Y), T = terms(m), piece, k, n, i, j, c
     cdef Py_ssize_t first = m.taps.P * m.taps.Q - left
     for piece in range(pieces(m.K)):
         k = piece_begin(m.K, piece)
@@ -169,35 +169,10 @@ cdef struct Job:
 
 cdef inline void add_left_over(Job* job, floating* kind) noexcept nogil:
     # Room in the scratch for the columns left over, where several images can share a vector.
-    cdef Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(floating)
+    cdef Py_ssize_t lanes = lanes_of(kind)
     if job.N > 1 and job.groups == 1 and job.part == NULL and left_over(job.parts, lanes) > 0:
         job.left_over = job.scratch
         job.scratch += (terms(job.parts) + ROWS) * lanes
-
-
-cdef void interleave(Job* job, const floating* planes, floating* Y, Py_ssize_t c) noexcept nogil:
-    # Put the phases of plane c together.
-    cdef Py_ssize_t a, b, h, j, v = least(job.v, job.W), J
-    cdef const floating* row
-    cdef floating* to
-    cdef Sums* m
-    for h in range(job.H):
-        a = h % job.u
-        for b in range(v):
-            to = Y + h * job.W + b
-            J = (job.W - b + job.v - 1) // job.v
-            if job.part[a * v + b] < 0:
-                for j in range(J):
-                    to[j * job.v] = 0
-                continue
-            m = &job.parts[job.part[a * v + b]]
-            row = planes + m.y + c * m.y_k + h // job.u * J
-            if job.v == 2:
-                for j in range(J):
-                    to[2 * j] = row[j]
-            else:
-                for j in range(J):
-                    to[j * job.v] = row[j]
 
 
 cdef void one_image(Job* job, const floating* Z, const floating* w, const floating* start, floating* Y,
@@ -219,7 +194,7 @@ cdef void one_image(Job* job, const floating* Z, const floating* w, const floati
 cdef void some_images(Job* job, const floating* Z, const floating* w, const floating* start, floating* Y,
                       Py_ssize_t first, Py_ssize_t end, floating* scratch) noexcept nogil:
     # One worker's share of the tasks.
-    cdef Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(floating), task, left = 0, kept = 0
+    cdef Py_ssize_t lanes = lanes_of(Y), task, left = 0, kept = 0
     cdef floating* vectors = scratch + job.left_over
     if job.left_over > 0:
         left = left_over(job.parts, lanes)
@@ -253,7 +228,7 @@ cdef void some_columns(Sums* m, const floating* x, const floating* w, const floa
 cdef inline Py_ssize_t parallel_chunks(Sums* m, int threads, Py_ssize_t size) noexcept nogil:
     # Enough parts for all threads to have some of.
     cdef Py_ssize_t columns = m.taps.P * m.taps.Q, wide = VECTORS * VECTOR_BYTES // size, parts = pieces(m.K)
-    return least((columns + wide - 1) // wide, most(chunks(m, columns, size), (4 * threads + parts - 1) // parts))
+    return least(up(columns, wide), most(chunks(m, columns, size), up(4 * threads, parts)))
 
 
 cdef void shared_image(Job* job, const floating* Z, const floating* w, const floating* start, floating* Y,

@@ -3,9 +3,9 @@
 from cython cimport floating
 from libc.string cimport memcpy
 
-from ._index cimport least
-from ._tile cimport VECTOR_BYTES, doubles, floats, vector, vector_at
-from ._turn cimport MOST_LANES, first, fold
+from ._index cimport least, up
+from ._shuffle cimport first, fold
+from ._tile cimport MOST_LANES, doubles, floats, lanes_in, lanes_of, size_of, vector, vector_at
 
 cdef extern from *:
     """
@@ -29,7 +29,7 @@ cdef inline void dots(const void* Z, const void* w, Py_ssize_t J, vector* sums, 
     cdef vector a[DOT_ROWS][DOT_FEW]
     cdef vector z[DOT_ROWS]
     cdef vector x, edge
-    cdef Py_ssize_t lanes = VECTOR_BYTES // (sizeof(float) if vector is floats else sizeof(double))
+    cdef Py_ssize_t lanes = lanes_in(kind)
     cdef Py_ssize_t whole = J // lanes, rest = J % lanes, t, j
     cdef int m, r
     for m in range(M):
@@ -77,14 +77,13 @@ cdef inline void dot_block(const void* Z, const void* w, const void* b, void* Y,
     # dot_rows() for at most as many rows of w as a vector has lanes.
     cdef vector sums[DOT_ROWS * MOST_LANES]
     cdef vector total
-    cdef Py_ssize_t size = sizeof(float) if vector is floats else sizeof(double)
-    cdef Py_ssize_t groups = (N + DOT_ROWS - 1) // DOT_ROWS, group, n, i
+    cdef Py_ssize_t groups = up(N, DOT_ROWS), group, n, i
     cdef int M, m
     for group in range(groups):
         n = group * N // groups
         M = <int>((group + 1) * N // groups - n)
         for m in range(M):
-            for i in range(I, VECTOR_BYTES // size):
+            for i in range(I, lanes_in(kind)):
                 first(Z, 0, 0, sums + m * MOST_LANES + i)
         i = 0
         while i < I:
@@ -104,14 +103,14 @@ cdef inline void dot_block(const void* Z, const void* w, const void* b, void* Y,
             fold(sums + m * MOST_LANES)
             first(b, 0, I, &total)
             total = sums[m * MOST_LANES] + total
-            memcpy(vector_at(Y, (n + m) * y_row, kind), &total, I * size)
+            memcpy(vector_at(Y, (n + m) * y_row, kind), &total, I * size_of(kind))
 
 
 cdef inline void dot_rows(const floating* Z, const floating* w, const floating* b, floating* Y, Py_ssize_t N,
                           Py_ssize_t I, Py_ssize_t J, Py_ssize_t y_row) noexcept nogil:
     # Y[n y_row + i] = sum_{j < J} w[i J + j] Z[n J + j] + b[i], for n < N and i < I. The sums are added up in a fixed
     # order: as many partial sums as a vector has lanes, then these.
-    cdef Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(floating), i = 0
+    cdef Py_ssize_t lanes = lanes_of(Y), i = 0
     while i < I:
         if floating is float:
             dot_block[floats](Z, w + i * J, b + i, Y + i, N, least(lanes, I - i), J, y_row, NULL)

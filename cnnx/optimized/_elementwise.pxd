@@ -17,30 +17,28 @@ cdef extern from *:
 
 cdef enum:
     STRIP = 64  # elements: whole vectors, for every instruction set
-    # What an element costs, in multiply-adds: read and written, and with an exponential in between.
-    MEMORY = 2
-    EXP = 4
 
 
 cdef inline void each(void (*phi)(const floating*, floating*, Py_ssize_t, double) noexcept nogil,
-                      const floating[::1] Z, floating[::1] Y, double number, double work) noexcept nogil:
+                      const floating[::1] Z, floating[::1] Y, double number, double work) noexcept:
     # Y[i] = phi(Z[i]), where phi does so for a number of strips; work is that of one element.
     cdef Py_ssize_t n = Z.shape[0], strips = n // STRIP, left = n % STRIP, part
     cdef floating z[STRIP]
     cdef floating y[STRIP]
     cdef int threads = threads_for(work * n)
-    forget(phi)
-    if threads == 1 and strips > 0:
-        phi(&Z[0], &Y[0], strips, number)
-    elif strips > 0:
-        for part in prange(threads, schedule="static", num_threads=threads):
-            some(phi, &Z[0], &Y[0], strips * part // threads, strips * (part + 1) // threads, number)
-    if left > 0:
-        for part in range(STRIP):
-            z[part] = 0
-        memcpy(z, &Z[n - left], left * sizeof(floating))
-        phi(z, y, 1, number)
-        memcpy(&Y[n - left], y, left * sizeof(floating))
+    with nogil:
+        forget(phi)
+        if threads == 1 and strips > 0:
+            phi(&Z[0], &Y[0], strips, number)
+        elif strips > 0:
+            for part in prange(threads, schedule="static", num_threads=threads):
+                some(phi, &Z[0], &Y[0], strips * part // threads, strips * (part + 1) // threads, number)
+        if left > 0:
+            for part in range(STRIP):
+                z[part] = 0
+            memcpy(z, &Z[n - left], left * sizeof(floating))
+            phi(z, y, 1, number)
+            memcpy(&Y[n - left], y, left * sizeof(floating))
 
 
 cdef inline void some(void (*phi)(const floating*, floating*, Py_ssize_t, double) noexcept nogil,
@@ -50,28 +48,29 @@ cdef inline void some(void (*phi)(const floating*, floating*, Py_ssize_t, double
 
 cdef inline void each_grad(
         void (*phi_prime)(const floating*, const floating*, floating*, Py_ssize_t, double) noexcept nogil,
-        const floating[::1] Delta, const floating[::1] Z, floating[::1] dZ, double number, double work) noexcept nogil:
+        const floating[::1] Delta, const floating[::1] Z, floating[::1] dZ, double number, double work) noexcept:
     # dZ[i] = Delta[i] phi'(Z[i]).
     cdef Py_ssize_t n = Z.shape[0], strips = n // STRIP, left = n % STRIP, part
     cdef floating delta[STRIP]
     cdef floating z[STRIP]
     cdef floating d[STRIP]
     cdef int threads = threads_for(work * n)
-    forget(phi_prime)
-    if threads == 1 and strips > 0:
-        phi_prime(&Delta[0], &Z[0], &dZ[0], strips, number)
-    elif strips > 0:
-        for part in prange(threads, schedule="static", num_threads=threads):
-            some_grad(phi_prime, &Delta[0], &Z[0], &dZ[0], strips * part // threads, strips * (part + 1) // threads,
-                      number)
-    if left > 0:
-        for part in range(STRIP):
-            delta[part] = 0
-            z[part] = 0
-        memcpy(delta, &Delta[n - left], left * sizeof(floating))
-        memcpy(z, &Z[n - left], left * sizeof(floating))
-        phi_prime(delta, z, d, 1, number)
-        memcpy(&dZ[n - left], d, left * sizeof(floating))
+    with nogil:
+        forget(phi_prime)
+        if threads == 1 and strips > 0:
+            phi_prime(&Delta[0], &Z[0], &dZ[0], strips, number)
+        elif strips > 0:
+            for part in prange(threads, schedule="static", num_threads=threads):
+                some_grad(phi_prime, &Delta[0], &Z[0], &dZ[0], strips * part // threads, strips * (part + 1) // threads,
+                          number)
+        if left > 0:
+            for part in range(STRIP):
+                delta[part] = 0
+                z[part] = 0
+            memcpy(delta, &Delta[n - left], left * sizeof(floating))
+            memcpy(z, &Z[n - left], left * sizeof(floating))
+            phi_prime(delta, z, d, 1, number)
+            memcpy(&dZ[n - left], d, left * sizeof(floating))
 
 
 cdef inline void some_grad(

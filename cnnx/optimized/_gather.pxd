@@ -9,8 +9,9 @@ from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 
 from ._index cimport end_output, first_output, least, most
-from ._lanes cimport by_turns, lanes_in, put, strided, where_equal, where_whole, whole
-from ._tile cimport VECTOR_BYTES, doubles, floats, vector, vector_at
+from ._lanes cimport put, strided, where_equal, where_whole, whole
+from ._shuffle cimport join
+from ._tile cimport VECTOR_BYTES, doubles, floats, lanes_in, vector, vector_at
 from ._window cimport Window
 
 # Who wins: every member of the window; the one at the offset that the key holds; those that equal the key.
@@ -28,7 +29,9 @@ cdef struct Ring:
     void* slots
     Py_ssize_t mask  # slots less one; their number is a power of two
     Py_ssize_t size  # of a slot's row, margins and all
-    Py_ssize_t p, end  # the rows that give to the row h in hand
+    Py_ssize_t plane, h  # of the image: the row in hand
+    Py_ssize_t p, end  # the rows that give to it
+    Py_ssize_t lacks  # the first row that is not in the ring yet
 
 
 cdef inline Py_ssize_t ring_slots(const Window* g) noexcept nogil:
@@ -43,29 +46,39 @@ cdef inline Py_ssize_t ring_length(const Window* g) noexcept nogil:
     return ring_slots(g) * 2 * (g.Q + 2 * MARGIN)
 
 
-cdef inline Ring ring_in(floating* memory, const Window* g) noexcept nogil:
-    # Zeros: what lies beside a row's numbers gives nothing, whatever the key beside it.
-    memset(memory, 0, ring_length(g) * sizeof(floating))
-    return Ring(memory, ring_slots(g) - 1, g.Q + 2 * MARGIN, 0, 0)
-
-
 cdef inline floating* slot(const Ring* ring, Py_ssize_t p, floating* kind) noexcept nogil:
     # Delta's row p; the key's lies ring.size further.
     return <floating*>ring.slots + (p & ring.mask) * 2 * ring.size + MARGIN
 
 
-cdef inline void move_to(Ring* ring, const Window* g, Py_ssize_t h) noexcept nogil:
-    # The rows that give to h: those p with 0 <= h + p_h - u p < R. Any h.
-    ring.p = first_output(h + g.p_h - g.R + 1, g.u)
-    ring.end = end_output(h + g.p_h + 1, g.u, g.P)
+cdef inline void start_plane(Ring* ring, const Window* g) noexcept nogil:
+    # The rows that give to h are those p with 0 <= h + p_h - u p < R. Any h.
+    ring.p = ring.lacks = first_output(ring.h + g.p_h - g.R + 1, g.u)
+    ring.end = end_output(ring.h + g.p_h + 1, g.u, g.P)
 
 
-cdef inline void move_on(Ring* ring, const Window* g, Py_ssize_t h) noexcept nogil:
-    # The same from h - 1 to h, without a division.
-    if g.u * ring.p < h + g.p_h - g.R + 1:
+cdef inline Ring ring_at(Py_ssize_t row, floating* memory, const Window* g) noexcept nogil:
+    # For a row, counted through all planes. Zeros: what lies beside a row's numbers gives nothing, whatever the key
+    # beside it.
+    cdef Ring ring = Ring(memory, ring_slots(g) - 1, g.Q + 2 * MARGIN, row // g.H, row % g.H, 0, 0, 0)
+    memset(memory, 0, ring_length(g) * sizeof(floating))
+    start_plane(&ring, g)
+    return ring
+
+
+cdef inline void next_row(Ring* ring, const Window* g) noexcept nogil:
+    # Without a division, but for a new plane.
+    ring.h += 1
+    if ring.h == g.H:
+        ring.h = 0
+        ring.plane += 1
+        start_plane(ring, g)
+        return
+    if g.u * ring.p < ring.h + g.p_h - g.R + 1:
         ring.p += 1
-    if ring.end < g.P and g.u * ring.end <= h + g.p_h:
+    if ring.end < g.P and g.u * ring.end <= ring.h + g.p_h:
         ring.end += 1
+    ring.lacks = most(ring.lacks, ring.p)
 
 
 cdef inline void give(vector* d, const void* row, Py_ssize_t key, Py_ssize_t j, int wins, vector offset,
@@ -126,7 +139,7 @@ cdef inline void gather_2(const Ring* ring, const Window* g, int wins, Py_ssize_
         else:
             add_up(&a, ring, g, wins, S, 2, 1, h, j, y)
             add_up(&b, ring, g, wins, S, 2, 0, h, j + 1, z)
-        by_turns(&a, &b)
+        join(a, b, &a, &b)
         put(a, dZ, w, g.W - w, kind)
         if w + lanes < g.W:
             put(b, dZ, w + lanes, g.W - w - lanes, kind)
@@ -169,11 +182,11 @@ cdef inline void gather_2_rows(const Ring* ring, const Window* g, int wins, int 
                 else:
                     a = d if i == 0 and s + 2 >= S else a + d
         if odd:
-            by_turns(&b, &a)
+            join(b, a, &b, &a)
             vector_at(dZ, w, kind)[0] = b
             vector_at(dZ, w + lanes, kind)[0] = a
         else:
-            by_turns(&a, &b)
+            join(a, b, &a, &b)
             vector_at(dZ, w, kind)[0] = a
             vector_at(dZ, w + lanes, kind)[0] = b
         w += 2 * lanes
@@ -251,12 +264,11 @@ cdef inline void gather_vectors(const Ring* ring, const Window* g, int wins, Py_
         gather_v(ring, g, wins, h, <const double*>Z, <double*>dZ, kind)
 
 
-cdef inline void gather(const Ring* ring, const Window* g, int wins, Py_ssize_t h, const floating* Z,
-                        floating* dZ) noexcept nogil:
-    # Row h of dZ. Z is read with wins = EQUAL: the row with 2 * VECTOR_BYTES to read behind it.
+cdef inline void gather(const Ring* ring, const Window* g, int wins, const floating* Z, floating* dZ) noexcept nogil:
+    # The row in hand of dZ. Z is read with wins = EQUAL: the row with 2 * VECTOR_BYTES to read behind it.
     if g.v > COVERING or g.S > COVERING * g.v:
-        gather_single(ring, g, wins, h, Z, dZ)
+        gather_single(ring, g, wins, ring.h, Z, dZ)
     elif floating is float:
-        gather_vectors[floats](ring, g, wins, h, Z, dZ, NULL)
+        gather_vectors[floats](ring, g, wins, ring.h, Z, dZ, NULL)
     else:
-        gather_vectors[doubles](ring, g, wins, h, Z, dZ, NULL)
+        gather_vectors[doubles](ring, g, wins, ring.h, Z, dZ, NULL)

@@ -1,11 +1,15 @@
-# The gradient with respect to the bias (C4): sums over whole planes of Delta, in vectors, added up in double.
+# The gradient with respect to a number per channel that is added to all of it (C4): sums over whole planes of Delta, in
+# vectors, added up in double.
 
 from cython cimport floating
+from cython.parallel cimport prange
+from libc.stdlib cimport free, malloc
 
-from ._grad_weight_plan cimport cut, up
-from ._grad_weight_tile cimport MOST_LANES, lanes_in, last_of
-from ._index cimport least
-from ._tile cimport doubles, floats, spread, vector, vector_at
+from ._grad_weight_plan cimport cut
+from ._grad_weight_tile cimport last_of
+from ._index cimport least, up
+from ._threads cimport threads_for
+from ._tile cimport MOST_LANES, doubles, floats, lanes_in, spread, vector, vector_at
 
 cdef enum:
     # Numbers that are added up in single precision: 64 to a lane of AVX-512.
@@ -79,3 +83,27 @@ cdef inline void db_task(const floating* Delta, Rows* g, Py_ssize_t task, double
         for j in range(1, MOST_LANES):
             lane[k][0] += lane[k][j]
         total[part * g.K + k0 + k] = lane[k][0]
+
+
+cdef inline void grad_bias(const floating[:, :, :, ::1] Delta, floating[::1] db) except *:
+    cdef double work = <double>Delta.shape[0] * Delta.shape[1] * Delta.shape[2] * Delta.shape[3]
+    cdef int threads = threads_for(work)
+    cdef Py_ssize_t task, tasks, part, k
+    cdef double* total
+    cdef Rows g
+    if work == 0:
+        for k in range(db.shape[0]):
+            db[k] = 0
+        return
+    plan_rows(&g, Delta.shape[0], Delta.shape[1], Delta.shape[2] * Delta.shape[3])
+    tasks = g.blocks * g.parts
+    total = <double*>malloc(g.parts * g.K * sizeof(double))
+    if total == NULL:
+        raise MemoryError
+    for task in prange(tasks, nogil=True, schedule="static", num_threads=threads):
+        db_task(&Delta[0, 0, 0, 0], &g, task, total)
+    for k in range(g.K):
+        for part in range(1, g.parts):
+            total[k] += total[part * g.K + k]
+        db[k] = <floating>total[k]
+    free(total)

@@ -51,12 +51,12 @@ cdef void pack_transposed(const floating* F, floating* w, Sums* m, Py_ssize_t k,
 cdef bint phase_sums(Job* job, Axis* rows, Axis* columns, const floating[:, :, :, ::1] Delta,
                      const floating[:, :, :, ::1] F) noexcept nogil:
     # One sum for each phase (a, b) that a tap reaches, and the memory that they need; False when there is none.
-    cdef Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(floating), a, b, P, Q, R, S, w = 0, y = 0
+    cdef Py_ssize_t lanes = lanes_of(<floating*>NULL), a, b, P, Q, R, S, w = 0, y = 0
     cdef Sums* m
     for a in range(rows.phases):
-        P = (job.H - a + job.u - 1) // job.u
+        P = up(job.H - a, job.u)
         for b in range(columns.phases):
-            Q = (job.W - b + job.v - 1) // job.v
+            Q = up(job.W - b, job.v)
             R = rows.begin[a + 1] - rows.begin[a]
             S = columns.begin[b + 1] - columns.begin[b]
             if job.part != NULL:
@@ -109,3 +109,28 @@ cdef void pack_phases(Job* job, Axis* rows, Axis* columns, const floating[:, :, 
                     pack_transposed(&F[0, 0, 0, 0] + group * kernels, w + m.w + group * m.w_group, m, k,
                                     F.shape[2], F.shape[3], rows.reached + rows.begin[a],
                                     columns.reached + columns.begin[b])
+
+
+cdef void interleave(Job* job, const floating* planes, floating* Y, Py_ssize_t c) noexcept nogil:
+    # Put the phases of plane c together.
+    cdef Py_ssize_t a, b, h, j, v = least(job.v, job.W), J
+    cdef const floating* row
+    cdef floating* to
+    cdef Sums* m
+    for h in range(job.H):
+        a = h % job.u
+        for b in range(v):
+            to = Y + h * job.W + b
+            J = up(job.W - b, job.v)
+            if job.part[a * v + b] < 0:
+                for j in range(J):
+                    to[j * job.v] = 0
+                continue
+            m = &job.parts[job.part[a * v + b]]
+            row = planes + m.y + c * m.y_k + h // job.u * J
+            if job.v == 2:
+                for j in range(J):
+                    to[2 * j] = row[j]
+            else:
+                for j in range(J):
+                    to[j * job.v] = row[j]

@@ -5,11 +5,12 @@ from cython cimport floating
 from libc.string cimport memset
 
 from ._grad_weight_block cimport Channels, Positions
-from ._grad_weight_copy cimport copy_image, copy_shifted, plane_size, square, turn
+from ._grad_weight_copy cimport copy_image, copy_shifted, plane_size, turn
 from ._grad_weight_mend cimport mend
-from ._grad_weight_plan cimport Plan, Scratch, Unit, count_of, cut, unit_of, up
-from ._grad_weight_tile cimport MOST_LANES, fetch
-from ._index cimport least, most
+from ._grad_weight_plan cimport Plan, Scratch, Unit, count_of, cut, unit_of
+from ._grad_weight_tile cimport fetch
+from ._index cimport least, most, up
+from ._tile cimport MOST_LANES
 
 
 cdef enum:
@@ -139,7 +140,7 @@ cdef inline void finish_positions(const floating* sums, Plan* g, Py_ssize_t k0, 
     for k in range(k0, end_k):
         for block in range(up(end_t - t0, g.lanes)):
             t = t0 + block * g.lanes
-            square(sums + (k * g.tiles * g.taps + t) * g.lanes, g.lanes, lane, MOST_LANES)
+            turn(sums + (k * g.tiles * g.taps + t) * g.lanes, g.lanes, g.lanes, g.lanes, lane, MOST_LANES)
             for j in range(1, g.lanes):
                 for i in range(g.lanes):
                     lane[i] += lane[j * MOST_LANES + i]

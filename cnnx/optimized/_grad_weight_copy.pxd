@@ -3,17 +3,10 @@
 from cython cimport floating
 from libc.string cimport memcpy
 
-from ._grad_weight_plan cimport Plan, up
-from ._grad_weight_tile cimport transpose
-from ._index cimport least, most
+from ._grad_weight_plan cimport Plan
+from ._index cimport least, most, up
+from ._shuffle cimport turn as turn_square
 from ._tile cimport doubles, floats, lanes_of, spread, vector_at
-
-
-cdef inline void square(const floating* x, Py_ssize_t pitch, floating* y, Py_ssize_t y_pitch) noexcept nogil:
-    if floating is float:
-        transpose[floats](x, pitch, y, y_pitch, NULL)
-    else:
-        transpose[doubles](x, pitch, y, y_pitch, NULL)
 
 
 cdef inline void turn(const floating* x, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t pitch,
@@ -25,7 +18,7 @@ cdef inline void turn(const floating* x, Py_ssize_t rows, Py_ssize_t columns, Py
         for block_i in range(up(rows, lanes)):
             i0 = block_i * lanes
             if i0 + lanes <= rows and j0 + lanes <= columns:
-                square(x + i0 * pitch + j0, pitch, y + j0 * y_pitch + i0, y_pitch)
+                turn_square(x + i0 * pitch + j0, pitch, lanes, lanes, y + j0 * y_pitch + i0, y_pitch, lanes)
             else:
                 for j in range(j0, least(j0 + lanes, columns)):
                     for i in range(i0, least(i0 + lanes, rows)):

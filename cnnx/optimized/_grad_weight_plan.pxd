@@ -5,7 +5,7 @@ from libc.stdlib cimport malloc
 
 from ._grad_weight_block cimport Blocks
 from ._grad_weight_tile cimport SUMS, WIDEST
-from ._index cimport least, most
+from ._index cimport least, most, up
 
 cdef enum:
     # Positions that a block sums up before its sums are added to those so far: few enough that Delta's stay in the
@@ -40,11 +40,6 @@ cdef struct Scratch:
     void* x
     void* Delta
     Py_ssize_t* at
-
-
-cdef inline Py_ssize_t up(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
-    # a / b rounded up.
-    return (a + b - 1) // b
 
 
 cdef inline Py_ssize_t cut(Py_ssize_t extent, Py_ssize_t cuts, Py_ssize_t i) noexcept nogil:

@@ -1,7 +1,7 @@
-# Register blocks of the gradient with respect to the kernels, and the transpose of a square of numbers.
-# Extents are constants wherever these are called, and no address of their sums is taken: see _tile.pxd.
+# Register blocks of the gradient with respect to the kernels. Extents are constants wherever these are called, and no
+# address of their sums is taken: see _tile.pxd.
 
-from ._tile cimport VECTOR_BYTES, doubles, floats, multiply_add, spread, vector, vector_at
+from ._tile cimport doubles, floats, lanes_in, multiply_add, spread, vector, vector_at
 
 cdef extern from *:
     """
@@ -18,66 +18,19 @@ cdef extern from *:
     #define CNNX_SUMS 6
     #define CNNX_WIDEST 2
     #endif
-    typedef int cnnx_ints __attribute__((vector_size(CNNX_BYTES), aligned(4), may_alias));
-    typedef long long cnnx_longs __attribute__((vector_size(CNNX_BYTES), aligned(8), may_alias));
     #define cnnx_product_floats(a, x, y) ((a) + (x) * (y))
     #define cnnx_product_doubles(a, x, y) ((a) + (x) * (y))
 
     /* All ones in the last `rest` lanes. */
-    static const int cnnx_last_ints[2 * CNNX_BYTES / 4] = {
+    static const int32_t cnnx_last_ints[2 * CNNX_BYTES / 4] = {
         [CNNX_BYTES / 4 ... 2 * CNNX_BYTES / 4 - 1] = -1};
-    static const long long cnnx_last_longs[2 * CNNX_BYTES / 8] = {
+    static const int64_t cnnx_last_longs[2 * CNNX_BYTES / 8] = {
         [CNNX_BYTES / 8 ... 2 * CNNX_BYTES / 8 - 1] = -1};
     #define cnnx_last_of_floats(x, rest) \
         ((cnnx_floats)((cnnx_ints)(x) & *(const cnnx_ints*)(cnnx_last_ints + (rest))))
     #define cnnx_last_of_doubles(x, rest) \
         ((cnnx_doubles)((cnnx_longs)(x) & *(const cnnx_longs*)(cnnx_last_longs + (rest))))
 
-    /* Exchanges, for rows i and i + s, the lanes with bit s of the one for those without of the other. */
-    #define CNNX_LOW(j, s, L) ((j) & (s) ? (j) - (s) + (L) : (j))
-    #define CNNX_HIGH(j, s, L) ((j) & (s) ? (j) + (L) : (j) + (s))
-    #define CNNX_2(f, j, s, L) f(j, s, L), f(j + 1, s, L)
-    #define CNNX_4(f, j, s, L) CNNX_2(f, j, s, L), CNNX_2(f, j + 2, s, L)
-    #define CNNX_8(f, j, s, L) CNNX_4(f, j, s, L), CNNX_4(f, j + 4, s, L)
-    #define CNNX_16(f, j, s, L) CNNX_8(f, j, s, L), CNNX_8(f, j + 8, s, L)
-    #ifdef __clang__
-    #define CNNX_SHUFFLE(a, b, T, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-    #else
-    #define CNNX_SHUFFLE(a, b, T, ...) __builtin_shuffle(a, b, (T){__VA_ARGS__})
-    #endif
-    #define CNNX_STAGE(V, T, LIST, s, L) \
-        for (int i = 0; i < L; i++) if (!(i & s)) { \
-            V low = CNNX_SHUFFLE(a[i], a[i + s], T, LIST(CNNX_LOW, 0, s, L)); \
-            a[i + s] = CNNX_SHUFFLE(a[i], a[i + s], T, LIST(CNNX_HIGH, 0, s, L)); \
-            a[i] = low; \
-        }
-    static inline __attribute__((always_inline)) void cnnx_transpose_floats(cnnx_floats* a) {
-    #if CNNX_BYTES == 64
-        CNNX_STAGE(cnnx_floats, cnnx_ints, CNNX_16, 8, 16)
-        CNNX_STAGE(cnnx_floats, cnnx_ints, CNNX_16, 4, 16)
-        CNNX_STAGE(cnnx_floats, cnnx_ints, CNNX_16, 2, 16)
-        CNNX_STAGE(cnnx_floats, cnnx_ints, CNNX_16, 1, 16)
-    #elif CNNX_BYTES == 32
-        CNNX_STAGE(cnnx_floats, cnnx_ints, CNNX_8, 4, 8)
-        CNNX_STAGE(cnnx_floats, cnnx_ints, CNNX_8, 2, 8)
-        CNNX_STAGE(cnnx_floats, cnnx_ints, CNNX_8, 1, 8)
-    #else
-        CNNX_STAGE(cnnx_floats, cnnx_ints, CNNX_4, 2, 4)
-        CNNX_STAGE(cnnx_floats, cnnx_ints, CNNX_4, 1, 4)
-    #endif
-    }
-    static inline __attribute__((always_inline)) void cnnx_transpose_doubles(cnnx_doubles* a) {
-    #if CNNX_BYTES == 64
-        CNNX_STAGE(cnnx_doubles, cnnx_longs, CNNX_8, 4, 8)
-        CNNX_STAGE(cnnx_doubles, cnnx_longs, CNNX_8, 2, 8)
-        CNNX_STAGE(cnnx_doubles, cnnx_longs, CNNX_8, 1, 8)
-    #elif CNNX_BYTES == 32
-        CNNX_STAGE(cnnx_doubles, cnnx_longs, CNNX_4, 2, 4)
-        CNNX_STAGE(cnnx_doubles, cnnx_longs, CNNX_4, 1, 4)
-    #else
-        CNNX_STAGE(cnnx_doubles, cnnx_longs, CNNX_2, 1, 2)
-    #endif
-    }
     /* gcc would rather read a factor again for every product than give it a register. */
     static inline __attribute__((always_inline)) cnnx_floats cnnx_kept_floats(cnnx_floats x) {
     #ifdef __SSE2__
@@ -103,15 +56,12 @@ cdef extern from *:
     doubles last_of_doubles "cnnx_last_of_doubles"(doubles x, Py_ssize_t rest) noexcept nogil
     floats kept_floats "cnnx_kept_floats"(floats x) noexcept nogil
     doubles kept_doubles "cnnx_kept_doubles"(doubles x) noexcept nogil
-    void transpose_floats "cnnx_transpose_floats"(floats* a) noexcept nogil
-    void transpose_doubles "cnnx_transpose_doubles"(doubles* a) noexcept nogil
     void prefetch "cnnx_prefetch"(const void* x) noexcept nogil  # what will be written
     void fetch "cnnx_fetch_bytes"(const void* x, Py_ssize_t bytes) noexcept nogil  # into the second cache
 
     enum:
         SUMS "CNNX_SUMS"  # that registers hold
         WIDEST "CNNX_WIDEST"  # vectors of Delta in a block over channels
-        MOST_LANES "(CNNX_BYTES / 4)"
 
 
 cdef enum:
@@ -140,24 +90,6 @@ cdef inline vector last_of(vector x, Py_ssize_t rest) noexcept nogil:
         return last_of_floats(x, rest)
     else:
         return last_of_doubles(x, rest)
-
-
-cdef inline Py_ssize_t lanes_in(vector* kind) noexcept nogil:
-    return VECTOR_BYTES // <Py_ssize_t>(sizeof(float) if vector is floats else sizeof(double))
-
-
-cdef inline void transpose(const void* x, Py_ssize_t pitch, void* y, Py_ssize_t y_pitch, vector* kind) noexcept nogil:
-    # y[j y_pitch + i] = x[i pitch + j], i and j < a vector's lanes.
-    cdef vector a[MOST_LANES]
-    cdef Py_ssize_t lanes = lanes_in(kind), i
-    for i in range(lanes):
-        a[i] = vector_at(x, i * pitch, kind)[0]
-    if vector is floats:
-        transpose_floats(a)
-    else:
-        transpose_doubles(a)
-    for i in range(lanes):
-        vector_at(y, i * y_pitch, kind)[0] = a[i]
 
 
 # Loops over sums come in halves, one behind the other and without a loop in them: of more than 16 turns, or around

@@ -1,25 +1,15 @@
-# What pooling does with vectors besides arithmetic: compare and choose, take every v-th number of a row, put two rows
-# into one by turns. Offsets of winners are carried as whole numbers in lanes as wide as the numbers beside them,
-# in variables of the vectors' own type, whose bits are then those of integers.
+# What pooling does with vectors besides arithmetic: compare and choose, take every v-th number of a row. Offsets of
+# winners are carried as whole numbers in lanes as wide as the numbers beside them, in variables of the vectors' own
+# type, whose bits are then those of integers.
 
 from libc.string cimport memcpy
 
-from ._tile cimport VECTOR_BYTES, doubles, floats, spread_doubles, spread_floats, vector, vector_at
+from ._shuffle cimport split
+from ._tile cimport doubles, floats, lanes_in, size_of, spread_doubles, spread_floats, vector, vector_at
 
 cdef extern from *:
     """
-    #include <stdint.h>
-    #if defined(__clang__) || __GNUC__ >= 12
-    #define CNNX_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-    #else
-    #define CNNX_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (__typeof__((a) < (b))){__VA_ARGS__})
-    #endif
-
-    /* Lane i takes number 2 i of two vectors, or 3 i of three (in two steps); low and high half of a b a b ... */
-    #define CNNX_EVEN_2 0, 2
-    #define CNNX_EVEN_4 0, 2, 4, 6
-    #define CNNX_EVEN_8 0, 2, 4, 6, 8, 10, 12, 14
-    #define CNNX_EVEN_16 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+    /* Lane i takes number 3 i of three vectors, in two steps. */
     #define CNNX_THIRD_2 0, 3
     #define CNNX_THIRD_4 0, 3, 6, 0
     #define CNNX_THIRD_8 0, 3, 6, 9, 12, 15, 0, 0
@@ -28,24 +18,6 @@ cdef extern from *:
     #define CNNX_REST_4 0, 1, 2, 5
     #define CNNX_REST_8 0, 1, 2, 3, 4, 5, 10, 13
     #define CNNX_REST_16 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 17, 20, 23, 26, 29
-    #define CNNX_LOW_2 0, 2
-    #define CNNX_LOW_4 0, 4, 1, 5
-    #define CNNX_LOW_8 0, 8, 1, 9, 2, 10, 3, 11
-    #define CNNX_LOW_16 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
-    #define CNNX_HIGH_2 1, 3
-    #define CNNX_HIGH_4 2, 6, 3, 7
-    #define CNNX_HIGH_8 4, 12, 5, 13, 6, 14, 7, 15
-    #define CNNX_HIGH_16 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
-    #if CNNX_BYTES == 64
-    #define CNNX_FLOAT_LANES(list) CNNX_##list##_16
-    #define CNNX_DOUBLE_LANES(list) CNNX_##list##_8
-    #elif CNNX_BYTES == 32
-    #define CNNX_FLOAT_LANES(list) CNNX_##list##_8
-    #define CNNX_DOUBLE_LANES(list) CNNX_##list##_4
-    #else
-    #define CNNX_FLOAT_LANES(list) CNNX_##list##_4
-    #define CNNX_DOUBLE_LANES(list) CNNX_##list##_2
-    #endif
 
     /* V: vectors of numbers; I: of integers as wide, each a WHOLE. */
     #define CNNX_LANES(V, I, WHOLE, LANES) \\
@@ -67,26 +39,11 @@ cdef extern from *:
         static inline V V##_whole(WHOLE i) { return (V)(i - (I){0}); } \\
         static inline V V##_where_whole(V d, V b, V i) { return (V)((I)d & ((I)b == (I)i)); } \\
         static inline V V##_where_equal(V d, V z, V y) { return (V)((I)d & (z == y)); } \\
-        /* x[0], x[v], x[2 v], ...; v <= 4. Whole vectors are read: v lanes numbers. */ \\
-        static inline V V##_strided(const V* x, int v) { \\
-            if (v == 1) return x[0]; \\
-            if (v == 2) return CNNX_SHUFFLE(x[0], x[1], LANES(EVEN)); \\
-            if (v == 4) { \\
-                V a = CNNX_SHUFFLE(x[0], x[1], LANES(EVEN)), b = CNNX_SHUFFLE(x[2], x[3], LANES(EVEN)); \\
-                return CNNX_SHUFFLE(a, b, LANES(EVEN)); \\
-            } \\
-            V t = CNNX_SHUFFLE(x[0], x[1], LANES(THIRD)); \\
-            return CNNX_SHUFFLE(t, x[2], LANES(REST)); \\
-        } \\
-        /* a[0], b[0], a[1], b[1], ... */ \\
-        static inline void V##_by_turns(V* a, V* b) { \\
-            V low = CNNX_SHUFFLE(*a, *b, LANES(LOW)); \\
-            *b = CNNX_SHUFFLE(*a, *b, LANES(HIGH)); \\
-            *a = low; \\
+        static inline V V##_third(const V* x) { \\
+            V t = cnnx_shuffle(x[0], x[1], LANES(THIRD)); \\
+            return cnnx_shuffle(t, x[2], LANES(REST)); \\
         }
 
-    typedef int32_t cnnx_ints __attribute__((vector_size(CNNX_BYTES), aligned(4), may_alias));
-    typedef int64_t cnnx_longs __attribute__((vector_size(CNNX_BYTES), aligned(8), may_alias));
     CNNX_LANES(cnnx_floats, cnnx_ints, int32_t, CNNX_FLOAT_LANES)
     CNNX_LANES(cnnx_doubles, cnnx_longs, int64_t, CNNX_DOUBLE_LANES)
     """
@@ -103,10 +60,8 @@ cdef extern from *:
     doubles doubles_where_whole "cnnx_doubles_where_whole"(doubles d, doubles b, doubles i) noexcept nogil
     floats floats_where_equal "cnnx_floats_where_equal"(floats d, floats z, floats y) noexcept nogil
     doubles doubles_where_equal "cnnx_doubles_where_equal"(doubles d, doubles z, doubles y) noexcept nogil
-    floats floats_strided "cnnx_floats_strided"(const floats* x, int v) noexcept nogil
-    doubles doubles_strided "cnnx_doubles_strided"(const doubles* x, int v) noexcept nogil
-    void floats_by_turns "cnnx_floats_by_turns"(floats* a, floats* b) noexcept nogil
-    void doubles_by_turns "cnnx_doubles_by_turns"(doubles* a, doubles* b) noexcept nogil
+    floats floats_third "cnnx_floats_third"(const floats* x) noexcept nogil
+    doubles doubles_third "cnnx_doubles_third"(const doubles* x) noexcept nogil
 
 
 cdef inline vector larger(vector a, vector m) noexcept nogil:
@@ -158,25 +113,21 @@ cdef inline vector where_equal(vector d, vector z, vector y) noexcept nogil:
 
 
 cdef inline vector strided(const void* x, Py_ssize_t i, int v, vector* kind) noexcept nogil:
-    if vector is floats:
-        return floats_strided(vector_at(x, i, kind), v)
-    else:
-        return doubles_strided(vector_at(x, i, kind), v)
-
-
-cdef inline void by_turns(vector* a, vector* b) noexcept nogil:
-    if vector is floats:
-        floats_by_turns(a, b)
-    else:
-        doubles_by_turns(a, b)
-
-
-cdef inline Py_ssize_t lanes_in(vector* kind) noexcept nogil:
-    return VECTOR_BYTES // <Py_ssize_t>(sizeof(float) if vector is floats else sizeof(double))
-
-
-cdef inline Py_ssize_t size_of(vector* kind) noexcept nogil:
-    return sizeof(float) if vector is floats else sizeof(double)
+    # x[i], x[i + v], x[i + 2 v], ...; v <= 4. Whole vectors are read: v lanes numbers.
+    cdef const vector* row = vector_at(x, i, kind)
+    cdef vector a, b, odd
+    if v == 1:
+        return row[0]
+    if v == 3:
+        if vector is floats:
+            return floats_third(row)
+        else:
+            return doubles_third(row)
+    split(row[0], row[1], &a, &odd)
+    if v == 4:
+        split(row[2], row[3], &b, &odd)
+        split(a, b, &a, &odd)
+    return a
 
 
 cdef inline void load(vector* to, const void* x, Py_ssize_t i, Py_ssize_t n, bint full) noexcept nogil:

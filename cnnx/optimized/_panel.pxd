@@ -4,9 +4,9 @@ from cython cimport floating
 from libc.stdlib cimport malloc
 from libc.string cimport memcpy, memset
 
-from ._index cimport least
-from ._tile cimport VECTOR_BYTES, VECTORS, doubles, floats, lanes_of, vector, vector_at
-from ._turn cimport turn
+from ._index cimport least, up
+from ._shuffle cimport turn
+from ._tile cimport VECTORS, doubles, floats, lanes_in, lanes_of, vector, vector_at
 
 cdef enum:
     # Terms that are summed up before the next panel's turn: so many rows of a panel stay in the first cache.
@@ -15,11 +15,11 @@ cdef enum:
 
 
 cdef inline Py_ssize_t vectors_of(Py_ssize_t columns, floating* kind) noexcept nogil:
-    return (columns + lanes_of(kind) - 1) // lanes_of(kind)
+    return up(columns, lanes_of(kind))
 
 
 cdef inline Py_ssize_t panels_of(Py_ssize_t columns, floating* kind) noexcept nogil:
-    return (vectors_of(columns, kind) + VECTORS - 1) // VECTORS
+    return up(vectors_of(columns, kind), VECTORS)
 
 
 cdef inline Py_ssize_t first_column(Py_ssize_t panel, Py_ssize_t columns, floating* kind) noexcept nogil:
@@ -31,9 +31,12 @@ cdef inline Py_ssize_t padded(Py_ssize_t columns, floating* kind) noexcept nogil
     return vectors_of(columns, kind) * lanes_of(kind)
 
 
-cdef inline void* scratch(Py_ssize_t numbers, floating* kind) noexcept nogil:
-    # Room for so many numbers from the first cache line's border on; NULL without memory.
-    return malloc(numbers * <Py_ssize_t>sizeof(floating) + CACHE_LINE)
+cdef inline void* scratch(Py_ssize_t numbers, floating* kind) except NULL:
+    # Room for so many numbers from the first cache line's border on.
+    cdef void* raw = malloc(numbers * <Py_ssize_t>sizeof(floating) + CACHE_LINE)
+    if raw == NULL:
+        raise MemoryError
+    return raw
 
 
 cdef inline floating* on_a_line(void* raw, floating* kind) noexcept nogil:
@@ -49,7 +52,7 @@ cdef inline void every_row(Py_ssize_t* taps, Py_ssize_t step, Py_ssize_t T) noex
 
 cdef inline void copy_rows(const void* x, Py_ssize_t x_row, Py_ssize_t T, void* panel, vector* kind,
                            int V) noexcept nogil:
-    cdef Py_ssize_t lanes = VECTOR_BYTES // (sizeof(float) if vector is floats else sizeof(double)), t
+    cdef Py_ssize_t lanes = lanes_in(kind), t
     cdef int j
     for t in range(T):
         for j in range(V):

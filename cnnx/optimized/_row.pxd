@@ -10,6 +10,7 @@ from libc.math cimport INFINITY, log
 from libc.string cimport memcpy, memset
 
 from ._exp cimport exp_least, large_exp, of_large
+from ._index cimport up
 
 cdef enum:
     LANES = 32
@@ -25,7 +26,7 @@ cdef struct Walk:
 cdef inline Walk along(Py_ssize_t M) noexcept nogil:
     # One row in one piece.
     cdef Walk walk
-    walk.steps, walk.stride, walk.width, walk.one_row = (M + LANES - 1) // LANES, LANES, LANES, True
+    walk.steps, walk.stride, walk.width, walk.one_row = up(M, LANES), LANES, LANES, True
     walk.last = M - (walk.steps - 1) * LANES
     return walk
 
@@ -155,6 +156,21 @@ cdef inline void partitions(const floating* z, Walk walk, const floating* most, 
             sums[j] = sums[j] + strip[j]
         if e != NULL:
             put(strip, walk, step, e)
+    spread_sum(sums, walk)
+    memcpy(total, sums, sizeof(sums))
+
+
+cdef inline void row_sums(const floating* x, Walk walk, double* total) noexcept nogil:
+    cdef floating strip[LANES]
+    cdef double sums[LANES]
+    cdef Py_ssize_t step
+    cdef int j
+    for j in range(LANES):
+        sums[j] = 0
+    for step in range(walk.steps):
+        take(x, walk, step, strip, <floating>0)
+        for j in range(LANES):
+            sums[j] = sums[j] + strip[j]
     spread_sum(sums, walk)
     memcpy(total, sums, sizeof(sums))
 

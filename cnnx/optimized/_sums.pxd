@@ -40,6 +40,7 @@ cdef enum term:
     NUMBERS  # Z
     SQUARES  # (Z - mean)^2
     PRODUCTS  # Delta (Z - mean)
+    DISTANCES  # (Delta - Z)^2
 
 
 cdef inline sums widen(const floating* x) noexcept nogil:
@@ -56,8 +57,11 @@ cdef inline sums term_of(const floating* Delta, const floating* Z, sums mean, Py
         return z
     elif kind == SQUARES:
         return (z - mean) * (z - mean)
-    else:
+    elif kind == PRODUCTS:
         return widen(Delta + i) * (z - mean)
+    else:
+        z = widen(Delta + i) - z
+        return z * z
 
 
 cdef inline double strided_sum(const floating* Delta, const floating* Z, double mean, Py_ssize_t run, Py_ssize_t stride,
@@ -86,8 +90,11 @@ cdef inline double strided_sum(const floating* Delta, const floating* Z, double 
                 rest = rest + z
             elif kind == SQUARES:
                 rest = rest + (z - mean) * (z - mean)
-            else:
+            elif kind == PRODUCTS:
                 rest = rest + Delta[i] * (z - mean)
+            else:
+                z = Delta[i] - z
+                rest = rest + z * z
         start += stride
         i = start
     a[0] = (a[0] + a[1]) + (a[2] + a[3])

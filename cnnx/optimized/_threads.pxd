@@ -17,10 +17,11 @@ cdef extern from *:
     """
 
 cdef enum:
-    # What an element costs, in multiply-adds, that is read, changed a little and written: memory is what takes time.
-    ELEMENT = 8
-    # What an element of a function with an exponential in it costs, in multiply-adds.
-    EXP = 16
+    # What an element costs, in multiply-adds: one that is read, changed a little and written; one with an exponential
+    # in between; one with a power.
+    MEMORY = 2
+    EXP = 4
+    POWER = 16
 
 # How many threads for work of so many multiply-adds.
 cdef int threads_for(double work) noexcept nogil

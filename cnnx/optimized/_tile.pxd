@@ -5,8 +5,11 @@
 from cython cimport floating
 from libc.string cimport memcpy
 
+from ._index cimport up
+
 cdef extern from *:
     """
+    #include <stdint.h>
     #if defined(__AVX512F__)  /* 32 registers of 64 bytes: 24 sums, 3 columns, a factor */
     #define CNNX_BYTES 64
     #define CNNX_ROWS 8
@@ -26,6 +29,8 @@ cdef extern from *:
     #endif
     typedef float cnnx_floats __attribute__((vector_size(CNNX_BYTES), aligned(4), may_alias));
     typedef double cnnx_doubles __attribute__((vector_size(CNNX_BYTES), aligned(8), may_alias));
+    typedef int32_t cnnx_ints __attribute__((vector_size(CNNX_BYTES), aligned(4), may_alias));
+    typedef int64_t cnnx_longs __attribute__((vector_size(CNNX_BYTES), aligned(8), may_alias));
     #define cnnx_fetch(x) __builtin_prefetch(x, 0, 2)  /* into the second cache */
     #define cnnx_fetch_near(x) __builtin_prefetch(x)
     #define cnnx_multiply_add(a, w, x) ((a) + (w) * (x))
@@ -48,6 +53,7 @@ cdef extern from *:
 
     enum:
         VECTOR_BYTES "CNNX_BYTES"
+        MOST_LANES "(CNNX_BYTES / 4)"
         ROWS "CNNX_ROWS"  # of a full block
         VECTORS "CNNX_VECTORS"  # of a full block's row
 
@@ -61,6 +67,19 @@ ctypedef fused vector:
 
 cdef enum:
     AHEAD = 8  # taps: so much sooner a full block calls its columns into the nearest cache
+
+
+cdef inline Py_ssize_t size_of(vector* kind) noexcept nogil:
+    # Of one number.
+    return sizeof(float) if vector is floats else sizeof(double)
+
+
+cdef inline Py_ssize_t lanes_in(vector* kind) noexcept nogil:
+    return VECTOR_BYTES // size_of(kind)
+
+
+cdef inline Py_ssize_t lanes_of(const floating* kind) noexcept nogil:
+    return VECTOR_BYTES // <Py_ssize_t>sizeof(floating)
 
 
 cdef inline vector* vector_at(const void* x, Py_ssize_t i, vector* kind) noexcept nogil:
@@ -86,10 +105,6 @@ cdef inline vector multiply_add(vector a, const void* w, Py_ssize_t i, vector x)
         return multiply_add_doubles(a, (<const double*>w)[i], x)
 
 
-cdef inline Py_ssize_t lanes_of(floating* anything) noexcept nogil:
-    return VECTOR_BYTES // <Py_ssize_t>sizeof(floating)
-
-
 cdef inline void tile(const void* w, Py_ssize_t w_t, Py_ssize_t w_k, const void* x, const Py_ssize_t* taps,
                       Py_ssize_t T, const void* start, void* Y, Py_ssize_t y_k, Py_ssize_t width,
                       const void* ahead, const Py_ssize_t* where, vector* kind, int M, int V) noexcept nogil:
@@ -97,8 +112,7 @@ cdef inline void tile(const void* w, Py_ssize_t w_t, Py_ssize_t w_k, const void*
     cdef vector a[ROWS][2 * VECTORS]
     cdef vector columns[2 * VECTORS]
     cdef vector edge[ROWS]  # the last vectors where they are not whole: a call of memcpy would move all sums out
-    cdef Py_ssize_t size = sizeof(float) if vector is floats else sizeof(double)
-    cdef Py_ssize_t lanes = VECTOR_BYTES // size, last = (V - 1) * lanes, t
+    cdef Py_ssize_t size = size_of(kind), lanes = lanes_in(kind), last = (V - 1) * lanes, t
     cdef bint whole = width == V * lanes
     cdef int k, j
     if start != NULL:
@@ -145,8 +159,7 @@ cdef inline void tile(const void* w, Py_ssize_t w_t, Py_ssize_t w_k, const void*
 cdef inline void rows(const void* w, Py_ssize_t w_t, Py_ssize_t w_k, const void* x, const Py_ssize_t* taps,
                       Py_ssize_t T, const void* start, void* Y, Py_ssize_t y_k, Py_ssize_t width,
                       const void* ahead, const Py_ssize_t* where, vector* kind, int M) noexcept nogil:
-    cdef Py_ssize_t lanes = VECTOR_BYTES // (sizeof(float) if vector is floats else sizeof(double))
-    cdef Py_ssize_t V = (width + lanes - 1) // lanes
+    cdef Py_ssize_t V = up(width, lanes_in(kind))
     if VECTORS == 3 and 2 * M <= ROWS and V == 6:
         tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, M, 6)
     elif VECTORS == 3 and 2 * M <= ROWS and V == 5:

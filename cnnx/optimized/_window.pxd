@@ -3,12 +3,28 @@
 from cython cimport floating
 from libc.stdlib cimport malloc
 
-from ._index cimport least, most
-from ._tile cimport VECTOR_BYTES
+from ._index cimport least, most, up
 
 cdef struct Window:
     Py_ssize_t H, W, P, Q  # of the image and the output
     Py_ssize_t R, S, u, v, p_h, p_w
+
+
+cdef struct Place:
+    # A row, counted through all planes.
+    Py_ssize_t plane, row
+
+
+cdef inline Place place_of(Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
+    return Place(row // rows, row % rows)
+
+
+cdef inline void next_place(Place* at, Py_ssize_t rows) noexcept nogil:
+    # Counting spares divisions, which cost as much as a row of outputs.
+    at.row += 1
+    if at.row == rows:
+        at.row = 0
+        at.plane += 1
 
 
 cdef inline Py_ssize_t row_begin(const Window* g, Py_ssize_t p) noexcept nogil:
@@ -27,10 +43,6 @@ cdef inline Py_ssize_t column_end(const Window* g, Py_ssize_t q) noexcept nogil:
     return least(g.W, g.v * q - g.p_w + g.S)
 
 
-cdef inline Py_ssize_t lanes_of(floating* kind) noexcept nogil:
-    return VECTOR_BYTES // <Py_ssize_t>sizeof(floating)
-
-
 # A row of outputs is computed in two steps: down the columns of its window rows into one row of W numbers, then
 # across that. Where `narrow` holds, the second step takes vectors too, since the row has numbers in place of
 # padding at both ends; else it is clipped, number by number.
@@ -41,7 +53,7 @@ cdef inline bint narrow(const Window* g) noexcept nogil:
 
 cdef inline Py_ssize_t row_margin(const Window* g, Py_ssize_t lanes) noexcept nogil:
     # Where the row's first column lies: behind the left padding, at a whole number of vectors.
-    return (g.p_w + lanes - 1) // lanes * lanes if narrow(g) else 0
+    return up(g.p_w, lanes) * lanes if narrow(g) else 0
 
 
 cdef inline Py_ssize_t row_length(const Window* g, Py_ssize_t lanes) noexcept nogil:

@@ -4,9 +4,9 @@
 from cython cimport floating
 from libc.string cimport memcpy, memset
 
-from ._index cimport least
-from ._tile cimport VECTOR_BYTES, doubles, floats, vector, vector_at
-from ._winograd cimport apply_G, ceiling, size_of
+from ._index cimport least, up
+from ._tile cimport doubles, floats, lanes_in, size_of, vector, vector_at
+from ._winograd cimport apply_G
 
 
 cdef enum:
@@ -21,9 +21,9 @@ cdef inline void kernels_of(const void* f, Py_ssize_t count, void* U, Py_ssize_t
     cdef vector across[3][6]
     cdef vector u[6]
     cdef vector rest  # by itself, so that u may stay in registers
-    cdef Py_ssize_t size = size_of(kind), lanes = VECTOR_BYTES // size, part, e
+    cdef Py_ssize_t size = size_of(kind), lanes = lanes_in(kind), part, e
     cdef int i, j, r, s
-    for part in range(ceiling(count, lanes)):
+    for part in range(up(count, lanes)):
         e = part * lanes
         for s in range(3):
             for r in range(3):
@@ -60,7 +60,7 @@ cdef inline void kernels_task(const floating* F, floating* U, Py_ssize_t task, P
     # W1 for KERNELS output channels of a group, all input channels: U[task, i, j, c, kernel]. C and K are those of a
     # group. `turned` is for grad-input, where inputs and outputs of F change places, too.
     cdef floating chunks[2 * 9 * CHUNK]
-    cdef Py_ssize_t per_group = ceiling(K, KERNELS), pitch = C * KERNELS, first = task % per_group * KERNELS
+    cdef Py_ssize_t per_group = up(K, KERNELS), pitch = C * KERNELS, first = task % per_group * KERNELS
     cdef Py_ssize_t kernels = least(KERNELS, K - first), most_channels = CHUNK // KERNELS
     cdef Py_ssize_t f_k = 9 if turned else 9 * C, f_c = 9 * K if turned else 9, part, c, count
     cdef const floating* f = F + task // per_group * K * C * 9 + first * f_k
@@ -69,7 +69,7 @@ cdef inline void kernels_task(const floating* F, floating* U, Py_ssize_t task, P
     memset(chunks, 0, sizeof(chunks))
     # One chunk ahead, or the vectors would wait for the numbers that were just written one by one.
     collect(f, f_k, f_c, kernels, least(most_channels, C), turned, chunks)
-    for part in range(ceiling(C, most_channels)):
+    for part in range(up(C, most_channels)):
         c = (part + 1) * most_channels
         if c < C:
             collect(f + c * f_c, f_k, f_c, kernels, least(most_channels, C - c), turned,

@@ -6,8 +6,9 @@ NaN passes through phi.
 
 from cython cimport floating
 
-from ._elementwise cimport EXP, MEMORY, STRIP, each, each_grad
+from ._elementwise cimport STRIP, each, each_grad
 from ._exp cimport bell, exp_negative, expm1_negative, log1p_fraction, mills, signed, size
+from ._threads cimport EXP, MEMORY
 
 
 cdef inline floating relu_phi(floating z) noexcept nogil:
@@ -115,13 +116,11 @@ cdef void relu_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssi
 
 
 def relu(const floating[::1] Z, /, floating[::1] Y):
-    with nogil:
-        each(relu_Y[floating], Z, Y, 0, MEMORY)
+    each(relu_Y[floating], Z, Y, 0, MEMORY)
 
 
 def relu_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ):
-    with nogil:
-        each_grad(relu_dZ[floating], Delta, Z, dZ, 0, MEMORY)
+    each_grad(relu_dZ[floating], Delta, Z, dZ, 0, MEMORY)
 
 
 cdef void sigmoid_Y(const floating* Z, floating* Y, Py_ssize_t strips, double _) noexcept nogil:
@@ -138,13 +137,11 @@ cdef void sigmoid_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_
 
 
 def sigmoid(const floating[::1] Z, /, floating[::1] Y):
-    with nogil:
-        each(sigmoid_Y[floating], Z, Y, 0, EXP)
+    each(sigmoid_Y[floating], Z, Y, 0, EXP)
 
 
 def sigmoid_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ):
-    with nogil:
-        each_grad(sigmoid_dZ[floating], Delta, Z, dZ, 0, EXP)
+    each_grad(sigmoid_dZ[floating], Delta, Z, dZ, 0, EXP)
 
 
 cdef void tanh_Y(const floating* Z, floating* Y, Py_ssize_t strips, double _) noexcept nogil:
@@ -161,13 +158,11 @@ cdef void tanh_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssi
 
 
 def tanh(const floating[::1] Z, /, floating[::1] Y):
-    with nogil:
-        each(tanh_Y[floating], Z, Y, 0, EXP)
+    each(tanh_Y[floating], Z, Y, 0, EXP)
 
 
 def tanh_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ):
-    with nogil:
-        each_grad(tanh_dZ[floating], Delta, Z, dZ, 0, EXP)
+    each_grad(tanh_dZ[floating], Delta, Z, dZ, 0, EXP)
 
 
 cdef void step_Y(const floating* Z, floating* Y, Py_ssize_t strips, double _) noexcept nogil:
@@ -184,13 +179,11 @@ cdef void step_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssi
 
 
 def step(const floating[::1] Z, /, floating[::1] Y):
-    with nogil:
-        each(step_Y[floating], Z, Y, 0, MEMORY)
+    each(step_Y[floating], Z, Y, 0, MEMORY)
 
 
 def step_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ):
-    with nogil:
-        each_grad(step_dZ[floating], Delta, Z, dZ, 0, MEMORY)
+    each_grad(step_dZ[floating], Delta, Z, dZ, 0, MEMORY)
 
 
 cdef void identity_Y(const floating* Z, floating* Y, Py_ssize_t strips, double _) noexcept nogil:
@@ -207,13 +200,11 @@ cdef void identity_dZ(const floating* Delta, const floating* Z, floating* dZ, Py
 
 
 def identity(const floating[::1] Z, /, floating[::1] Y):
-    with nogil:
-        each(identity_Y[floating], Z, Y, 0, MEMORY)
+    each(identity_Y[floating], Z, Y, 0, MEMORY)
 
 
 def identity_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ):
-    with nogil:
-        each_grad(identity_dZ[floating], Delta, Z, dZ, 0, MEMORY)
+    each_grad(identity_dZ[floating], Delta, Z, dZ, 0, MEMORY)
 
 
 cdef void leaky_relu_Y(const floating* Z, floating* Y, Py_ssize_t strips, double slope) noexcept nogil:
@@ -230,13 +221,11 @@ cdef void leaky_relu_dZ(const floating* Delta, const floating* Z, floating* dZ, 
 
 
 def leaky_relu(const floating[::1] Z, /, floating[::1] Y, *, double slope):
-    with nogil:
-        each(leaky_relu_Y[floating], Z, Y, slope, MEMORY)
+    each(leaky_relu_Y[floating], Z, Y, slope, MEMORY)
 
 
 def leaky_relu_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ, *, double slope):
-    with nogil:
-        each_grad(leaky_relu_dZ[floating], Delta, Z, dZ, slope, MEMORY)
+    each_grad(leaky_relu_dZ[floating], Delta, Z, dZ, slope, MEMORY)
 
 
 cdef void elu_Y(const floating* Z, floating* Y, Py_ssize_t strips, double alpha) noexcept nogil:
@@ -253,13 +242,11 @@ cdef void elu_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssiz
 
 
 def elu(const floating[::1] Z, /, floating[::1] Y, *, double alpha):
-    with nogil:
-        each(elu_Y[floating], Z, Y, alpha, EXP)
+    each(elu_Y[floating], Z, Y, alpha, EXP)
 
 
 def elu_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ, *, double alpha):
-    with nogil:
-        each_grad(elu_dZ[floating], Delta, Z, dZ, alpha, EXP)
+    each_grad(elu_dZ[floating], Delta, Z, dZ, alpha, EXP)
 
 
 cdef void softplus_Y(const floating* Z, floating* Y, Py_ssize_t strips, double _) noexcept nogil:
@@ -276,13 +263,11 @@ cdef void softplus_dZ(const floating* Delta, const floating* Z, floating* dZ, Py
 
 
 def softplus(const floating[::1] Z, /, floating[::1] Y):
-    with nogil:
-        each(softplus_Y[floating], Z, Y, 0, EXP)
+    each(softplus_Y[floating], Z, Y, 0, EXP)
 
 
 def softplus_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ):
-    with nogil:
-        each_grad(softplus_dZ[floating], Delta, Z, dZ, 0, EXP)
+    each_grad(softplus_dZ[floating], Delta, Z, dZ, 0, EXP)
 
 
 cdef void gelu_Y(const floating* Z, floating* Y, Py_ssize_t strips, double _) noexcept nogil:
@@ -299,10 +284,8 @@ cdef void gelu_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssi
 
 
 def gelu(const floating[::1] Z, /, floating[::1] Y):
-    with nogil:
-        each(gelu_Y[floating], Z, Y, 0, EXP)
+    each(gelu_Y[floating], Z, Y, 0, EXP)
 
 
 def gelu_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ):
-    with nogil:
-        each_grad(gelu_dZ[floating], Delta, Z, dZ, 0, EXP)
+    each_grad(gelu_dZ[floating], Delta, Z, dZ, 0, EXP)

@@ -8,7 +8,7 @@ from ._affine cimport (
     FIRST_CACHE, GROUP, PANELS, SECOND_CACHE, Y_part, dZ_part, dot_part, dots_pay, dw_part, pack_columns, pack_samples,
     panels_within,
 )
-from ._index cimport least, most
+from ._index cimport least, most, up
 from ._panel cimport TERMS, first_column, on_a_line, padded, panels_of, scratch, vectors_of
 from ._threads cimport threads_for
 from ._tile cimport ROWS, VECTORS, lanes_of
@@ -20,8 +20,8 @@ cdef enum:
 cdef inline bint share_rows(Py_ssize_t blocks, Py_ssize_t panels, Py_ssize_t threads) noexcept nogil:
     # Whether threads had better share blocks of rows than panels of columns, by the largest part of either. Panels are
     # packed by the thread that reads them, but packed beforehand for all where rows are shared.
-    cdef double of_rows = <double>((blocks + threads - 1) // threads) / blocks
-    cdef double of_panels = <double>((panels + threads - 1) // threads) / panels
+    cdef double of_rows = <double>(up(blocks, threads)) / blocks
+    cdef double of_panels = <double>(up(panels, threads)) / panels
     return of_rows < of_panels - 0.02 or (of_rows < of_panels + 0.02 and panels < 8 * threads and threads > 1)
 
 
@@ -34,7 +34,7 @@ def affine(const floating[:, ::1] Z, const floating[:, ::1] w, const floating[::
     cdef int threads = threads_for(<double>N * I * J)
     cdef floating* kind = NULL
     cdef Py_ssize_t width = PANELS * VECTORS * lanes_of(kind), sums = GROUP * width, own = width * J
-    cdef Py_ssize_t blocks = (I + ROWS - 1) // ROWS, panels = panels_of(N, kind), parts, part
+    cdef Py_ssize_t blocks = up(I, ROWS), panels = panels_of(N, kind), parts, part
     cdef void* raw
     cdef floating* room
     cdef floating* shared = NULL
@@ -50,8 +50,6 @@ def affine(const floating[:, ::1] Z, const floating[:, ::1] w, const floating[::
     if share_rows(blocks, panels, threads):
         parts = least(threads, blocks)
         raw = scratch(padded(N, kind) * J + parts * sums, kind)
-        if raw == NULL:
-            raise MemoryError
         shared = on_a_line(raw, kind)
         room = shared + padded(N, kind) * J
         for part in prange(panels, nogil=True, schedule="static", num_threads=threads):
@@ -63,8 +61,6 @@ def affine(const floating[:, ::1] Z, const floating[:, ::1] w, const floating[::
         parts = least(threads, panels)
         own = least(own, padded(N, kind) * J)
         raw = scratch(parts * (own + sums), kind)
-        if raw == NULL:
-            raise MemoryError
         room = on_a_line(raw, kind)
         for part in prange(parts, nogil=True, schedule="static", num_threads=threads):
             Y_part(&Z[0, 0], &w[0, 0], &b[0], &Y[0, 0], N, I, J, shared, room + part * (own + sums) + sums,
@@ -76,7 +72,7 @@ def affine_grad_input(const floating[:, ::1] Delta, const floating[:, ::1] w, /,
     cdef Py_ssize_t N = Delta.shape[0], I = w.shape[0], J = w.shape[1]  # no-cython-lint
     cdef int threads = threads_for(<double>N * I * J)
     cdef floating* kind = NULL
-    cdef Py_ssize_t blocks = (N + ROWS - 1) // ROWS, panels = panels_of(J, kind), parts, part, size
+    cdef Py_ssize_t blocks = up(N, ROWS), panels = panels_of(J, kind), parts, part, size
     cdef void* raw
     cdef floating* room
     if N == 0:
@@ -85,8 +81,6 @@ def affine_grad_input(const floating[:, ::1] Delta, const floating[:, ::1] w, /,
     if blocks >= 16 * threads or panels < threads:  # every thread packs w
         parts = least(threads, blocks)
         raw = scratch(parts * size, kind)
-        if raw == NULL:
-            raise MemoryError
         room = on_a_line(raw, kind)
         for part in prange(parts, nogil=True, schedule="static", num_threads=threads):
             dZ_part(&Delta[0, 0], &w[0, 0], &dZ[0, 0], I, J, room + part * size, cut(part, parts, blocks) * ROWS,
@@ -94,8 +88,6 @@ def affine_grad_input(const floating[:, ::1] Delta, const floating[:, ::1] w, /,
     else:
         parts = least(threads, panels)
         raw = scratch(parts * size, kind)
-        if raw == NULL:
-            raise MemoryError
         room = on_a_line(raw, kind)
         for part in prange(parts, nogil=True, schedule="static", num_threads=threads):
             dZ_part(&Delta[0, 0], &w[0, 0], &dZ[0, 0], I, J, room + part * size, 0, N,
@@ -107,7 +99,7 @@ def affine_grad_weight(const floating[:, ::1] Delta, const floating[:, ::1] Z, /
     cdef Py_ssize_t N = Z.shape[0], I = dw.shape[0], J = dw.shape[1]  # no-cython-lint
     cdef int threads = threads_for(<double>N * I * J)
     cdef floating* kind = NULL
-    cdef Py_ssize_t blocks = (I + ROWS - 1) // ROWS, panels = panels_of(J, kind), parts, part, own
+    cdef Py_ssize_t blocks = up(I, ROWS), panels = panels_of(J, kind), parts, part, own
     cdef void* raw
     cdef floating* room
     cdef floating* shared = NULL
@@ -117,8 +109,6 @@ def affine_grad_weight(const floating[:, ::1] Delta, const floating[:, ::1] Z, /
     if share_rows(blocks, panels, threads):
         parts = least(threads, blocks)
         raw = scratch(padded(J, kind) * N, kind)
-        if raw == NULL:
-            raise MemoryError
         shared = on_a_line(raw, kind)
         for part in prange(panels, nogil=True, schedule="static", num_threads=threads):
             pack_columns(&Z[0, 0], shared + first_column(part, J, kind) * N, part, N, J)
@@ -129,8 +119,6 @@ def affine_grad_weight(const floating[:, ::1] Delta, const floating[:, ::1] Z, /
         parts = least(threads, panels)
         own = panels_within(SECOND_CACHE, least(N, TERMS), panels) * VECTORS * lanes_of(kind) * least(N, TERMS)
         raw = scratch(parts * own, kind)
-        if raw == NULL:
-            raise MemoryError
         room = on_a_line(raw, kind)
         for part in prange(parts, nogil=True, schedule="static", num_threads=threads):
             dw_part(&Delta[0, 0], &Z[0, 0], &dw[0, 0], N, I, J, shared, room + part * own, 0, I,
@@ -159,5 +147,5 @@ cdef inline void db_columns(const floating[:, ::1] Delta, floating[::1] db, Py_s
 def affine_grad_bias(const floating[:, ::1] Delta, /, floating[::1] db):
     cdef Py_ssize_t I = db.shape[0], part  # no-cython-lint
     cdef int threads = threads_for(<double>Delta.shape[0] * I)
-    for part in prange((I + COLUMNS - 1) // COLUMNS, nogil=True, schedule="static", num_threads=threads):
+    for part in prange(up(I, COLUMNS), nogil=True, schedule="static", num_threads=threads):
         db_columns(Delta, db, part * COLUMNS, least(COLUMNS, I - part * COLUMNS))

@@ -8,19 +8,21 @@ from cython.parallel cimport prange
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from ._gather cimport EVERY, Ring, gather, move_on, move_to, ring_in, ring_length, slot
-from ._index cimport least, most
-from ._lanes cimport lanes_in, load, put, strided
+from ._gather cimport EVERY, Ring, gather, next_row, ring_at, ring_length, slot
+from ._index cimport least
+from ._pool cimport MEAN, across, down
 from ._threads cimport threads_for
-from ._tile cimport doubles, floats, spread, vector, vector_at
+from ._tile cimport doubles, floats, lanes_of
 from ._window cimport (
+    Place,
     Window,
     column_begin,
     column_end,
     columns_used,
-    lanes_of,
     memory_for,
     narrow,
+    next_place,
+    place_of,
     row_begin,
     row_end,
     row_length,
@@ -65,76 +67,6 @@ cdef inline void set_columns_counts(const Window* g, const Pad* pad, floating* c
         counts[q] = 1
 
 
-cdef inline void total(vector* y, const void* Z, Py_ssize_t W, Py_ssize_t w, Py_ssize_t n, Py_ssize_t rows,
-                       bint full) noexcept nogil:
-    # Down n columns from w on: whole vectors, if `full`.
-    cdef vector z
-    cdef Py_ssize_t r
-    load(y, Z, w, n, full)
-    for r in range(1, rows):
-        load(&z, Z, r * W + w, n, full)
-        y[0] = y[0] + z
-
-
-cdef inline void down_rows(const void* Z, Py_ssize_t W, Py_ssize_t width, Py_ssize_t rows, void* m,
-                           vector* kind) noexcept nogil:
-    cdef Py_ssize_t lanes = lanes_in(kind), w = 0
-    cdef vector y
-    if width < lanes:
-        total(&y, Z, W, 0, width, rows, False)
-        put(y, m, 0, width, kind)
-        return
-    while w < width:
-        if w + lanes > width:
-            w = width - lanes  # some columns a second time
-        total(&y, Z, W, w, lanes, rows, True)
-        vector_at(m, w, kind)[0] = y
-        w += lanes
-
-
-cdef inline void down(const void* Z, Py_ssize_t W, Py_ssize_t width, Py_ssize_t rows, void* m,
-                      vector* kind) noexcept nogil:
-    if rows == 2:
-        down_rows(Z, W, width, 2, m, kind)
-    elif rows == 3:
-        down_rows(Z, W, width, 3, m, kind)
-    else:
-        down_rows(Z, W, width, rows, m, kind)
-
-
-cdef inline void across_columns(const void* m, const void* counts, const void* rows, void* Y, Py_ssize_t Q,
-                                Py_ssize_t S, int v, vector* kind) noexcept nogil:
-    cdef Py_ssize_t lanes = lanes_in(kind), q = 0, s
-    cdef vector y, h = spread(rows, 0, kind)
-    while q < Q:
-        if q + lanes > Q and Q >= lanes:
-            q = Q - lanes
-        y = strided(m, v * q, v, kind)
-        for s in range(1, S):
-            y = y + strided(m, v * q + s, v, kind)
-        put(y / (h * vector_at(counts, q, kind)[0]), Y, q, Q - q, kind)
-        q += lanes
-
-
-cdef inline void across(const void* m, const void* counts, const void* rows, void* Y, const Window* g,
-                        vector* kind) noexcept nogil:
-    # Y[q] = the sum over s of m[v q + s], by the rows and columns of the window.
-    if g.v == 1 and g.S == 3:
-        across_columns(m, counts, rows, Y, g.Q, 3, 1, kind)
-    elif g.v == 1:
-        across_columns(m, counts, rows, Y, g.Q, g.S, 1, kind)
-    elif g.v == 2 and g.S == 2:
-        across_columns(m, counts, rows, Y, g.Q, 2, 2, kind)
-    elif g.v == 2 and g.S == 3:
-        across_columns(m, counts, rows, Y, g.Q, 3, 2, kind)
-    elif g.v == 2:
-        across_columns(m, counts, rows, Y, g.Q, g.S, 2, kind)
-    elif g.v == 3:
-        across_columns(m, counts, rows, Y, g.Q, g.S, 3, kind)
-    else:
-        across_columns(m, counts, rows, Y, g.Q, g.S, 4, kind)
-
-
 cdef inline void Y_row_in_double(const floating* Z, floating* Y, Py_ssize_t p, const floating* counts, double rows,
                                  const Window* g, double* m) noexcept nogil:
     # Any window; wide or tall ones have many terms.
@@ -159,56 +91,44 @@ cdef inline void Y_row(const floating* Z, floating* Y, Py_ssize_t p, const float
     if not in_vectors(g):
         Y_row_in_double(Z, Y, p, counts, rows, g, <double*>m)
     elif floating is float:
-        down[floats](Z + h * g.W, g.W, columns_used(g), row_end(g, p) - h, m, NULL)
-        across[floats](m - g.p_w, counts, &rows, Y, g, NULL)
+        down[floats](Z + h * g.W, g.W, columns_used(g), row_end(g, p) - h, 0, g.S, m, NULL, NULL, MEAN)
+        across[floats](m - g.p_w, NULL, &rows, counts, Y, NULL, g.Q, g.S, g.v, NULL, MEAN)
     else:
-        down[doubles](Z + h * g.W, g.W, columns_used(g), row_end(g, p) - h, m, NULL)
-        across[doubles](m - g.p_w, counts, &rows, Y, g, NULL)
+        down[doubles](Z + h * g.W, g.W, columns_used(g), row_end(g, p) - h, 0, g.S, m, NULL, NULL, MEAN)
+        across[doubles](m - g.p_w, NULL, &rows, counts, Y, NULL, g.Q, g.S, g.v, NULL, MEAN)
 
 
 cdef inline void Y_part(const floating* Z, floating* Y, Py_ssize_t begin, Py_ssize_t end, const Window* g,
                         const Pad* pad, floating* memory) noexcept nogil:
     # The rows begin, ..., end - 1 of all rows of outputs.
-    cdef Py_ssize_t plane = begin // g.P, p = begin % g.P, i, length = counts_length(g, Y)
+    cdef Place at = place_of(begin, g.P)
+    cdef Py_ssize_t i, length = counts_length(g, Y)
     cdef floating* m = memory + length + (row_margin(g, lanes_of(Y)) if in_vectors(g) else 0)
     set_columns_counts(g, pad, memory, length)
     memset(memory + length, 0, 2 * row_length(g, lanes_of(Y)) * sizeof(floating))
     for i in range(begin, end):
-        Y_row(Z + plane * g.H * g.W, Y + i * g.Q, p, memory, <floating>rows_count(g, pad, p), g, m)
-        p += 1
-        if p == g.P:
-            p = 0
-            plane += 1
+        Y_row(Z + at.plane * g.H * g.W, Y + i * g.Q, at.row, memory, <floating>rows_count(g, pad, at.row), g, m)
+        next_place(&at, g.P)
 
 
 cdef inline void dZ_part(const floating* Delta, floating* dZ, Py_ssize_t begin, Py_ssize_t end, const Window* g,
                          const Pad* pad, floating* memory) noexcept nogil:
     # The rows begin, ..., end - 1 of all rows of the image.
-    cdef Py_ssize_t plane = begin // g.H, h = begin % g.H, i, q, p  # p: the row that the ring lacks
-    cdef Ring ring = ring_in(memory, g)
+    cdef Ring ring = ring_at(begin, memory, g)
     cdef floating* counts = memory + ring_length(g)
     cdef floating* row
     cdef floating rows
+    cdef Py_ssize_t i, q
     set_columns_counts(g, pad, counts, g.Q)
-    move_to(&ring, g, h)
-    p = ring.p
     for i in range(begin, end):
-        p = most(p, ring.p)
-        while p < least(ring.end + 1, g.P):
-            row = slot(&ring, p, dZ)
-            rows = <floating>rows_count(g, pad, p)
+        while ring.lacks < least(ring.end + 1, g.P):
+            row = slot(&ring, ring.lacks, dZ)
+            rows = <floating>rows_count(g, pad, ring.lacks)
             for q in range(g.Q):
-                row[q] = Delta[(plane * g.P + p) * g.Q + q] / (rows * counts[q])
-            p += 1
-        gather(&ring, g, EVERY, h, NULL, dZ + i * g.W)
-        h += 1
-        if h < g.H:
-            move_on(&ring, g, h)
-        else:
-            h = 0
-            plane += 1
-            move_to(&ring, g, h)
-            p = ring.p
+                row[q] = Delta[(ring.plane * g.P + ring.lacks) * g.Q + q] / (rows * counts[q])
+            ring.lacks += 1
+        gather(&ring, g, EVERY, NULL, dZ + i * g.W)
+        next_row(&ring, g)
 
 
 def avg_pool2d(const floating[:, :, :, ::1] Z, /, floating[:, :, :, ::1] Y, *, Py_ssize_t R, Py_ssize_t S,
@@ -225,7 +145,7 @@ def avg_pool2d(const floating[:, :, :, ::1] Z, /, floating[:, :, :, ::1] Y, *, P
     memory = memory_for(threads, length, &Y[0, 0, 0, 0])
     for part in prange(threads, nogil=True, schedule="static", num_threads=threads):
         Y_part(&Z[0, 0, 0, 0], &Y[0, 0, 0, 0], rows * part // threads, rows * (part + 1) // threads, &g, &pad,
-               memory + part * (length))
+               memory + part * length)
     free(memory)
 
 

@@ -5,7 +5,8 @@ from cython.parallel cimport prange
 from libc.math cimport fabs, sqrt
 from libc.stdlib cimport free, malloc
 
-from ._index cimport least
+from ._grad_bias cimport grad_bias
+from ._index cimport least, up
 from ._sums cimport NUMBERS, PRODUCTS, SQUARES, strided_sum, term
 from ._threads cimport threads_for
 
@@ -25,62 +26,53 @@ cdef inline void* scratch(Py_ssize_t count, size_t size) except NULL:
 
 
 cdef inline Py_ssize_t parts_of(Py_ssize_t M) noexcept nogil:
-    return (M + PART - 1) // PART
+    return up(M, PART)
 
 
-cdef inline void channel_sums(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z,
-                              const floating* mean, double* parts, double* totals, term kind) noexcept nogil:
-    # totals[c] = the sum of channel c's terms; parts has room for all parts' sums. N > 0.
-    cdef Py_ssize_t C = Z.shape[1], HW = Z.shape[2] * Z.shape[3], M = Z.shape[0] * HW, P = parts_of(M)
+cdef double* channel_sums(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z, const floating* mean,
+                          term kind) except NULL:
+    # The sum of each channel's terms, and what has to be freed. N > 0.
+    cdef Py_ssize_t C = Z.shape[1], HW = Z.shape[2] * Z.shape[3], M = Z.shape[0] * HW, P = parts_of(M), jobs = C * P
     cdef Py_ssize_t i, c, p
+    cdef double* totals = <double*>scratch(C + jobs, sizeof(double))
+    cdef double* parts = totals + C
     cdef int threads = threads_for(<double>C * M)
-    for i in prange(C * P, schedule="static", num_threads=threads):
+    for i in prange(jobs, nogil=True, schedule="static", num_threads=threads):
         parts[i] = strided_sum(&Delta[0, i // P, 0, 0], &Z[0, i // P, 0, 0], mean[i // P] if mean != NULL else 0,
                                HW, C * HW, i % P * PART, least(M, (i % P + 1) * PART), kind)
     for c in range(C):
         totals[c] = 0
         for p in range(P):
             totals[c] += parts[c * P + p]
+    return totals
 
 
 def batch_norm2d_statistics_mean(const floating[:, :, :, ::1] Z, /, floating[::1] mean):
-    cdef Py_ssize_t c, C = Z.shape[1], M = Z.shape[0] * Z.shape[2] * Z.shape[3]
-    cdef double* totals = <double*>scratch(C + C * parts_of(M), sizeof(double))
-    with nogil:
-        channel_sums(Z, Z, <const floating*>NULL, totals + C, totals, NUMBERS)
-        for c in range(C):
-            mean[c] = <floating>(totals[c] / M)
+    cdef Py_ssize_t c, M = Z.shape[0] * Z.shape[2] * Z.shape[3]
+    cdef double* totals = channel_sums(Z, Z, <const floating*>NULL, NUMBERS)
+    for c in range(Z.shape[1]):
+        mean[c] = <floating>(totals[c] / M)
     free(totals)
 
 
 def batch_norm2d_statistics_var(const floating[:, :, :, ::1] Z, const floating[::1] mean, /, floating[::1] var):
-    cdef Py_ssize_t c, C = Z.shape[1], M = Z.shape[0] * Z.shape[2] * Z.shape[3]
-    cdef double* totals = <double*>scratch(C + C * parts_of(M), sizeof(double))
-    with nogil:
-        channel_sums(Z, Z, &mean[0], totals + C, totals, SQUARES)
-        for c in range(C):
-            var[c] = <floating>(totals[c] / M)
+    cdef Py_ssize_t c, M = Z.shape[0] * Z.shape[2] * Z.shape[3]
+    cdef double* totals = channel_sums(Z, Z, &mean[0], SQUARES)
+    for c in range(Z.shape[1]):
+        var[c] = <floating>(totals[c] / M)
     free(totals)
 
 
 def batch_norm2d_grad_bias(const floating[:, :, :, ::1] Delta, /, floating[::1] db):
-    cdef Py_ssize_t c, C = Delta.shape[1], M = Delta.shape[0] * Delta.shape[2] * Delta.shape[3]
-    cdef double* totals = <double*>scratch(C + C * parts_of(M), sizeof(double))
-    with nogil:
-        channel_sums(Delta, Delta, <const floating*>NULL, totals + C, totals, NUMBERS)
-        for c in range(C):
-            db[c] = <floating>totals[c]
-    free(totals)
+    grad_bias(Delta, db)
 
 
 def batch_norm2d_grad_weight(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z,
                              const floating[::1] mean, const floating[::1] var, /, floating[::1] dg, *, double eps):
-    cdef Py_ssize_t c, C = Z.shape[1], M = Z.shape[0] * Z.shape[2] * Z.shape[3]
-    cdef double* totals = <double*>scratch(C + C * parts_of(M), sizeof(double))
-    with nogil:
-        channel_sums(Delta, Z, &mean[0], totals + C, totals, PRODUCTS)
-        for c in range(C):
-            dg[c] = <floating>(totals[c] / sqrt(var[c] + eps))
+    cdef Py_ssize_t c
+    cdef double* totals = channel_sums(Delta, Z, &mean[0], PRODUCTS)
+    for c in range(Z.shape[1]):
+        dg[c] = <floating>(totals[c] / sqrt(var[c] + eps))
     free(totals)
 
 
@@ -150,25 +142,22 @@ cdef inline void chunk(const floating* Delta, const floating* Z, const Line* lin
         c = c + 1 if c + 1 < C else 0
 
 
-cdef inline void elements(const floating* Delta, const floating* Z, const Line* lines, floating* Y, Py_ssize_t N,
-                          Py_ssize_t C, Py_ssize_t HW, rule kind) noexcept nogil:
-    cdef Py_ssize_t i, count = N * C * HW
+cdef void elements(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z, const Line* lines,
+                   floating[:, :, :, ::1] Y, rule kind) noexcept:
+    cdef Py_ssize_t i, C = Y.shape[1], HW = Y.shape[2] * Y.shape[3], count = Y.shape[0] * C * HW
     cdef int threads = threads_for(<double>count)
-    for i in prange((count + CHUNK - 1) // CHUNK, schedule="static", num_threads=threads):
-        chunk(Delta, Z, lines, Y, C, HW, i * CHUNK, least(count, (i + 1) * CHUNK), kind)
+    for i in prange(up(count, CHUNK), nogil=True, schedule="static", num_threads=threads):
+        chunk(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], lines, &Y[0, 0, 0, 0], C, HW, i * CHUNK,
+              least(count, (i + 1) * CHUNK), kind)
 
 
 def batch_norm2d(const floating[:, :, :, ::1] Z, const floating[::1] g, const floating[::1] b,
                  const floating[::1] mean, const floating[::1] var, /, floating[:, :, :, ::1] Y, *, double eps):
-    cdef Py_ssize_t c, N = Z.shape[0], C = Z.shape[1], HW = Z.shape[2] * Z.shape[3]
-    cdef Line* lines
-    if N == 0:
-        return
-    lines = <Line*>scratch(C, sizeof(Line))
-    with nogil:
-        for c in range(C):
-            lines[c] = line_of(g[c] / sqrt(var[c] + eps), b[c], 0, mean[c])
-        elements(&Z[0, 0, 0, 0], &Z[0, 0, 0, 0], lines, &Y[0, 0, 0, 0], N, C, HW, NORMALISE)
+    cdef Line* lines = <Line*>scratch(g.shape[0], sizeof(Line))
+    cdef Py_ssize_t c
+    for c in range(g.shape[0]):
+        lines[c] = line_of(g[c] / sqrt(var[c] + eps), b[c], 0, mean[c])
+    elements(Z, Z, lines, Y, NORMALISE)
     free(lines)
 
 
@@ -176,29 +165,21 @@ def batch_norm2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:
                             const floating[::1] g, const floating[::1] mean, const floating[::1] var,
                             const floating[::1] dg, const floating[::1] db, /, floating[:, :, :, ::1] dZ, *,
                             double eps):
-    cdef Py_ssize_t c, N = Z.shape[0], C = Z.shape[1], HW = Z.shape[2] * Z.shape[3]
-    cdef double deviation, M = <double>(N * HW)
-    cdef Line* lines
-    if N == 0:
-        return
-    lines = <Line*>scratch(C, sizeof(Line))
-    with nogil:
-        for c in range(C):
-            deviation = sqrt(var[c] + eps)
-            lines[c] = line_of(g[c] / deviation, db[c] / M, dg[c] / M / deviation, mean[c])
-        elements(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], lines, &dZ[0, 0, 0, 0], N, C, HW, GRADIENT)
+    cdef Line* lines = <Line*>scratch(g.shape[0], sizeof(Line))
+    cdef Py_ssize_t c
+    cdef double deviation, M = <double>(Z.shape[0] * Z.shape[2] * Z.shape[3])
+    for c in range(g.shape[0]):
+        deviation = sqrt(var[c] + eps)
+        lines[c] = line_of(g[c] / deviation, db[c] / M, dg[c] / M / deviation, mean[c])
+    elements(Delta, Z, lines, dZ, GRADIENT)
     free(lines)
 
 
 def batch_norm2d_grad_input_inference(const floating[:, :, :, ::1] Delta, const floating[::1] g,
                                       const floating[::1] var, /, floating[:, :, :, ::1] dZ, *, double eps):
-    cdef Py_ssize_t c, N = Delta.shape[0], C = Delta.shape[1], HW = Delta.shape[2] * Delta.shape[3]
-    cdef Line* lines
-    if N == 0:
-        return
-    lines = <Line*>scratch(C, sizeof(Line))
-    with nogil:
-        for c in range(C):
-            lines[c] = line_of(g[c] / sqrt(var[c] + eps), 0, 0, 0)
-        elements(&Delta[0, 0, 0, 0], &Delta[0, 0, 0, 0], lines, &dZ[0, 0, 0, 0], N, C, HW, SCALE)
+    cdef Line* lines = <Line*>scratch(g.shape[0], sizeof(Line))
+    cdef Py_ssize_t c
+    for c in range(g.shape[0]):
+        lines[c] = line_of(g[c] / sqrt(var[c] + eps), 0, 0, 0)
+    elements(Delta, Delta, lines, dZ, SCALE)
     free(lines)

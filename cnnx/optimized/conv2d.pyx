@@ -1,4 +1,4 @@
-"""Convolution: C1, C3-C6. The sums stand in _direct.pxd; here is what they are sums of."""
+"""Convolution: C1, C3-C6. The sums stand in _direct.pxi; here is what they are sums of."""
 
 from cython cimport floating
 from cython.parallel cimport prange
@@ -6,12 +6,12 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
 from ._copy cimport Taps, copy_plane, copy_size, describe, plan, unplan
-from ._grad_bias cimport Rows, db_task, plan_rows
+from ._grad_bias cimport grad_bias
 from ._grad_weight cimport dF_job, dF_parts
 from ._grad_weight_block cimport choose
 from ._grad_weight_plan cimport Plan, Scratch, allocate
 from ._grad_weight_plan cimport plan as plan_grad_weight
-from ._index cimport least, most
+from ._index cimport least, most, up
 from ._threads cimport threads_for
 from ._tile cimport ROWS, VECTOR_BYTES, VECTORS, block, doubles, floats, lanes_of
 
@@ -28,7 +28,7 @@ cdef inline bint forward_sums(Sums* m, Py_ssize_t* offsets, const floating[:, :,
                               Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w,
                               Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups) noexcept nogil:
     # C1: output (p, q) takes row u p + d_h r - p_h and column v q + d_w s - p_w. False when there is no memory.
-    cdef Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(floating), r, s, c
+    cdef Py_ssize_t lanes = lanes_of(<floating*>NULL), r, s, c
     cdef Py_ssize_t P = Y.shape[2], Q = Y.shape[3], size = Z.shape[2] * Z.shape[3]
     for r in range(F.shape[2]):
         offsets[r] = d_h * r - p_h
@@ -78,7 +78,7 @@ def conv2d(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F, const
     job = Job(N=Z.shape[0], groups=groups, parts=&sums, count=1, z_image=Z.shape[1] * size,
               z_group=F.shape[1] * size, y_image=Y.shape[1] * sums.y_k, y_group=sums.K * sums.y_k,
               start_group=sums.K, planes=0,
-              scratch=copy_size(&sums.taps, sums.planes, VECTOR_BYTES // <Py_ssize_t>sizeof(floating)),
+              scratch=copy_size(&sums.taps, sums.planes, lanes_of(scratch)),
               left_over=0, u=1, v=1, H=Y.shape[2], W=Y.shape[3], part=NULL)
     add_left_over(&job, <floating*>NULL)
     if sums.copied:
@@ -144,7 +144,7 @@ cdef inline void come_near(Py_ssize_t* d_h, Py_ssize_t* p_h, Py_ssize_t H, Py_ss
     cdef Py_ssize_t span = H + u * (P - 1) + 1, r
     if d_h[0] <= span:
         return
-    r = (p_h[0] - u * (P - 1) + d_h[0] - 1) // d_h[0] if p_h[0] > u * (P - 1) else 0  # the first that is not before it
+    r = up(p_h[0] - u * (P - 1), d_h[0]) if p_h[0] > u * (P - 1) else 0  # the first that is not before it
     p_h[0] = span * r - least(d_h[0] * r - p_h[0], H)
     d_h[0] = span
 
@@ -182,22 +182,4 @@ def conv2d_grad_weight(const floating[:, :, :, ::1] Delta, const floating[:, :, 
 
 
 def conv2d_grad_bias(const floating[:, :, :, ::1] Delta, /, floating[::1] db):
-    cdef double work = <double>Delta.shape[0] * Delta.shape[1] * Delta.shape[2] * Delta.shape[3]
-    cdef int threads = threads_for(work)
-    cdef Py_ssize_t task, part, k
-    cdef double* total
-    cdef Rows g
-    if work == 0:
-        db[...] = 0
-        return
-    plan_rows(&g, Delta.shape[0], Delta.shape[1], Delta.shape[2] * Delta.shape[3])
-    total = <double*>malloc(g.parts * g.K * sizeof(double))
-    if total == NULL:
-        raise MemoryError
-    for task in prange(g.blocks * g.parts, nogil=True, schedule="static", num_threads=threads):
-        db_task(&Delta[0, 0, 0, 0], &g, task, total)
-    for k in range(g.K):
-        for part in range(1, g.parts):
-            total[k] += total[part * g.K + k]
-        db[k] = <floating>total[k]
-    free(total)
+    grad_bias(Delta, db)

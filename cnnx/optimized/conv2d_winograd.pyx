@@ -9,75 +9,16 @@ from cython.parallel cimport prange, threadid
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from ._index cimport least, most
+from ._index cimport least, most, up
 from ._threads cimport threads_for
-from ._tile cimport VECTOR_BYTES, VECTORS, block, doubles, floats, vector, vector_at
-from ._winograd cimport across, back, ceiling, down, size_of
+from ._tile cimport VECTORS, block, doubles, floats, lanes_in, lanes_of, size_of, vector, vector_at
+from ._winograd cimport across, back, down
 from ._winograd_kernels cimport KERNELS, kernels_task
+from ._winograd_plan cimport PART, Layer, Run, planned, run_at
 
 
 cdef extern from *:
     void prefetch "__builtin_prefetch"(const void* p) noexcept nogil
-
-
-cdef enum:
-    PART = 64  # output channels whose products are kept at once
-    ROOM = 2_097_152  # bytes that a block of transformed tiles may take: about a core's second cache
-
-
-cdef struct Layer:
-    # One call. C and K are those of a group; p_h and p_w may be negative: then a part of the image is not read.
-    Py_ssize_t N, C, K, H, W, P, Q, p_h, p_w, groups
-    Py_ssize_t m, a  # extents of a tile of outputs, and of the inputs that it needs
-    Py_ssize_t rows, columns  # of tiles in an image
-    Py_ssize_t width  # tiles in a block at most, whole vectors
-    Py_ssize_t step  # from a number of the transformed tiles to the next one
-    Py_ssize_t blocks, parts  # of the tiles; of a group's kernels, for several threads
-    Py_ssize_t numbers  # a thread's scratch memory
-
-
-cdef Py_ssize_t planned(Layer* layer, Py_ssize_t m, Py_ssize_t lanes, Py_ssize_t size, int threads) noexcept nogil:
-    # Cuts the work, in as many tasks as this returns. Each number is computed alike wherever it is cut.
-    cdef Py_ssize_t a = m + 2, vectors, tiles
-    layer.m, layer.a = m, a
-    layer.rows, layer.columns = ceiling(layer.P, m), ceiling(layer.Q, m)
-    tiles = layer.N * layer.rows * layer.columns
-    vectors = ceiling(tiles, lanes)
-    layer.width = most(1, least(VECTORS, ROOM // (a * a * layer.C * lanes * size)))
-    layer.blocks = most(1, ceiling(vectors, layer.width))
-    layer.blocks = least(most(1, vectors), ceiling(layer.blocks, threads) * threads)
-    layer.width = most(1, ceiling(vectors, layer.blocks)) * lanes
-    layer.blocks = ceiling(tiles, layer.width)
-    layer.parts = 1
-    if 0 < layer.blocks * layer.groups < threads:
-        layer.parts = least(ceiling(layer.K, KERNELS), ceiling(threads, layer.blocks * layer.groups))
-    # One row more than needed: multiples of 4,096 bytes would let a tile's numbers meet in a few places of a cache.
-    layer.step = (layer.C + 1) * layer.width
-    layer.numbers = a * a * layer.step  # V
-    layer.numbers += a * a * PART * layer.width  # M
-    layer.numbers += 2 * a * (m * layer.width + lanes)  # rows of tiles, half transformed
-    layer.numbers += a * layer.width * (m + 2 + lanes)  # the tiles' inputs
-    layer.numbers = ceiling(layer.numbers * size, 64) * 64 // size + 64 // size
-    return layer.blocks * layer.groups * layer.parts
-
-
-# ----------------------------------------------------------------------------------------------- tiles
-
-
-cdef struct Run:
-    # Tiles of a block that stand side by side in an image: where the first of them is, in its image and in the block.
-    Py_ssize_t n, row, column, count, first
-
-
-cdef inline Run run_at(const Layer* layer, Py_ssize_t first, Py_ssize_t start, Py_ssize_t end) noexcept nogil:
-    # The run that starts with tile `start` of all, in the block from `first` to `end`.
-    cdef Run run
-    run.column = start % layer.columns
-    run.row = start // layer.columns % layer.rows
-    run.n = start // (layer.columns * layer.rows)
-    run.count = least(layer.columns - run.column, end - start)
-    run.first = start - first
-    return run
 
 
 cdef inline void fetch(const void* p, Py_ssize_t n) noexcept nogil:
@@ -90,8 +31,8 @@ cdef inline void fetch(const void* p, Py_ssize_t n) noexcept nogil:
 cdef void inputs(const Layer* layer, const void* Z, Py_ssize_t first_c, Py_ssize_t start, Py_ssize_t end, void* V,
                  void* s, void* shifted, void* d, vector* kind) noexcept nogil:
     # W2: V[i, j, c, tile] for a block of tiles.
-    cdef Py_ssize_t size = size_of(kind), lanes = VECTOR_BYTES // size, m = layer.m, a = layer.a
-    cdef Py_ssize_t width = ceiling(end - start, lanes) * lanes, pitch = m * layer.width + lanes, d_pitch
+    cdef Py_ssize_t size = size_of(kind), lanes = lanes_in(kind), m = layer.m, a = layer.a
+    cdef Py_ssize_t width = up(end - start, lanes) * lanes, pitch = m * layer.width + lanes, d_pitch
     cdef Py_ssize_t c, t, i, h, w, z, d_run, left, right, target, columns
     cdef const void* source
     cdef Run run
@@ -131,17 +72,17 @@ cdef void products(const Layer* layer, const void* U, Py_ssize_t first_k, Py_ssi
                    const void* V, const Py_ssize_t* taps, const void* zeros, void* M, Py_ssize_t width,
                    vector* kind) noexcept nogil:
     # M[i, j, k, tile] = sum_c U[i, j, k, c] V[i, j, c, tile] for `count` output channels from first_k.
-    cdef Py_ssize_t lanes = VECTOR_BYTES // size_of(kind), per_group = ceiling(layer.K, KERNELS)
+    cdef Py_ssize_t lanes = lanes_in(kind), per_group = up(layer.K, KERNELS)
     cdef Py_ssize_t ij, k, kernels, part, t, most_columns = VECTORS * lanes, columns
     cdef const void* u
     cdef const void* v
     cdef void* y
     for ij in range(layer.a * layer.a):
-        for part in range(ceiling(width, most_columns)):
+        for part in range(up(width, most_columns)):
             t = part * most_columns
             columns = least(most_columns, width - t)
             v = vector_at(V, ij * layer.step + t, kind)
-            for kernels in range(ceiling(count, KERNELS)):
+            for kernels in range(up(count, KERNELS)):
                 k = kernels * KERNELS
                 u = vector_at(U, ((group * per_group + (first_k + k) // KERNELS) * layer.a * layer.a + ij)
                               * layer.C * KERNELS, kind)
@@ -157,8 +98,8 @@ cdef void products(const Layer* layer, const void* U, Py_ssize_t first_k, Py_ssi
 cdef void outputs(const Layer* layer, const void* M, const void* b, Py_ssize_t first_k, Py_ssize_t count,
                   Py_ssize_t start, Py_ssize_t end, void* Y, void* y, vector* kind) noexcept nogil:
     # W3: the products of `count` output channels (from first_k of all) become outputs.
-    cdef Py_ssize_t size = size_of(kind), lanes = VECTOR_BYTES // size, m = layer.m
-    cdef Py_ssize_t width = ceiling(end - start, lanes) * lanes, pitch = m * layer.width + lanes, k, t, i, target
+    cdef Py_ssize_t size = size_of(kind), lanes = lanes_in(kind), m = layer.m
+    cdef Py_ssize_t width = up(end - start, lanes) * lanes, pitch = m * layer.width + lanes, k, t, i, target
     cdef const void* source
     cdef Run run
     for k in range(count):
@@ -180,11 +121,11 @@ cdef void outputs(const Layer* layer, const void* M, const void* b, Py_ssize_t f
 cdef void task_of(const Layer* layer, const void* Z, const void* U, const void* b, void* Y, const Py_ssize_t* taps,
                   const void* zeros, void* scratch, Py_ssize_t task, vector* kind) noexcept nogil:
     # Task number (group, block of tiles, part of the group's output channels).
-    cdef Py_ssize_t lanes = VECTOR_BYTES // size_of(kind)
+    cdef Py_ssize_t lanes = lanes_in(kind)
     cdef Py_ssize_t group = task // (layer.blocks * layer.parts), part = task % layer.parts
     cdef Py_ssize_t start = task // layer.parts % layer.blocks * layer.width
     cdef Py_ssize_t end = least(start + layer.width, layer.N * layer.rows * layer.columns)
-    cdef Py_ssize_t per_part = ceiling(ceiling(layer.K, KERNELS), layer.parts) * KERNELS
+    cdef Py_ssize_t per_part = up(up(layer.K, KERNELS), layer.parts) * KERNELS
     cdef Py_ssize_t k = part * per_part, last_k = least(layer.K, k + per_part), count
     cdef Py_ssize_t row = layer.a * (layer.m * layer.width + lanes)
     cdef void* V = scratch
@@ -197,7 +138,7 @@ cdef void task_of(const Layer* layer, const void* Z, const void* U, const void* 
     inputs(layer, Z, group * layer.C, start, end, V, s, shifted, d, kind)
     while k < last_k:
         count = least(PART, last_k - k)
-        products(layer, U, k, group, count, V, taps, zeros, M, ceiling(end - start, lanes) * lanes, kind)
+        products(layer, U, k, group, count, V, taps, zeros, M, up(end - start, lanes) * lanes, kind)
         outputs(layer, M, b, group * layer.K + k, count, start, end, Y, s, kind)
         k += count
 
@@ -219,9 +160,9 @@ cdef bint computed(Layer* layer, const floating* Z, const floating* F, const flo
     # Y from Z and the kernels F, or, where F is NULL, transformed kernels; b = NULL counts as zeros. False: no memory.
     cdef double work = <double>layer.N * layer.groups * layer.C * layer.K * layer.P * layer.Q * (4 if m == 2 else 2.25)
     cdef int threads = threads_for(work)
-    cdef Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(floating), C = layer.C, task
+    cdef Py_ssize_t lanes = lanes_of(Y), C = layer.C, task
     cdef Py_ssize_t tasks = planned(layer, m, lanes, sizeof(floating), threads)
-    cdef Py_ssize_t kernel_tasks = layer.groups * ceiling(layer.K, KERNELS)
+    cdef Py_ssize_t kernel_tasks = layer.groups * up(layer.K, KERNELS)
     cdef Py_ssize_t numbers = layer.a * layer.a * kernel_tasks * C * KERNELS if F != NULL else 0
     cdef Py_ssize_t biases = layer.groups * layer.K + KERNELS
     cdef char* memory = <char*>malloc((numbers + threads * layer.numbers + biases) * sizeof(floating) + 128

@@ -7,15 +7,14 @@ in PARTS, a number that does not depend on the thread count.
 from cython cimport floating
 from cython.parallel cimport prange
 
-from ._index cimport least
+from ._index cimport least, up
 from ._row cimport (
-    LANES, NARROW, TURNED, Walk, across, along, log_of, maxima, partitions, put, rows_at_once, spread_sum, take, turn,
-    turn_back,
+    LANES, NARROW, TURNED, Walk, across, along, log_of, maxima, partitions, put, row_sums, rows_at_once, spread_sum,
+    take, turn, turn_back,
 )
-from ._threads cimport threads_for
+from ._threads cimport EXP, threads_for
 
 cdef enum:
-    EXP = 4  # what an element costs, in multiply-adds
     PARTS = 64
 
 
@@ -105,13 +104,7 @@ cdef inline void dZ_rows(const floating* Z, const floating* t, floating* dZ, Py_
     cdef int j
     maxima(rows, walk, most)
     partitions(rows, walk, most, d, total)
-    for j in range(LANES):
-        sum_t[j] = 0
-    for step in range(walk.steps):
-        take(targets, walk, step, target, <floating>0)
-        for j in range(LANES):
-            sum_t[j] = sum_t[j] + target[j]
-    spread_sum(sum_t, walk)
+    row_sums(targets, walk, sum_t)
     for j in range(LANES):
         sum_t[j] = sum_t[j] / total[j]
     for step in range(walk.steps):
@@ -155,7 +148,7 @@ cdef inline void dZ_index_rows(const floating* Z, const Py_ssize_t* t, floating*
 
 
 cdef inline Py_ssize_t blocks_of(Py_ssize_t N, Py_ssize_t M) noexcept nogil:
-    return (N + rows_at_once(M) - 1) // rows_at_once(M)
+    return up(N, rows_at_once(M))
 
 
 cdef inline void E_part(const floating[:, ::1] Z, const floating[:, ::1] t, double* E, Py_ssize_t part) noexcept nogil:

@@ -1,15 +1,18 @@
 """Lp pooling: P4. Sums and powers are taken in double.
 
-Forward row by row, down the columns of the window rows and then across; backward one plane (n, c) at a time.
+Row by row of the outputs, down the columns of the window rows and then across; backward each plane by one thread.
 """
 
 from cython cimport floating
 from cython.parallel cimport prange
 from libc.math cimport fabs, pow, sqrt
 from libc.stdlib cimport free
+from libc.string cimport memset
 
-from ._threads cimport EXP, threads_for
-from ._window cimport Window, column_begin, column_end, columns_used, memory_for, row_begin, row_end
+from ._threads cimport POWER, threads_for
+from ._window cimport (
+    Place, Window, column_begin, column_end, columns_used, memory_for, next_place, place_of, row_begin, row_end,
+)
 
 cdef extern from *:
     """
@@ -78,7 +81,7 @@ cdef extern from *:
     double power_for_float "cnnx_power"(double a, double x) noexcept nogil
 
 
-cdef inline double power(double a, double rho, int known, floating* kind) noexcept nogil:
+cdef inline double power(double a, double rho, int known, const floating* kind) noexcept nogil:
     # |z|^rho; `known` is rho where it is 1, 2 or 3, else 0, and a constant wherever this is called.
     if known == 1:
         return a
@@ -92,7 +95,7 @@ cdef inline double power(double a, double rho, int known, floating* kind) noexce
         return pow(a, rho)
 
 
-cdef inline double root(double a, double rho, int known, floating* kind) noexcept nogil:
+cdef inline double root(double a, double rho, int known, const floating* kind) noexcept nogil:
     if known == 1:
         return a
     if known == 2:
@@ -103,22 +106,49 @@ cdef inline double root(double a, double rho, int known, floating* kind) noexcep
         return pow(a, 1 / rho)
 
 
-cdef inline void Y_row(const floating* Z, floating* Y, Py_ssize_t p, const Window* g, double rho, bint normalize,
-                       int known, double* m) noexcept nogil:
-    # P4 for one p; Z is the image's plane, Y the row, m room for W + Q numbers.
-    cdef Py_ssize_t h, w, q, rows = row_end(g, p) - row_begin(g, p)
+cdef inline double slope(double a, double rho, int known, const floating* kind) noexcept nogil:
+    # a^(rho - 1).
+    if known == 1:
+        return 1
+    if known == 2:
+        return a
+    if known == 3:
+        return a * a
+    if floating is float:
+        return power_for_float(a, rho - 1)
+    else:
+        return pow(a, rho - 1)
+
+
+cdef inline double members(const Window* g, Py_ssize_t p, Py_ssize_t q, bint normalize) noexcept nogil:
+    # |R[p,q]|, or 1 without the mean.
+    return <double>((row_end(g, p) - row_begin(g, p)) * (column_end(g, q) - column_begin(g, q))) if normalize else 1
+
+
+cdef inline double* means_row(const floating* Z, Py_ssize_t p, const Window* g, double rho, bint normalize, int known,
+                              double* m) noexcept nogil:
+    # Y^rho for one p, behind the first W of the W + Q numbers that m has room for; Z is the image's plane.
+    cdef Py_ssize_t h, w, q
     cdef double* means = m + g.W
     cdef double total
     for w in range(columns_used(g)):
         m[w] = 0
     for h in range(row_begin(g, p), row_end(g, p)):
         for w in range(columns_used(g)):
-            m[w] += power(fabs(Z[h * g.W + w]), rho, known, Y)
+            m[w] += power(fabs(Z[h * g.W + w]), rho, known, Z)
     for q in range(g.Q):
         total = 0
         for w in range(column_begin(g, q), column_end(g, q)):
             total += m[w]
-        means[q] = total / (<double>(rows * (column_end(g, q) - column_begin(g, q))) if normalize else 1)
+        means[q] = total / members(g, p, q, normalize)
+    return means
+
+
+cdef inline void Y_row(const floating* Z, floating* Y, Py_ssize_t p, const Window* g, double rho, bint normalize,
+                       int known, double* m) noexcept nogil:
+    # P4 for one p.
+    cdef const double* means = means_row(Z, p, g, rho, normalize, known, m)
+    cdef Py_ssize_t q
     for q in range(g.Q):
         Y[q] = <floating>root(means[q], rho, known, Y)
 
@@ -126,69 +156,67 @@ cdef inline void Y_row(const floating* Z, floating* Y, Py_ssize_t p, const Windo
 cdef inline void Y_part(const floating* Z, floating* Y, Py_ssize_t begin, Py_ssize_t end, const Window* g,
                         double rho, bint normalize, double* memory) noexcept nogil:
     # The rows begin, ..., end - 1 of all rows of outputs.
-    cdef Py_ssize_t i, plane = begin // g.P, p = begin % g.P
+    cdef Place at = place_of(begin, g.P)
+    cdef const floating* z
+    cdef Py_ssize_t i
     for i in range(begin, end):
+        z = Z + at.plane * g.H * g.W
         if rho == 1:
-            Y_row(Z + plane * g.H * g.W, Y + i * g.Q, p, g, rho, normalize, 1, memory)
+            Y_row(z, Y + i * g.Q, at.row, g, rho, normalize, 1, memory)
         elif rho == 2:
-            Y_row(Z + plane * g.H * g.W, Y + i * g.Q, p, g, rho, normalize, 2, memory)
+            Y_row(z, Y + i * g.Q, at.row, g, rho, normalize, 2, memory)
         elif rho == 3:
-            Y_row(Z + plane * g.H * g.W, Y + i * g.Q, p, g, rho, normalize, 3, memory)
+            Y_row(z, Y + i * g.Q, at.row, g, rho, normalize, 3, memory)
         else:
-            Y_row(Z + plane * g.H * g.W, Y + i * g.Q, p, g, rho, normalize, 0, memory)
-        p += 1
-        if p == g.P:
-            p = 0
-            plane += 1
+            Y_row(z, Y + i * g.Q, at.row, g, rho, normalize, 0, memory)
+        next_place(&at, g.P)
 
 
-cdef inline double members(const floating[:, :, :, ::1] Z, Window* g, Py_ssize_t p, Py_ssize_t q,
-                           bint normalize) noexcept nogil:
-    # |R[p,q]|, or 1 without the mean.
-    if not normalize:
-        return 1
-    return <double>((row_end(g, p) - row_begin(g, p))
-                    * (column_end(g, q) - column_begin(g, q)))
-
-
-cdef inline double Y_element(const floating[:, :, :, ::1] Z, Py_ssize_t n, Py_ssize_t c, Py_ssize_t p, Py_ssize_t q,
-                             Window* g, double rho, bint normalize) noexcept nogil:
-    cdef Py_ssize_t h, w
-    cdef double total = 0
-    for h in range(row_begin(g, p), row_end(g, p)):
-        for w in range(column_begin(g, q), column_end(g, q)):
-            total = total + pow(fabs(Z[n, c, h, w]), rho)
-    return pow(total / members(Z, g, p, q, normalize), 1 / rho)
-
-
-cdef inline void dZ_plane(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z,
-                          floating[:, :, :, ::1] dZ, Py_ssize_t n, Py_ssize_t c,
-                          Window* g, double rho, bint normalize) noexcept nogil:
+cdef inline void dZ_plane(const floating* Delta, const floating* Z, floating* dZ, const Window* g, double rho,
+                          bint normalize, int known, double* memory) noexcept nogil:
     # The thread that owns the plane visits its windows in order: one writer per element.
     cdef Py_ssize_t p, q, h, w
-    cdef double y, z, slope
-    for h in range(dZ.shape[2]):
-        for w in range(dZ.shape[3]):
-            dZ[n, c, h, w] = 0
-    for p in range(Delta.shape[2]):
-        for q in range(Delta.shape[3]):
-            y = Y_element(Z, n, c, p, q, g, rho, normalize)
+    cdef double* means
+    cdef double y, z, delta, d
+    memset(dZ, 0, g.H * g.W * sizeof(floating))
+    for p in range(g.P):
+        means = means_row(Z, p, g, rho, normalize, known, memory)
+        for q in range(g.Q):
+            y = root(means[q], rho, known, Z)
             if y == 0:
                 continue
+            delta = Delta[p * g.Q + q] / members(g, p, q, normalize)
             for h in range(row_begin(g, p), row_end(g, p)):
                 for w in range(column_begin(g, q), column_end(g, q)):
-                    z = Z[n, c, h, w]
-                    if z == 0:
-                        continue  # sign(0) = 0
-                    slope = pow(fabs(z) / y, rho - 1) / members(Z, g, p, q, normalize)
-                    dZ[n, c, h, w] += <floating>(Delta[n, c, p, q] * (slope if z > 0 else -slope))
+                    z = Z[h * g.W + w]
+                    d = delta * slope(fabs(z) / y, rho, known, Z)
+                    dZ[h * g.W + w] += <floating>(d if z > 0 else (0 if z == 0 else -d))  # sign(0) = 0
+
+
+cdef inline void dZ_part(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t begin, Py_ssize_t end,
+                         const Window* g, double rho, bint normalize, double* memory) noexcept nogil:
+    # The planes begin, ..., end - 1.
+    cdef Py_ssize_t plane
+    cdef const floating* d
+    cdef const floating* z
+    cdef floating* to
+    for plane in range(begin, end):
+        d, z, to = Delta + plane * g.P * g.Q, Z + plane * g.H * g.W, dZ + plane * g.H * g.W
+        if rho == 1:
+            dZ_plane(d, z, to, g, rho, normalize, 1, memory)
+        elif rho == 2:
+            dZ_plane(d, z, to, g, rho, normalize, 2, memory)
+        elif rho == 3:
+            dZ_plane(d, z, to, g, rho, normalize, 3, memory)
+        else:
+            dZ_plane(d, z, to, g, rho, normalize, 0, memory)
 
 
 def lp_pool2d(const floating[:, :, :, ::1] Z, /, floating[:, :, :, ::1] Y, *, Py_ssize_t R, Py_ssize_t S,
               Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w, double rho, bint normalize):
     cdef Window g = Window(Z.shape[2], Z.shape[3], Y.shape[2], Y.shape[3], R, S, u, v, p_h, p_w)
     cdef Py_ssize_t rows = Y.shape[0] * Y.shape[1] * Y.shape[2], part
-    cdef int threads = threads_for(EXP * <double>rows * g.Q * R * S)
+    cdef int threads = threads_for(POWER * <double>rows * g.Q * R * S)
     cdef double* memory
     if rows == 0:
         return
@@ -203,7 +231,13 @@ def lp_pool2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :
                          floating[:, :, :, ::1] dZ, *, Py_ssize_t R, Py_ssize_t S, Py_ssize_t u, Py_ssize_t v,
                          Py_ssize_t p_h, Py_ssize_t p_w, double rho, bint normalize):
     cdef Window g = Window(Z.shape[2], Z.shape[3], Delta.shape[2], Delta.shape[3], R, S, u, v, p_h, p_w)
-    cdef Py_ssize_t C = dZ.shape[1], plane
-    cdef int threads = threads_for(EXP * <double>Delta.shape[0] * C * Delta.shape[2] * Delta.shape[3] * R * S)
-    for plane in prange(dZ.shape[0] * C, nogil=True, schedule="static", num_threads=threads):
-        dZ_plane(Delta, Z, dZ, plane // C, plane % C, &g, rho, normalize)
+    cdef Py_ssize_t planes = dZ.shape[0] * dZ.shape[1], part
+    cdef int threads = threads_for(POWER * <double>planes * g.P * g.Q * R * S)
+    cdef double* memory
+    if planes == 0:
+        return
+    memory = memory_for(threads, g.W + g.Q, <double*>NULL)
+    for part in prange(threads, nogil=True, schedule="static", num_threads=threads):
+        dZ_part(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], &dZ[0, 0, 0, 0], planes * part // threads,
+                planes * (part + 1) // threads, &g, rho, normalize, memory + part * (g.W + g.Q))
+    free(memory)

@@ -10,47 +10,42 @@ from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 
-from ._gather cimport EQUAL, OFFSET, Ring, gather, move_on, move_to, ring_in, ring_length, slot
+from ._gather cimport EQUAL, OFFSET, Ring, gather, next_row, ring_at, ring_length, slot
 from ._index cimport least, most
 from ._max cimport Y_row, set_margins, winners_row
 from ._threads cimport threads_for
-from ._tile cimport VECTOR_BYTES
-from ._window cimport Window, clip, lanes_of, memory_for, row_length, row_margin
+from ._tile cimport VECTOR_BYTES, lanes_of
+from ._window cimport Place, Window, clip, memory_for, next_place, place_of, row_length, row_margin
 
 
 cdef inline void Y_part(const floating* Z, floating* Y, Py_ssize_t begin, Py_ssize_t end, const Window* g,
                         floating* memory) noexcept nogil:
-    # The rows begin, ..., end - 1 of all rows of outputs. Counting spares divisions, which cost as much as a row.
-    cdef Py_ssize_t plane = begin // g.P, p = begin % g.P, i
+    # The rows begin, ..., end - 1 of all rows of outputs.
+    cdef Place at = place_of(begin, g.P)
+    cdef Py_ssize_t i
     set_margins(memory, NULL, row_length(g, lanes_of(Y)))
     memory += row_margin(g, lanes_of(Y))
     for i in range(begin, end):
-        Y_row(Z + plane * g.H * g.W, Y + i * g.Q, p, g, memory)
-        p += 1
-        if p == g.P:
-            p = 0
-            plane += 1
+        Y_row(Z + at.plane * g.H * g.W, Y + i * g.Q, at.row, g, memory)
+        next_place(&at, g.P)
 
 
 cdef inline void winners_part(const floating* Z, floating* Y, int32_t* B, Py_ssize_t begin, Py_ssize_t end,
                               const Window* g, floating* memory) noexcept nogil:
-    cdef Py_ssize_t length = row_length(g, lanes_of(Y)), margin = row_margin(g, lanes_of(Y))
-    cdef Py_ssize_t plane = begin // g.P, p = begin % g.P, i, q
+    cdef Py_ssize_t length = row_length(g, lanes_of(Y)), margin = row_margin(g, lanes_of(Y)), i, q
+    cdef Place at = place_of(begin, g.P)
     cdef floating* m = memory + margin
     cdef floating* k = memory + length + margin
     cdef int64_t* row = <int64_t*>(memory + 2 * length)
     set_margins(memory, memory + length, length)
     for i in range(begin, end):
         if floating is float:
-            winners_row(Z + plane * g.H * g.W, Y + i * g.Q, B + i * g.Q, p, g, m, k)
+            winners_row(Z + at.plane * g.H * g.W, Y + i * g.Q, B + i * g.Q, at.row, g, m, k)
         else:
-            winners_row(Z + plane * g.H * g.W, Y + i * g.Q, row, p, g, m, k)
+            winners_row(Z + at.plane * g.H * g.W, Y + i * g.Q, row, at.row, g, m, k)
             for q in range(g.Q):
                 B[i * g.Q + q] = <int32_t>row[q]
-        p += 1
-        if p == g.P:
-            p = 0
-            plane += 1
+        next_place(&at, g.P)
 
 
 cdef inline void fill(const Ring* ring, const floating* Delta, const floating* Z, const int32_t* B, int wins,
@@ -75,31 +70,20 @@ cdef inline void dZ_part(const floating* Delta, const floating* Z, const int32_t
                          Py_ssize_t begin, Py_ssize_t end, const Window* g, floating* memory) noexcept nogil:
     # The rows begin, ..., end - 1 of all rows of the image.
     cdef Py_ssize_t length = row_length(g, lanes_of(dZ)), margin = row_margin(g, lanes_of(dZ)), i
-    cdef Py_ssize_t plane = begin // g.H, h = begin % g.H, p  # p: the row that the ring lacks
-    cdef Ring ring = ring_in(memory, g)
+    cdef Ring ring = ring_at(begin, memory, g)
     cdef floating* m = memory + ring_length(g)
     cdef floating* k = m + length
     cdef floating* row = k + length  # Y's or Z's, with what vectors read behind it
     set_margins(m, k, length)
-    move_to(&ring, g, h)
-    p = ring.p
     for i in range(begin, end):
-        p = most(p, ring.p)
-        while p < least(ring.end + 1, g.P):
-            fill(&ring, Delta + plane * g.P * g.Q, Z + plane * g.H * g.W if Z != NULL else NULL,
-                 B + plane * g.P * g.Q if B != NULL else NULL, wins, p, g, m + margin, k + margin, row)
-            p += 1
+        while ring.lacks < least(ring.end + 1, g.P):
+            fill(&ring, Delta + ring.plane * g.P * g.Q, Z + ring.plane * g.H * g.W if Z != NULL else NULL,
+                 B + ring.plane * g.P * g.Q if B != NULL else NULL, wins, ring.lacks, g, m + margin, k + margin, row)
+            ring.lacks += 1
         if wins == EQUAL:
             memcpy(row, Z + i * g.W, g.W * sizeof(floating))
-        gather(&ring, g, wins, h, row, dZ + i * g.W)
-        h += 1
-        if h < g.H:
-            move_on(&ring, g, h)
-        else:
-            h = 0
-            plane += 1
-            move_to(&ring, g, h)
-            p = ring.p
+        gather(&ring, g, wins, row, dZ + i * g.W)
+        next_row(&ring, g)
 
 
 cdef void grad_input(const floating* Delta, const floating* Z, const int32_t* B, floating* dZ, int wins,

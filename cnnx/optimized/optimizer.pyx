@@ -10,6 +10,7 @@ from cython.parallel cimport prange
 from libc.math cimport pow, sqrt
 from libc.string cimport memcpy
 
+from ._index cimport up
 from ._threads cimport threads_for
 
 cdef extern from *:
@@ -97,7 +98,7 @@ cdef inline void change(floating* w, const floating* dE, floating* a, floating* 
     if threads == 1:  # a parallel region, even of one thread, costs more than a small layer's biases
         chunk(w, dE, a, b, old_w, old_a, old_b, 0, count, by, kind)
         return
-    for i in prange((count + CHUNK - 1) // CHUNK, schedule="static", num_threads=threads):
+    for i in prange(up(count, CHUNK), schedule="static", num_threads=threads):
         chunk(w, dE, a, b, old_w, old_a, old_b, i * CHUNK, min(count, (i + 1) * CHUNK), by, kind)
 
 

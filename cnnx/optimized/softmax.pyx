@@ -6,15 +6,12 @@ The exponentials wait for their sum in the output. Sums are taken in double.
 from cython cimport floating
 from cython.parallel cimport prange
 
-from ._index cimport least
+from ._index cimport least, up
 from ._row cimport (
-    LANES, NARROW, TURNED, Walk, across, along, log_of, maxima, partitions, put, rows_at_once, spread_sum, take, turn,
-    turn_back,
+    LANES, NARROW, TURNED, Walk, across, along, log_of, maxima, partitions, put, row_sums, rows_at_once, spread_sum,
+    take, turn, turn_back,
 )
-from ._threads cimport threads_for
-
-cdef enum:
-    EXP = 4  # what an element costs, in multiply-adds
+from ._threads cimport EXP, threads_for
 
 
 cdef inline void softmax_Y(const floating* Z, floating* Y, Walk walk) noexcept nogil:
@@ -91,13 +88,7 @@ cdef inline void log_softmax_dZ(const floating* Delta, const floating* Z, floati
     cdef int j
     maxima(Z, walk, most)
     partitions(Z, walk, most, dZ, total)
-    for j in range(LANES):
-        sum_Delta[j] = 0
-    for step in range(walk.steps):
-        take(Delta, walk, step, delta, <floating>0)
-        for j in range(LANES):
-            sum_Delta[j] = sum_Delta[j] + delta[j]
-    spread_sum(sum_Delta, walk)
+    row_sums(Delta, walk, sum_Delta)
     for j in range(LANES):
         total[j] = 1 / total[j]
     for step in range(walk.steps):
@@ -109,11 +100,11 @@ cdef inline void log_softmax_dZ(const floating* Delta, const floating* Z, floati
 
 
 cdef inline void each(void (*compute)(const floating*, floating*, Walk) noexcept nogil,
-                      const floating[:, :, ::1] Z, floating[:, :, ::1] Y) noexcept nogil:
+                      const floating[:, :, ::1] Z, floating[:, :, ::1] Y) noexcept:
     cdef Py_ssize_t A = Z.shape[0], M = Z.shape[1], B = Z.shape[2], part
-    cdef Py_ssize_t rows = rows_at_once(M) if B == 1 else 1, parts = (B + LANES - 1) // LANES
+    cdef Py_ssize_t rows = rows_at_once(M) if B == 1 else 1, parts = up(B, LANES)
     cdef int threads = threads_for(EXP * <double>A * M * B)
-    for part in prange((A + rows - 1) // rows * parts, schedule="static", num_threads=threads):
+    for part in prange(up(A, rows) * parts, nogil=True, schedule="static", num_threads=threads):
         some(compute, Z, Y, part // parts * rows, part % parts * LANES)
 
 
@@ -135,11 +126,11 @@ cdef inline void some(void (*compute)(const floating*, floating*, Walk) noexcept
 
 cdef inline void each_back(void (*compute)(const floating*, const floating*, floating*, Walk) noexcept nogil,
                            const floating[:, :, ::1] Delta, const floating[:, :, ::1] Z,
-                           floating[:, :, ::1] dZ) noexcept nogil:
+                           floating[:, :, ::1] dZ) noexcept:
     cdef Py_ssize_t A = Z.shape[0], M = Z.shape[1], B = Z.shape[2], part
-    cdef Py_ssize_t rows = rows_at_once(M) if B == 1 else 1, parts = (B + LANES - 1) // LANES
+    cdef Py_ssize_t rows = rows_at_once(M) if B == 1 else 1, parts = up(B, LANES)
     cdef int threads = threads_for(EXP * <double>A * M * B)
-    for part in prange((A + rows - 1) // rows * parts, schedule="static", num_threads=threads):
+    for part in prange(up(A, rows) * parts, nogil=True, schedule="static", num_threads=threads):
         some_back(compute, Delta, Z, dZ, part // parts * rows, part % parts * LANES)
 
 
@@ -163,21 +154,17 @@ cdef inline void some_back(void (*compute)(const floating*, const floating*, flo
 
 
 def softmax(const floating[:, :, ::1] Z, /, floating[:, :, ::1] Y):
-    with nogil:
-        each(softmax_Y[floating], Z, Y)
+    each(softmax_Y[floating], Z, Y)
 
 
 def softmax_grad_input(const floating[:, :, ::1] Delta, const floating[:, :, ::1] Z, /, floating[:, :, ::1] dZ):
-    with nogil:
-        each_back(softmax_dZ[floating], Delta, Z, dZ)
+    each_back(softmax_dZ[floating], Delta, Z, dZ)
 
 
 def log_softmax(const floating[:, :, ::1] Z, /, floating[:, :, ::1] Y):
-    with nogil:
-        each(log_softmax_Y[floating], Z, Y)
+    each(log_softmax_Y[floating], Z, Y)
 
 
 def log_softmax_grad_input(const floating[:, :, ::1] Delta, const floating[:, :, ::1] Z, /,
                            floating[:, :, ::1] dZ):
-    with nogil:
-        each_back(log_softmax_dZ[floating], Delta, Z, dZ)
+    each_back(log_softmax_dZ[floating], Delta, Z, dZ)

@@ -1,0 +1,96 @@
+"""What a mutant is: a correct back end with one real bug in it."""
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from ... import backend as _backend
+
+Kernel = Callable[..., Any]
+Element = Callable[..., Any]
+
+CORRECT = "optimized"  # the back end that mutants are made of
+
+
+@dataclass(frozen=True, eq=False)
+class Mutant:
+    """A bug, and the kernels that have it.
+
+    bug : what is wrong, in one line.
+    seen : where the field saw it, where that is known.
+    kernels : the wrong kernels, by the name of the right ones.
+    elements : for a bug that the reference shares, wrong equations: kernel -> output -> `wrong(right, *inputs, *index,
+        **numbers)`, which computes one element and is given the right equation. The mutant's kernels then compute
+        just them, so that nothing shows where back end and reference are compared.
+    """
+
+    name: str
+    op: str
+    bug: str
+    seen: str = ""
+    kernels: Mapping[str, Kernel] = field(default_factory=dict)
+    elements: Mapping[str, Mapping[str, Element]] = field(default_factory=dict)
+
+    @property
+    def shared(self) -> bool:
+        """Whether the reference has the bug too."""
+        return bool(self.elements)
+
+
+def right(name: str) -> Kernel:
+    """The correct kernel, for arrays of any dtype."""
+    return lambda *arrays, **numbers: _backend.kernel(name, arrays[0].dtype.name, CORRECT)(*arrays, **numbers)
+
+
+@contextmanager
+def installed(mutant: Mutant | None, name: str = "mutant") -> Iterator[str]:
+    """Register the correct back end with the mutant's bug (None: without any) for the block, and return its name.
+
+    The reference's equations are replaced for the block too, where they share the bug.
+    """
+    kernels: dict[str, Kernel] = {kernel: right(kernel) for kernel in _backend.kernel_names(CORRECT)}
+    if mutant is None:
+        with _backend.registered(name, kernels):
+            yield name
+        return
+    kernels |= mutant.kernels
+    kernels |= {kernel: _backend.reference_kernel(kernel) for kernel in mutant.elements}
+    originals = {kernel: dict(_backend.equations(kernel)) for kernel in mutant.elements}
+    try:
+        for kernel, wrong in mutant.elements.items():
+            for output, element in wrong.items():
+                if output not in originals[kernel]:
+                    has = ", ".join(originals[kernel])
+                    raise ValueError(f"mutant {mutant.name}: kernel {kernel} has the outputs {has}, got {output!r}")
+                original = originals[kernel][output]
+                # It keeps the signature, which says whether an equation takes functions (m).
+                _backend.equations(kernel)[output] = functools.wraps(original)(functools.partial(element, original))
+        with _backend.registered(name, kernels):
+            yield name
+    finally:
+        for kernel, elements in originals.items():
+            _backend.equations(kernel).update(elements)
+
+
+class Mutants:
+    """The mutants of one file."""
+
+    def __init__(self) -> None:
+        self.all: list[Mutant] = []
+
+    def of(self, op: str, kernel: str, bug: str, seen: str = "") -> Callable[[Kernel], Kernel]:
+        """The decorated function is the wrong kernel, and its name the mutant's."""
+
+        def add(wrong: Kernel) -> Kernel:
+            self.all.append(Mutant(wrong.__name__, op, bug, seen, {kernel: wrong}))
+            return wrong
+
+        return add
+
+    def shared(
+        self, name: str, op: str, elements: Mapping[str, Mapping[str, Element]], bug: str, seen: str = ""
+    ) -> None:
+        """Add a mutant whose bug the reference's equations share."""
+        self.all.append(Mutant(name, op, bug, seen, elements=elements))

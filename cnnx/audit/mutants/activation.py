@@ -1,0 +1,111 @@
+"""Bugs of activations, softmax among them."""
+
+import numpy as np
+
+from ..data import Array
+from ._mutant import Mutants, right
+
+BUGS = Mutants()
+
+
+@BUGS.of("relu", "relu", "what is left of a vector block of 8 is skipped", "SIMD loops without a tail")
+def relu_tail_missing(Z: Array, Y: Array) -> None:
+    whole = len(Z) // 8 * 8
+    Y[:whole] = np.maximum(Z[:whole], 0)
+
+
+@BUGS.of("relu", "relu", "a NaN is swallowed", "maxps(z, 0), fmax; -ffast-math")
+def relu_swallows_nan(Z: Array, Y: Array) -> None:
+    np.fmax(Z, 0, out=Y)
+
+
+@BUGS.of("relu", "relu_grad_input", "the slope at 0 is 1", "z >= 0 for z > 0")
+def relu_grad_input_one_at_zero(Delta: Array, Z: Array, dZ: Array) -> None:
+    dZ[...] = Delta * (Z >= 0)
+
+
+@BUGS.of("relu", "relu_grad_input", "a NaN in grad_output is swallowed")
+def relu_grad_input_drops_nan(Delta: Array, Z: Array, dZ: Array) -> None:
+    right("relu_grad_input")(np.nan_to_num(Delta), Z, dZ)
+
+
+@BUGS.of("identity", "identity", "everything beyond 24 elements is skipped", "a block size taken for the length")
+def identity_long_tail_missing(Z: Array, Y: Array) -> None:
+    Y[:24] = Z[:24]
+
+
+@BUGS.of("step", "step", "the step is 1 at 0", "z >= 0 for z > 0; Heaviside's value at 0 is a convention")
+def step_one_at_zero(Z: Array, Y: Array) -> None:
+    Y[...] = np.where(np.isnan(Z), Z, Z >= 0)
+
+
+@BUGS.of("sigmoid", "sigmoid_grad_input", "sigmoid' enters twice", "D19's printed delta^F")
+def sigmoid_grad_input_squared(Delta: Array, Z: Array, dZ: Array) -> None:
+    right("sigmoid_grad_input")(Delta, Z, dZ)
+    right("sigmoid_grad_input")(dZ.copy(), Z, dZ)
+
+
+@BUGS.of("sigmoid", "sigmoid_grad_input", "the derivative is taken of what is already an output", "y passed for z")
+def sigmoid_grad_input_of_output(Delta: Array, Z: Array, dZ: Array) -> None:
+    dZ[...] = Delta * Z * (1 - Z)
+
+
+@BUGS.of("sigmoid", "sigmoid", "exp(z)/(1 + exp(z)) overflows", "NaN for large z")
+def sigmoid_overflowing(Z: Array, Y: Array) -> None:
+    with np.errstate(all="ignore"):
+        Y[...] = np.exp(Z) / (1 + np.exp(Z))
+
+
+@BUGS.of("tanh", "tanh", "(e^z - e^-z)/(e^z + e^-z) as printed cancels near 0 and overflows", "D19's formula")
+def tanh_poor(Z: Array, Y: Array) -> None:
+    with np.errstate(all="ignore"):
+        Y[...] = (np.exp(Z) - np.exp(-Z)) / (np.exp(Z) + np.exp(-Z))
+
+
+@BUGS.of("softplus", "softplus", "z beyond 10", "a threshold that float32 can see")
+def softplus_above_10(Z: Array, Y: Array) -> None:
+    with np.errstate(all="ignore"):
+        Y[...] = np.where(Z > 10, Z, np.log1p(np.exp(Z)))
+
+
+@BUGS.of("softplus", "softplus", "z beyond 20, and not z + exp(-z)", "PyTorch's threshold=20, float64 too")
+def softplus_above_20(Z: Array, Y: Array) -> None:
+    right("softplus")(Z, Y)
+    Y[Z > 20] = Z[Z > 20]
+
+
+@BUGS.of("leaky_relu", "leaky_relu_grad_input", "the slope at 0 is the right one", "z >= 0 for z > 0")
+def leaky_relu_grad_input_right_at_zero(Delta: Array, Z: Array, dZ: Array, *, slope: float) -> None:
+    dZ[...] = Delta * np.where(Z >= 0, 1, slope).astype(Z.dtype)
+
+
+@BUGS.of("elu", "elu_grad_input", "alpha is forgotten on the way back")
+def elu_grad_input_without_alpha(Delta: Array, Z: Array, dZ: Array, *, alpha: float) -> None:
+    right("elu_grad_input")(Delta, Z, dZ, alpha=1.0)
+
+
+@BUGS.of("gelu", "gelu", "the approximation by tanh", "GPT-2's formula, called by the same name")
+def gelu_by_tanh(Z: Array, Y: Array) -> None:
+    inner = np.sqrt(2 / np.pi) * (Z + 0.044715 * Z**3)
+    Y[...] = np.where(np.isneginf(Z), 0, Z * (1 + np.tanh(inner)) / 2)
+
+
+@BUGS.of("softmax", "softmax", "the maximum is not shifted out", "exp overflows for z > 88")
+def softmax_without_shift(Z: Array, Y: Array) -> None:
+    with np.errstate(all="ignore"):
+        e = np.exp(Z)
+        Y[...] = e / e.sum(axis=1, keepdims=True)
+
+
+@BUGS.of("softmax", "softmax_grad_input", "only the diagonal of the Jacobian", "y (1 - y), as if it were a sigmoid")
+def softmax_grad_input_of_diagonal(Delta: Array, Z: Array, dZ: Array) -> None:
+    Y = np.empty_like(Z)
+    right("softmax")(Z, Y)
+    dZ[...] = Delta * Y * (1 - Y)
+
+
+@BUGS.of("log_softmax", "log_softmax", "the logarithm of the softmax", "-inf where softmax underflows")
+def log_softmax_as_log_of_softmax(Z: Array, Y: Array) -> None:
+    right("softmax")(Z, Y)
+    with np.errstate(all="ignore"):
+        np.log(Y, out=Y)

@@ -1,0 +1,78 @@
+"""Bugs of affine layers, dropout and batch normalisation."""
+
+import numpy as np
+
+from ..data import Array
+from ._mutant import Mutants, right
+
+BUGS = Mutants()
+
+
+@BUGS.of("affine", "affine", "the weights' columns are read in another order", "flatten by W, H, C for C, H, W")
+def affine_weight_of_other_order(Z: Array, w: Array, b: Array, Y: Array) -> None:
+    right("affine")(Z, np.ascontiguousarray(w[:, ::-1]), b, Y)
+
+
+@BUGS.of("affine", "affine", "one bias for all outputs", "U19's v_0")
+def affine_one_bias(Z: Array, w: Array, b: Array, Y: Array) -> None:
+    right("affine")(Z, w, np.full_like(b, b[0]), Y)
+
+
+@BUGS.of("affine", "affine_grad_weight", "samples after the first 16 are left out", "a block of samples, no tail")
+def affine_grad_weight_of_16_rows(Delta: Array, Z: Array, dw: Array) -> None:
+    right("affine_grad_weight")(np.ascontiguousarray(Delta[:16]), np.ascontiguousarray(Z[:16]), dw)
+
+
+@BUGS.of("affine", "affine_grad_weight", "dw is transposed where that fits", "rectangular tests do not show it")
+def affine_grad_weight_transposed(Delta: Array, Z: Array, dw: Array) -> None:
+    right("affine_grad_weight")(Delta, Z, dw)
+    if dw.shape[0] == dw.shape[1]:
+        dw[...] = dw.T.copy()
+
+
+@BUGS.of("affine", "affine_grad_bias", "db is divided by N, as the cost did already", "M17's 1/N taken twice")
+def affine_grad_bias_mean(Delta: Array, db: Array) -> None:
+    right("affine_grad_bias")(Delta, db)
+    db /= max(1, len(Delta))
+
+
+@BUGS.of("dropout", "dropout", "what is kept is not scaled", "the original, not the inverted form")
+def dropout_unscaled(Z: Array, mask: Array, Y: Array, *, rate: float) -> None:
+    Y[...] = Z * mask
+
+
+@BUGS.of("dropout", "dropout_grad_input", "the gradient is not masked")
+def dropout_grad_input_unmasked(Delta: Array, mask: Array, dZ: Array, *, rate: float) -> None:
+    dZ[...] = Delta / Delta.dtype.type(1 - rate)
+
+
+@BUGS.of("dropout", "dropout_grad_input", "a dropped NaN comes through", "0 * NaN")
+def dropout_grad_input_leaks_nan(Delta: Array, mask: Array, dZ: Array, *, rate: float) -> None:
+    dZ[...] = Delta * mask / (1 - rate)
+
+
+@BUGS.of("batch_norm2d", "batch_norm2d_statistics_var", "the unbiased variance", "M - 1, meant for the running one")
+def batch_norm2d_unbiased(Z: Array, mean: Array, var: Array) -> None:
+    right("batch_norm2d_statistics_var")(Z, mean, var)
+    M = Z.size // Z.shape[1]
+    var *= M / (M - 1)
+
+
+@BUGS.of("batch_norm2d", "batch_norm2d_statistics_var", "E[z^2] - E[z]^2 cancels", "one-pass variance in float32")
+def batch_norm2d_variance_by_difference(Z: Array, mean: Array, var: Array) -> None:
+    var[...] = (Z * Z).mean(axis=(0, 2, 3)) - mean * mean
+
+
+@BUGS.of("batch_norm2d", "batch_norm2d", "eps is added to the deviation, not to the variance")
+def batch_norm2d_eps_outside(Z: Array, g: Array, b: Array, mean: Array, var: Array, Y: Array, *, eps: float) -> None:
+    g, b, mean, deviation = (a.reshape(-1, 1, 1) for a in (g, b, mean, np.sqrt(var) + Z.dtype.type(eps)))
+    Y[...] = g * ((Z - mean) / deviation) + b
+
+
+@BUGS.of(
+    "batch_norm2d", "batch_norm2d_grad_input", "mean and variance count as constants while training", "a frozen layer's"
+)
+def batch_norm2d_grad_input_as_if_frozen(
+    Delta: Array, Z: Array, g: Array, mean: Array, var: Array, dg: Array, db: Array, dZ: Array, *, eps: float
+) -> None:
+    right("batch_norm2d_grad_input_inference")(Delta, g, var, dZ, eps=eps)

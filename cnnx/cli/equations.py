@@ -1,0 +1,95 @@
+"""Print the equation sheet with its sources and errata, or the part of a key.
+
+A key is an equation's (C1, P2, G3), a source's (M17), an op's (conv2d), a section's number, `symbols` or `errata`.
+"""
+
+import argparse
+import re
+from importlib import resources
+
+from cnnx.ops import OPS
+
+_EQUATION = re.compile(r" {4}([A-Z]\d)  \S")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `cnnx equations`."""
+    parser.add_argument(
+        "key", nargs="?", metavar="KEY", help="C1, P2, G3, a source (M17), an op, 1 to 7, symbols, errata"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print, and return the exit code."""
+    sheet = resources.files("cnnx").joinpath("equations.md").read_text(encoding="utf-8")
+    if arguments.key is None:
+        print(sheet, end="")
+        return 0
+    parts = Sheet(sheet).parts()
+    known = {key.lower(): key for key in parts}
+    if arguments.key.lower() not in known:
+        raise ValueError(f"expected a key of {', '.join(parts)}, got {arguments.key!r}")
+    print(parts[known[arguments.key.lower()]])
+    return 0
+
+
+class Sheet:
+    """The sheet taken apart."""
+
+    def __init__(self, text: str) -> None:
+        head, *sections = re.split(r"^## ", text, flags=re.MULTILINE)
+        self._head = head
+        self._sections = [f"## {section}".rstrip() for section in sections]
+
+    def parts(self) -> dict[str, str]:
+        """What to print for every key."""
+        equations = self._equations()
+        parts = {key: "\n\n".join(dict.fromkeys(blocks)) for key, blocks in equations.items()}
+        parts |= {key: self._source(key, row, equations) for key, row in self._sources().items()}
+        for section in self._sections:
+            title = section.partition("\n")[0].removeprefix("## ")
+            number, _, name = title.partition(" ")
+            parts[number if name else title.lower()] = section
+            if name == "Errata":
+                parts["errata"] = section
+        return parts | {op.name: self._op(op.name) for op in OPS}
+
+    def _equations(self) -> dict[str, list[str]]:
+        """The blocks of every equation's key, in the order of the sheet, the section's title above the first."""
+        found: dict[str, list[str]] = {}
+        for section in self._sections:
+            title, *lines = section.split("\n")
+            key = ""
+            for line in lines:
+                start = _EQUATION.match(line)
+                if start:
+                    key = start[1]
+                    found.setdefault(key, [title]).append(line)
+                elif key and line.startswith(" " * 8):
+                    found[key][-1] += f"\n{line}"
+                else:
+                    key = ""
+        return found
+
+    def _sources(self) -> dict[str, str]:
+        """The rows of the table of sources by their keys."""
+        rows = re.findall(r"^\| ([A-Z]+\d*) \|.*$", self._head, flags=re.MULTILINE)
+        return {key: next(line for line in self._head.split("\n") if line.startswith(f"| {key} |")) for key in rows}
+
+    def _source(self, key: str, row: str, equations: dict[str, list[str]]) -> str:
+        """A source: what it is, the equations that name it, and the errata."""
+        cells = [cell.strip() for cell in row.strip("| ").split(" | ")]
+        mentions = re.compile(rf"\b{key}\b")
+        blocks = [block for found in equations.values() for block in found[1:] if mentions.search(block)]
+        errata = next(section for section in self._sections if "Errata" in section.partition("\n")[0])
+        lines = errata.split("\n")
+        table = next(i for i, line in enumerate(lines) if line.startswith("| "))
+        rows = [line for line in lines[table + 2 :] if mentions.search(line.split(" | ")[0])]
+        found = ["\n".join([f"{cells[0]}: {cells[1]}", f"{cells[2]}, {cells[3]}"]), "\n".join(dict.fromkeys(blocks))]
+        if rows:
+            found.append("\n".join([*lines[table : table + 2], *rows]))
+        return "\n\n".join(filter(None, found))
+
+    def _op(self, name: str) -> str:
+        """The section that names an op at its head."""
+        return next(section for section in self._sections if f"`{name}`" in section.split("\n\n")[1])

@@ -1,0 +1,141 @@
+"""What a network is made of: shapes, parameters, multiply-adds and memory, layer by layer."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..ops import _check
+
+if TYPE_CHECKING:
+    from ._layer import Layer
+
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """One layer, for one image.
+
+    Attributes
+    ----------
+    layer : str
+        The call that makes it, after its place in the network: "(0) Conv2d(1, 4, 3, padding=1)".
+    output_shape : tuple of int
+        Without the axis of the images.
+    parameters : int
+        How many numbers are learnt.
+    multiply_adds : int
+        Of the forward call: each weight of a convolution or an affine layer times the places where it is used, taps
+        in the padding too; 0 for layers without such weights.
+    memory : int
+        Bytes of its output (also where that is a view, as Flatten's may be), its parameters and its buffers.
+    """
+
+    layer: str
+    output_shape: tuple[int, ...]
+    parameters: int
+    multiply_adds: int
+    memory: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What `Layer.summary` returns; its text is a table.
+
+    Attributes
+    ----------
+    input_shape : tuple of int
+    layers : tuple of LayerSummary
+    """
+
+    input_shape: tuple[int, ...]
+    layers: tuple[LayerSummary, ...]
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers are learnt in all."""
+        return sum(layer.parameters for layer in self.layers)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiplications with an addition, of the forward call for one image."""
+        return sum(layer.multiply_adds for layer in self.layers)
+
+    @property
+    def memory(self) -> int:
+        """Bytes of all outputs for one image, of the parameters and the buffers."""
+        return sum(layer.memory for layer in self.layers)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain numbers, strings, lists and dicts, as JSON takes them."""
+        layers = [{**asdict(layer), "output_shape": list(layer.output_shape)} for layer in self.layers]
+        totals = {name: getattr(self, name) for name in ("parameters", "multiply_adds", "memory")}
+        return {"input_shape": list(self.input_shape), "layers": layers, **totals}
+
+    def __str__(self) -> str:
+        rows = [
+            ("layer", "output", "parameters", "multiply-adds", "memory"),
+            ("input", _shape(self.input_shape), *[""] * 3),
+        ]
+        rows += [(one.layer, _shape(one.output_shape), *_figures(one)) for one in self.layers]
+        rows.append(("for one image", "", *_figures(self)))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join(f"{cell:{'<' if i < 2 else '>'}{widths[i]}}" for i, cell in enumerate(row)).rstrip()
+            for row in rows
+        ]
+        rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+    __repr__ = __str__  # so that a prompt and a notebook show the table
+
+
+def summarize(model: "Layer", input_shape: object) -> Summary:
+    """The summary of a model, found by a forward call of no image, which costs nothing and leaves no trace."""
+    if not isinstance(input_shape, (tuple, list)) or not input_shape:
+        raise TypeError(f"input_shape: expected the integers (C, H, W) or (J,), got {_check.shown(input_shape)}")
+    shape = tuple(_check.integer(f"input_shape[{i}]", extent, 1) for i, extent in enumerate(input_shape))
+    dtypes = [w.dtype for w in model.parameters.values()]
+    before = [(one, one.training, one._saved) for one in model._walk()]
+    model.eval()
+    try:
+        rows = list(_walk(model, np.zeros((0, *shape), dtypes[0] if dtypes else np.float32), ""))
+    finally:
+        for one, training, saved in before:
+            one.training, one._saved = training, saved
+    return Summary(shape, tuple(row for row, _ in rows))
+
+
+def _walk(layer: "Layer", x: Any, place: str) -> Iterator[tuple[LayerSummary, Any]]:
+    """The rows of a layer, or of those in a Sequential, each with what comes out of it."""
+    from .sequential import Sequential  # which imports what imports this
+
+    if isinstance(layer, Sequential):
+        for i, child in enumerate(layer.layers):
+            for row, y in _walk(child, x, f"{place}.{i}" if place else str(i)):
+                yield row, y
+            x = y
+        return
+    y = layer.forward(x)
+    learnt = layer.parameters.values()
+    per_image = math.prod(y.shape[1:])
+    kept = sum(array.nbytes for array in (*learnt, *layer.buffers.values()))
+    yield (
+        LayerSummary(
+            layer=f"({place}) {layer!r}" if place else repr(layer),
+            output_shape=y.shape[1:],
+            parameters=sum(w.size for w in learnt),
+            multiply_adds=sum(w.size * math.prod(y.shape[2:]) for w in learnt if w.ndim > 1),
+            memory=per_image * y.dtype.itemsize + kept,
+        ),
+        y,
+    )
+
+
+def _figures(of: LayerSummary | Summary) -> tuple[str, str, str]:
+    return f"{of.parameters:,}", f"{of.multiply_adds:,}", f"{of.memory / 1024:,.1f} KiB"
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))

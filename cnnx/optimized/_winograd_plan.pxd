@@ -1,0 +1,63 @@
+# How the tiles of Winograd's algorithm are cut into tasks, and where they stand in their images.
+
+from ._index cimport least, most, up
+from ._tile cimport VECTORS
+from ._winograd_kernels cimport KERNELS
+
+
+cdef enum:
+    PART = 64  # output channels whose products are kept at once
+    ROOM = 2_097_152  # bytes that a block of transformed tiles may take: about a core's second cache
+
+
+cdef struct Layer:
+    # One call. C and K are those of a group; p_h and p_w may be negative: then a part of the image is not read.
+    Py_ssize_t N, C, K, H, W, P, Q, p_h, p_w, groups
+    Py_ssize_t m, a  # extents of a tile of outputs, and of the inputs that it needs
+    Py_ssize_t rows, columns  # of tiles in an image
+    Py_ssize_t width  # tiles in a block at most, whole vectors
+    Py_ssize_t step  # from a number of the transformed tiles to the next one
+    Py_ssize_t blocks, parts  # of the tiles; of a group's kernels, for several threads
+    Py_ssize_t numbers  # a thread's scratch memory
+
+
+cdef inline Py_ssize_t planned(Layer* layer, Py_ssize_t m, Py_ssize_t lanes, Py_ssize_t size,
+                               int threads) noexcept nogil:
+    # Cuts the work, in as many tasks as this returns. Each number is computed alike wherever it is cut.
+    cdef Py_ssize_t a = m + 2, vectors, tiles
+    layer.m, layer.a = m, a
+    layer.rows, layer.columns = up(layer.P, m), up(layer.Q, m)
+    tiles = layer.N * layer.rows * layer.columns
+    vectors = up(tiles, lanes)
+    layer.width = most(1, least(VECTORS, ROOM // (a * a * layer.C * lanes * size)))
+    layer.blocks = most(1, up(vectors, layer.width))
+    layer.blocks = least(most(1, vectors), up(layer.blocks, threads) * threads)
+    layer.width = most(1, up(vectors, layer.blocks)) * lanes
+    layer.blocks = up(tiles, layer.width)
+    layer.parts = 1
+    if 0 < layer.blocks * layer.groups < threads:
+        layer.parts = least(up(layer.K, KERNELS), up(threads, layer.blocks * layer.groups))
+    # One row more than needed: multiples of 4,096 bytes would let a tile's numbers meet in a few places of a cache.
+    layer.step = (layer.C + 1) * layer.width
+    layer.numbers = a * a * layer.step  # V
+    layer.numbers += a * a * PART * layer.width  # M
+    layer.numbers += 2 * a * (m * layer.width + lanes)  # rows of tiles, half transformed
+    layer.numbers += a * layer.width * (m + 2 + lanes)  # the tiles' inputs
+    layer.numbers = up(layer.numbers * size, 64) * 64 // size + 64 // size
+    return layer.blocks * layer.groups * layer.parts
+
+
+cdef struct Run:
+    # Tiles of a block that stand side by side in an image: where the first of them is, in its image and in the block.
+    Py_ssize_t n, row, column, count, first
+
+
+cdef inline Run run_at(const Layer* layer, Py_ssize_t first, Py_ssize_t start, Py_ssize_t end) noexcept nogil:
+    # The run that starts with tile `start` of all, in the block from `first` to `end`.
+    cdef Run run
+    run.column = start % layer.columns
+    run.row = start // layer.columns % layer.rows
+    run.n = start // (layer.columns * layer.rows)
+    run.count = least(layer.columns - run.column, end - start)
+    run.first = start - first
+    return run
