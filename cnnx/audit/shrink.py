@@ -80,7 +80,7 @@ def _kind(found: Discrepancy) -> tuple[str, ...]:
     """What makes two findings the same: the kernel's output, or else the words but for their numbers."""
     if found.kernel:
         return found.kernel, found.output
-    return tuple(re.sub(r"[-+]?\d[\d.e+-]*", "#", found.what).split()[:4])
+    return tuple(re.sub(r"[-+]?\d[\d.e+-]*", "#", found.what).split()[:5])
 
 
 def _smaller(op: Op, case: Case) -> Iterator[Case]:

@@ -75,6 +75,8 @@ def _shrunk(
     say: Callable[[str, str], None],
 ) -> Discrepancy:
     def again(smaller: Case) -> list[Discrepancy]:
+        if not check.takes(op, smaller):
+            return []
         say(smaller.name, found.dtype)
         return judge(op, check, smaller, found.dtype, sides, seed).discrepancies
 

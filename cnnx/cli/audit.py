@@ -62,11 +62,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Audit, print, and return the exit code."""
     if arguments.seed < 0:
         raise ValueError(f"--seed: expected an integer of at least 0, got {arguments.seed}")
-    _reports.check(arguments)
     if _spot.asked(arguments):
         return _spot.run(arguments, _timeout(arguments))
     if arguments.self_test:
         return _self_test(arguments)
+    _reports.check(arguments)
     if arguments.repro is not None:
         return _again(arguments)
     report = audit(

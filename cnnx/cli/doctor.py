@@ -25,6 +25,7 @@ EXTRAS = {
     "onnx": "onnx",
     "onnxruntime": "onnxruntime",
     "report": "jinja2",
+    "mpi": "mpi4py",
     "torch": "torch",
 }
 
