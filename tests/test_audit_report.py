@@ -441,7 +441,7 @@ def written() -> Iterator[tuple[Report, str]]:
     pytest.importorskip("jinja2", reason="extra report")
     from cnnx.audit.page import page
 
-    report = failing(shrink=0.5)
+    report = failing(checks=None, shrink=0.5)
     yield report, page(report, verdict="4 checks failed", command="cnnx audit --backend theirs")
     backend._registered.pop("theirs", None)
 
@@ -534,6 +534,8 @@ def test_page_is_no_wider_than_a_screen(width: int, written: tuple[Report, str],
     measured = json.loads(html.unescape(re.search(r'<p id="measured">(.*?)</p>', dom)[1]))
     assert measured["width"] == width
     assert measured["content"] <= width
+    assert measured["table"] <= width
+    assert (measured["inner"] > measured["table"]) == (width == 390)  # the wide table scrolls within its box
     assert 60 < measured["plot"] < width
     assert measured["text"] > 1000
     assert measured["title"] == "Audit of theirs: 4 checks failed"
@@ -607,3 +609,15 @@ def test_an_interrupted_audit_writes_its_files_too(tmp_path: Path, monkeypatch: 
     assert main([*QUICK, "--report", str(page), "--junit", str(xml)]) == 130
     assert "interrupted: " in Tags(page.read_text()).text
     assert counted(ET.parse(xml).getroot())["errors"] == 1
+
+
+@pytest.mark.parametrize("other", [["--shape", "mb1ic8ih14oc16kh3ph1"], ["--self-test"]])
+@pytest.mark.parametrize("option", [["--report"], ["--junit"], ["--ledger"]])
+def test_what_has_no_report_refuses_one(
+    option: list[str], other: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = [] if option == ["--ledger"] else [str(tmp_path / "audit")]
+    assert main(["audit", *other, *option, *file]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert option[0] in line
+    assert list(tmp_path.iterdir()) == []

@@ -24,7 +24,7 @@ NEVER = (
     "subnormal numbers and -0.0 in the inputs; the sign of a zero, but in what must be the same bits",
     "numbers beyond " + " and ".join(f"{bound:g} ({dtype})" for dtype, bound in FARTHEST.items()),
     "more than one NaN or infinity in an array; non-finite weights beside padding, whose effect is unspecified",
-    "single extents beyond those that the ledger gives as longest, but by spot checks (--shape)",
+    "single extents beyond those that the ledger gives as longest, but by spot checks",
     "arrays of more than 2**31 elements",
     "more than 3 threads; calls at the same time from several threads of the caller",
     "wrong arguments, which the public functions refuse before a back end sees them",

@@ -73,7 +73,7 @@ def _work(
 
 
 def _layers(arguments: argparse.Namespace) -> Iterator[Layer]:
-    for name in ("check", "case", "repro", "save", "report", "junit"):
+    for name in ("check", "case", "repro", "save", "report", "junit", "ledger"):
         if getattr(arguments, name, None):
             raise ValueError(f"--{name}: expected none with shapes, of which each is a case for the spot check")
     if arguments.against != "reference":

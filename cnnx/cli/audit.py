@@ -99,11 +99,8 @@ def _timeout(arguments: argparse.Namespace) -> float | None:
 def _self_test(arguments: argparse.Namespace) -> int:
     from . import _self_test as command  # mutants are of no use to an audit
 
-    given = [
-        name
-        for name in ("op", "check", "case", "dtype", "repro", "report", "junit")
-        if getattr(arguments, name) is not None
-    ]
+    names = ("op", "check", "case", "dtype", "repro", "report", "junit", "ledger")
+    given = [name for name in names if getattr(arguments, name) not in (None, False)]
     if given:
         raise ValueError(f"--self-test: expected no --{given[0]} with it, since it takes all of them")
     interactive = sys.stderr is not None and sys.stderr.isatty()
