@@ -152,6 +152,7 @@ OP = Op(
         _case("rho 10", (1, 2, 4, 4), 10, 2),
         _case("overlapping", (1, 2, 6, 5), 2, 3, stride=1),
         _case("gaps", (1, 2, 9, 8), 3, 2, stride=(4, 3)),
+        _case("stride 3", (1, 2, 8, 9), 2, 3, stride=3),
         _case("pad", (2, 2, 5, 6), 2, 3, stride=2, padding=1),
         _case("pad by side sum", (1, 2, 5, 4), 3, (3, 4), stride=(2, 1), padding=((2, 0), (1, 3)), normalize=False),
         _case("ceil pad", (1, 2, 5, 6), 2, (2, 3), stride=2, padding=1, ceil_mode=True),
