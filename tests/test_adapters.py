@@ -128,6 +128,15 @@ def test_a_back_end_may_name_its_conventions() -> None:
     assert not audit(["avg_pool2d"], backend="theirs", checks=["bound"], compat="", measure=False).ok
 
 
+def test_figures_of_other_conventions_are_left_out() -> None:
+    checks = ["worked"]
+    cnnx.register_backend("theirs", {"avg_pool2d": average_with_padding_in_the_divisor})
+    assert not audit(["avg_pool2d"], backend="theirs", checks=checks, measure=False).ok
+    report = audit(["avg_pool2d"], backend="theirs", checks=checks, compat="torch", measure=False)
+    assert report.ok
+    assert report.judged > 0
+
+
 def test_unknown_conventions_are_an_error() -> None:
     with pytest.raises(ValueError, match="compat: expected one of paper, torch, onnx, got 'caffe'"):
         audit(["relu"], compat="caffe")

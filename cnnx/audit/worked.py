@@ -36,7 +36,10 @@ def _case(figure: Figure) -> Case:
 
 
 def _figure(op: Op, case: Case) -> Figure | None:
-    return next((f for f in FIGURES if f.op == op.name and _case(f).name == case.name), None)
+    """The figure that is about this case; about one with other options or shapes, by whatever name, none is."""
+    same = case.name, case.arrays, case.options
+    cases = ((f, _case(f)) for f in FIGURES if f.op == op.name)
+    return next((f for f, own in cases if (own.name, own.arrays, own.options) == same), None)
 
 
 def _worked(trial: Trial) -> None:
