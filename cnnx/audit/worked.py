@@ -93,4 +93,9 @@ def _hold(trial: Trial, what: str, got: Any, numbers: Any, places: int | None) -
         )
 
 
-worked = Worked("worked", _worked, takes=lambda op, case: _figure(op, case) is not None)
+worked = Worked(
+    "worked",
+    _worked,
+    why_not=lambda op: "" if any(f.op == op.name for f in FIGURES) else "no figures for this op yet",
+    takes=lambda op, case: _figure(op, case) is not None,
+)
