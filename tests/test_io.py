@@ -290,6 +290,13 @@ def test_a_file_is_replaced_as_a_whole(tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
 
 
+def test_a_file_that_cannot_be_written_is_named_as_it_was_given(tmp_path):
+    path = tmp_path / "none" / "model"
+    with pytest.raises(FileNotFoundError) as caught:
+        io.save_model(nn.ReLU(), path)
+    assert caught.value.filename == str(path)
+
+
 def test_file_systems_errors_are_oserrors(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "none" / "model", tmp_path, tmp_path / "pipe", "/dev/null"):

@@ -21,9 +21,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     OSError
         As the file system has it; `path` is something else than a file.
     """
-    target, temporary = _names(path)
+    target, temporary, file = _opened(path)
     try:
-        with temporary.open("xb") as file:
+        with file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -40,20 +40,21 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 def check_replaceable(path: str | os.PathLike[str]) -> None:
     """Raise what `replacing` would raise at its start: to be asked before long work."""
-    _, temporary = _names(path)
-    try:
-        temporary.open("xb").close()
-        temporary.unlink()
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+    _, temporary, file = _opened(path)
+    file.close()
+    temporary.unlink()
 
 
-def _names(path: str | os.PathLike[str]) -> tuple[Path, Path]:
-    """Where the file goes, and the name that it has until it is whole."""
+def _opened(path: str | os.PathLike[str]) -> tuple[Path, Path, BinaryIO]:
+    """Where the file goes, the name that it has until it is whole, and the new file of that name."""
     target = Path(os.path.realpath(path))  # a link stays one
     if target.exists() and not target.is_file():
         raise OSError(f"{path}: expected a file or a new name, got a directory or a device")
-    return target, target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        return target, temporary, temporary.open("xb")
+    except OSError as error:  # whose name is the one that nobody gave
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
 
 
 @contextmanager
