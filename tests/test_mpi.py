@@ -253,6 +253,7 @@ def test_an_error_of_all_is_said_once(digits):
     for options, message in (
         (["--data", "no-such-folder"], "no-such-folder: expected a folder of MNIST files"),
         (["--learning-rate", "1e30", "--dtype", "float32"], "the cost is"),
+        (["--log", "no-such-folder/log"], "no-such-folder/log: No such file or directory"),
     ):
         done = mpiexec(2, *command(digits, "--updates", 50, *options))
         assert done.returncode == 2

@@ -116,7 +116,11 @@ class Training:
         elif ranks is not None:
             self._go_on(ranks.first(self._state))
         self._keep_good()
-        self.log.start(self.history.epochs)
+        begin = partial(self.log.start, self.history.epochs)
+        if ranks is None:
+            begin()
+        else:
+            ranks.first(begin)  # all have the error, so that it is told once
         self.bar.begin(self.history.updates)
 
     def _pass(self, interrupt: Interrupt) -> None:
