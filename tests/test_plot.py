@@ -338,3 +338,29 @@ def test_misclassified_images_are_those():
 def test_what_cannot_be_drawn(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+# --------------------------------------------------------------------------------------------------- files
+
+
+@pytest.mark.parametrize(
+    ("ending", "start"), [("png", b"\x89PNG"), ("PDF", b"%PDF"), ("svg", b"<?xml"), ("jpg", b"\xff\xd8")]
+)
+def test_a_picture_is_written_as_a_whole(tmp_path, monkeypatch, ending, start):
+    path = tmp_path / f"picture.{ending}"
+    figure = plot.learning_curves(history())
+    plot.check_target(path)
+    assert not list(tmp_path.iterdir())
+    plot.save(figure, path)
+    written = path.read_bytes()
+    assert written.startswith(start)
+
+    def full(self, file, **_):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Figure, "savefig", full)
+    with pytest.raises(OSError, match="No space left"):
+        plot.save(figure, path)
+    assert path.read_bytes() == written
+    assert list(tmp_path.iterdir()) == [path]

@@ -109,7 +109,7 @@ def _run(arguments: argparse.Namespace, ranks: nn.Ranks | None) -> int:
     if arguments.plot is not None and first:
         if history.epochs:
             title = f"{arguments.task}, seed {arguments.seed}" if arguments.task != "ox" else "o and x (D19)"
-            plot.training(history, model, title).savefig(arguments.plot, dpi=120)
+            plot.save(plot.training(history, model, title), arguments.plot)
         else:
             print(f"{arguments.plot}: not written, as Ctrl-C came before the first update", file=sys.stderr)
     return INTERRUPTED if history.interrupted else 0

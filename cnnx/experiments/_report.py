@@ -10,6 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from .. import plot
+from ..nn._files import replacing
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,18 @@ class Report:
         written = []
         pictures = []
         for path, (caption, figure) in zip(self._pictures(folder), self.figures, strict=True):
-            figure.savefig(path, dpi=120)
+            plot.save(figure, path)
             pictures.append(f"![{caption}]({path.name})\n\n{caption}")
             written.append(path)
         report = folder / f"{self.name}.json"
-        report.write_text(json.dumps(self.as_dict(), indent=2) + "\n", encoding="utf-8")
+        with replacing(report) as file:
+            file.write(f"{json.dumps(self.as_dict(), indent=2)}\n".encode())
         stopped = ["**Stopped by Ctrl-C: only what was finished is shown.**"] if self.interrupted else []
         settings = ", ".join(f"{name.replace('_', ' ')} {_shown(value)}" for name, value in self.settings.items())
         parts = [f"# {self.title}", *stopped, *self.text, *pictures, f"Settings: {settings}."]
         page = folder / f"{self.name}.md"
-        page.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+        with replacing(page) as file:
+            file.write(("\n\n".join(parts) + "\n").encode())
         return [*written, report, page]
 
     def _pictures(self, folder: Path) -> list[Path]:

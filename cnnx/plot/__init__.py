@@ -12,7 +12,16 @@ except ImportError as error:
 
 from ._classes import confusion, misclassified
 from ._curves import learning_curves, training
-from ._files import check_target
+from ._files import check_target, save
 from ._maps import feature_maps, filters
 
-__all__ = ["check_target", "confusion", "feature_maps", "filters", "learning_curves", "misclassified", "training"]
+__all__ = [
+    "check_target",
+    "confusion",
+    "feature_maps",
+    "filters",
+    "learning_curves",
+    "misclassified",
+    "save",
+    "training",
+]
