@@ -209,7 +209,7 @@ def test_the_folder_has_the_experiment_s_name(capsys, folder, tmp_path, monkeypa
         (["mlp-vs-cnn", "--data", "/no/such/folder"], "/no/such/folder: expected a folder of MNIST files"),
         (["mlp-vs-cnn", "--backend", "nosuch"], "nosuch"),
         (["mlp-vs-cnn", "--out", __file__], "File exists"),
-        (["mlp-vs-cnn", "--learning-rate", "1e30", "--updates", "20"], "the cost is"),
+        (["mlp-vs-cnn", "--learning-rate", "1e30", "--updates", "20"], "error: CNN, seed 0: update "),
         (["nosuch"], "invalid choice: 'nosuch'"),
     ],
 )
@@ -222,6 +222,7 @@ def test_what_cannot_be_run_is_one_line(capsys, folder, tmp_path, monkeypatch, o
     assert err.count("\n") == 1
     assert says in err
     assert not list(tmp_path.rglob("*.*"))
+    assert ("--data" not in options) or not list(tmp_path.iterdir())
 
 
 def test_without_matplotlib_the_error_names_the_extra(folder, tmp_path):

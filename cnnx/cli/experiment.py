@@ -63,7 +63,6 @@ def run(arguments: argparse.Namespace) -> int:
 
     experiment: Callable[..., experiments.Report] = getattr(experiments, arguments.name.replace("-", "_"))
     folder = Path(arguments.name if arguments.out is None else arguments.out)
-    check_folder(folder, arguments.name)  # before the training, which may take long
 
     def say(text: str) -> None:
         if not arguments.quiet:
@@ -71,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     with cnnx.use_backend(cnnx.get_backend() if arguments.backend is None else arguments.backend):
         split = data.mnist(arguments.data).split()
+        check_folder(folder, arguments.name)  # before the training, which may take long
         images = f"{len(split.x_train)} training and {len(split.x_test)} test images"
         say(f"{arguments.name}: {images}, back end {cnnx.get_backend()}")
         try:

@@ -127,17 +127,20 @@ def _run(plan: Plan, split: Split, progress: bool | None) -> Run:
     weights, order = np.random.SeedSequence(plan.seed).spawn(2)  # as `cnnx train` draws them
     start = time.perf_counter()
     model = plan.build(weights)
-    history = nn.fit(
-        model,
-        nn.CrossEntropy(),
-        plan.optimizer(),
-        split.x_train,
-        split.y_train,
-        validation=(split.x_test, split.y_test),
-        seed=order,
-        progress=progress,
-        **plan.fit,
-    )
+    try:
+        history = nn.fit(
+            model,
+            nn.CrossEntropy(),
+            plan.optimizer(),
+            split.x_train,
+            split.y_train,
+            validation=(split.x_test, split.y_test),
+            seed=order,
+            progress=progress,
+            **plan.fit,
+        )
+    except FloatingPointError as error:
+        raise FloatingPointError(f"{plan.name}, seed {plan.seed}: {error}") from error
     if history.interrupted:  # by the first Ctrl-C, after which `fit` returns; the second raises this itself
         raise KeyboardInterrupt
     return Run(plan.name, plan.seed, time.perf_counter() - start, model, history)
