@@ -263,6 +263,38 @@ def test_a_plot_that_cannot_be_written_is_found_before_the_training(capsys, tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]
 
 
+@pytest.mark.parametrize("updates", ["40", None])
+def test_save_keeps_the_network(capsys, monkeypatch, tmp_path, updates):
+    """Also after Ctrl-C, here at the end of the first pass."""
+    pytest.importorskip("safetensors")
+    path = tmp_path / "ox.safetensors"
+    if updates is None:
+        fit = nn.fit
+        stop = dict(on_epoch=lambda epoch: signal.raise_signal(signal.SIGINT))
+        monkeypatch.setattr(nn, "fit", lambda *arguments, **options: fit(*arguments, **options | stop))
+    code = main(["train", "ox", "--json", "--updates", updates or "100000", "--save", str(path)])
+    report = json.loads(capsys.readouterr().out)
+    assert (code, report["interrupted"]) == ((0, False) if updates else (130, True))
+    from cnnx.io import load_model
+
+    model = load_model(path)
+    assert model.parameters["0.weight"].dtype == np.float64
+    assert nn.predict(model, data.ox_images("two").images).tolist() == report["outputs"]
+
+
+def test_what_cannot_be_saved_is_found_before_the_training(capsys, monkeypatch, tmp_path):
+    path = tmp_path / "none" / "model"
+    pytest.importorskip("safetensors")
+    assert main(["train", "ox", "--save", str(path)]) == 2
+    assert capsys.readouterr() == ("", f"cnnx: error: {path}: No such file or directory\n")
+    monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
+    monkeypatch.delitem(sys.modules, "cnnx.io._model", raising=False)
+    assert main(["train", "ox", "--save", str(tmp_path / "model")]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "pip install 'cnnx[io]'" in err
+
+
 def test_without_matplotlib_the_error_names_the_extra(capsys, monkeypatch):
     for name in [name for name in sys.modules if name.startswith("matplotlib") or name == "cnnx.plot"]:
         monkeypatch.delitem(sys.modules, name)

@@ -3,7 +3,7 @@
 `ox` is D19's network with D19's weights, six examples, the chain rule applied once. `digits` and `mnist`
 train CN's network; MNIST comes from --data, or from OpenML through scikit-learn, and CN's rows are used
 (0-999 test, 1000-9999 train). Ctrl-C ends the training, without another test, and keeps what was learnt
-(exit code 130).
+(exit code 130), which --save writes to a file as it does at the end.
 
 With --checkpoint the same command, given again, goes on where it was stopped or killed. Started by mpiexec, on more
 than one process, they train together: `mpiexec -n 4 cnnx train mnist`.
@@ -21,6 +21,7 @@ import numpy as np
 import cnnx
 from cnnx import data, nn
 from cnnx.nn._arguments import natural, not_negative
+from cnnx.nn._files import check_replaceable
 from cnnx.nn._progress import time_left
 from cnnx.ops._check import integer
 
@@ -44,6 +45,7 @@ TASKS = {
 }
 Trained = tuple[nn.History, nn.Layer, dict[str, Any]]
 DIGITS_TEST_ROWS = 360  # a fifth
+NO_SETTINGS = "json", "plot", "run", "save"  # what has no part in the training
 INTERRUPTED = 130
 
 
@@ -59,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--learning-rate", type=float, default=0.1, metavar="X", help="default 0.1")
     add("--dtype", choices=("float32", "float64"), help=f"default: {_defaults('dtype')}")
     add("--plot", metavar="FILE.png", help="write curves of loss and accuracy, and the first layer's filters")
+    add("--save", metavar="FILE", help="write the trained network there, for cnnx.io.load_model (extra io)")
     add("--checkpoint", metavar="DIR", help="keep checkpoints there; if there are any, go on from the newest")
     add("--every", type=int, metavar="N", help="updates from one checkpoint to the next; default: a pass")
     add("--log", metavar="FILE", help="write a line of JSON per pass, and one at the end")
@@ -94,6 +97,10 @@ def _run(arguments: argparse.Namespace, ranks: nn.Ranks | None) -> int:
         from cnnx import plot
 
         plot.check_target(arguments.plot)  # before the training, which may take long
+    if arguments.save is not None:
+        from cnnx.io import save_model
+
+        check_replaceable(arguments.save)
     first = ranks is None or ranks.rank == 0  # the others say and write nothing
     speak = Speaker(told=first and not arguments.json, quiet=arguments.quiet)
     with cnnx.use_backend(cnnx.get_backend() if arguments.backend is None else arguments.backend), speak.notices():
@@ -102,10 +109,12 @@ def _run(arguments: argparse.Namespace, ranks: nn.Ranks | None) -> int:
         except FloatingPointError as error:
             raise RuntimeError(str(error)) from error
     if arguments.json and first:
-        settings = {name: value for name, value in vars(arguments).items() if name not in ("json", "plot", "run")}
+        settings = {name: value for name, value in vars(arguments).items() if name not in NO_SETTINGS}
         done = {"interrupted": history.interrupted, "resumed": history.resumed, "ranks": ranks.size if ranks else 1}
         report = {"settings": settings, "epochs": [asdict(epoch) for epoch in history.epochs], **done, **result}
         print(json.dumps(report, indent=2))
+    if arguments.save is not None and first:
+        save_model(model, arguments.save)
     if arguments.plot is not None and first:
         if history.epochs:
             title = f"{arguments.task}, seed {arguments.seed}" if arguments.task != "ox" else "o and x (D19)"
