@@ -375,6 +375,17 @@ def test_weights_that_are_no_numbers_are_not_written(tmp_path):
         assert np.array_equal(w, last[f"parameters/{name}"])
 
 
+@pytest.mark.parametrize("large", [0, 70])
+def test_running_statistics_that_are_no_numbers_are_not_kept(large):
+    """The images' variance overflows, and a batch's cost does not see it: (x - mean) / inf is a number."""
+    x = np.random.default_rng(0).random((80, 2, 3, 3), dtype="float32")
+    x[large:] *= np.float32(1e25)
+    model = nn.Sequential(nn.BatchNorm2d(2), nn.Flatten(), nn.Affine(18, 3, seed=0))
+    with pytest.raises(FloatingPointError, match=r"0.running_var is not finite any more; try"):
+        nn.fit(model, nn.CrossEntropy(), nn.SGD(0.1), x, np.arange(80) % 3, batch_size=10, epochs=2, seed=0)
+    assert all(np.isfinite(array).all() for array in (*model.parameters.values(), *model.buffers.values()))
+
+
 # ------------------------------------------------------------------------------------------ SIGKILL
 
 LIVES = """

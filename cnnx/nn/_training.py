@@ -166,6 +166,7 @@ class Training:
             loss, correct, asked = self._summed(weight, weight * loss, correct, interrupt.asked)
             self._check_cost(loss, f"update {history.updates + 1}")
         if self._keep:
+            self._check_weights()
             self._keep_good()
         factor = 1.0
         if self.schedule is not None:
@@ -284,7 +285,8 @@ class Training:
             self.checkpoints.write(self.history.updates, self._state())
 
     def _check_weights(self) -> None:
-        for name, w in self.model.parameters.items():
+        """Raise where a weight is no number, or a running statistic: a cost in training mode does not show those."""
+        for name, w in (*self.model.parameters.items(), *self.model.buffers.items()):
             if w.size and not (np.isfinite(w.min()) and np.isfinite(w.max())):  # which allocate nothing
                 raise FloatingPointError(f"update {self.history.updates}: {name} is not finite any more; {_ADVICE}")
 

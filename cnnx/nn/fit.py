@@ -125,8 +125,9 @@ def fit(
     TypeError, ValueError
         An argument of another type, out of its range or of a shape that does not fit; what the ops raise.
     FloatingPointError
-        A cost is infinite or no number, or a weight; the message says at which update. The model then has the weights
-        of the pass's beginning again, or of the last checkpoint if that came later; the optimiser is not wound back.
+        A cost is infinite or no number, a weight or a running statistic; the message says at which update. The model
+        then has the weights of the pass's beginning again, or of the last checkpoint if that came later; the optimiser
+        is not wound back.
     OSError
         A log or checkpoint cannot be written.
 
