@@ -15,7 +15,7 @@ import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from types import ModuleType
+from types import ModuleType, NoneType
 from typing import Any
 
 from . import native
@@ -359,7 +359,7 @@ def _load(backend: str) -> Kernels:
         point = next(point for point in _entry_points() if point.name == backend)
         try:
             theirs = point.load()
-        except Exception as error:  # whatever their module does when it is imported
+        except (Exception, SystemExit) as error:  # whatever their module does when it is imported
             kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
             raise ImportError(f"back end {backend!r} ({point.value}) cannot be loaded: {kind}{error}") from error
         if not isinstance(theirs, (Mapping, ModuleType)):
@@ -367,7 +367,12 @@ def _load(backend: str) -> Kernels:
                 f"back end {backend!r} ({point.value}): expected a mapping or a module, got {type(theirs).__name__}"
             )
     kernels: Mapping[str, Kernel] = theirs if isinstance(theirs, Mapping) else _callables(theirs)
-    return Kernels(kernels, left_out=getattr(theirs, "left_out", None), compat=getattr(theirs, "compat", ""))
+    left_out, follows = getattr(theirs, "left_out", None), getattr(theirs, "compat", "")
+    if not isinstance(left_out, (Mapping, NoneType)):
+        raise TypeError(f"back end {backend!r}: expected left_out to be a mapping, got {type(left_out).__name__}")
+    if not isinstance(follows, str):
+        raise TypeError(f"back end {backend!r}: expected compat to be a string, got {type(follows).__name__}")
+    return Kernels(kernels, left_out=left_out, compat=follows)
 
 
 def _callables(module: ModuleType) -> dict[str, Kernel]:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ import cnnx
 from cnnx import backend
 from cnnx.audit import audit
 from cnnx.audit.numbers import Bounded, BoundedMath, UndecidedError
+from cnnx.cli import main
 
 pytestmark = pytest.mark.once
 
@@ -273,6 +275,52 @@ def entry_point(tmp_path, kernels: str) -> list[str]:
     return [sys.executable, "-c", code, str(tmp_path), "audit", "--backend", "theirs"]
 
 
+def test_a_back_end_that_hangs_while_it_is_loaded(tmp_path, monkeypatch) -> None:
+    entry_point(tmp_path, "time.sleep(999)")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("cnnx.audit.supervise.START", 3.0)
+    with pytest.raises(ValueError, match="back end 'theirs' cannot be loaded: the back end hangs: no result after 4 s"):
+        audit(["relu"], backend="theirs", timeout=1.0)
+
+
+def test_a_kernel_that_hangs_is_not_waited_for_when_its_speed_is_measured(tmp_path, monkeypatch) -> None:
+    entry_point(tmp_path, "{'relu': lambda Z, Y: time.sleep(999)}")
+    monkeypatch.syspath_prepend(tmp_path)
+    start = time.perf_counter()
+    report = audit(["relu"], backend="theirs", timeout=1.0, checks=["exact"], cases=["vector"])
+    assert time.perf_counter() - start < 30  # the two limits are 1 s each, and two processes start
+    assert report.speed_up == {}
+    (found,) = report.discrepancies()
+    assert "no result after 1 s" in found.what
+    assert '"case":"vector"' in found.repro
+
+
+@pytest.mark.parametrize("compat", ["torch", "onnx", "paper"])
+def test_figures_are_judged_by_the_conventions_that_they_were_printed_for(compat) -> None:
+    report = audit(["max_pool2d", "avg_pool2d", "lp_pool2d"], checks=["worked"], compat=compat, measure=False)
+    assert report.ok, list(report.discrepancies())
+    assert ("figures, D19's o, all ties" in report.left_out.get("max_pool2d", [])) == (compat != "paper")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--self-test", "--shape", "ic2ih4oc2kh3"], "--shape: expected none with --self-test"),
+        (["--self-test", "--timeout", "3"], "--timeout: expected none with --self-test"),
+        (["--self-test", "--backend", "numpy"], "--self-test: expected no other back ends"),
+        (["--repro", "{}", "--op", "relu"], "--op: expected none with --repro"),
+        (["--repro", "{}", "--seed", "1"], "--seed: expected none with --repro"),
+        (["--op", "relu", "--mb", "3"], "--mb: expected --shape, --shapes or --network with it"),
+        (["--network", "vgg16", "--op", "avg_pool2d"], "--op: vgg16 has no layer of avg_pool2d"),
+        (["--shape", "ic2ih4oc2kh3", "--budgets"], "--budgets: expected none with shapes"),
+        (["--save", __file__], "--save: expected a directory or a new name"),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(arguments, message, capsys) -> None:
+    assert main(["audit", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("kernels", "ops", "code", "message"),
     [
@@ -282,6 +330,10 @@ def entry_point(tmp_path, kernels: str) -> list[str]:
         ("{'relu': relu}", ["step"], 3, "nothing of back end theirs ran"),
         ("5", ["relu"], 2, "expected a mapping or a module"),
         ("1 / 0", ["relu"], 2, "cannot be loaded: ZeroDivisionError"),
+        ("os.sys.exit(0)", ["relu"], 2, "cannot be loaded: SystemExit"),
+        ("type('K', (dict,), {'compat': ['torch']})()", ["relu"], 2, "expected compat to be a string, got list"),
+        ("type('K', (dict,), {'left_out': 'x'})()", ["relu"], 2, "expected left_out to be a mapping, got str"),
+        ("{'relu': lambda Z, Y: os.sys.exit(0)}", ["relu"], 1, "ended the process, with exit code 0"),
         ("{'relu': lambda Z, Y: time.sleep(999)}", ["relu"], 1, "the back end hangs: no result after 4 s"),
         ("{'relu': lambda Z, Y: os._exit(5)}", ["relu"], 1, "the back end's process died: exit code 5"),
         ("{'relu': lambda Z, Y: ctypes.string_at(0)}", ["relu"], 1, "the back end's process died: SIGSEGV"),
@@ -296,5 +348,8 @@ def test_command_line_judges_a_back_end_of_others(tmp_path, kernels, ops, code, 
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == code, done.stdout + done.stderr
     assert message in (done.stderr if code == 2 else done.stdout)
+    again = [line.strip() for line in done.stdout.splitlines() if line.startswith("    again: ")]
+    assert all(line.startswith("again: cnnx audit --backend theirs --repro '{") for line in again)
+    assert bool(again) == (code == 1)
     assert not any(line.startswith("affine: ") for line in done.stdout.splitlines())
     assert "Traceback" not in done.stderr

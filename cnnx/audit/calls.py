@@ -40,7 +40,7 @@ class Trace:
 
 
 class ContractError(Exception):
-    """A kernel broke its contract: it returned something, or wrote to its inputs."""
+    """A kernel broke its contract: it returned something, wrote to its inputs, or ended the process."""
 
 
 def inputs_count(kernel: str) -> int:
@@ -79,6 +79,8 @@ def traced(
             with _backend.intercept(None):  # a kernel may call others: that is its own business
                 try:
                     returned = kernel(*views, *outputs, **numbers)
+                except SystemExit as error:  # else the audit would end here, and well
+                    raise ContractError(f"kernel {name} ended the process, with exit code {error.code}") from None
                 except _backend.MissingKernelError as error:
                     trace.lacking.append(error)
                     missing = True

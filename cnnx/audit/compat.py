@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from inspect import signature
 from typing import Any, Literal
 
+from .. import backend as _backend
 from ..ops import Case, Op
 
 
@@ -86,6 +87,14 @@ COMPAT: dict[str, Compat] = {
         ),
     )
 }
+
+
+def conventions(backend: str, name: str | None) -> Compat:
+    """The preset of that name or, with None, the one that the back end's kernels name; ValueError if there is none."""
+    try:
+        return preset(_backend.compat(backend) if name is None else name)
+    except TypeError as error:  # the back end is none
+        raise ValueError(str(error)) from None
 
 
 def preset(name: str) -> Compat:

@@ -12,20 +12,20 @@ from .. import native as _native
 from ..ops import OPS, Case, Op
 from . import repro
 from .calls import forward_arguments
-from .compat import preset
+from .compat import Compat, conventions
 from .data import draw
-from .result import Report
+from .result import Report, Result
 from .shrink import refusal
 from .supervise import Supervisor
-from .trial import Sides
+from .trial import Check, Sides
 from .work import CHECKS as CHECKS
-from .work import explained, judge_op, mistrust_zeros
+from .work import Say, explained, judge_op, mistrust_zeros
 from .work import judge as judge
 
 T = TypeVar("T")
 
 DTYPES = ("float32", "float64")
-SPEED = "speed"  # beside the checks, how fast the back end is
+LOAD, SPEED = "load", "speed"  # beside the checks: by which conventions the back end is judged, and how fast it is
 
 
 def audit(
@@ -94,15 +94,17 @@ def audit(
     chosen = _select("op", ops, {op.name: op for op in OPS})
     chosen_checks = _select("check", checks, CHECKS)
     kinds = tuple(_select("dtype", dtypes, {name: name for name in DTYPES}).values())
-    sides = _sides(backend, against, compat)
+    _check_names(backend, against)
     wanted = _select_cases(cases, chosen)
-    report = Report(backend, against, seed, sides.compat.name)
-    for op in chosen.values():
-        lost = [case.name for case in op.cases if sides.compat.adapted(op, case) is None]
-        if lost:
-            report.left_out[op.name] = lost
+    report = Report(backend, against, seed)
     try:
-        with _worker(sides, timeout) as do:
+        with _worker(backend, against, timeout) as do:
+            sides = _sides(backend, against, compat, do)
+            report.compat = sides.compat.name
+            for op in chosen.values():
+                lost = _left_out(op, chosen_checks.values(), sides.compat)
+                if lost:
+                    report.left_out[op.name] = lost
             for op in chosen.values():
                 for check in chosen_checks.values():
                     if progress is not None:
@@ -113,7 +115,7 @@ def audit(
                 if measure and op.kernels:
                     if progress is not None:
                         progress(op.name, SPEED)
-                    speed_up = do(op.name, SPEED, wanted, kinds, sides, seed, 0.0)
+                    speed_up = do(op.name, SPEED, sides, seed)
                     if isinstance(speed_up, float):
                         report.speed_up[op.name] = speed_up
     except KeyboardInterrupt:
@@ -143,9 +145,10 @@ def again(
     refused = refusal(op, case, dtype)
     if refused is not None:
         raise ValueError(f"--repro: {op.name} does not take this case: {refused}")
-    sides = _sides(backend, against, compat)
-    report = Report(backend, against, seed, sides.compat.name)
-    with _worker(sides, timeout) as do:
+    _check_names(backend, against)
+    with _worker(backend, against, timeout) as do:
+        sides = _sides(backend, against, compat, do)
+        report = Report(backend, against, seed, sides.compat.name)
         result = do(op.name, check, [case], (dtype,), sides, seed, 0.0)
     result.discrepancies[:1] = map(explained, result.discrepancies[:1])
     report.results.append(result)
@@ -153,12 +156,12 @@ def again(
 
 
 @contextmanager
-def _worker(sides: Sides, timeout: float | None) -> Iterator[Callable[..., Any]]:
-    """What does one check of one op: `_work`, here or, with a time limit, in a process of its own."""
+def _worker(backend: str, against: str, timeout: float | None) -> Iterator[Callable[..., Any]]:
+    """What does `_work`: here or, with a time limit, in a process of its own."""
     if timeout is None:
         yield _work
         return
-    for name in (sides.backend, sides.against):
+    for name in (backend, against):
         if name in _backend.registered_names():
             raise ValueError(
                 f"timeout: expected a back end that another process can load (by entry point), got {name!r}, which is "
@@ -168,34 +171,40 @@ def _worker(sides: Sides, timeout: float | None) -> Iterator[Callable[..., Any]]
         yield supervisor.do
 
 
-def _work(
-    op_name: str,
-    check_name: str,
-    wanted: list[str | Case] | None,
-    dtypes: tuple[str, ...],
-    sides: Sides,
-    seed: int,
-    shrink: float,
-    say: Callable[[str, str], None] = lambda case, dtype: None,
-) -> Any:
-    """One check of one op, or how many times as fast the back end is."""
+def _work(op_name: str, task: str, *job: Any, say: Say = lambda case, dtype, repro: None) -> Any:
+    """All that a back end can hang in: it is loaded, one check of one op, how many times as fast it is."""
+    if task == LOAD:
+        return conventions(*job)
     op = next(op for op in OPS if op.name == op_name)
-    if check_name == SPEED:
-        return _speed_up(op, sides, seed)
-    return judge_op(op, CHECKS[check_name], wanted, dtypes, sides, seed, shrink, say)
+    if task == SPEED:
+        say(op.bench[0].name, "float32", "")
+        return _speed_up(op, *job)
+    return judge_op(op, CHECKS[task], *job, say=say)
 
 
-def _sides(backend: str, against: str, compat: str | None) -> Sides:
+def _check_names(backend: str, against: str) -> None:
     for name in (backend, against):
         with _backend.use_backend(name):
             pass  # an unknown name is an error now, not a discrepancy later
     if backend == against:
         raise ValueError(f"against: expected another back end than {backend!r}, got the same")
-    try:
-        own = _backend.compat(backend)
-    except TypeError as error:
-        raise ValueError(str(error)) from None
-    return Sides(backend, against, preset(own if compat is None else compat))
+
+
+def _sides(backend: str, against: str, compat: str | None, do: Callable[..., Any]) -> Sides:
+    found = do("", LOAD, backend, compat)
+    if isinstance(found, Result):
+        raise ValueError(f"back end {backend!r} cannot be loaded: {found.discrepancies[0].what}")
+    return Sides(backend, against, found)
+
+
+def _left_out(op: Op, checks: Iterable[Check], compat: Compat) -> list[str]:
+    """The cases that no check takes by these conventions."""
+    taken: dict[str, bool] = {}
+    for check in checks:
+        for case in check.cases(op):
+            adapted = compat.adapted(op, case)
+            taken[case.name] = taken.get(case.name, False) or (adapted is not None and check.takes(op, adapted))
+    return [name for name, any_takes in taken.items() if not any_takes]
 
 
 def _select_cases(cases: Iterable[str | Case] | None, ops: dict[str, Op]) -> list[str | Case] | None:

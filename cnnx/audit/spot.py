@@ -23,7 +23,7 @@ from .. import backend as _backend
 from ..ops import OPS
 from .bounds import DOUBLE_TRUTH, share_of
 from .calls import KernelCall, Trace, backward_arguments, forward_arguments, traced
-from .compat import Compat, preset
+from .compat import Compat, conventions
 from .data import Array, Mode, draw, draw_like
 from .explain import explain
 from .numbers import Bounded, BoundedMath
@@ -162,13 +162,21 @@ def spot(
     if backend == "reference":
         raise ValueError("backend: expected another than 'reference', whose equations spot checks hold it against")
     _check_memory(problem, dtype)
-    conventions = preset(_backend.compat(backend) if compat is None else compat)
-    run = _Run(problem, dtype, backend, conventions, seed, elements, say)
+    run = _Run(problem, dtype, backend, conventions(backend, compat), seed, elements, say)
     start = time.perf_counter()
     with np.errstate(all="ignore"):
         run.judge()
     run.spot.seconds = time.perf_counter() - start
     return run.spot
+
+
+def command(problem: Problem, dtype: str, backend: str, compat: str | None, seed: int, elements: int) -> str:
+    """The command line that judges this problem again."""
+    words = ["cnnx", "audit", "--op", problem.op, "--shape", problem.text, "--dtype", dtype]
+    words += ["--backend", backend, "--seed", str(seed)]
+    words += ["--compat", compat] if compat else []
+    words += ["--elements", str(elements)] if elements != ELEMENTS else []
+    return shlex.join(words)
 
 
 def places(shape: Index, count: int, rng: np.random.Generator) -> list[Index]:
@@ -195,15 +203,15 @@ class _Run:
         problem: Problem,
         dtype: str,
         backend: str,
-        conventions: Compat,
+        compat: Compat,
         seed: int,
         elements: int,
         say: Callable[[], None],
     ):
         self.spot = Spot(problem, dtype)
         self._op = next(op for op in OPS if op.name == problem.op)
-        self._case = conventions.adapted(self._op, problem.case) or problem.case
-        self._backend, self._compat, self._seed, self._elements = backend, conventions.name, seed, elements
+        self._case = compat.adapted(self._op, problem.case) or problem.case
+        self._backend, self._compat, self._seed, self._elements = backend, compat.name, seed, elements
         self._say = say
 
     def judge(self) -> None:
@@ -282,11 +290,7 @@ class _Run:
 
     def _found(self, what: str, **where: Any) -> None:
         problem, dtype = self.spot.problem, self.spot.dtype
-        words = ["cnnx", "audit", "--op", problem.op, "--shape", problem.text, "--dtype", dtype]
-        words += ["--backend", self._backend, "--seed", str(self._seed)]
-        words += ["--compat", self._compat] if self._compat else []
-        words += ["--elements", str(self._elements)] if self._elements != ELEMENTS else []
-        repro = shlex.join(words)
+        repro = command(problem, dtype, self._backend, self._compat, self._seed, self._elements)
         self.spot.discrepancies.append(
             Discrepancy(problem.op, "spot", problem.case.name, dtype, what, repro=repro, **where)
         )

@@ -38,7 +38,7 @@ class Supervisor:
 
     def do(self, op: str, check: str, *job: Any) -> Any:
         """`work(op, check, *job)`; or, where the worker hung or died, a Result that says so."""
-        case, dtype, patience = "", "", self._limit + START
+        case, dtype, repro, patience = "", "", "", self._limit + START
         if self._pipe is None:
             self._begin()
         assert self._pipe is not None
@@ -50,14 +50,14 @@ class Supervisor:
                     return said
                 if what == "error":
                     raise said
-                (case, dtype), patience = said, self._limit
-            end = f"the back end hangs: no result after {self._limit:g} s"
+                (case, dtype, repro), patience = said, self._limit
+            end = f"the back end hangs: no result after {patience:g} s"
         except (EOFError, BrokenPipeError, ConnectionResetError):
             self._process.join(START)
             end = f"the back end's process died: {_death(self._process.exitcode)}"
         self._end()
         result = Result(op, check)
-        result.discrepancies.append(Discrepancy(op, check, case, dtype, end))
+        result.discrepancies.append(Discrepancy(op, check, case, dtype, end, repro=repro))
         return result
 
     def _begin(self) -> None:

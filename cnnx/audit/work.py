@@ -9,6 +9,7 @@ from .exact import adjoint, dual
 from .explain import explain
 from .gradient import gradient
 from .invariance import layout, special, threads
+from .repro import command
 from .result import Discrepancy, Result
 from .shrink import describe, shrunk
 from .trial import Check, Sides, Trial
@@ -17,6 +18,9 @@ from .worked import worked
 CHECKS: dict[str, Check] = {
     check.name: check for check in (exact, bound, layout, special, threads, gradient, dual, adjoint, worked)
 }
+
+# Hears of each case before it: its name, the dtype and the command that judges it alone.
+Say = Callable[[str, str, str], None]
 
 # A check is mistrusted where more of what it compares is 0, unless that is how it has to be or there are few numbers.
 MOST_ZEROS, FEW = 0.95, 32
@@ -36,7 +40,8 @@ def judge_op(
     sides: Sides,
     seed: int,
     shrink: float,
-    say: Callable[[str, str], None],
+    *,
+    say: Say,
 ) -> Result:
     """One check of one op. The first discrepancy is shrunk for so many seconds; `say` hears of each case before it."""
     result = Result(op.name, check.name, skipped=check.why_not(op))
@@ -48,7 +53,7 @@ def judge_op(
         result.skipped = "for none of the chosen cases"
     for case in cases:
         for dtype in check.dtypes or dtypes:
-            say(case.name, dtype)
+            say(case.name, dtype, command(op, check.name, case, dtype, seed, sides))
             one = judge(op, check, case, dtype, sides, seed)
             if shrink and one.discrepancies and not result.discrepancies:
                 one.discrepancies[0] = _shrunk(op, check, case, one.discrepancies[0], sides, seed, shrink, say)
@@ -72,12 +77,12 @@ def _shrunk(
     sides: Sides,
     seed: int,
     seconds: float,
-    say: Callable[[str, str], None],
+    say: Say,
 ) -> Discrepancy:
     def again(smaller: Case) -> list[Discrepancy]:
         if not check.takes(op, smaller):
             return []
-        say(smaller.name, found.dtype)
+        say(smaller.name, found.dtype, command(op, check.name, smaller, found.dtype, seed, sides))
         return judge(op, check, smaller, found.dtype, sides, seed).discrepancies
 
     smallest, found = shrunk(op, case, found, again, seconds)

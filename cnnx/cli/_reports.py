@@ -1,16 +1,19 @@
-"""Files that `cnnx audit` writes besides what it prints: a page, JUnit XML."""
+"""Files that `cnnx audit` writes besides what it prints: a page, JUnit XML, the arrays of findings."""
 
 import argparse
 import os
+import sys
 
 from cnnx.audit import Report
 from cnnx.audit.junit import junit
+from cnnx.audit.save import save
 from cnnx.nn._files import check_replaceable, replacing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that name them."""
     add = parser.add_argument
+    add("--save", metavar="DIR", help="write each discrepancy's arrays there: inputs, got and expected, as .npz")
     add("--report", metavar="FILE.html", help="write the report as one HTML page, which needs no network and no script")
     add("--junit", metavar="FILE.xml", help="write the report as JUnit XML, for CI systems")
 
@@ -22,6 +25,11 @@ def check(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--junit: expected another file than --report's, got {arguments.junit}")
     for path in paths:
         check_replaceable(path)
+    if arguments.save is not None:
+        if os.path.exists(arguments.save) and not os.path.isdir(arguments.save):
+            raise ValueError(f"--save: expected a directory or a new name, got {arguments.save}, a file")
+        os.makedirs(arguments.save, exist_ok=True)
+        check_replaceable(os.path.join(arguments.save, "finding.npz"))
     if arguments.report is not None:
         import cnnx.audit.page  # noqa: F401
 
@@ -37,3 +45,6 @@ def write(report: Report, arguments: argparse.Namespace, verdict: str) -> None:
     if arguments.junit is not None:
         with replacing(arguments.junit) as file:
             file.write(junit(report))
+    if arguments.save is not None:
+        count = save(report, arguments.save)
+        print(f"{count} file{'s' * (count != 1)} written to {arguments.save}", file=sys.stderr)

@@ -11,7 +11,7 @@ from typing import Any
 from cnnx.audit import Result
 from cnnx.audit.networks import NETWORKS, Layer, network
 from cnnx.audit.shapes import OPS, Problem, parse, parse_file
-from cnnx.audit.spot import ELEMENTS, Spot, spot
+from cnnx.audit.spot import ELEMENTS, Spot, command, spot
 from cnnx.audit.supervise import Supervisor
 
 SHOWN = 20  # discrepancies that are printed; --json has all
@@ -37,6 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def asked(arguments: argparse.Namespace) -> bool:
     """Whether the command line asks for spot checks."""
     return bool(arguments.shape or arguments.shapes or arguments.network)
+
+
+def refuse_options(arguments: argparse.Namespace) -> None:
+    """Raise where an option is given that only shapes can heed."""
+    for name, value, default in (("--mb", arguments.mb, None), ("--elements", arguments.elements, ELEMENTS)):
+        if value != default:
+            raise ValueError(f"{name}: expected --shape, --shapes or --network with it, got none")
 
 
 def run(arguments: argparse.Namespace, timeout: float | None) -> int:
@@ -69,11 +76,12 @@ def run(arguments: argparse.Namespace, timeout: float | None) -> int:
 def _work(
     op: str, check: str, problem: Problem, dtype: str, options: dict[str, Any], *, say: Callable[..., None]
 ) -> Spot:
-    return spot(problem, dtype=dtype, say=lambda: say(problem.case.name, dtype), **options)
+    repro = command(problem, dtype, **options)
+    return spot(problem, dtype=dtype, say=lambda: say(problem.case.name, dtype, repro), **options)
 
 
 def _layers(arguments: argparse.Namespace) -> Iterator[Layer]:
-    for name in ("check", "case", "repro", "save", "report", "junit", "ledger"):
+    for name in ("check", "case", "repro", "save", "report", "junit", "ledger", "budgets"):
         if getattr(arguments, name, None):
             raise ValueError(f"--{name}: expected none with shapes, of which each is a case for the spot check")
     if arguments.against != "reference":
@@ -91,7 +99,10 @@ def _layers(arguments: argparse.Namespace) -> Iterator[Layer]:
             yield from (Layer(problem) for problem in parse_file(path, op, mb=arguments.mb))
     for name in arguments.network or ():
         layers = network(name, mb=2 if arguments.mb is None else arguments.mb)
-        yield from (layer for layer in layers if not arguments.op or layer.problem.op in arguments.op)
+        chosen = [layer for layer in layers if not arguments.op or layer.problem.op in arguments.op]
+        if not chosen:
+            raise ValueError(f"--op: {name} has no layer of {' or '.join(arguments.op)}")
+        yield from chosen
 
 
 def _verdict(found: list[Spot], backend: str) -> tuple[int, str]:

@@ -15,7 +15,6 @@ from cnnx.audit import CHECKS, DTYPES, Report, Result, audit
 from cnnx.audit.compat import COMPAT
 from cnnx.audit.ledger import ledger
 from cnnx.audit.run import again
-from cnnx.audit.save import save
 from cnnx.audit.truth import DOUBLES, FRACTIONS, INTEGERS, MPMATH
 from cnnx.ops import OPS
 
@@ -41,7 +40,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, metavar="N", help="every random number comes from it (default 0)")
     add("--repro", metavar="TEXT", help="judge one case again, as a discrepancy says it")
     add("--no-shrink", action="store_true", help="leave discrepancies at the size at which they were found")
-    add("--save", metavar="DIR", help="write each discrepancy's arrays there: inputs, got and expected, as .npz")
     add("--budgets", action="store_true", help="show where each op used most of its error budget")
     add(
         "--timeout",
@@ -62,10 +60,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Audit, print, and return the exit code."""
     if arguments.seed < 0:
         raise ValueError(f"--seed: expected an integer of at least 0, got {arguments.seed}")
-    if _spot.asked(arguments):
-        return _spot.run(arguments, _timeout(arguments))
     if arguments.self_test:
         return _self_test(arguments)
+    if _spot.asked(arguments):
+        return _spot.run(arguments, _timeout(arguments))
+    _spot.refuse_options(arguments)
     _reports.check(arguments)
     if arguments.repro is not None:
         return _again(arguments)
@@ -99,15 +98,38 @@ def _timeout(arguments: argparse.Namespace) -> float | None:
 def _self_test(arguments: argparse.Namespace) -> int:
     from . import _self_test as command  # mutants are of no use to an audit
 
-    names = ("op", "check", "case", "dtype", "repro", "report", "junit", "ledger")
-    given = [name for name in names if getattr(arguments, name) not in (None, False)]
-    if given:
-        raise ValueError(f"--self-test: expected no --{given[0]} with it, since it takes all of them")
+    names = (
+        "op",
+        "check",
+        "case",
+        "dtype",
+        "compat",
+        "timeout",
+        "repro",
+        "save",
+        "budgets",
+        "ledger",
+        "report",
+        "junit",
+    )
+    _refuse("--self-test", arguments, (*names, "shape", "shapes", "network"), "which takes what it needs")
+    _spot.refuse_options(arguments)
+    if (arguments.backend, arguments.against) != ("optimized", "reference"):
+        raise ValueError("--self-test: expected no other back ends with it, since it puts bugs into the optimized one")
     interactive = sys.stderr is not None and sys.stderr.isatty()
     return command.run(arguments, (lambda name: _progress("self-test", name)) if interactive else None, _clear_progress)
 
 
+def _refuse(option: str, arguments: argparse.Namespace, names: Iterable[str], why: str) -> None:
+    for name in names:
+        if getattr(arguments, name) not in (None, False):
+            raise ValueError(f"--{name}: expected none with {option}, {why}")
+
+
 def _again(arguments: argparse.Namespace) -> int:
+    _refuse("--repro", arguments, ("op", "check", "case", "dtype"), "which says it")
+    if arguments.seed:
+        raise ValueError("--seed: expected none with --repro, which says it")
     report = again(
         arguments.repro,
         backend=arguments.backend,
@@ -120,8 +142,6 @@ def _again(arguments: argparse.Namespace) -> int:
 
 
 def _print(report: Report, arguments: argparse.Namespace, checks: list[str]) -> None:
-    if arguments.save is not None:
-        print(f"{_count(save(report, arguments.save), 'file')} written to {arguments.save}", file=sys.stderr)
     try:
         if arguments.json:
             print(json.dumps(report.as_dict(), indent=2))
@@ -261,7 +281,7 @@ def _discrepancies(report: Report) -> list[str]:
     for d in found[:SHOWN]:
         lines.append(str(d))
         lines += [f"    {line}" for line in d.terms]
-        if (d.op, d.check) not in seen:
+        if d.repro and (d.op, d.check) not in seen:
             lines.append(f"    again: {d.repro}")
         seen.add((d.op, d.check))
     if len(found) > SHOWN:
