@@ -241,4 +241,4 @@ def test_figures_are_judged_kernel_by_kernel_where_some_are_missing() -> None:
     cnnx.register_backend("backward-only", {"step_grad_input": lambda Delta, Z, dZ: dZ.fill(1)})
     report = cnnx.audit.audit(["step"], checks=["worked"], backend="backward-only", measure=False)
     assert [d.what.split(" at ")[0] for d in report.discrepancies()] == ["gradient of x", "gradient of x"]
-    assert any("has no kernel 'step'" in lack for lack in report.results[0].lacking)
+    assert "step" in report.results[0].lacking

@@ -13,7 +13,8 @@ from cnnx import backend, cli
 from cnnx.audit.calls import KernelCall, lifted
 from cnnx.audit.numbers import Bounded
 from cnnx.audit.shapes import parse
-from cnnx.audit.spot import _truth, places, spot
+from cnnx.audit.spot import places, spot
+from cnnx.audit.spot_truth import truth_of
 
 pytestmark = pytest.mark.once
 
@@ -138,7 +139,7 @@ def test_the_bound_of_a_sum(dtype):
         call = KernelCall(kernel, inputs, (), options)
         objects = [lifted(a, lambda value: Bounded(value, float(info.eps) / 2, 0.0)) for a in inputs]
         for index in places(shape, 64, rng):
-            value, error = _truth(call, output, dtype, exact=False)(index)
+            value, error = truth_of(call, output, dtype, exact=False)(index)
             expected = backend.equations(kernel)[output](*objects, *index, **options)
             assert value == expected.value
             assert 1 - 1e-12 <= error / (expected.error * slack) <= 1.15

@@ -112,3 +112,9 @@ LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "byte-swapped": lambda a: a.astype(a.dtype.newbyteorder("S")),
     "unaligned": _unaligned,
 }
+
+
+def shape_of(case: Case, name: str) -> tuple[int, ...]:
+    """The shape of one of a case's arrays."""
+    spec = case.arrays[name]
+    return spec if isinstance(spec, tuple) else spec.shape

@@ -8,9 +8,9 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args, get_origin
 
-from ..ops import Case, Draw, Op
+from ..ops import Case, Op
 from ..ops._check import padding_form
-from .data import LAYOUTS
+from .data import LAYOUTS, shape_of
 
 PLAIN = "C-contiguous"  # the layout of inputs, and the number of threads, unless a check is about them
 DEFAULT = "as set"
@@ -45,7 +45,7 @@ def settings_of(op: Op, case: Case) -> dict[str, str]:
 
 def longest(case: Case) -> int:
     """The largest extent of a case's arrays."""
-    return max((extent for name in case.arrays for extent in _shape(case, name)), default=1)
+    return max((extent for name in case.arrays for extent in shape_of(case, name)), default=1)
 
 
 def possible(op: Op, settings: Mapping[str, str]) -> bool:
@@ -96,14 +96,9 @@ def _two(value: Any) -> tuple[int, int]:
     return tuple(value) if isinstance(value, (tuple, list)) else (value, value)
 
 
-def _shape(case: Case, name: str) -> tuple[int, ...]:
-    spec = case.arrays[name]
-    return spec.shape if isinstance(spec, Draw) else tuple(spec)
-
-
 def _window(case: Case) -> tuple[int, int]:
     """What a window spans, dilation and all."""
-    kernel = _two(case.options["kernel_size"]) if "kernel_size" in case.options else _shape(case, "weight")[2:]
+    kernel = _two(case.options["kernel_size"]) if "kernel_size" in case.options else shape_of(case, "weight")[2:]
     rows, columns = _two(case.options.get("dilation", 1))
     return rows * (kernel[0] - 1) + 1, columns * (kernel[1] - 1) + 1
 
@@ -143,7 +138,7 @@ def _groups(case: Case) -> str:
     groups = case.options.get("groups", 1)
     if groups == 1:
         return "1"
-    return "depthwise" if groups == _shape(case, "x")[1] else "grouped"
+    return "depthwise" if groups == shape_of(case, "x")[1] else "grouped"
 
 
 _KINDS: dict[str, tuple[tuple[str, ...], Callable[[Case], str]]] = {

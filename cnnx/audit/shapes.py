@@ -40,6 +40,7 @@ from pathlib import Path
 from typing import Any
 
 from ..ops import Case
+from .data import shape_of
 
 KEYS = ("g", "mb", "ic", "ih", "iw", "oc", "oh", "ow", "kh", "kw", "sh", "sw", "ph", "pw", "dh", "dw")
 DEPTH = ("id", "od", "kd", "sd", "pd", "dd")
@@ -165,12 +166,6 @@ def parse_file(path: str | Path, op: str = "conv2d", *, mb: int | None = None) -
     if not problems:
         raise ShapeError(f"{path}: expected a problem in a line, got none")
     return problems
-
-
-def shape_of(case: Case, name: str) -> tuple[int, ...]:
-    """The shape of one of a case's arrays."""
-    spec = case.arrays[name]
-    return spec if isinstance(spec, tuple) else spec.shape
 
 
 def _read(text: str, op: str) -> tuple[dict[str, int], str]:

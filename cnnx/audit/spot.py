@@ -6,7 +6,6 @@ at random. On integers they must be equal; on real numbers the difference stays 
 itself gives: n u times the sum of its n terms' absolute values for a sum of products, that of `numbers.Bounded` else.
 """
 
-import inspect
 import itertools
 import math
 import os
@@ -14,24 +13,22 @@ import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from .. import backend as _backend
 from ..ops import OPS
-from .bounds import DOUBLE_TRUTH, share_of
+from .bounds import share_of
 from .calls import KernelCall, Trace, backward_arguments, forward_arguments, traced
 from .compat import Compat, conventions
-from .data import Array, Mode, draw, draw_like
+from .data import Array, Mode, draw, draw_like, shape_of
 from .explain import explain
-from .numbers import Bounded, BoundedMath
 from .result import Discrepancy
-from .shapes import Problem, shape_of
+from .shapes import Problem
+from .spot_truth import truth_of
 
 ELEMENTS = 64
-SUMS = ("conv2d", "conv2d_grad_input", "conv2d_grad_weight", "conv2d_grad_bias")
 INTEGER = 3  # the largest of the integers that are drawn
 
 Index = tuple[int, ...]
@@ -259,7 +256,7 @@ class _Run:
             tensor = Tensor(call.kernel, output, len(chosen), array.size)
             self.spot.tensors.append(tensor)
         tensor.exact |= mode == "integer"
-        truth = _truth(call, output, self.spot.dtype, exact=mode == "integer")
+        truth = truth_of(call, output, self.spot.dtype, exact=mode == "integer")
         for index in chosen:
             self._say()
             value, error = truth(index)
@@ -294,59 +291,6 @@ class _Run:
         self.spot.discrepancies.append(
             Discrepancy(problem.op, "spot", problem.case.name, dtype, what, repro=repro, **where)
         )
-
-
-class _BoundedElements:
-    """An array whose elements are `Bounded` numbers, made when they are read: no copy of the whole in memory."""
-
-    def __init__(self, array: Array, eps: float, tiny: float):
-        self.shape = array.shape
-        self._item, self._eps, self._tiny = array.data.__getitem__, eps, tiny
-
-    def __getitem__(self, index: Index) -> Bounded:
-        return Bounded(self._item(index), self._eps, self._tiny)
-
-
-def _truth(call: KernelCall, output: str, dtype: str, *, exact: bool) -> Callable[[Index], tuple[float, float]]:
-    """What computes an element of an output and its error bound, from the inputs that a kernel was called with.
-
-    exact: on integers, which doubles hold without rounding. An array's memoryview hands out Python floats.
-    """
-    element = _backend.equations(call.kernel)[output]
-    info = np.finfo(dtype)
-    u, tiny, slack = float(info.eps) / 2, float(info.smallest_subnormal), DOUBLE_TRUTH[dtype]
-    values = [a.data for a in call.inputs]
-    if exact:
-        return lambda index: (float(element(*values, *index, **call.numbers)), 0.0)
-    if call.kernel in SUMS:
-        return _truth_of_sum(partial(element, **call.numbers), call.inputs, u * slack, tiny * slack)
-    bounded = [_BoundedElements(a, u, tiny) if a.dtype.kind == "f" else a.data for a in call.inputs]
-    extra = {"m": BoundedMath()} if "m" in inspect.signature(element).parameters else {}
-
-    def compute(index: Index) -> tuple[float, float]:
-        number = element(*bounded, *index, **call.numbers, **extra)
-        return (number.value, number.error * slack) if isinstance(number, Bounded) else (float(number), 0.0)
-
-    return compute
-
-
-def _truth_of_sum(
-    element: Callable[..., float], inputs: tuple[Array, ...], u: float, tiny: float
-) -> Callable[[Index], tuple[float, float]]:
-    """The same for a sum of products, by its equation alone, in a third of the time that `Bounded` numbers take.
-
-    n terms, each rounded once and added in any order, are off by at most n u sum |terms|: on absolute values the
-    equation is that sum, and on ones it is n.
-    """
-    values = [a.data for a in inputs]
-    sizes = [np.abs(a).data for a in inputs]
-    ones = [np.broadcast_to(np.float64(1), a.shape).data for a in inputs]
-
-    def compute(index: Index) -> tuple[float, float]:
-        terms = element(*ones, *index)
-        return float(element(*values, *index)), terms * (u * element(*sizes, *index) + tiny)
-
-    return compute
 
 
 def _check_memory(problem: Problem, dtype: str) -> None:

@@ -80,7 +80,10 @@ def _serve(work: Work, pipe: Connection) -> None:
     """The worker: one job after the other, until it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's
     while True:
-        job = pipe.recv()
+        try:
+            job = pipe.recv()
+        except EOFError:  # the supervisor was killed
+            return
         try:
             done = work(*job, say=lambda *said: pipe.send(("case", said)))
         except Exception as error:

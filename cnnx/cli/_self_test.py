@@ -3,18 +3,19 @@
 import argparse
 import json
 import textwrap
-from collections.abc import Callable
 
 from cnnx.audit.mutants import CASES, MUTANTS
 from cnnx.audit.selftest import SelfTest, self_test
 
+from ._lines import progress
+
 CAUGHT, ONLY, NOT = "x", "O", "."
 
 
-def run(arguments: argparse.Namespace, progress: Callable[[str], None] | None, clear: Callable[[], None]) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Test, print, and return the exit code."""
-    test = self_test(MUTANTS, seed=arguments.seed, progress=progress)
-    clear()
+    test = self_test(MUTANTS, seed=arguments.seed, progress=lambda name: progress(f"self-test: {name}"))
+    progress("")
     print(json.dumps(test.as_dict(), indent=2) if arguments.json else text(test))
     if test.interrupted:
         return 130

@@ -3,8 +3,7 @@
 import argparse
 import itertools
 import json
-import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -13,6 +12,8 @@ from cnnx.audit.networks import NETWORKS, Layer, network
 from cnnx.audit.shapes import OPS, Problem, parse, parse_file
 from cnnx.audit.spot import ELEMENTS, Spot, command, spot
 from cnnx.audit.supervise import Supervisor
+
+from ._lines import aligned, progress
 
 SHOWN = 20  # discrepancies that are printed; --json has all
 OUTPUTS = ("Y", "dZ", "dF", "db")
@@ -56,7 +57,7 @@ def run(arguments: argparse.Namespace, timeout: float | None) -> int:
     try:
         with Supervisor(_work, timeout) if timeout else nullcontext() as supervisor:
             for layer, dtype in itertools.product(layers, dtypes):
-                _progress(f"{len(found) + 1} of {total}: {layer.problem.case.name}, {dtype}")
+                progress(f"{len(found) + 1} of {total}: {layer.problem.case.name}, {dtype}")
                 job = (layer.problem.op, "spot", layer.problem, dtype, options)
                 one = _work(*job, say=lambda *_: None) if supervisor is None else supervisor.do(*job)
                 if isinstance(one, Result):  # it hung or died
@@ -65,7 +66,7 @@ def run(arguments: argparse.Namespace, timeout: float | None) -> int:
                 found.append(one)
     except KeyboardInterrupt:
         code = 130
-    _progress("")
+    progress("")
     verdict, words = _verdict(found, arguments.backend)
     if code:
         words = f"interrupted after {len(found)} of {total}"
@@ -137,7 +138,7 @@ def _text(arguments: argparse.Namespace, found: list[Spot], words: str) -> str:
         )
     dtypes = " and ".join(dict.fromkeys(one.dtype for one in found))
     lines = [f"back end {arguments.backend} against the reference's equations, seed {arguments.seed}, {dtypes}", ""]
-    lines += [*_aligned([list(rows[0]), *(list(row.values()) for row in rows)]), ""] if rows else []
+    lines += [*aligned([list(rows[0]), *(list(row.values()) for row in rows)]), ""] if rows else []
     lines.append(
         "elements checked of how many, corners and edges first; budget: largest share of the error bound used,"
     )
@@ -176,17 +177,3 @@ def _discrepancies(found: list[Spot]) -> Iterator[str]:
 
 def _clipped(name: str) -> str:
     return name if len(name) <= 40 else name[:37] + "..."
-
-
-def _aligned(rows: list[list[str]]) -> Iterable[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        name, *numbers = row
-        yield "  ".join([name.ljust(widths[0]), *map(str.rjust, numbers, widths[1:])])
-
-
-def _progress(words: str) -> None:
-    """On a terminal alone: what runs now, in the place of what ran before."""
-    if sys.stderr is not None and sys.stderr.isatty():
-        sys.stderr.write(f"\r{words}\x1b[K" if words else "\r\x1b[K")
-        sys.stderr.flush()

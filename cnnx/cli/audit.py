@@ -6,7 +6,6 @@ Exit code 0: all agree; 1: a discrepancy; 2: usage; 3: nothing ran; 130: Ctrl-C.
 import argparse
 import json
 import math
-import sys
 import textwrap
 from collections import Counter
 from collections.abc import Iterable
@@ -19,6 +18,7 @@ from cnnx.audit.truth import DOUBLES, FRACTIONS, INTEGERS, MPMATH
 from cnnx.ops import OPS
 
 from . import _reports, _spot
+from ._lines import aligned, progress
 
 SHRINK = 10.0  # seconds for each check's first discrepancy
 TIMEOUT = 60.0
@@ -80,9 +80,9 @@ def run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         measure=not arguments.no_speed,
         shrink=0.0 if arguments.no_shrink else SHRINK,
-        progress=_progress if sys.stderr is not None and sys.stderr.isatty() else None,
+        progress=lambda op, check: progress(f"{op}: {check}"),
     )
-    _clear_progress()
+    progress("")
     _print(report, arguments, arguments.check or list(CHECKS))
     return _verdict(report)[0]
 
@@ -116,8 +116,7 @@ def _self_test(arguments: argparse.Namespace) -> int:
     _spot.refuse_options(arguments)
     if (arguments.backend, arguments.against) != ("optimized", "reference"):
         raise ValueError("--self-test: expected no other back ends with it, since it puts bugs into the optimized one")
-    interactive = sys.stderr is not None and sys.stderr.isatty()
-    return command.run(arguments, (lambda name: _progress("self-test", name)) if interactive else None, _clear_progress)
+    return command.run(arguments)
 
 
 def _refuse(option: str, arguments: argparse.Namespace, names: Iterable[str], why: str) -> None:
@@ -168,7 +167,7 @@ def _text(report: Report, checks: list[str], *, budgets: bool = False, whole_led
             )
     conventions = f", conventions of {report.compat}" if report.compat else ""
     head = f"back end {report.backend} against {report.against}{conventions}, seed {report.seed}"
-    lines = [head, "", *_aligned(rows), ""]
+    lines = [head, "", *aligned(rows), ""]
     lines += _legend(report)
     lines += _budgets(report) if budgets else []
     lines += [*ledger(report).text(), ""] if whole_ledger else ledger(report).summary()
@@ -204,13 +203,6 @@ def _cell(result: Result | None) -> str:
     if not result.ok:
         return "mistrusted" if result.mistrusted and not result.discrepancies else "FAIL"
     return str(result.ran) if result.ran else "-"
-
-
-def _aligned(rows: list[list[str]]) -> Iterable[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        name, *numbers = row
-        yield "  ".join([name.ljust(widths[0]), *map(str.rjust, numbers, widths[1:])])
 
 
 def _legend(report: Report) -> list[str]:
@@ -270,7 +262,7 @@ def _budgets(report: Report) -> list[str]:
                 ]
                 for dtype, w in result.worst.items()
             ]
-    return [*_aligned(rows), ""] if len(rows) > 1 else []
+    return [*aligned(rows), ""] if len(rows) > 1 else []
 
 
 def _discrepancies(report: Report) -> list[str]:
@@ -287,13 +279,3 @@ def _discrepancies(report: Report) -> list[str]:
     if len(found) > SHOWN:
         lines.append(f"... and {len(found) - SHOWN} more (--json has all)")
     return [*lines, ""]
-
-
-def _progress(op: str, check: str) -> None:
-    sys.stderr.write(f"\r{op}: {check}\x1b[K")
-    sys.stderr.flush()
-
-
-def _clear_progress() -> None:
-    if sys.stderr is not None and sys.stderr.isatty():
-        sys.stderr.write("\r\x1b[K")
