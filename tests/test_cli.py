@@ -142,3 +142,9 @@ def test_main_returns_the_code(capsys):
     assert cli.main(["--version"]) == 0
     assert cli.main(["nosuch"]) == 2
     assert capsys.readouterr().err.startswith("cnnx: error: ")
+
+
+def test_options_are_not_abbreviated():
+    done = run("explain", "conv2d", "--pad", "3")
+    assert done.returncode == 2
+    assert "--pad" in done.stderr

@@ -11,7 +11,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import cnnx
 
@@ -19,7 +19,10 @@ COMMANDS = ("audit", "explain", "equations", "train", "experiment", "doctor")
 
 
 class _Parser(argparse.ArgumentParser):
-    """Wrong arguments are one line, as all errors are."""
+    """Wrong arguments are one line, as all errors are, and no option is taken for another that begins like it."""
+
+    def __init__(self, **options: Any):
+        super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
         raise ValueError(f"{message}; see {self.prog} --help")
