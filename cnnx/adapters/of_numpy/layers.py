@@ -1,0 +1,189 @@
+"""Activations, softmax, affine, batch normalisation, dropout and costs, array by array."""
+
+from typing import Any
+
+import numpy as np
+
+from .._kernels import Array
+from ._set import kernel
+
+
+def _activation(name: str, phi: Any, phi_prime: Any) -> None:
+    """The two kernels of an activation, computed in double: NumPy rounds a number argument to the arrays' type."""
+
+    def forward(Z: Array, Y: Array, **numbers: float) -> None:
+        Y[...] = phi(Z.astype(float), **numbers)
+
+    def grad_input(Delta: Array, Z: Array, dZ: Array, **numbers: float) -> None:
+        dZ[...] = Delta * phi_prime(Z.astype(float), **numbers)
+
+    forward.__name__, grad_input.__name__ = name, f"{name}_grad_input"
+    kernel(forward)
+    kernel(grad_input)
+
+
+def _sigmoid(Z: Array) -> Array:
+    return np.asarray(1 / (1 + np.exp(-Z)))
+
+
+def _sigmoid_prime(Z: Array) -> Array:
+    e = np.exp(-np.abs(Z))
+    return np.asarray(e / (1 + e) ** 2)
+
+
+def _tanh_prime(Z: Array) -> Array:
+    e = np.exp(-2 * np.abs(Z))
+    return np.asarray(4 * e / (1 + e) ** 2)
+
+
+_activation("relu", lambda Z: np.maximum(Z, 0), lambda Z: Z > 0)
+_activation("sigmoid", _sigmoid, _sigmoid_prime)
+_activation("tanh", np.tanh, _tanh_prime)
+_activation("step", lambda Z: np.heaviside(Z, 0), np.zeros_like)
+_activation("identity", np.positive, np.ones_like)
+_activation("leaky_relu", lambda Z, slope: np.where(Z > 0, Z, slope * Z), lambda Z, slope: np.where(Z > 0, 1, slope))
+_activation(
+    "elu",
+    lambda Z, alpha: np.where(Z > 0, Z, alpha * np.expm1(Z)),
+    lambda Z, alpha: np.where(Z > 0, 1, alpha * np.exp(Z)),
+)
+_activation("softplus", lambda Z: np.logaddexp(0, Z), _sigmoid)
+
+
+@kernel
+def softmax(Z: Array, Y: Array) -> None:
+    Y[...] = np.exp(Z - Z.max(axis=1, keepdims=True))
+    Y /= Y.sum(axis=1, keepdims=True)
+
+
+@kernel
+def softmax_grad_input(Delta: Array, Z: Array, dZ: Array) -> None:
+    Y = np.empty_like(Z)
+    softmax(Z, Y)
+    dZ[...] = Y * (Delta - (Delta * Y).sum(axis=1, keepdims=True))
+
+
+@kernel
+def log_softmax(Z: Array, Y: Array) -> None:
+    Y[...] = Z - Z.max(axis=1, keepdims=True)
+    Y -= np.log(np.exp(Y).sum(axis=1, keepdims=True))
+
+
+@kernel
+def log_softmax_grad_input(Delta: Array, Z: Array, dZ: Array) -> None:
+    Y = np.empty_like(Z)
+    softmax(Z, Y)
+    dZ[...] = Delta - Y * Delta.sum(axis=1, keepdims=True)
+
+
+@kernel
+def affine(Z: Array, w: Array, b: Array, Y: Array) -> None:
+    Y[...] = Z @ w.T + b
+
+
+@kernel
+def affine_grad_input(Delta: Array, w: Array, dZ: Array) -> None:
+    dZ[...] = Delta @ w
+
+
+@kernel
+def affine_grad_weight(Delta: Array, Z: Array, dw: Array) -> None:
+    dw[...] = Delta.T @ Z
+
+
+@kernel
+def affine_grad_bias(Delta: Array, db: Array) -> None:
+    db[...] = Delta.sum(axis=0)
+
+
+@kernel
+def batch_norm2d_statistics_mean(Z: Array, mean: Array) -> None:
+    mean[...] = Z.mean(axis=(0, 2, 3), dtype=float)
+
+
+@kernel
+def batch_norm2d_statistics_var(Z: Array, mean: Array, var: Array) -> None:
+    var[...] = (_centred(Z, mean) ** 2).mean(axis=(0, 2, 3))
+
+
+def _centred(Z: Array, mean: Array) -> Array:
+    return np.asarray(Z - mean.astype(float)[:, None, None])
+
+
+def _deviation(var: Array, eps: float) -> Array:
+    return np.sqrt(var.astype(float) + eps)[:, None, None]
+
+
+@kernel
+def batch_norm2d(Z: Array, g: Array, b: Array, mean: Array, var: Array, Y: Array, *, eps: float) -> None:
+    Y[...] = g[:, None, None] * (_centred(Z, mean) / _deviation(var, eps)) + b[:, None, None]
+
+
+@kernel
+def batch_norm2d_grad_bias(Delta: Array, db: Array) -> None:
+    db[...] = Delta.sum(axis=(0, 2, 3))
+
+
+@kernel
+def batch_norm2d_grad_weight(Delta: Array, Z: Array, mean: Array, var: Array, dg: Array, *, eps: float) -> None:
+    dg[...] = (Delta * (_centred(Z, mean) / _deviation(var, eps))).sum(axis=(0, 2, 3))
+
+
+@kernel
+def batch_norm2d_grad_input(
+    Delta: Array, Z: Array, g: Array, mean: Array, var: Array, dg: Array, db: Array, dZ: Array, *, eps: float
+) -> None:
+    M = Z.size // Z.shape[1]
+    Zh = _centred(Z, mean) / _deviation(var, eps)
+    inner = Delta - db.astype(float)[:, None, None] / M - Zh * dg[:, None, None] / M
+    dZ[...] = g[:, None, None] / _deviation(var, eps) * inner
+
+
+@kernel
+def batch_norm2d_grad_input_inference(Delta: Array, g: Array, var: Array, dZ: Array, *, eps: float) -> None:
+    dZ[...] = g[:, None, None] * Delta / _deviation(var, eps)
+
+
+@kernel
+def dropout(Z: Array, mask: Array, Y: Array, *, rate: float) -> None:
+    Y[...] = np.where(mask == 1, Z.astype(float) / (1 - rate), 0)
+
+
+@kernel
+def dropout_grad_input(Delta: Array, mask: Array, dZ: Array, *, rate: float) -> None:
+    dropout(Delta, mask, dZ, rate=rate)
+
+
+@kernel
+def squared_error(A: Array, T: Array, E: Array, *, divisor: int) -> None:
+    E[...] = ((T.astype(float) - A) ** 2).sum() / 2 / divisor
+
+
+@kernel
+def squared_error_grad_input(A: Array, T: Array, dA: Array, *, divisor: int) -> None:
+    dA[...] = (A - T) / divisor
+
+
+def _log_y(Z: Array) -> Array:
+    shifted = Z.astype(float) - Z.max(axis=1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
+
+
+@kernel
+def cross_entropy(Z: Array, t: Array, E: Array, *, divisor: int) -> None:
+    E[...] = -np.where((t != 0) | np.isnan(Z), t * _log_y(Z), 0).sum() / divisor
+
+
+@kernel
+def cross_entropy_grad_input(Z: Array, t: Array, dZ: Array, *, divisor: int) -> None:
+    dZ[...] = (np.exp(_log_y(Z)) * t.sum(axis=1, keepdims=True, dtype=float) - t) / divisor
+
+
+@kernel
+def cross_entropy_index(Z: Array, t: Array, E: Array, *, divisor: int) -> None:
+    E[...] = -_log_y(Z)[np.arange(len(t)), t].sum() / divisor
+
+
+@kernel
+def cross_entropy_index_grad_input(Z: Array, t: Array, dZ: Array, *, divisor: int) -> None:
+    cross_entropy_grad_input(Z, np.eye(Z.shape[1])[t], dZ, divisor=divisor)
