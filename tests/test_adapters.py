@@ -99,7 +99,7 @@ def test_without_a_preset_cases_stay_what_they_are() -> None:
 
 def test_papers_have_no_windows_beyond_the_padded_image() -> None:
     assert preset("paper").adapted(of("avg_pool2d"), case("avg_pool2d", "ceil")) is None
-    report = audit(["avg_pool2d"], checks=["exact"], compat="paper", measure=False)
+    report = audit(["avg_pool2d"], checks=["bound"], compat="paper", measure=False)
     assert report.ok
     assert "ceil" in report.left_out["avg_pool2d"]
 
