@@ -1,0 +1,144 @@
+"""What a run found: figures, and for each the ratios to its yardsticks, round by round; as JSON."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from ..nn._files import reading, replacing
+
+VERSION = 1
+LIMIT, REFERENCE = "limit", "reference"  # yardsticks that every figure has; the others are peers
+MULTIPLY_ADDS, COPY = "multiply-adds", "copy"  # what may bind
+
+
+class RecordError(ValueError):
+    """A file is no record of a run."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What is timed.
+
+    direction : "forward" or "backward".
+    """
+
+    op: str
+    case: str
+    direction: str
+    threads: int
+    dtype: str = "float32"
+
+    def __str__(self) -> str:
+        threads = f"{self.threads} thread{'s' * (self.threads != 1)}"
+        dtype = "" if self.dtype == "float32" else f", {self.dtype}"
+        return f"{self.op}, {self.case}, {self.direction}, {threads}{dtype}"
+
+
+@dataclass
+class Measured:
+    """What was found of a figure. A round has one number per yardstick: its time over ours, so that more is better.
+
+    multiply_adds : of the equation; 0 where it has no sums of products.
+    bytes : that must move: each array read or written once.
+    bound : the limit that binds, "multiply-adds" or "copy"; "" where nothing has to be done.
+    seconds : of our call, by round.
+    ratios : by yardstick and round: "limit" (the share of the machine's limit), "reference" (the speed-up), peers.
+    extrapolated : the reference's time comes from one row of its output.
+    missing : by peer, why it has no such thing.
+    """
+
+    figure: Figure
+    multiply_adds: int = 0
+    bytes: int = 0
+    bound: str = ""
+    seconds: list[float] = field(default_factory=list)
+    ratios: dict[str, list[float]] = field(default_factory=dict)
+    extrapolated: bool = False
+    missing: dict[str, str] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figure's own fields first."""
+        fields = {name: value for name, value in vars(self).items() if name != "figure"}
+        return {**asdict(self.figure), **fields}
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Self:
+        """The reverse."""
+        names = Figure.__dataclass_fields__
+        figure = Figure(**{name: found[name] for name in names})
+        return cls(figure, **{name: value for name, value in found.items() if name not in names})
+
+
+@dataclass
+class Record:
+    """One run.
+
+    fingerprint : what has to be equal for two runs to be comparable.
+    commit : of the sources that were measured, with "+" behind it if they were changed; "" where nobody knows.
+    date : ISO 8601, UTC.
+    limits : by number of threads: multiply-adds and copied bytes (read and written) per second.
+    """
+
+    fingerprint: dict[str, str]
+    figures: list[Measured] = field(default_factory=list)
+    commit: str = ""
+    date: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    limits: dict[str, dict[str, float]] = field(default_factory=dict)
+    command: str = ""
+    interrupted: bool = False
+
+    def by_figure(self) -> dict[Figure, Measured]:
+        """What was found, by figure."""
+        return {measured.figure: measured for measured in self.figures}
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        found = {name: value for name, value in vars(self).items() if name != "figures"}
+        return {"cnnx_bench": VERSION, **found, "figures": [measured.as_dict() for measured in self.figures]}
+
+    @classmethod
+    def from_dict(cls, found: object, where: str = "record") -> Self:
+        """The reverse.
+
+        Raises
+        ------
+        RecordError
+            It is not a record, or one of another version.
+        """
+        if not isinstance(found, dict) or "cnnx_bench" not in found:
+            raise RecordError(f'{where}: expected what cnnx bench --json writes, with a "cnnx_bench", got none')
+        if found["cnnx_bench"] != VERSION:
+            raise RecordError(f"{where}: expected cnnx_bench {VERSION}, got {found['cnnx_bench']!r}: measure again")
+        try:
+            rest = {name: value for name, value in found.items() if name not in ("cnnx_bench", "figures")}
+            return cls(figures=[Measured.from_dict(each) for each in found["figures"]], **rest)
+        except (KeyError, TypeError, AttributeError) as error:
+            problem = f"{type(error).__name__}: {error}"
+            raise RecordError(
+                f"{where}: expected what cnnx bench --json writes, got a broken one ({problem})"
+            ) from None
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write it as a whole or not at all."""
+        with replacing(path) as file:
+            file.write((json.dumps(self.as_dict(), indent=1) + "\n").encode())
+
+
+def load_json(path: str | os.PathLike[str]) -> Any:
+    """What a file of JSON holds.
+
+    Raises
+    ------
+    RecordError
+        It is not JSON.
+    OSError
+        It cannot be read.
+    """
+    with reading(path) as file:
+        try:
+            return json.load(file)
+        except ValueError as error:  # of the text or of its encoding
+            raise RecordError(f"{path}: expected JSON, got none ({error})") from None
