@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -106,11 +107,9 @@ class Repository:
 
     def _key(self, tree: str, instruction_set: str, environment: dict[str, str] | os._Environ[str]) -> str:
         """A name for what is built: it changes with all that the result depends on."""
-        import Cython
-
         sources = [_run(["git", "rev-parse", f"{tree}:{name}"], self.root, environment) for name in SOURCES]
         settings = [os.environ.get(name, "") for name in ("CC", "CFLAGS", "LDFLAGS", "CNNX_OPENMP")]
-        versions = [sys.version, np.__version__, Cython.__version__, _native.build_info()["compiler"]]
+        versions = [sys.version, np.__version__, version("cython"), _native.build_info()["compiler"]]
         text = repr((sources, settings, versions))
         return f"{instruction_set}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 

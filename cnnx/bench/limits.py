@@ -65,17 +65,14 @@ def binding(amounts: tuple[int, int], dtype: str) -> tuple[str, Limit | None, fl
     The equation's least time is the larger of the two: both can go on at once.
     """
     count, moved = amounts
-    found: list[tuple[float, str, Limit, float]] = []
-    makers = (MULTIPLY_ADDS, count, lambda: multiply_adds(dtype)), (COPY, moved, lambda: copy(moved))
-    for name, amount, make in makers:
-        if amount:
-            made = make()
-            best = min(made.seconds() for _ in range(3))
-            found.append((best * amount, name, made, float(amount)))
+    makers: dict[str, tuple[int, Callable[[], Limit]]] = {
+        MULTIPLY_ADDS: (count, lambda: multiply_adds(dtype)),
+        COPY: (moved, lambda: copy(moved)),
+    }
+    found = [(name, make(), float(amount)) for name, (amount, make) in makers.items() if amount]
     if not found:
         return "", None, 0.0
-    _, name, made, amount = max(found, key=lambda each: each[0])
-    return name, made, amount
+    return max(found, key=lambda each: each[2] * min(each[1].seconds() for _ in range(3)))
 
 
 def _long_enough(of: Callable[[int], Limit], start: int) -> Limit:

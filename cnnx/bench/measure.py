@@ -160,7 +160,8 @@ class Rounds:
         if figure not in self._prepared:
             call = call_of(figure)
             arrays = self._folder / f"{next(self._names)}.npz"
-            np.savez(arrays, **call.arrays)
+            by_name: dict[str, Any] = dict(call.arrays)
+            np.savez(arrays, **by_name)
             count, moved = work(call)
             self._prepared[figure] = Prepared(call, arrays, Measured(figure, count, moved))
         return self._prepared[figure]

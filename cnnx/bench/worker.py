@@ -21,6 +21,8 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
+from typing import Any, Protocol, TextIO
 
 import numpy as np
 
@@ -29,47 +31,68 @@ TURN = 0.005  # seconds of calls that a turn should have
 LONG = 0.1  # seconds of a call that needs no other before it
 
 
+Arrays = dict[str, np.ndarray]
+Answer = dict[str, Any]
+
+
+class Side(Protocol):
+    """A framework; peers are modules of these functions."""
+
+    def about(self) -> dict[str, str]:
+        """Versions."""
+
+    def set_threads(self, n: int) -> None:
+        """Compute with so many."""
+
+    def prepare(self, op: str, direction: str, arrays: Arrays, options: Answer) -> Callable[[], Any]:
+        """The call to be timed; NotImplementedError says that there is no such thing."""
+
+    def result(self, returned: Any) -> list[np.ndarray]:
+        """What the call returned, as arrays."""
+
+
 class Cnnx:
     """Calls of cnnx's public functions."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         import cnnx
 
-        self.cnnx = cnnx
+        self.cnnx: Any = cnnx
 
-    def about(self):
+    def about(self) -> dict[str, str]:
         return {"cnnx": getattr(self.cnnx, "__version__", "unknown"), "path": os.path.dirname(self.cnnx.__file__)}
 
-    def set_threads(self, n):
+    def set_threads(self, n: int) -> None:
         self.cnnx.set_num_threads(n)
 
-    def prepare(self, op, direction, arrays, options):
+    def prepare(self, op: str, direction: str, arrays: Arrays, options: Answer) -> Callable[[], Any]:
         name = op if direction == "forward" else f"{op}_backward"
         function = getattr(self.cnnx, name, None)
         if function is None:
             raise NotImplementedError(f"it has no {name}")
         return lambda: function(**arrays, **options)
 
-    def result(self, returned):
+    def result(self, returned: Any) -> list[np.ndarray]:
         parts = returned if isinstance(returned, tuple) else [returned]
         return [np.asarray(part) for part in parts if part is not None]
 
 
 class Worker:
-    """What `serve` asks; `side` is a Cnnx or a peer's module."""
+    """What `serve` asks."""
 
-    def __init__(self, side):
+    def __init__(self, side: Side) -> None:
         self.side = side
-        self.call = self.limit = None
+        self.call: Callable[[], Any] = lambda: None
+        self.limit: Any = None
         self.count = 1  # calls in a turn
         self.seconds = 0.0  # of a call, about
         self.amount = 0.0  # work at the limit
 
-    def about(self):
+    def about(self) -> dict[str, str]:
         return self.side.about()
 
-    def prepare(self, op, direction, arrays, options, threads, save):
-        self.call = self.limit = None  # what the last figure held goes before the next one is made
+    def prepare(self, op: str, direction: str, arrays: str, options: Answer, threads: int, save: str | None) -> Answer:
+        self.call, self.limit = (lambda: None), None  # what the last figure held goes before the next one is made
         self.side.set_threads(threads)
         with np.load(arrays) as file:
             loaded = {name: file[name] for name in file.files}
@@ -83,14 +106,15 @@ class Worker:
         del result
         return {"seconds": self.warm()}
 
-    def limit_of(self, multiply_adds, bytes, dtype):
+    def limit_of(self, multiply_adds: int, bytes: int, dtype: str) -> Answer:
         from cnnx.bench import limits
 
         name, self.limit, self.amount = limits.binding((multiply_adds, bytes), dtype)
         return {"bound": name}
 
-    def warm(self):
-        spent, times = 0.0, []
+    def warm(self) -> float:
+        spent = 0.0
+        times: list[float] = []
         while not times or spent < WARM:
             times.append(self.timed(1))
             spent += times[-1]
@@ -98,14 +122,14 @@ class Worker:
         self.count = max(1, round(TURN / max(self.seconds, 1e-8)))
         return self.seconds
 
-    def timed(self, count):
+    def timed(self, count: int) -> float:
         call = self.call
         start = time.perf_counter()
         for _ in range(count):
             call()
         return (time.perf_counter() - start) / count
 
-    def turn(self, what):
+    def turn(self, what: str) -> Answer:
         if what == "limit":
             self.limit.call()
             return {"seconds": self.limit.seconds() * self.amount}
@@ -118,12 +142,12 @@ class Worker:
         return {"seconds": seconds}
 
 
-def tuples(value):
+def tuples(value: Any) -> Any:
     """JSON has lists where cnnx has tuples."""
     return tuple(map(tuples, value)) if isinstance(value, list) else value
 
 
-def serve(worker, questions, answers):
+def serve(worker: Worker, questions: TextIO, answers: TextIO) -> None:
     """Answer until the other side closes."""
     for line in questions:
         asked = json.loads(line)
@@ -136,14 +160,14 @@ def serve(worker, questions, answers):
         answers.flush()
 
 
-def main(name):
+def main(name: str) -> None:
     """Serve on what were stdin and stdout; what a library prints goes to stderr."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     try:
-        side = Cnnx() if name == "cnnx" else importlib.import_module(f"cnnx.bench.peers.of_{name}")
+        side: Any = Cnnx() if name == "cnnx" else importlib.import_module(f"cnnx.bench.peers.of_{name}")
         worker = Worker(side)
-        first = {"ready": worker.about()}
+        first: Answer = {"ready": worker.about()}
     except ImportError as error:
         first = {"absent": str(error)}
     answers.write(json.dumps(first) + "\n")

@@ -33,8 +33,8 @@ def instruction_set() -> str:
 def table(record: Record) -> Iterable[str]:
     """The figures of a run."""
     yield _head(record)
-    for threads, found in record.limits.items():
-        count = "1 thread" if threads == "1" else f"{threads} threads"
+    for name, found in record.limits.items():
+        count = "1 thread" if name == "1" else f"{name} threads"
         multiply_adds, copied = 2e-9 * found[MULTIPLY_ADDS], 1e-9 * found[COPY]
         yield f"{count}: at most {multiply_adds:.0f} GFLOP/s, and {copied:.1f} GB/s copied in memory (read + written)"
     if not record.figures:
