@@ -66,6 +66,26 @@ class Repository:
         except BuildError:
             raise BuildError(f"expected a commit, branch or tag of {self.root}, got {revision!r}") from None
 
+    def last(self) -> str:
+        """The last tag before this commit, or without one the branch main.
+
+        Raises
+        ------
+        BuildError
+            There is neither.
+        """
+        try:
+            return _run(["git", "describe", "--tags", "--abbrev=0"], self.root).strip()
+        except BuildError:
+            pass
+        for name in ("main", "origin/main"):
+            try:
+                self.commit(name)
+            except BuildError:
+                continue
+            return name
+        raise BuildError(f"{self.root} has neither a tag nor a branch main; say a commit: --against REV")
+
     def build(self, revision: str | None, instruction_set: str, say: Callable[[str], None]) -> Build:
         """The build of a commit, or of the working tree as it is now (None), made if it is not there yet.
 

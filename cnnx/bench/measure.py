@@ -88,7 +88,6 @@ class Rounds:
         self._prepared: dict[Figure, Prepared] = {}
         self._figures = figures
         self._names = itertools.count()
-        self.versions: dict[str, str] = {}
         self.limits: dict[str, dict[str, float]] = {}  # by number of threads, per second
         self.failed: dict[Figure, str] = {}
 
@@ -116,9 +115,7 @@ class Rounds:
 
     def _worker(self, name: str, threads: int, stack: ExitStack) -> Worker:
         side = self._sides[name]
-        worker = stack.enter_context(Worker(side.worker, side.environment(threads)))
-        self.versions |= {key if name in (OURS, side.worker) else name: v for key, v in worker.about.items()}
-        return worker
+        return stack.enter_context(Worker(side.worker, side.environment(threads)))
 
     def _round(self, figure: Figure, workers: dict[str, Worker], stack: ExitStack, number: int) -> None:
         prepared = self._ready(figure)

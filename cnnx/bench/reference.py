@@ -15,14 +15,17 @@ PATIENCE = 1.0  # seconds of a call that is measured as a whole
 
 def seconds(call: Call) -> tuple[float | None, bool]:
     """Seconds of the reference's call, and whether they were extrapolated; None where it has nothing to compute."""
-    trace = traced(call.function, {**call.arrays, **call.options}, "optimized")
-    if not trace.calls:
-        return None, False
-    estimate = sum(map(from_one_row, trace.calls))
-    if estimate > PATIENCE:
-        return estimate, True
+    extrapolated = estimate(call)
+    if extrapolated is None or extrapolated > PATIENCE:
+        return extrapolated, extrapolated is not None
     with _backend.use_backend("reference"):
         return _timed(call), False
+
+
+def estimate(call: Call) -> float | None:
+    """Seconds, by one row of each kernel's output; None where the call needs no kernel."""
+    trace = traced(call.function, {**call.arrays, **call.options}, "optimized")
+    return sum(map(from_one_row, trace.calls)) if trace.calls else None
 
 
 def from_one_row(call: KernelCall) -> float:

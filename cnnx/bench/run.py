@@ -5,11 +5,9 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import cnnx
-
 from .. import native as _native
 from ..audit import audit
-from .fingerprint import commit_of, fingerprint
+from .fingerprint import commit_of, fingerprint, versions
 from .measure import OURS, Rounds, Side
 from .process import OURS as OUR_FOLDER
 from .process import environment
@@ -68,5 +66,5 @@ def run(
         except KeyboardInterrupt:
             record.interrupted = True
         record.figures, record.limits = measuring.found, measuring.limits
-        record.versions = {"cnnx": cnnx.__version__, **measuring.versions}
+        record.versions = versions()
     return record, measuring.failed

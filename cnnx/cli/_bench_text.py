@@ -72,7 +72,7 @@ def _row(measured: Measured, peers: Iterable[str]) -> list[str]:
         moved,
         bar(statistics.median(share)) if share else "",
         _share(share, measured.bound) if share else "-",
-        f"{'~' * measured.extrapolated}{statistics.median(speed_up):,.0f}x" if speed_up else "-",
+        f"{'~' * measured.extrapolated}{digits(statistics.median(speed_up))}x" if speed_up else "-",
         *(_ratio(measured.ratios.get(peer)) for peer in peers),
     ]
 
@@ -103,6 +103,11 @@ def _can_say(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def digits(number: float) -> str:
+    """Three of them, in thousands."""
+    return f"{float(f'{number:.3g}'):,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def time(seconds: float) -> str:
@@ -156,7 +161,7 @@ def outcome(found: Outcome, budgets: Budgets, level: float, *, verbose: bool) ->
         yield f"could not be measured: {figure}: {why}"
     yield (
         f"a regression is slower than its budget in rounds of new processes, by the signed-rank test with Holm's "
-        f"correction; a false alarm in at most {100 * level:g} % of runs ({budgets.source})"
+        f"correction; a false alarm in at most {100 * level:g} % of runs (budgets: {budgets})"
     )
     if found.interrupted:
         yield "interrupted"

@@ -14,9 +14,7 @@ from cnnx.bench.against import AGAIN, LEVEL, against
 from cnnx.bench.against import ROUNDS as SCREENING
 from cnnx.bench.budgets import Budgets, find
 from cnnx.bench.builds import Repository
-from cnnx.bench.compare import compare
 from cnnx.bench.figures import DIRECTIONS, chosen, usable_threads
-from cnnx.bench.foreign import read_any
 from cnnx.bench.record import LIMIT, REFERENCE, Figure, Record
 from cnnx.bench.run import PEERS, ROUNDS, trusted
 from cnnx.bench.run import run as measure
@@ -49,7 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how("--across-machines", action="store_true", help="compare files of different machines all the same")
     how("--by", metavar="YARDSTICK", help=f"the ratio that decides: {LIMIT}, {REFERENCE}, {', '.join(PEERS)}")
     how("--baseline", metavar="NAME", help="the benchmark whose time is the unit, in files of pytest-benchmark")
-    how("--against", metavar="REV", help="build a commit beside the working tree and measure both in turns")
+    how(
+        "--against",
+        nargs="?",
+        const="",
+        metavar="REV",
+        help="build a commit beside the working tree and measure both in turns (default: the last tag, or main)",
+    )
     how("--budgets", type=Path, metavar="FILE", help="how much slower counts (default benchmarks/budgets.toml)")
     where = parser.add_argument_group("what is written").add_argument
     where("--json", nargs="?", const="-", metavar="FILE", help="the record of the run, to a file or printed")
@@ -180,6 +184,9 @@ def _budgets(arguments: argparse.Namespace) -> Budgets:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
+    from cnnx.bench.compare import compare
+    from cnnx.bench.foreign import read_any
+
     budgets = _budgets(arguments)
     base = read_any(arguments.compare[0], baseline=arguments.baseline)
     code = 0
@@ -206,10 +213,11 @@ def _again(base: Record, arguments: argparse.Namespace) -> tuple[Record, int]:
 def _against(arguments: argparse.Namespace) -> int:
     budgets = _budgets(arguments)
     repository = Repository()
-    repository.commit(arguments.against)
+    revision = arguments.against or repository.last()
+    repository.commit(revision)
     figures, code = _trusted(_figures(arguments, [1]))
     instruction_set = _bench_text.instruction_set()
-    base = repository.build(arguments.against, instruction_set, _bench_text.warn)
+    base = repository.build(revision, instruction_set, _bench_text.warn)
     tree = repository.build(None, instruction_set, _bench_text.warn)
     outcome = against(base, tree, figures, budgets, arguments.rounds or SCREENING, AGAIN, _Clock())
     progress("")
