@@ -1,4 +1,4 @@
-"""The table that follows pytest-benchmark's own: the optimized back end beside the machine's limit and the reference."""
+"""The table after pytest-benchmark's own: the optimized back end beside the machine's limit and the reference."""
 
 from typing import Any
 

@@ -38,7 +38,7 @@ def test_every_bench_case_of_every_op_is_a_figure_in_both_directions():
 
 def test_figures_by_name():
     assert chosen(["relu", "relu"], None, ["backward"]) == [Figure("relu", "images", "backward", 1)]
-    with pytest.raises(ValueError, match="op: expected one of conv2d, .*, got 'Conv'"):
+    with pytest.raises(ValueError, match=r"op: expected one of conv2d, .*, got 'Conv'"):
         chosen(["Conv"])
     with pytest.raises(ValueError, match="case: expected one of images, got 'cn layer 2'"):
         chosen(["relu"], ["cn layer 2"])
@@ -224,7 +224,7 @@ def test_a_worker_that_dies_is_an_error(surroundings):
 
 
 def test_a_peer_that_is_not_there(surroundings):
-    with pytest.raises(AbsentError, match="nothing cannot be imported: .*of_nothing"):
+    with pytest.raises(AbsentError, match=r"nothing cannot be imported: .*of_nothing"):
         Worker("nothing", surroundings)
 
 
