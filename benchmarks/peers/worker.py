@@ -105,7 +105,7 @@ def main(name: str) -> None:
     except ImportError as error:
         answers.write(json.dumps({"absent": f"{error}"}) + "\n")
         return
-    answers.write(json.dumps({"ready": name}) + "\n")
+    answers.write(json.dumps({"ready": framework.about()}) + "\n")
     answers.flush()
     try:
         serve(Worker(framework), sys.stdin, answers)

@@ -1,5 +1,6 @@
 """What is timed: every op's bench cases, forward and backward; and the public call that a figure stands for."""
 
+import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -88,8 +89,9 @@ def call_of(figure: Figure) -> Call:
     function = op.forward
     if figure.direction == "backward":
         function = op.backward
+        saving = "return_winners" in inspect.signature(op.forward).parameters  # as a layer that trains does
         with _backend.use_backend("optimized"):
-            result = op.forward(**arguments)
+            result = op.forward(**{**arguments, **({"return_winners": True} if saving else {})})
         grad_output = np.empty(0) if op.cost else draw_like(first(result), figure.dtype, "real", rng)
         arguments = backward_arguments(op, case, arrays, grad_output, result)
     return Call(

@@ -1,10 +1,12 @@
 """The measuring side of a worker: starts it, asks it, waits until it has come to rest."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +20,11 @@ FOREIGN = ("CNNX_", "OMP_", "GOMP_", "KMP_", "MKL_", "ATEN_", "ONEDNN_", "DNNL_"
 # Freed memory stays with the process: with glibc's defaults a large output is new pages from the kernel at every
 # call, which costs more than the layer.
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40), "MALLOC_TOP_PAD_": str(1 << 26)}
+# What holds the peers to the instruction set of our kernels; onnxruntime and NumPy cannot be held.
+LIMITED = {
+    "v2": {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"},
+    "v3": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
+}
 
 
 class WorkerError(RuntimeError):
@@ -32,7 +39,8 @@ def environment(threads: int, instruction_set: str, folder: Path = OURS) -> dict
     """The whole environment of a worker that imports cnnx from `folder`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith((*FOREIGN, "PYTHON"))}
     numbers = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
-    return {**kept, **KEEP_MEMORY, **numbers, "CNNX_ISA": instruction_set, "PYTHONPATH": str(folder)}
+    limited = LIMITED.get(instruction_set, {})
+    return {**kept, **KEEP_MEMORY, **numbers, **limited, "CNNX_ISA": instruction_set, "PYTHONPATH": str(folder)}
 
 
 class Worker:
@@ -44,6 +52,8 @@ class Worker:
         "cnnx", or a peer.
     environment : dict
         As `environment` makes it.
+    command : sequence of str
+        What answers as worker.py does, which is the default.
 
     Raises
     ------
@@ -53,10 +63,10 @@ class Worker:
         It died.
     """
 
-    def __init__(self, name: str, environment: dict[str, str]) -> None:
+    def __init__(self, name: str, environment: dict[str, str], command: Sequence[str] | None = None) -> None:
         self.name = name
         self._process = subprocess.Popen(
-            [sys.executable, "-P", str(WORKER), name],
+            command or [sys.executable, "-P", str(WORKER), name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
@@ -67,7 +77,7 @@ class Worker:
             first = self._answer()
             if "absent" in first:
                 raise AbsentError(f"{name} cannot be imported: {first['absent']}")
-            self.about: dict[str, str] = first["ready"]
+            self.about: dict[str, Any] = first["ready"]
         except BaseException:
             self.close()
             raise
@@ -109,8 +119,9 @@ class Worker:
     def close(self) -> None:
         """End the process."""
         for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
+            with contextlib.suppress(BrokenPipeError):  # a question that a dead process has not read
+                if pipe is not None:
+                    pipe.close()
         try:
             self._process.wait(2)
         except subprocess.TimeoutExpired:  # in the middle of a long turn
