@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -138,10 +139,11 @@ class Repository:
     ) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as folder:
-            archive = subprocess.Popen(["git", "archive", tree], cwd=self.root, env=environment, stdout=subprocess.PIPE)
-            subprocess.run(["tar", "-x", "-C", folder], stdin=archive.stdout, check=True)
-            if archive.wait():
-                raise BuildError(f"git archive {tree} failed with code {archive.returncode}")
+            archive = Path(folder, "sources.tar")
+            _run(["git", "archive", "--output", str(archive), tree], self.root, environment)
+            with tarfile.open(archive) as file:
+                file.extractall(folder, filter="data")
+            archive.unlink()
             building = {**os.environ, "CNNX_BUILD_ISA": instruction_set, "CNNX_CHECKED": "0"}
             _run([sys.executable, "setup.py", "-q", "build_ext", "--inplace"], Path(folder), building)
             shutil.rmtree(Path(folder, "build"), ignore_errors=True)
