@@ -21,7 +21,7 @@ from cnnx.bench.run import run as measure
 from cnnx.nn._files import check_replaceable
 from cnnx.nn._progress import time_left
 
-from . import _bench_text
+from . import _bench_text, _compared
 from ._lines import progress
 
 DTYPES = ("float32", "float64")
@@ -198,7 +198,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     if arguments.json == "-" and len(arguments.compare) == 2:
         print(json.dumps(comparison.as_dict(), indent=1))
     elif arguments.json != "-":
-        print("\n".join(comparison.lines(verbose=arguments.verbose)))
+        print("\n".join(_compared.lines(comparison, verbose=arguments.verbose)))
     return code or comparison.exit_code
 
 
