@@ -1,7 +1,9 @@
 """What a run found: figures, and for each the ratios to its yardsticks, round by round; as JSON."""
 
 import json
+import math
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
@@ -22,6 +24,8 @@ class Figure:
     """What is timed.
 
     direction : "forward" or "backward".
+
+    Tests of other projects, read from pytest-benchmark's files, have a name in `op` alone, and 0 threads: nobody knows.
     """
 
     op: str
@@ -31,9 +35,9 @@ class Figure:
     dtype: str = "float32"
 
     def __str__(self) -> str:
-        threads = f"{self.threads} thread{'s' * (self.threads != 1)}"
-        dtype = "" if self.dtype == "float32" else f", {self.dtype}"
-        return f"{self.op}, {self.case}, {self.direction}, {threads}{dtype}"
+        threads = f"{self.threads} thread{'s' * (self.threads != 1)}" if self.threads else ""
+        dtype = "" if self.dtype == "float32" else self.dtype
+        return ", ".join(filter(None, (self.op, self.case, self.direction, threads, dtype)))
 
 
 @dataclass
@@ -114,17 +118,43 @@ class Record:
             raise RecordError(f"{where}: expected cnnx_bench {VERSION}, got {found['cnnx_bench']!r}: measure again")
         try:
             rest = {name: value for name, value in found.items() if name not in ("cnnx_bench", "figures")}
-            return cls(figures=[Measured.from_dict(each) for each in found["figures"]], **rest)
-        except (KeyError, TypeError, AttributeError) as error:
-            problem = f"{type(error).__name__}: {error}"
-            raise RecordError(
-                f"{where}: expected what cnnx bench --json writes, got a broken one ({problem})"
-            ) from None
+            return cls(figures=[Measured.from_dict(each) for each in found["figures"]], **rest).checked()
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise RecordError(f"{where}: expected what cnnx bench --json writes, got {broken(error)}") from None
+
+    def checked(self) -> Self:
+        """Itself, if it can be compared with others.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Facts that are not words, a figure that is there twice, times or ratios that are not positive numbers.
+        """
+        if not all(isinstance(fact, str) for fact in (*self.fingerprint.values(), *self.versions.values())):
+            raise TypeError("fingerprint and versions: expected words")
+        for measured in self.figures:
+            *words, threads = (
+                getattr(measured.figure, name) for name in ("op", "case", "direction", "dtype", "threads")
+            )
+            if not all(isinstance(word, str) for word in words) or not isinstance(threads, int):
+                raise TypeError(f"{words}: expected the words and the number of threads of a figure")
+            for name, samples in {"seconds": measured.seconds, **measured.ratios}.items():
+                if not isinstance(samples, list) or not all(0 < sample < math.inf for sample in samples):
+                    raise ValueError(f"{measured.figure}: {name}: expected a list of positive numbers")
+        for figure, count in Counter(measured.figure for measured in self.figures).items():
+            if count > 1:
+                raise ValueError(f"{figure}: expected once, got {count} times")
+        return self
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write it as a whole or not at all."""
         with replacing(path) as file:
             file.write((json.dumps(self.as_dict(), indent=1) + "\n").encode())
+
+
+def broken(error: Exception) -> str:
+    """What a file is called that made this error."""
+    return f"a broken one ({error if type(error) is ValueError else f'{type(error).__name__}: {error}'})"
 
 
 def load_json(path: str | os.PathLike[str]) -> Any:
