@@ -360,12 +360,13 @@ def test_lines_are_what_the_runs_have() -> None:
         "Testor 9000: 3 runs",
         "  1 slower of 3 figures: newest run 2026-03-03, commit c000003",
     ]
-    assert [" ".join(line.split()) for line in found[2:]] == [
+    assert [" ".join(line.split()) for line in found[2:-2]] == [
         "figure newest interval change since first",
         "conv2d, cn layer 2, forward, 1 thread 30 % 30 % to 30 % -50.0 % -40.0 % SLOWER",
         "relu, images, forward, 1 thread 51 % 51 % to 51 % +2.0 % +2.0 %",
         "flatten, images, forward, 1 thread 1,234x 1,234x to 1,234x +0.0 % +0.0 %",
     ]
+    assert "Mann-Whitney U test" in found[-1]
     assert max(map(len, found)) <= 120
     assert by_how_much(None) == ""
     assert [in_words(v, "limit") for v in (0.6312, 1.2, 0.00421)] == ["63.1 %", "120 %", "0.421 %"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from .budgets import Budgets
 from .compare import FASTER, SAME, SLOWER, Change, compare
-from .record import LIMIT, Figure, Measured, Record
+from .record import LIMIT, REFERENCE, Figure, Measured, Record
 from .statistic import interval
 
 
@@ -28,12 +28,18 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """A figure over time on one machine, by one yardstick; baseline is the committed one's median, if it has any."""
+    """A figure over time on one machine.
+
+    yardstick : the one that decides in the newest run that has the figure.
+    baseline : the committed one's median, if it has any.
+    extrapolated : the yardstick is the reference, whose time comes from one row of its output.
+    """
 
     figure: Figure
     yardstick: str
     points: list[Point]
     baseline: float | None = None
+    extrapolated: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,23 @@ def curves(records: Sequence[Record], budgets: Budgets | None = None, baseline: 
         What change of a figure counts; None: the default for all.
     baseline : Record or None
         The committed one: a level for the curves of its machine.
+
+    Returns
+    -------
+    list of Machine
+        Changes are those of `compare`, of each run with what was before it: by the same test, with the same chance of
+        any false alarm in a run.
+
+    Examples
+    --------
+    >>> figure = Figure("conv2d", "cn layer 2", "forward", threads=1)
+    >>> runs = [Record({"processor": "A"}, [Measured(figure, ratios={"limit": [share + i / 1000 for i in range(10)]})])
+    ...         for share in (0.8, 0.8, 0.6)]
+    >>> [machine] = curves(runs)
+    >>> [point.kind for point in machine.curves[0].points]
+    ['same', 'same', 'slower']
+    >>> verdict(machine)[0]
+    '1 slower of 1 figure: newest run without a date, commit unknown'
     """
     runs: dict[frozenset[tuple[str, str]], list[Record]] = {}
     for record in records:
@@ -85,7 +108,8 @@ def _machine(runs: list[Record], budgets: Budgets | None, baseline: Record | Non
             samples = [run[figure].ratios.get(yardstick) if figure in run else None for run in by_figure]
             points = list(_points(yardstick, samples, [changes.get(figure) for changes in found]))
             level = levels[figure].ratios.get(yardstick) if figure in levels else None
-            curves.append(Curve(figure, yardstick, points, interval(level)[1] if level else None))
+            extrapolated = yardstick == REFERENCE and latest[figure].extrapolated
+            curves.append(Curve(figure, yardstick, points, interval(level)[1] if level else None, extrapolated))
     return Machine(runs[0].fingerprint, runs, curves)
 
 
@@ -104,13 +128,25 @@ def _points(yardstick: str, samples: list[list[float] | None], changes: list[Cha
 
 
 def in_words(value: float, yardstick: str) -> str:
-    """What was reached: "63.1 %" of the limit, or "140x" another's speed."""
+    """What was reached, of the limit in per cent, else as a multiple of another's speed.
+
+    Examples
+    --------
+    >>> in_words(0.6312, "limit"), in_words(1234.5, "reference")
+    ('63.1 %', '1,234x')
+    """
     number, unit = (100 * value, " %") if yardstick == LIMIT else (value, "x")
     return (f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}") + unit
 
 
 def by_how_much(ratio: float | None) -> str:
-    """A ratio as a change: "-12.3 %"; "" where there is none."""
+    """A ratio as a change, "" where there is none.
+
+    Examples
+    --------
+    >>> by_how_much(0.877), by_how_much(None)
+    ('-12.3 %', '')
+    """
     return "" if ratio is None else f"{100 * (ratio - 1):+.1f} %"
 
 

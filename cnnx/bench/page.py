@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ..audit.page import render
-from .compare import SAME
+from .compare import METHOD, SAME
 from .curves import Curve, Machine, Point, by_how_much, in_words, verdict
-from .record import COPY, MULTIPLY_ADDS, Record
+from .record import COPY, LIMIT, MULTIPLY_ADDS, REFERENCE, Record
+from .statistic import LEVEL
 
 # A picture's units are pixels where the page has room. The plot lies within these edges.
 WIDTH, HEIGHT = 320, 140
@@ -17,6 +18,7 @@ CROWDED = 40  # with more runs the intervals are a band instead of whiskers
 STEEP = 4  # with values this many times apart an axis is logarithmic
 FLAT = 0.25  # an axis spans at least this share of its middle, or noise would fill the picture
 SHOWN = 100  # changes of a machine in the table
+_BESIDE = {LIMIT: "of the limit", REFERENCE: "the reference"}
 
 
 def page(machines: Sequence[Machine], *, command: str = "") -> str:
@@ -47,6 +49,8 @@ def page(machines: Sequence[Machine], *, command: str = "") -> str:
         verdict=words,
         state="bad" if worse else "ok",
         command=command,
+        method=METHOD,
+        level=f"{100 * LEVEL:g} %",
         baseline=any(curve.baseline is not None for machine in machines for curve in machine.curves),
         machines=[
             {
@@ -147,6 +151,7 @@ class Picture:
     name: str
     label: str
     latest: str
+    beside: str
     kind: str
     by: str
     dots: list[Dot]
@@ -192,6 +197,7 @@ def _picture(machine: Machine, curve: Curve, across: list[float], dates: list[tu
         label=f"{curve.figure}: {len(points)} run{'s' * (len(points) != 1)}, latest {in_words(last.median, unit)}, "
         f"{changes} change{'s' * (changes != 1)}",
         latest=in_words(last.median, unit),
+        beside=_BESIDE.get(unit, unit) + ", extrapolated" * curve.extrapolated,
         kind=last.kind,
         by=by_how_much(last.ratio),
         dots=dots,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from ..bench.compare import SAME
+from ..bench.compare import METHOD, SAME
 from ..bench.curves import Curve, Machine, by_how_much, in_words, verdict
 from ._lines import aligned
 
@@ -16,6 +16,8 @@ def lines(machines: Sequence[Machine]) -> Iterator[str]:
         head = ["figure", "newest", "interval", "change", "since first", ""]
         rows = aligned([head, *map(_row, machine.curves)])
         yield from (f"  {row}".rstrip() for row in rows)
+    yield "%: of the machine's limit; x: the reference's speed, or another's"
+    yield f"faster, slower: beyond budget and noise ({METHOD})"
 
 
 def _row(curve: Curve) -> list[str]:
