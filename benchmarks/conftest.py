@@ -1,15 +1,16 @@
-"""The table that follows pytest-benchmark's own: what the optimized back end gains over the reference."""
+"""The table after pytest-benchmark's own: the optimized back end beside the machine's limit and the reference."""
 
 from typing import Any
 
 import pytest
 
+HEADER = ("op", "case", "direction", "threads", "time", "GFLOP/s", "GB/s", "share of limit", "speed-up")
 SPEED_UPS = pytest.StashKey[list[tuple[str, ...]]]()
 
 
 @pytest.fixture
 def speed_ups(request: pytest.FixtureRequest) -> list[tuple[str, ...]]:
-    """Rows of the table: op, case, direction, time of the reference, of the optimized back end, their ratio."""
+    """Rows of the table: what `HEADER` names."""
     return request.config.stash.setdefault(SPEED_UPS, [])
 
 
@@ -17,9 +18,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     measured = config.stash.get(SPEED_UPS, [])
     if not measured:
         return
-    rows = [("op", "case", "direction", "reference", "optimized", "speed-up"), *measured]
+    rows = [HEADER, *measured]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    terminalreporter.section("speed-up over the reference (float32, 1 thread, medians)")
+    terminalreporter.section("optimized back end (float32, medians; ~: reference's time from one row of its output)")
     for row in rows:
         cells = [cell.ljust(w) if i < 3 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
         terminalreporter.write_line("  ".join(cells))

@@ -22,7 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # PYTHONSAFEPATH leave
 
 from peers import memory, report
 from peers.figures import FIGURES, GROUPS
-from peers.measure import AbsentError, Measured, Worker, WorkerError, environment, limits, measure
+from peers.measure import Measured, Worker, environment, limits, measure
+
+from cnnx.bench.process import AbsentError, WorkerError
 
 PEERS = ("torch", "onnxruntime")
 BUSY = 0.5  # processes that run or wait to run, over the last minute

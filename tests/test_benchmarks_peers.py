@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import cnnx
+from cnnx.bench import process
 
 FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
 sys.path.append(str(FOLDER))
@@ -201,7 +202,7 @@ class Noted:
     def rest(self):
         self.diary.append((self.name, "rests"))
 
-    def turn(self, calls):
+    def turns(self, calls):
         self.diary.append((self.name, calls))
         return 0.5
 
@@ -247,17 +248,17 @@ def test_the_limits(tmp_path):
 
 
 def test_a_worker_that_fails(worker):
-    with pytest.raises(measure.WorkerError, match="cnnx: KeyError: 'nothing'"):
+    with pytest.raises(process.WorkerError, match="cnnx: KeyError: 'nothing'"):
         worker.ask("prepare", figure="nothing", save="nowhere")
     assert worker.ask("about") == worker.about, "it goes on"
     worker._process.kill()
-    with pytest.raises(measure.WorkerError, match="cnnx: its process ended with code -9"):
-        worker.turn(1)
+    with pytest.raises(process.WorkerError, match="cnnx: its process ended with code -9"):
+        worker.turns(1)
 
 
 def test_a_process_comes_to_rest(worker):
-    measure.wait_for_rest(worker._process.pid)
-    measure.wait_for_rest(2**22 + 1)  # it is gone
+    process.wait_for_rest(worker._process.pid)
+    process.wait_for_rest(2**22 + 1)  # it is gone
 
 
 # -------------------------------------------------------------------------------------------- agreement

@@ -71,6 +71,20 @@ CN_PARAMETERS = {
 LEARNING_RATE = 0.01
 
 
+# Calls that are public ones of cnnx: op ("" is that of the figure's name), direction, further options.
+PUBLIC: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "conv2d": ("conv2d", "forward", {}),
+    "grad-weight": ("conv2d", "backward", {"input_grad": False}),
+    "max pool forward": ("max_pool2d", "forward", {}),
+    "max pool backward": ("max_pool2d", "backward", {}),
+    "average pool forward": ("avg_pool2d", "forward", {}),
+    "average pool backward": ("avg_pool2d", "backward", {}),
+    "activation forward": ("", "forward", {}),
+    "activation backward": ("", "backward", {}),
+    "affine forward": ("affine", "forward", {}),
+}
+
+
 @dataclass(frozen=True)
 class Figure:
     """One thing to measure.
@@ -93,6 +107,14 @@ class Figure:
     @property
     def key(self) -> str:
         return f"{self.group} {self.name}"
+
+    def public(self) -> tuple[str, str, dict[str, Any]] | None:
+        """The call as a public one of cnnx: op, direction and options; None if it is a part of one, or several."""
+        if self.call not in PUBLIC:
+            return None
+        op, direction, more = PUBLIC[self.call]
+        options = {name: value for name, value in self.options.items() if name not in ("name", "multiply_adds")}
+        return op or self.options["name"], direction, options | more
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The same numbers in every process."""

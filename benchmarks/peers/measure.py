@@ -1,18 +1,18 @@
 """How a figure is measured: a process for each framework, turn by turn, never two at once."""
 
-import json
 import math
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
 
 import numpy as np
+
+from cnnx.bench import process
+from cnnx.bench.process import FOREIGN, KEEP_MEMORY, LIMITED
 
 from .figures import Figure
 
@@ -20,32 +20,13 @@ TURN = 0.01  # seconds of calls that a turn should have at least
 FEWEST_TURNS, MOST_TURNS = 5, 400
 PATIENCE = 10  # times the seconds of a figure, after which even the fewest turns are given up
 
-# What somebody's shell has set must not decide which kernels run or how many threads.
-FOREIGN = ("CNNX_", "OMP_", "GOMP_", "KMP_", "MKL_", "ATEN_", "ONEDNN_", "DNNL_", "OPENBLAS_", "MALLOC_")
-# Freed memory stays with the process: with glibc's defaults a large output is new pages from the kernel at every
-# call, which costs more than the layer.
-KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40), "MALLOC_TOP_PAD_": str(1 << 26)}
-LIMITED = {
-    "v2": {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"},
-    "v3": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
-    "v4": {},
-}
-
-
-class WorkerError(RuntimeError):
-    """A worker died or could not compute a figure."""
-
-
-class AbsentError(RuntimeError):
-    """A framework is not installed."""
-
 
 def environment(framework: str, threads: int, isa: str | None = None, *, keep_memory: bool = True) -> dict[str, str]:
     """What a worker sees of the environment, beside what is everybody's."""
     chosen = {"OMP_NUM_THREADS": str(threads), **(KEEP_MEMORY if keep_memory else {})}
     if framework in ("cnnx", "limits"):
         return chosen | {"CNNX_NUM_THREADS": str(threads)} | ({"CNNX_ISA": isa} if isa else {})
-    return chosen | LIMITED[isa or "v4"]
+    return chosen | LIMITED.get(isa or "", {})
 
 
 def inherited(chosen: dict[str, str]) -> dict[str, str]:
@@ -55,98 +36,17 @@ def inherited(chosen: dict[str, str]) -> dict[str, str]:
     return kept | chosen | {"PYTHONPATH": path}
 
 
-class Worker:
+class Worker(process.Worker):
     """The parent's side of a framework's process."""
 
     def __init__(self, framework: str, chosen: dict[str, str]) -> None:
-        self.framework = framework
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "peers.worker", framework],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=inherited(chosen),
-            text=True,
-            process_group=0,  # Ctrl-C is for the parent, which then ends its workers
-        )
-        try:
-            first = self._answer()
-            if "absent" in first:
-                raise AbsentError(f"{framework} cannot be imported: {first['absent']}")
-            self.about: dict[str, Any] = self.ask("about")
-        except BaseException:
-            self.close()
-            raise
+        super().__init__(framework, inherited(chosen), [sys.executable, "-P", "-m", "peers.worker", framework])
 
-    def ask(self, question: str, **more: Any) -> dict[str, Any]:
-        """Send a question and wait for the answer, doing nothing meanwhile."""
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps({"do": question, **more}) + "\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            raise self._dead() from None
-        answer = self._answer()
-        if "failed" in answer:
-            raise WorkerError(f"{self.framework}: {answer['failed']}")
-        return answer
-
-    def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise self._dead()
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-    def _dead(self) -> WorkerError:
-        return WorkerError(f"{self.framework}: its process ended with code {self._process.wait(10)}")
-
-    def turn(self, calls: int) -> float:
+    def turns(self, calls: int) -> float:
         """Seconds of a call, by `calls` of them; returns when the process has come to rest."""
         seconds: float = self.ask("turn", calls=calls)["seconds"]
         self.rest()
         return seconds
-
-    def rest(self) -> None:
-        """Wait until no thread of the process runs."""
-        wait_for_rest(self._process.pid)
-
-    def close(self) -> None:
-        """End the process."""
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
-        try:
-            self._process.wait(2)
-        except subprocess.TimeoutExpired:  # in the middle of a long turn
-            self._process.kill()
-            self._process.wait()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def wait_for_rest(pid: int, most: float = 0.1) -> None:
-    """Until no thread of the process runs: those of OpenMP spin for some milliseconds after their work is done."""
-    tasks = Path("/proc", str(pid), "task")
-    if not tasks.exists():
-        time.sleep(0.02)
-        return
-    end = time.monotonic() + most
-    while time.monotonic() < end:
-        if not any(_runs(task) for task in tasks.iterdir()):
-            return
-        time.sleep(0.001)
-
-
-def _runs(task: Path) -> bool:
-    try:
-        return (task / "stat").read_text().rpartition(")")[2].split()[0] == "R"
-    except OSError:  # it is gone
-        return False
 
 
 @dataclass
@@ -227,7 +127,7 @@ def alternate(
         if rounds and passed > (seconds if rounds >= FEWEST_TURNS else PATIENCE * seconds):
             break
         for name, worker in workers.items():
-            turns[name].append(worker.turn(calls[name]))
+            turns[name].append(worker.turns(calls[name]))
 
 
 def difference(ours: Path, theirs: Path) -> float:

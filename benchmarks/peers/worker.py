@@ -79,8 +79,9 @@ class Worker:
 
 
 def as_arrays(result: Any) -> list[np.ndarray]:
-    """One array, number or tensor, or several of them."""
-    return [np.asarray(part) for part in (result if isinstance(result, (list, tuple)) else [result])]
+    """One array, number or tensor, or several of them; what was not asked for is None."""
+    parts = result if isinstance(result, (list, tuple)) else [result]
+    return [np.asarray(part) for part in parts if part is not None]
 
 
 def serve(worker: Worker, questions: TextIO, answers: TextIO) -> None:
@@ -104,7 +105,7 @@ def main(name: str) -> None:
     except ImportError as error:
         answers.write(json.dumps({"absent": f"{error}"}) + "\n")
         return
-    answers.write(json.dumps({"ready": name}) + "\n")
+    answers.write(json.dumps({"ready": framework.about()}) + "\n")
     answers.flush()
     try:
         serve(Worker(framework), sys.stdin, answers)

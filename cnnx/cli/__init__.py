@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import cnnx
 
-COMMANDS = ("audit", "explain", "equations", "train", "experiment", "doctor")
+COMMANDS = ("audit", "explain", "equations", "train", "experiment", "bench", "doctor")
 
 
 class _Parser(argparse.ArgumentParser):

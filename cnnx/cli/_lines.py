@@ -4,12 +4,12 @@ import sys
 from collections.abc import Iterator
 
 
-def aligned(rows: list[list[str]]) -> Iterator[str]:
-    """A table's lines: the first column to the left, the others to the right."""
+def aligned(rows: list[list[str]], left: int = 1) -> Iterator[str]:
+    """A table's lines: the first columns to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        name, *numbers = row
-        yield "  ".join([name.ljust(widths[0]), *map(str.rjust, numbers, widths[1:])])
+        cells = [*map(str.ljust, row[:left], widths), *map(str.rjust, row[left:], widths[left:])]
+        yield "  ".join(cells)
 
 
 def progress(words: str) -> None:

@@ -1,9 +1,12 @@
 """Affine (fully connected) layer (F1-F3)."""
 
+import math
+from collections.abc import Mapping
+
 from .. import backend as _backend
 from . import _check, _plan
 from ._check import Array
-from ._spec import Case, Op
+from ._spec import Case, Op, Shape
 
 
 def affine(x: Array, weight: Array, bias: Array | None = None, *, backend: str | None = None) -> Array:
@@ -123,6 +126,12 @@ def _case(name: str, N: int, J: int, I: int, *, bias: bool = True) -> Case:  # n
     return Case(name, arrays, exact=True)
 
 
+def _multiply_adds(shapes: Mapping[str, Shape], output: Shape) -> tuple[int, int]:
+    """J at each output; backward once for the inputs and once for the weights."""
+    forward = math.prod(output) * shapes["weight"][1]
+    return forward, 2 * forward
+
+
 OP = Op(
     name="affine",
     forward=affine,
@@ -149,5 +158,6 @@ OP = Op(
         _case("many samples", 130, 3, 9),
         _case("empty batch", 0, 4, 3),
     ),
-    bench=(_case("64 x 196 to 20", 64, 196, 20),),
+    bench=(_case("64 x 196 to 20", 64, 196, 20), _case("64 x 4096 to 1024", 64, 4096, 1024)),
+    multiply_adds=_multiply_adds,
 )

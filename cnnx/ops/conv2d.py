@@ -1,10 +1,13 @@
 """Two-dimensional convolution (C1-C6)."""
 
+import math
+from collections.abc import Mapping
+
 from .. import backend as _backend
 from . import _check, _plan, _winograd
 from ._check import Array, Padding2d, Pair
 from ._conv import Algorithm, geometry
-from ._spec import Case, Op
+from ._spec import Case, Op, Shape
 
 
 def conv2d(
@@ -193,6 +196,12 @@ def _winograd_case(
     return _case(f"Winograd, {name}", x, weight, bias=bias, algorithm="winograd", groups=groups, **options)
 
 
+def _multiply_adds(shapes: Mapping[str, Shape], output: Shape) -> tuple[int, int]:
+    """K, C, R and S at each position of each output; backward once for the images and once for the weights."""
+    forward = math.prod(output) * math.prod(shapes["weight"][1:])
+    return forward, 2 * forward
+
+
 OP = Op(
     name="conv2d",
     forward=conv2d,
@@ -270,5 +279,10 @@ OP = Op(
     bench=(
         _case("cn layer 2", (10, 4, 14, 14), (4, 4, 3, 3), padding=1),
         _case("cn layer 1", (10, 1, 28, 28), (4, 1, 3, 3), padding=1),
+        _case("3x3, 64 channels", (2, 64, 56, 56), (64, 64, 3, 3), padding=1),
+        _case("1x1, 256 channels", (1, 256, 56, 56), (64, 256, 1, 1)),
+        _case("depthwise, 128 channels", (1, 128, 56, 56), (128, 1, 3, 3), padding=1, groups=128),
+        _winograd_case("64 channels", (2, 64, 56, 56), 64, padding=1),
     ),
+    multiply_adds=_multiply_adds,
 )

@@ -154,5 +154,8 @@ OP = Op(
     differentiable=("logits",),
     cost=True,
     cases=_cases(),
-    bench=(Case("64 x 10", {"logits": (64, 10), "target": Draw((64,), "index", high=10)}),),
+    bench=tuple(
+        Case(f"{n} x {classes}", {"logits": (n, classes), "target": Draw((n,), "index", high=classes)})
+        for n, classes in ((64, 10), (256, 1000))
+    ),
 )

@@ -1,6 +1,6 @@
 """What no kernel can beat: multiply-adds that need no memory, and a copy that needs no arithmetic.
 
-For benchmarks/vs_peers.py, at this process's instruction set and number of threads, in float32. No memoryviews: they
+For cnnx.bench and benchmarks/vs_peers.py, at this process's instruction set and number of threads, in float32. No memoryviews: they
 would make this module five times as large.
 """
 
@@ -48,10 +48,19 @@ def in_one_step():
     return CHAINS * (sizeof(floats) // sizeof(float))
 
 
-def copy(size_t source, size_t target, size_t size):
-    """Copy `size` bytes from one address to another, in a part for each thread. The caller vouches for them."""
+cdef void copies(char* target, const char* source, size_t size, Py_ssize_t count) noexcept nogil:
+    cdef Py_ssize_t _i
+    for _i in range(count):
+        memcpy(target, source, size)
+
+
+def copy(size_t source, size_t target, size_t size, Py_ssize_t count=1):
+    """Copy `size` bytes from one address to another, `count` times over, in a part for each thread.
+
+    The caller vouches for the addresses.
+    """
     cdef int threads = threads_for(1e18), i
     cdef size_t part = (size + threads - 1) // threads, first
     for i in prange(threads, nogil=True, schedule="static", num_threads=threads):
         first = min(i * part, size)
-        memcpy(<char*>target + first, <const char*>source + first, min(part, size - first))
+        copies(<char*>target + first, <const char*>source + first, min(part, size - first), count)

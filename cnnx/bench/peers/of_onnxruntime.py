@@ -1,0 +1,157 @@
+"""ONNX Runtime as a peer: a model of one node, weights in it; forward only."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ._asked import Array, Arrays, Call, Options, flat, in_full, window
+
+try:
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+    from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as NotThereError
+except ImportError as error:
+    message = f"peer onnxruntime needs it: python -m pip install 'cnnx[onnxruntime]' ({error})"
+    raise ModuleNotFoundError(message, name="onnxruntime") from error
+
+LACKS = {
+    "step": "ONNX has no step function",
+    "dropout": "ONNX draws the mask itself",
+    "squared_error": "ONNX has no squared error",
+}
+OPSET, IR = 17, 8
+OPSETS = {"Gelu": 20, "LpPool": 18}  # before, there was no Gelu, and no ceil_mode
+TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE, "int64": TensorProto.INT64}
+
+_threads = 1
+
+# A node's name, its attributes, and the inputs of the call; the other arrays are constants of the model.
+Node = tuple[str, dict[str, Any], tuple[str, ...]]
+
+
+def about() -> dict[str, str]:
+    """Versions."""
+    return {"onnxruntime": onnxruntime.__version__}
+
+
+def set_threads(n: int) -> None:
+    """How many threads the calls that are prepared from now on have."""
+    global _threads
+    _threads = n
+
+
+def prepare(op: str, direction: str, arrays: Arrays, options: Options) -> Call:
+    """The call to be timed: a session's run."""
+    if direction != "forward":
+        raise NotImplementedError("ONNX Runtime computes no gradients")
+    if op in LACKS:
+        raise NotImplementedError(LACKS[op])
+    node, attributes, names = NODES[op](arrays, in_full(op, direction, options))
+    constants = {name: arrays[name] for name in CONSTANTS if name in arrays and name not in names}
+    given = {name: arrays[name].astype("int64") if name == "target" else arrays[name].copy() for name in names}
+    return partial(_session(node, attributes, given, constants).run, None, given)
+
+
+def result(returned: Any) -> list[Array]:
+    """The arrays that a call returned."""
+    return [np.asarray(part) for part in flat(returned)]
+
+
+def _session(node: str, attributes: dict[str, Any], given: Arrays, constants: Arrays) -> Any:
+    first = next(iter(given.values()))
+    graph = helper.make_graph(
+        [helper.make_node(node, [*given, *constants], ["result"], **attributes)],
+        "one",
+        [helper.make_tensor_value_info(name, TYPES[a.dtype.name], a.shape) for name, a in given.items()],
+        [helper.make_tensor_value_info("result", TYPES[first.dtype.name], None)],
+        [numpy_helper.from_array(a, name) for name, a in constants.items()],
+    )
+    opset = helper.make_opsetid("", OPSETS.get(node, OPSET))
+    model = helper.make_model(graph, opset_imports=[opset], ir_version=IR)
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads, settings.inter_op_num_threads = _threads, 1
+    settings.log_severity_level = 4  # what cannot be done comes as an exception
+    try:
+        return onnxruntime.InferenceSession(model.SerializeToString(), settings, ["CPUExecutionProvider"])
+    except NotThereError as error:  # no RuntimeError, nor any other of Python's
+        raise NotImplementedError(f"ONNX Runtime has no {node} of {first.dtype.name} on the CPU") from error
+
+
+# -------------------------------------------------------------------------------------------- nodes
+
+CONSTANTS = ("weight", "bias", "running_mean", "running_var")  # in the order in which nodes have them
+
+
+def _plain(node: str, **names: str) -> Callable[[Arrays, Options], Node]:
+    """A node of one input, whose attributes are cnnx's options by other names."""
+    return lambda arrays, o: (node, {theirs: o[ours] for theirs, ours in names.items()}, ("x",))
+
+
+def _windows(arrays: Arrays, o: Options) -> dict[str, Any]:
+    w = window(arrays, o)
+    (top, bottom), (left, right) = w.rows, w.columns
+    return dict(kernel_shape=w.size, strides=w.stride, pads=(top, left, bottom, right))
+
+
+def _conv2d(arrays: Arrays, o: Options) -> Node:
+    dilations = window(arrays, o).dilation
+    return "Conv", {**_windows(arrays, o), "dilations": dilations, "group": o["groups"]}, ("x",)
+
+
+def _pool(node: str, arrays: Arrays, o: Options, **attributes: Any) -> Node:
+    w = window(arrays, o)
+    if max(w.rows) >= w.size[0] or max(w.columns) >= w.size[1]:
+        raise NotImplementedError("ONNX Runtime pads by less than a window")
+    return node, {**_windows(arrays, o), "ceil_mode": int(o["ceil_mode"]), **attributes}, ("x",)
+
+
+def _max_pool2d(arrays: Arrays, o: Options) -> Node:
+    if o["return_winners"]:
+        raise NotImplementedError("ONNX counts winners through the whole tensor")
+    return _pool("MaxPool", arrays, o)
+
+
+def _avg_pool2d(arrays: Arrays, o: Options) -> Node:
+    return _pool("AveragePool", arrays, o, count_include_pad=int(o["count_include_pad"]))
+
+
+def _lp_pool2d(arrays: Arrays, o: Options) -> Node:
+    if o["normalize"] or o["norm_type"] != int(o["norm_type"]):
+        raise NotImplementedError("ONNX's LpPool takes whole norms and does not divide by the window's size")
+    return _pool("LpPool", arrays, o, p=int(o["norm_type"]))
+
+
+def _batch_norm2d(arrays: Arrays, o: Options) -> Node:
+    if o["training"]:
+        raise NotImplementedError("ONNX Runtime has batch normalisation for inference alone")
+    return "BatchNormalization", {"epsilon": o["eps"]}, ("x",)
+
+
+def _cross_entropy(arrays: Arrays, o: Options) -> Node:
+    if arrays["target"].ndim != 1:
+        raise NotImplementedError("ONNX's cross entropy takes class indices")
+    return "SoftmaxCrossEntropyLoss", {"reduction": o["reduction"]}, ("logits", "target")
+
+
+NODES: dict[str, Callable[[Arrays, Options], Node]] = {
+    "conv2d": _conv2d,
+    "max_pool2d": _max_pool2d,
+    "avg_pool2d": _avg_pool2d,
+    "lp_pool2d": _lp_pool2d,
+    "relu": _plain("Relu"),
+    "sigmoid": _plain("Sigmoid"),
+    "tanh": _plain("Tanh"),
+    "identity": _plain("Identity"),
+    "leaky_relu": _plain("LeakyRelu", alpha="negative_slope"),
+    "elu": _plain("Elu", alpha="alpha"),
+    "softplus": _plain("Softplus"),
+    "gelu": _plain("Gelu"),
+    "softmax": _plain("Softmax", axis="axis"),
+    "log_softmax": _plain("LogSoftmax", axis="axis"),
+    "affine": lambda arrays, o: ("Gemm", {"transB": 1}, ("x",)),
+    "flatten": _plain("Flatten"),
+    "batch_norm2d": _batch_norm2d,
+    "cross_entropy": _cross_entropy,
+}

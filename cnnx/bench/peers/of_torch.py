@@ -1,0 +1,213 @@
+"""torch as a peer: forward what a user calls, backward the node of the graph that autograd would call, and no more.
+
+A node is called directly: `torch.ops.aten` would add a microsecond or more, the engine several.
+"""
+
+import contextlib
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ...ops.squared_error import divisor
+from ._asked import Array, Arrays, Call, Options, flat, in_full, window
+
+try:
+    import torch
+    from torch.nn import functional
+except ImportError as error:
+    message = f"peer torch needs PyTorch: python -m pip install 'cnnx[torch]' ({error})"
+    raise ModuleNotFoundError(message, name="torch") from error
+
+Tensors = dict[str, Any]
+
+LACKS = {
+    ("step", "backward"): "torch's step function has no gradient",
+    **{
+        ("lp_pool2d", direction): "torch takes no absolute value and does not divide by the window's size"
+        for direction in ("forward", "backward")
+    },
+}
+
+_mode = contextlib.ExitStack()
+
+
+def about() -> dict[str, str]:
+    """Versions."""
+    return {"torch": torch.__version__}
+
+
+def set_threads(n: int) -> None:
+    """How many threads a call has."""
+    torch.set_num_threads(n)
+    if torch.get_num_interop_threads() != 1:  # it can be set once
+        torch.set_num_interop_threads(1)
+
+
+def inference(wanted: bool) -> None:
+    """Whether this thread computes without keeping a graph from now on."""
+    _mode.close()
+    if wanted:
+        _mode.enter_context(torch.inference_mode())
+
+
+def prepare(op: str, direction: str, arrays: Arrays, options: Options) -> Call:
+    """The call to be timed. Afterwards the thread is in inference mode, until `inference(False)`."""
+    if (op, direction) in LACKS:
+        raise NotImplementedError(LACKS[op, direction])
+    inference(direction == "forward")
+    tensors = {name: torch.tensor(a) for name, a in arrays.items()}
+    o = in_full(op, direction, options)
+    if direction == "forward":
+        return FORWARD[op](tensors, o)
+    call = BACKWARD[op](tensors, o) if op in BACKWARD else _node(FORWARD[op], tensors, o)
+    inference(True)
+    return call
+
+
+def result(returned: Any) -> list[Array]:
+    """The arrays that a call returned."""
+    return [np.asarray(part) for part in flat(returned)]
+
+
+# ------------------------------------------------------------------------------------------ forward
+
+
+def _conv2d(t: Tensors, o: Options) -> Call:
+    w = window(t, o)
+    geometry = w.stride, w.even("torch"), w.dilation, o["groups"]
+    return partial(functional.conv2d, t["x"], t["weight"], t.get("bias"), *geometry)
+
+
+def _pool_geometry(t: Tensors, o: Options) -> dict[str, Any]:
+    w = window(t, o)
+    padding = w.even("torch")
+    if 2 * padding[0] > w.size[0] or 2 * padding[1] > w.size[1]:
+        raise NotImplementedError("torch pads by at most half of the window")
+    return dict(kernel_size=w.size, stride=w.stride, padding=padding, ceil_mode=o["ceil_mode"])
+
+
+def _max_pool2d(t: Tensors, o: Options) -> Call:
+    if o.get("return_winners"):
+        raise NotImplementedError("torch counts winners through the whole image")
+    if o.get("ties", "first") != "first":
+        raise NotImplementedError("torch gives ties to the first")
+    return partial(functional.max_pool2d, t["x"], **_pool_geometry(t, o))
+
+
+def _avg_pool2d(t: Tensors, o: Options) -> Call:
+    include = o["count_include_pad"]
+    return partial(functional.avg_pool2d, t["x"], **_pool_geometry(t, o), count_include_pad=include)
+
+
+def _dropout(t: Tensors, o: Options) -> Call:
+    """What torch does with the mask that it draws: it multiplies by 0 or 1 / (1 - rate)."""
+    return partial(torch.mul, t["x"], t["mask"].to(t["x"].dtype) / (1 - o["rate"]))
+
+
+def _batch_norm2d(t: Tensors, o: Options) -> Call:
+    """When training, without running statistics: cnnx's function does not write to them either."""
+    running = (None, None) if o["training"] else (t["running_mean"], t["running_var"])
+    factors = t["weight"], t["bias"]
+    return partial(functional.batch_norm, t["x"], *running, *factors, o["training"], eps=o["eps"])
+
+
+def _half(t: Tensors, o: Options) -> float:
+    return 0.5 / divisor(o["reduction"], len(t["y"]))
+
+
+def _squared_error(t: Tensors, o: Options) -> Call:
+    mse_loss, y, target, half = functional.mse_loss, t["y"], t["target"], _half(t, o)
+    return lambda: mse_loss(y, target, reduction="sum") * half
+
+
+def _cross_entropy(t: Tensors, o: Options) -> Call:
+    target = t["target"] if t["target"].is_floating_point() else t["target"].long()
+    return partial(functional.cross_entropy, t["logits"], target, reduction=o["reduction"])
+
+
+FORWARD: dict[str, Callable[[Tensors, Options], Call]] = {
+    "conv2d": _conv2d,
+    "max_pool2d": _max_pool2d,
+    "avg_pool2d": _avg_pool2d,
+    "relu": lambda t, o: partial(torch.relu, t["x"]),
+    "sigmoid": lambda t, o: partial(torch.sigmoid, t["x"]),
+    "tanh": lambda t, o: partial(torch.tanh, t["x"]),
+    "step": lambda t, o: partial(torch.heaviside, t["x"], t["x"].new_zeros(())),
+    "identity": lambda t, o: partial(torch.clone, t["x"]),
+    "leaky_relu": lambda t, o: partial(functional.leaky_relu, t["x"], o["negative_slope"]),
+    "elu": lambda t, o: partial(functional.elu, t["x"], o["alpha"]),
+    "softplus": lambda t, o: partial(functional.softplus, t["x"], 1, 40),  # beyond 40 it is z, in double too
+    "gelu": lambda t, o: partial(functional.gelu, t["x"]),
+    "softmax": lambda t, o: partial(torch.softmax, t["x"], o["axis"]),
+    "log_softmax": lambda t, o: partial(torch.log_softmax, t["x"], o["axis"]),
+    "affine": lambda t, o: partial(functional.linear, t["x"], t["weight"], t.get("bias")),
+    "flatten": lambda t, o: partial(t["x"].reshape, (len(t["x"]), math.prod(t["x"].shape[1:]))),
+    "dropout": _dropout,
+    "batch_norm2d": _batch_norm2d,
+    "squared_error": _squared_error,
+    "cross_entropy": _cross_entropy,
+}
+
+
+# ----------------------------------------------------------------------------------------- backward
+
+
+def _node(forward: Callable[[Tensors, Options], Call], t: Tensors, o: Options) -> Call:
+    """The one node that a forward call leaves in the graph."""
+    if "weight" in t:  # cnnx has the gradient of a bias always, and needs no bias for it
+        t["bias"] = t["weight"].new_zeros(len(t["weight"]))
+    for name in ("x", "weight", "bias"):
+        if name in t and (name != "x" or o.get("input_grad", True)):
+            t[name].requires_grad_()
+    return partial(forward(t, o)().grad_fn, t["grad_output"])
+
+
+def _identity_backward(t: Tensors, o: Options) -> Call:
+    return partial(torch.clone, t["grad_output"])
+
+
+def _affine_backward(t: Tensors, o: Options) -> Call:
+    """What autograd does in several nodes, and partly between them."""
+    delta, x, weight = t["grad_output"], t["x"], t["weight"]
+    if not o["input_grad"]:
+        return lambda: (delta.t().mm(x), delta.sum(0))
+    return lambda: (delta.mm(weight), delta.t().mm(x), delta.sum(0))
+
+
+def _squared_error_backward(t: Tensors, o: Options) -> Call:
+    cost = functional.mse_loss(t["y"].requires_grad_(), t["target"], reduction="sum")
+    return partial(cost.grad_fn, cost.new_tensor(_half(t, o)))
+
+
+def _cross_entropy_backward(t: Tensors, o: Options) -> Call:
+    """One node after the other, from the cost to the logits."""
+    t["logits"].requires_grad_()
+    cost = _cross_entropy(t, o)()
+    one, nodes, node = torch.ones_like(cost), [], cost.grad_fn
+    while node.next_functions:  # the last one stands for the logits
+        nodes.append(node)
+        node = node.next_functions[0][0]
+
+    def through() -> Any:
+        gradient = one
+        for node in nodes:
+            gradient = node(gradient)
+            if type(gradient) is tuple:
+                gradient = gradient[0]
+        return gradient
+
+    return through
+
+
+# Of the others a forward call has one node.
+BACKWARD: dict[str, Callable[[Tensors, Options], Call]] = {
+    "identity": _identity_backward,
+    "affine": _affine_backward,
+    "flatten": lambda t, o: partial(t["grad_output"].reshape, t["x"].shape),
+    "dropout": lambda t, o: _dropout({**t, "x": t["grad_output"]}, o),
+    "squared_error": _squared_error_backward,
+    "cross_entropy": _cross_entropy_backward,
+}

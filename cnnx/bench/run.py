@@ -1,0 +1,70 @@
+"""One run: audits what is to be timed, measures it beside its yardsticks, and makes the record."""
+
+import datetime
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from .. import native as _native
+from ..audit import audit
+from .fingerprint import commit_of, fingerprint, versions
+from .measure import OURS, Rounds, Side
+from .process import OURS as OUR_FOLDER
+from .process import environment
+from .record import Figure, Record
+
+ROUNDS = 10
+PEERS = ("torch", "onnxruntime", "numpy")
+AUDITED = ("exact", "bound", "layout", "gradient", "adjoint", "worked")  # the audit's checks that take seconds
+
+
+def trusted(figures: Sequence[Figure], say: Callable[[str], None]) -> tuple[list[Figure], list[str]]:
+    """The figures of those ops that pass the audit, and the names of the others: what computes wrong is not timed."""
+    wrong = []
+    for op in dict.fromkeys(figure.op for figure in figures):
+        say(f"auditing {op}")
+        dtypes = tuple(dict.fromkeys(figure.dtype for figure in figures if figure.op == op))
+        if not audit([op], dtypes=dtypes, checks=AUDITED, measure=False, shrink=0.0).ok:
+            wrong.append(op)
+    return [figure for figure in figures if figure.op not in wrong], wrong
+
+
+def side(worker: str = OURS, folder: Path = OUR_FOLDER, *, must_agree: bool = True) -> Side:
+    """A side of a comparison: a peer, or cnnx out of a folder, with the instruction set of this process."""
+    instruction_set = _native.instruction_set()
+    return Side(worker, lambda threads: environment(threads, instruction_set, folder), must_agree)
+
+
+def run(
+    figures: Sequence[Figure],
+    peers: Sequence[str] = (),
+    rounds: int = ROUNDS,
+    say: Callable[[int, int, Figure], None] = lambda done, total, figure: None,
+    command: str = "",
+) -> tuple[Record, dict[Figure, str]]:
+    """Measure figures beside the machine's limit, the reference and peers.
+
+    Ctrl-C ends it: the record then has what was measured, and says that it was interrupted.
+
+    Returns
+    -------
+    record : Record
+    failed : dict
+        Why a figure could not be measured.
+
+    Raises
+    ------
+    AbsentError
+        A peer is not installed.
+    """
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    record = Record(fingerprint(), commit=commit_of(OUR_FOLDER), date=now, command=command)
+    with tempfile.TemporaryDirectory() as folder:
+        measuring = Rounds(figures, side(), {name: side(name) for name in peers}, Path(folder), say=say)
+        try:
+            measuring.run(rounds)
+        except KeyboardInterrupt:
+            record.interrupted = True
+        record.figures, record.limits = measuring.found, measuring.limits
+        record.versions = versions()
+    return record, measuring.failed

@@ -1,0 +1,183 @@
+"""One side of a comparison, in a process of its own: `python worker.py cnnx`, or a peer's name.
+
+It is asked in lines of JSON and answers alike; between two questions it waits in a read, and nothing runs.
+
+    {"do": "about"}
+        versions, and where it comes from
+    {"do": "prepare", "op", "direction", "arrays": FILE, "options", "threads", "save": FILE}
+        one call, its result saved; then calls until it is warm: {"seconds": of a call}, or {"missing": why}
+    {"do": "limit", "multiply_adds", "bytes", "dtype"}
+        the machine's limit of that work: {"bound": which}
+    {"do": "turn", "what": "call" or "limit"}
+        {"seconds": of a call, or of the work at the limit}
+
+It is run by its path and needs NumPy and cnnx's public functions alone, so that it can also measure builds of cnnx
+that are older than this file. Only what is asked for limits and peers needs cnnx.bench.
+"""
+
+import gc
+import importlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Protocol, TextIO
+
+import numpy as np
+
+WARM = 0.01  # seconds of calls before the first turn
+TURN = 0.005  # seconds of calls that a turn should have
+LONG = 0.1  # seconds of a call that needs no other before it
+
+
+Arrays = dict[str, np.ndarray]
+Answer = dict[str, Any]
+
+
+class Side(Protocol):
+    """A framework; peers are modules of these functions."""
+
+    def about(self) -> dict[str, str]:
+        """Versions."""
+
+    def set_threads(self, n: int) -> None:
+        """Compute with so many."""
+
+    def prepare(self, op: str, direction: str, arrays: Arrays, options: Answer) -> Callable[[], Any]:
+        """The call to be timed; NotImplementedError says that there is no such thing."""
+
+    def result(self, returned: Any) -> list[np.ndarray]:
+        """What the call returned, as arrays."""
+
+
+class Cnnx:
+    """Calls of cnnx's public functions."""
+
+    def __init__(self) -> None:
+        import cnnx
+
+        self.cnnx: Any = cnnx
+
+    def about(self) -> dict[str, str]:
+        return {"cnnx": getattr(self.cnnx, "__version__", "unknown"), "path": os.path.dirname(self.cnnx.__file__)}
+
+    def set_threads(self, n: int) -> None:
+        self.cnnx.set_num_threads(n)
+
+    def prepare(self, op: str, direction: str, arrays: Arrays, options: Answer) -> Callable[[], Any]:
+        name = op if direction == "forward" else f"{op}_backward"
+        function = getattr(self.cnnx, name, None)
+        if function is None:
+            raise NotImplementedError(f"it has no {name}")
+        return lambda: function(**arrays, **options)
+
+    def result(self, returned: Any) -> list[np.ndarray]:
+        parts = returned if isinstance(returned, tuple) else [returned]
+        return [np.asarray(part) for part in parts if part is not None]
+
+
+class Worker:
+    """What `serve` asks."""
+
+    def __init__(self, side: Side) -> None:
+        self.side = side
+        self.call: Callable[[], Any] = lambda: None
+        self.limit: Any = None
+        self.count = 1  # calls in a turn
+        self.seconds = 0.0  # of a call, about
+        self.amount = 0.0  # work at the limit
+
+    def about(self) -> dict[str, str]:
+        return self.side.about()
+
+    def prepare(self, op: str, direction: str, arrays: str, options: Answer, threads: int, save: str | None) -> Answer:
+        self.call, self.limit = (lambda: None), None  # what the last figure held goes before the next one is made
+        self.side.set_threads(threads)
+        with np.load(arrays) as file:
+            loaded = {name: file[name] for name in file.files}
+        try:
+            self.call = self.side.prepare(op, direction, loaded, {k: tuples(v) for k, v in options.items()})
+            result = self.call()
+        except (NotImplementedError, TypeError, ValueError) as error:  # an older cnnx may lack an option
+            return {"missing": " ".join(str(error).split()) or type(error).__name__}
+        if save is not None:
+            np.savez(save, *self.side.result(result))
+        del result
+        return {"seconds": self.warm()}
+
+    def limit_of(self, multiply_adds: int, bytes: int, dtype: str) -> Answer:
+        from cnnx.bench import limits
+
+        name, self.limit, self.amount = limits.binding((multiply_adds, bytes), dtype)
+        return {"bound": name}
+
+    def warm(self) -> float:
+        spent = 0.0
+        times: list[float] = []
+        while not times or spent < WARM:
+            times.append(self.timed(1))
+            spent += times[-1]
+        self.seconds = min(times)
+        self.count = max(1, round(TURN / max(self.seconds, 1e-8)))
+        return self.seconds
+
+    def timed(self, count: int) -> float:
+        call = self.call
+        start = time.perf_counter()
+        for _ in range(count):
+            call()
+        return (time.perf_counter() - start) / count
+
+    def turn(self, what: str) -> Answer:
+        if what == "limit":
+            self.limit.call()
+            return {"seconds": self.limit.seconds() * self.amount}
+        if self.seconds < LONG:  # others had the caches, and threads may be asleep
+            self.call()
+        gc.collect(0)
+        gc.disable()
+        seconds = self.timed(self.count)
+        gc.enable()
+        return {"seconds": seconds}
+
+
+def tuples(value: Any) -> Any:
+    """JSON has lists where cnnx has tuples."""
+    return tuple(map(tuples, value)) if isinstance(value, list) else value
+
+
+def serve(worker: Worker, questions: TextIO, answers: TextIO) -> None:
+    """Answer until the other side closes."""
+    for line in questions:
+        asked = json.loads(line)
+        name = asked.pop("do")
+        try:
+            answer = getattr(worker, "limit_of" if name == "limit" else name)(**asked)
+        except Exception as error:  # the other side says so and goes on
+            answer = {"failed": f"{type(error).__name__}: {error}"}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+def main(name: str) -> None:
+    """Serve on what were stdin and stdout; what a library prints goes to stderr."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    try:
+        side: Any = Cnnx() if name == "cnnx" else importlib.import_module(f"cnnx.bench.peers.of_{name}")
+        worker = Worker(side)
+        first: Answer = {"ready": worker.about()}
+    except ImportError as error:
+        first = {"absent": str(error)}
+    answers.write(json.dumps(first) + "\n")
+    answers.flush()
+    try:
+        if "ready" in first:
+            serve(worker, sys.stdin, answers)
+    except BrokenPipeError:  # Ctrl-C at the other side
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
