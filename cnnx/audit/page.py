@@ -56,17 +56,11 @@ def page(report: Report, *, verdict: str, command: str = "") -> str:
     str
         A whole document. All text is escaped, whatever a back end's messages hold.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("cnnx.audit", ""),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     checks = list(dict.fromkeys(result.check for result in report.results))
     found = [r.discrepancies for r in report.failures() if r.discrepancies]
     covered = ledger(report)
-    html: str = environment.get_template("page.html.j2").render(
+    return render(
+        "audit",
         report=report,
         verdict=verdict,
         state="ok" if report.ok else "interrupted" if report.interrupted else "bad",
@@ -86,7 +80,24 @@ def page(report: Report, *, verdict: str, command: str = "") -> str:
         apart=covered.apart(),
         never=NEVER,
     )
-    return clean(html)
+
+
+def render(package: str, **values: Any) -> str:
+    """The page of a package of cnnx, as its page.html.j2 and what all pages share (base.html.j2) have it.
+
+    Returns
+    -------
+    str
+        A whole document. All text is escaped, and characters that no document may hold are replaced.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("cnnx", ""),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return clean(environment.get_template(f"{package}/page.html.j2").render(**values))
 
 
 def _rows(report: Report, checks: list[str]) -> Iterable[tuple[str, list[tuple[str, str]], str]]:

@@ -204,14 +204,13 @@ def _yardstick(base: Measured, new: Measured, by: str | None) -> tuple[str, str]
     for name in ("multiply_adds", "bytes"):
         if getattr(base, name) != getattr(new, name):
             return "", f"other work: {getattr(base, name)} -> {getattr(new, name)} {name.replace('_', '-')}"
-    common = [name for name, ratios in base.ratios.items() if ratios and new.ratios.get(name)]
+    common = [name for name in base.yardsticks() if name in new.yardsticks()]
     if by is not None:
         common = [name for name in common if name == by]
     if LIMIT in common and base.bound != new.bound:
         common.remove(LIMIT)
         if not common:
             return "", f"another limit binds: {base.bound} -> {new.bound}"
-    common.sort(key=lambda name: (name != LIMIT, name != REFERENCE, name))
     return (common[0], "") if common else ("", f"no yardstick {by} in both" if by else "no yardstick in both")
 
 

@@ -62,6 +62,11 @@ class Measured:
     extrapolated: bool = False
     missing: dict[str, str] = field(default_factory=dict)
 
+    def yardsticks(self) -> list[str]:
+        """Those that it was measured by, the one that decides first."""
+        found = (name for name, ratios in self.ratios.items() if ratios)
+        return sorted(found, key=lambda name: (name != LIMIT, name != REFERENCE, name))
+
     def as_dict(self) -> dict[str, Any]:
         """The figure's own fields first."""
         fields = {name: value for name, value in vars(self).items() if name != "figure"}
@@ -130,8 +135,11 @@ class Record:
         TypeError, ValueError
             Facts that are not words, a figure that is there twice, times or ratios that are not positive numbers.
         """
-        if not all(isinstance(fact, str) for fact in (*self.fingerprint.values(), *self.versions.values())):
-            raise TypeError("fingerprint and versions: expected words")
+        facts = (*self.fingerprint.values(), *self.versions.values(), self.commit, self.date, self.command)
+        if not all(isinstance(fact, str) for fact in facts):
+            raise TypeError("fingerprint, versions, commit, date and command: expected words")
+        if not all(0 < rate < math.inf for limit in self.limits.values() for rate in limit.values()):
+            raise ValueError("limits: expected positive numbers")
         for measured in self.figures:
             *words, threads = (
                 getattr(measured.figure, name) for name in ("op", "case", "direction", "dtype", "threads")

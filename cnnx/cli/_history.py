@@ -1,0 +1,29 @@
+"""What `cnnx bench --history` prints."""
+
+from collections.abc import Iterator, Sequence
+
+from ..bench.compare import METHOD, SAME
+from ..bench.curves import Curve, Machine, by_how_much, in_words, verdict
+from ._lines import aligned
+
+
+def lines(machines: Sequence[Machine]) -> Iterator[str]:
+    """By machine, each figure's newest value with its change against the run before and since the first."""
+    for machine in machines:
+        runs = len(machine.records)
+        yield f"{machine.name}: {runs} run{'s' * (runs != 1)}"
+        yield f"  {verdict(machine)[0]}"
+        head = ["figure", "newest", "interval", "change", "since first", ""]
+        rows = aligned([head, *map(_row, machine.curves)])
+        yield from (f"  {row}".rstrip() for row in rows)
+    yield "%: of the machine's limit; x: the reference's speed, or another's"
+    yield f"faster, slower: beyond budget and noise ({METHOD})"
+
+
+def _row(curve: Curve) -> list[str]:
+    last = curve.points[-1]
+    first = [point for point in curve.points if point.ratio is None][-1]  # since when they can be compared
+    low, median, high = (in_words(value, curve.yardstick) for value in (last.low, last.median, last.high))
+    since = by_how_much(last.median / first.median) if last is not first else ""
+    mark = last.kind.upper() if last.kind != SAME else ""
+    return [str(curve.figure), median, f"{low} to {high}", by_how_much(last.ratio), since, mark]
