@@ -131,9 +131,9 @@ def test_wilcoxon_by_hand():
 
 
 def test_holm_by_hand():
-    """0.005 <= 0.05 / 4, 0.01 <= 0.05 / 3, 0.03 > 0.05 / 2: there it ends, whatever 0.04 would have been."""
-    assert holm([0.01, 0.04, 0.03, 0.005], 0.05) == [True, False, False, True]
-    assert holm([0.024, 0.025], 0.05) == [True, True]
+    """0.005 <= 0.05 / 4, 0.015 <= 0.05 / 3, 0.03 > 0.05 / 2: there it ends, whatever 0.04 would have been."""
+    assert holm([0.015, 0.04, 0.03, 0.005], 0.05) == [True, False, False, True]
+    assert holm([0.04, 0.02], 0.05) == [True, True]
     assert holm([0.026, 0.026], 0.05) == [False, False]
     assert holm([0.01]) == [True]
     assert holm([]) == []
@@ -250,6 +250,8 @@ def test_one_yardstick_decides():
     assert found.exit_code == 0
     del less["limit"]
     assert compare(one(all_three), one(less)).changes[0].yardstick == "reference"
+    with_numpy = {"numpy": spread(2), "reference": spread(100)}
+    assert compare(one(with_numpy), one(with_numpy)).changes[0].yardstick == "reference"
     assert compare(one({"torch": spread(2)}), one(less)).changes[0].yardstick == "torch"
     assert compare(one({**all_three, "limit": []}), one(all_three)).changes[0].yardstick == "reference"
 
@@ -600,6 +602,7 @@ def test_the_run_is_a_yardstick():
         assert [str(change.figure) for change in found.of(SLOWER)] == ["test_x.py::t1"]
         assert {change.yardstick for change in found.changes} == {RUN}
         assert found.of(SLOWER)[0].change == pytest.approx(1 / 1.3 - 1, abs=0.03)
+        assert "no error rate holds" in "".join(found.notes)
 
 
 def test_the_run_counts_what_both_have():

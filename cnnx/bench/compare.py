@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 
 from .budgets import Budgets
-from .record import LIMIT, REFERENCE, Figure, Measured, Record
+from .record import LIMIT, PYTEST, REFERENCE, Figure, Measured, Record
 from .statistic import LEVEL, differ, holm, interval, rounds_to_differ, smallest_differ
 
 RUN = "run"  # the yardstick of files without any: the other benchmarks of the same run
 SLOWER, FASTER, NOISY, SAME = "slower", "faster", "noisy", "same"
+_IN_ONE_GO = (
+    f"{PYTEST} times each benchmark, and what it is compared with, in one go: a disturbance as long as that looks like "
+    "a change, and no error rate holds for it; cnnx bench measures in turns"
+)
 METHOD = "Mann-Whitney U test of the rounds, two-sided, with Holm's correction"
 
 
@@ -157,6 +161,8 @@ def compare(
     found.notes += [
         f"the {name} run was interrupted" for name, run in (("base", base), ("new", new)) if run.interrupted
     ]
+    if PYTEST in {**base.versions, **new.versions}:
+        found.notes.append(_IN_ONE_GO)
     _pair(found, base, new, by)
     if not found.changes:
         what = "figure" if not found.unlike else f"figure with the yardstick {by}" if by else "figure with a yardstick"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .record import LIMIT, REFERENCE, Figure, Measured, Record, RecordError, broken, load_json
+from .record import LIMIT, PYTEST, REFERENCE, Figure, Measured, Record, RecordError, broken, load_json
 
 BLOCKS = 10  # what one benchmark's timings are worth: timings next to each other share their luck
 
@@ -46,6 +46,9 @@ def from_pytest(found: Mapping[str, Any], baseline: str | None = None, where: st
     reference's own times are left out. Any other benchmark is a figure with its full name for an op, and without
     ratios: `compare` then takes the other benchmarks of the run for its yardstick.
 
+    The blocks of one run share what disturbed it for long, and a limit or a reference that was measured once. No error
+    rate holds for that, as `compare` notes.
+
     Parameters
     ----------
     found : mapping
@@ -76,7 +79,7 @@ def from_pytest(found: Mapping[str, Any], baseline: str | None = None, where: st
             figures=figures,
             commit=commit["id"][:12] + "+" * bool(commit.get("dirty")) if known else "",
             date=str(found.get("datetime", "")),
-            versions={"python": machine["python_version"], "pytest-benchmark": str(found.get("version", ""))},
+            versions={"python": machine["python_version"], PYTEST: str(found.get("version", ""))},
         ).checked()
     except RecordError as error:
         raise RecordError(f"{where}: {error}") from None
