@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from cnnx.bench.fingerprint import fingerprint
+
 HEADER = ("op", "case", "direction", "threads", "time", "GFLOP/s", "GB/s", "share of limit", "speed-up")
 SPEED_UPS = pytest.StashKey[list[tuple[str, ...]]]()
 
@@ -12,6 +14,11 @@ SPEED_UPS = pytest.StashKey[list[tuple[str, ...]]]()
 def speed_ups(request: pytest.FixtureRequest) -> list[tuple[str, ...]]:
     """Rows of the table: what `HEADER` names."""
     return request.config.stash.setdefault(SPEED_UPS, [])
+
+
+def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
+    """What `cnnx bench --compare` tells machines apart by."""
+    machine_info["cnnx"] = fingerprint()
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

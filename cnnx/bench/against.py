@@ -24,6 +24,7 @@ LEVEL = 0.01  # the probability of a false alarm in a run, over all figures
 ROUNDS = 5
 AGAIN = 16  # rounds for suspects: 2**-16 is significant among hundreds of them
 BASE = "base"
+NOT_AGAIN = "it could be measured once, but not again"
 
 
 @dataclass
@@ -96,10 +97,11 @@ def against(
             if outcome.suspects:
                 second = _rounds(outcome, [suspect.figure for suspect in outcome.suspects], Path(folder), say)
                 second.run(again)
-                measured_again = {measured.figure: measured.ratios[BASE] for measured in second.found}
+                measured_again = {measured.figure: measured.ratios.get(BASE, []) for measured in second.found}
                 for suspect in outcome.suspects:
-                    suspect.again = measured_again[suspect.figure]
-                _judge(outcome.suspects, budgets)
+                    suspect.again = measured_again.get(suspect.figure, [])
+                outcome.failed |= second.failed | {s.figure: NOT_AGAIN for s in outcome.suspects if not s.again}
+                _judge([suspect for suspect in outcome.suspects if suspect.again], budgets)
         except KeyboardInterrupt:
             outcome.interrupted = True
     return outcome

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cnnx.bench.against import AGAIN, LEVEL, against
 from cnnx.bench.against import ROUNDS as SCREENING
-from cnnx.bench.budgets import Budgets, find
+from cnnx.bench.budgets import find
 from cnnx.bench.builds import Repository
 from cnnx.bench.figures import DIRECTIONS, chosen, usable_threads
 from cnnx.bench.record import LIMIT, REFERENCE, Figure, Record, load_json
@@ -206,21 +206,17 @@ class _Clock:
         progress(f"{100 * done // total} %{left}: {figure}")
 
 
-def _budgets(arguments: argparse.Namespace) -> Budgets:
-    return find(arguments.budgets)
-
-
 def _compare(arguments: argparse.Namespace) -> int:
     from cnnx.bench.compare import compare
     from cnnx.bench.foreign import read_any
 
-    budgets = _budgets(arguments)
     base = read_any(arguments.compare[0], baseline=arguments.baseline)
     code = 0
     if len(arguments.compare) == 2:
         new = read_any(arguments.compare[1], baseline=arguments.baseline)
     else:
         new, code = _again(base, arguments)
+    budgets = find(arguments.budgets, (base, new))
     comparison = compare(base, new, budgets, by=arguments.by, across_machines=arguments.across_machines)
     if arguments.json == "-" and len(arguments.compare) == 2:
         print(json.dumps(comparison.as_dict(), indent=1))
@@ -238,7 +234,7 @@ def _again(base: Record, arguments: argparse.Namespace) -> tuple[Record, int]:
 
 
 def _against(arguments: argparse.Namespace) -> int:
-    budgets = _budgets(arguments)
+    budgets = find(arguments.budgets)
     repository = Repository()
     revision = arguments.against or repository.last()
     repository.commit(revision)
@@ -268,7 +264,7 @@ def _history(arguments: argparse.Namespace) -> int:
     from cnnx.bench.history import read
 
     baseline = None if arguments.baseline is None else Record.from_dict(load_json(arguments.baseline))
-    machines = curves(read(arguments.history), _budgets(arguments), baseline)
+    machines = curves(read(arguments.history), find(arguments.budgets), baseline)
     if arguments.report is None:
         print("\n".join(history_lines(machines)))
         return 0
