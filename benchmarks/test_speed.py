@@ -54,7 +54,7 @@ def about(figure: Figure, call: Call, seconds: float) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("figure", "backend"), CASES)
 def test_speed(benchmark: Any, speed_ups: list[tuple[str, ...]], figure: Figure, backend: str) -> None:
-    benchmark.group = f"{figure.op}, {figure.case}, {figure.direction}"
+    benchmark.group = f"{figure.op}, {figure.case}"
     benchmark.extra_info |= {**vars(figure), "backend": backend}
     cnnx.set_num_threads(figure.threads)
     call = call_of(figure)
