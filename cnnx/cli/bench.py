@@ -10,21 +10,25 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from cnnx.bench import history
 from cnnx.bench.against import AGAIN, LEVEL, against
 from cnnx.bench.against import ROUNDS as SCREENING
 from cnnx.bench.budgets import Budgets, find
 from cnnx.bench.builds import Repository
+from cnnx.bench.curves import curves
 from cnnx.bench.figures import DIRECTIONS, chosen, usable_threads
-from cnnx.bench.record import LIMIT, REFERENCE, Figure, Record
+from cnnx.bench.record import LIMIT, REFERENCE, Figure, Record, load_json
 from cnnx.bench.run import PEERS, ROUNDS, trusted
 from cnnx.bench.run import run as measure
 from cnnx.nn._files import check_replaceable
 from cnnx.nn._progress import time_left
 
 from . import _bench_text
+from ._history import lines
 from ._lines import progress
 
 DTYPES = ("float32", "float64")
+BASELINE = Path("benchmarks", "baseline.json")  # the committed one
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -101,6 +105,8 @@ def _check(arguments: argparse.Namespace) -> None:
     paths = [path for path in (arguments.json, arguments.record, arguments.report) if path not in (None, "-")]
     for path in paths:
         check_replaceable(path)
+    if arguments.record is not None:
+        history.check(arguments.record)
     if len({os.path.realpath(path) for path in paths}) < len(paths):
         raise ValueError("--record: expected another file than --json's")
 
@@ -149,9 +155,7 @@ def _measured(figures: Sequence[Figure], peers: Sequence[str], arguments: argpar
     elif arguments.json is not None:
         record.write(arguments.json)
     if arguments.record is not None and record.figures:
-        from cnnx.bench.history import append
-
-        append(arguments.record, record)
+        history.append(arguments.record, record)
     return record, code
 
 
@@ -239,13 +243,10 @@ def _against(arguments: argparse.Namespace) -> int:
 
 
 def _history(arguments: argparse.Namespace) -> int:
-    from cnnx.bench import history
-
-    records = history.read(arguments.history)
-    baseline = None
-    found = history.curves(records, baseline, _budgets(arguments))
+    baseline = Record.from_dict(load_json(BASELINE), str(BASELINE)) if BASELINE.exists() else None
+    found = curves(history.read(arguments.history), baseline, _budgets(arguments))
     if arguments.report is None:
-        print("\n".join(history.lines(found)))
+        print("\n".join(lines(found)))
         return 0
     from cnnx.bench.page import page
     from cnnx.nn._files import replacing
