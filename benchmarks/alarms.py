@@ -49,10 +49,10 @@ def slow_down(source, share):
 
 def verdict(folder, options):
     """The regressions that one run in a folder finds."""
-    command = [sys.executable, "-m", "cnnx", "bench", "--against", "HEAD", "--json", *options]
+    command = [sys.executable, "-P", "-m", "cnnx", "bench", "--against", "HEAD", "--json", *options]
     done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True)
     if done.returncode not in (0, 1):
-        raise SystemExit(f"alarms.py: error: {' '.join(command[1:])} ended with exit code {done.returncode}")
+        raise SystemExit(f"alarms.py: error: {' '.join(command[2:])} ended with exit code {done.returncode}")
     return json.loads(done.stdout)["regressions"]
 
 

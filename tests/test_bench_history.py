@@ -260,7 +260,7 @@ def test_a_step_is_found_where_it_is_and_nowhere_else() -> None:
 
 def test_a_change_counts_beyond_budget_and_noise_only() -> None:
     def last(budgets: Budgets | None = None, noise: float = 0.01) -> str:
-        (machine,) = curves([run(1, {CONV: 0.5}, noise), run(2, {CONV: 0.4}, noise)], budgets=budgets)
+        (machine,) = curves([run(1, {CONV: 0.5}, noise), run(2, {CONV: 0.4}, noise)], budgets)
         return machine.curves[0].points[-1].kind
 
     assert last() == "slower"
@@ -376,6 +376,9 @@ def test_lines_are_what_the_runs_have() -> None:
 # --------------------------------------------------------------------------------------- command line
 
 
+BASELINE = ("--baseline", "benchmarks/baseline.json")
+
+
 @pytest.fixture
 def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A history of two runs, in a folder with a baseline and a budget."""
@@ -398,9 +401,9 @@ def test_command_line_shows_a_history(recorded: Path, capsys: pytest.CaptureFixt
 
 def test_command_line_draws_a_history(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("jinja2", reason="extra bench")
-    assert main(["bench", "--history", "history.jsonl", "--report", "bench.html"]) == 0
+    assert main(["bench", "--history", "history.jsonl", "--report", "bench.html", *BASELINE]) == 0
     text = Tags((recorded / "bench.html").read_text()).text
-    assert "cnnx bench --history history.jsonl --report bench.html" in text
+    assert "cnnx bench --history history.jsonl --report bench.html --baseline" in text
     assert "baseline: 45 %" in text
 
 

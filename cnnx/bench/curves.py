@@ -56,17 +56,17 @@ class Machine:
         return next(iter(self.fingerprint.values()), "") or "unknown machine"
 
 
-def curves(records: Sequence[Record], baseline: Record | None = None, budgets: Budgets | None = None) -> list[Machine]:
+def curves(records: Sequence[Record], budgets: Budgets | None = None, baseline: Record | None = None) -> list[Machine]:
     """Every figure over time, by machine; the machine with the newest run first.
 
     Parameters
     ----------
     records : sequence of Record
         Oldest first, as `read` gives them.
-    baseline : Record or None
-        The committed one: a level for the curves of its machine.
     budgets : Budgets or None
         What change of a figure counts; None: the default for all.
+    baseline : Record or None
+        The committed one: a level for the curves of its machine.
 
     Returns
     -------

@@ -10,25 +10,22 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from cnnx.bench import history
 from cnnx.bench.against import AGAIN, LEVEL, against
 from cnnx.bench.against import ROUNDS as SCREENING
 from cnnx.bench.budgets import Budgets, find
 from cnnx.bench.builds import Repository
-from cnnx.bench.curves import curves
 from cnnx.bench.figures import DIRECTIONS, chosen, usable_threads
 from cnnx.bench.record import LIMIT, REFERENCE, Figure, Record, load_json
 from cnnx.bench.run import PEERS, ROUNDS, trusted
 from cnnx.bench.run import run as measure
-from cnnx.nn._files import check_replaceable
+from cnnx.nn._files import check_replaceable, replacing
 from cnnx.nn._progress import time_left
 
-from . import _bench_text
-from ._history import lines
+from . import _bench_text, _compared
+from ._history import lines as history_lines
 from ._lines import progress
 
 DTYPES = ("float32", "float64")
-BASELINE = Path("benchmarks", "baseline.json")  # the committed one
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what("--op", action="append", metavar="NAME", help="an op; may be given again; default: all")
     what("--case", action="append", metavar="NAME", help="a bench case of the ops; may be given again; default: all")
     what("--direction", choices=DIRECTIONS, help="default: both")
-    what("--dtype", choices=DTYPES, default="float32", help="default float32")
+    what("--dtype", choices=DTYPES, help="default float32")
     what("--threads", type=_threads, nargs="+", metavar="N", help="default: 1 and all; with --against: 1")
     what(
         "--rounds",
@@ -50,7 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how("--compare", nargs="+", metavar="FILE", help="two files of --json or of pytest-benchmark, or one and a run now")
     how("--across-machines", action="store_true", help="compare files of different machines all the same")
     how("--by", metavar="YARDSTICK", help=f"the ratio that decides: {LIMIT}, {REFERENCE}, {', '.join(PEERS)}")
-    how("--baseline", metavar="NAME", help="the benchmark whose time is the unit, in files of pytest-benchmark")
+    how(
+        "--baseline",
+        metavar="NAME",
+        help="the benchmark whose time is the unit, in files of pytest-benchmark; with "
+        "--history: the record that is drawn beside",
+    )
     how(
         "--against",
         nargs="?",
@@ -83,30 +85,45 @@ def run(arguments: argparse.Namespace) -> int:
     return code
 
 
+# What each option goes with; without any of these the command times and prints a table.
+MODES = ("compare", "against", "history")
+TIMES = ("a run", "--against")
+GOES_WITH = {
+    **dict.fromkeys(("op", "case", "direction", "dtype", "threads"), TIMES),
+    "rounds": (*TIMES, "--compare"),
+    "vs": ("a run",),
+    "json": (*TIMES, "--compare"),
+    "record": ("a run", "--compare"),
+    **dict.fromkeys(("across_machines", "by"), ("--compare",)),
+    "baseline": ("--compare", "--history"),
+    "verbose": ("--compare", "--against"),
+    "budgets": ("--compare", "--against", "--history"),
+    "report": ("--history",),
+}
+
+
 def _check(arguments: argparse.Namespace) -> None:
     """Raise, before minutes of work, where options do not go together or a file cannot be written."""
-    modes = [name for name in ("compare", "against", "history") if getattr(arguments, name) is not None]
+    modes = [name for name in MODES if getattr(arguments, name) is not None]
     if len(modes) > 1:
-        raise ValueError(f"--{modes[1]}: expected none with --{modes[0]}: they are different questions")
-    mode = modes[0] if modes else ""
-    timing = ("op", "case", "direction", "threads", "rounds")
-    allowed = {
-        "": (*timing, "vs", "json", "record"),
-        "compare": ("across_machines", "by", "baseline", "budgets", "rounds", "json", "record", "verbose"),
-        "against": (*timing, "budgets", "json", "verbose"),
-        "history": ("report", "budgets", "across_machines"),
-    }[mode]
-    names = {name for names in (timing, ("vs", "json", "record", "report", "by", "baseline")) for name in names}
-    for name in (*sorted(names), "budgets", "across_machines", "verbose"):
-        if name not in allowed and getattr(arguments, name) not in (None, False, []):
-            raise ValueError(f"--{name.replace('_', '-')}: expected none {f'with --{mode}' if mode else 'without'}")
+        raise ValueError(f"--{modes[1]}: expected none with --{modes[0]}, which asks something else")
+    mode = f"--{modes[0]}" if modes else "a run"
+    for name, allowed in GOES_WITH.items():
+        if mode not in allowed and getattr(arguments, name, None) not in (None, False, []):
+            wanted = " or ".join(each for each in allowed if each.startswith("-"))
+            where = f"with {mode}" if modes else f"without {wanted}"
+            raise ValueError(f"--{name.replace('_', '-')}: expected none {where}")
     if arguments.compare is not None and len(arguments.compare) > 2:
         raise ValueError(f"--compare: expected one or two files, got {len(arguments.compare)}")
+    if arguments.compare is not None and len(arguments.compare) == 2 and (arguments.record or arguments.rounds):
+        raise ValueError("--rounds, --record: expected none with two files, as nothing is measured then")
+    if arguments.record is not None:
+        from cnnx.bench.history import check
+
+        check(arguments.record)
     paths = [path for path in (arguments.json, arguments.record, arguments.report) if path not in (None, "-")]
     for path in paths:
         check_replaceable(path)
-    if arguments.record is not None:
-        history.check(arguments.record)
     if len({os.path.realpath(path) for path in paths}) < len(paths):
         raise ValueError("--record: expected another file than --json's")
 
@@ -132,7 +149,11 @@ def _all_threads() -> list[int]:
 def _figures(arguments: argparse.Namespace, threads: Sequence[int]) -> list[Figure]:
     directions = DIRECTIONS if arguments.direction is None else [arguments.direction]
     return chosen(
-        arguments.op, arguments.case, directions, dict.fromkeys(arguments.threads or threads), [arguments.dtype]
+        arguments.op,
+        arguments.case,
+        directions,
+        dict.fromkeys(arguments.threads or threads),
+        [arguments.dtype or DTYPES[0]],
     )
 
 
@@ -155,7 +176,9 @@ def _measured(figures: Sequence[Figure], peers: Sequence[str], arguments: argpar
     elif arguments.json is not None:
         record.write(arguments.json)
     if arguments.record is not None and record.figures:
-        history.append(arguments.record, record)
+        from cnnx.bench.history import append
+
+        append(arguments.record, record)
     return record, code
 
 
@@ -202,7 +225,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     if arguments.json == "-" and len(arguments.compare) == 2:
         print(json.dumps(comparison.as_dict(), indent=1))
     elif arguments.json != "-":
-        print("\n".join(comparison.lines(verbose=arguments.verbose)))
+        print("\n".join(_compared.lines(comparison, verbose=arguments.verbose)))
     return code or comparison.exit_code
 
 
@@ -231,8 +254,6 @@ def _against(arguments: argparse.Namespace) -> int:
     else:
         print("\n".join(_bench_text.outcome(outcome, budgets, LEVEL, verbose=arguments.verbose)))
         if arguments.json is not None:
-            from cnnx.nn._files import replacing
-
             with replacing(arguments.json) as file:
                 file.write((json.dumps(found, indent=1) + "\n").encode())
     if outcome.interrupted:
@@ -243,14 +264,17 @@ def _against(arguments: argparse.Namespace) -> int:
 
 
 def _history(arguments: argparse.Namespace) -> int:
-    baseline = Record.from_dict(load_json(BASELINE), str(BASELINE)) if BASELINE.exists() else None
-    found = curves(history.read(arguments.history), baseline, _budgets(arguments))
+    from cnnx.bench.curves import curves
+    from cnnx.bench.history import read
+
+    baseline = None if arguments.baseline is None else Record.from_dict(load_json(arguments.baseline))
+    machines = curves(read(arguments.history), _budgets(arguments), baseline)
     if arguments.report is None:
-        print("\n".join(lines(found)))
+        print("\n".join(history_lines(machines)))
         return 0
     from cnnx.bench.page import page
-    from cnnx.nn._files import replacing
 
+    text = page(machines, command=arguments.command)
     with replacing(arguments.report) as file:
-        file.write(page(found, command=arguments.command).encode())
+        file.write(text.encode())
     return 0
