@@ -23,6 +23,7 @@ pytest.importorskip("scipy", reason="extra bench: it tells changes from noise")
 
 from cnnx.bench.budgets import Budgets
 from cnnx.bench.curves import Machine, by_how_much, curves, in_words, verdict
+from cnnx.cli import main
 from cnnx.cli._history import lines
 
 pytestmark = pytest.mark.once
@@ -370,6 +371,48 @@ def test_lines_are_what_the_runs_have() -> None:
     assert max(map(len, found)) <= 120
     assert by_how_much(None) == ""
     assert [in_words(v, "limit") for v in (0.6312, 1.2, 0.00421)] == ["63.1 %", "120 %", "0.421 %"]
+
+
+# --------------------------------------------------------------------------------------- command line
+
+
+BASELINE = ("--baseline", "benchmarks/baseline.json")
+
+
+@pytest.fixture
+def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A history of two runs, in a folder with a baseline and a budget."""
+    (tmp_path / "benchmarks").mkdir()
+    run(1, {CONV: 0.45}).write(tmp_path / "benchmarks" / "baseline.json")
+    (tmp_path / "benchmarks" / "budgets.toml").write_text("[budgets]\n'relu, images' = 0.5\n")
+    for one in (run(1, {CONV: 0.5, RELU: 0.5}), run(2, {CONV: 0.4, RELU: 0.4})):
+        history.append(tmp_path / "history.jsonl", one)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_command_line_shows_a_history(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--history", "history.jsonl"]) == 0
+    shown = capsys.readouterr().out
+    assert "1 slower of 2 figures" in shown
+    assert re.search(r"^  conv2d, cn layer 2, forward, 1 thread .* -20.0 % .* SLOWER$", shown, re.M)
+    assert re.search(r"^  relu, images, forward, 1 thread .* -20.0 %$", shown, re.M)  # its budget is a half
+
+
+def test_command_line_draws_a_history(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("jinja2", reason="extra bench")
+    assert main(["bench", "--history", "history.jsonl", "--report", "bench.html", *BASELINE]) == 0
+    text = Tags((recorded / "bench.html").read_text()).text
+    assert "cnnx bench --history history.jsonl --report bench.html --baseline" in text
+    assert "baseline: 45 %" in text
+
+
+def test_command_line_says_what_is_wrong_with_a_history(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--history", "none.jsonl", "--report", "bench.html"]) == 2
+    assert "none.jsonl: expected a history, got no file" in capsys.readouterr().err
+    assert main(["bench", "--record", "benchmarks/baseline.json"]) == 2  # before anything is measured
+    assert "baseline.json, line 1: expected a run as JSON" in capsys.readouterr().err
+    assert not (recorded / "bench.html").exists()
 
 
 # ------------------------------------------------------------------------------------------------ page

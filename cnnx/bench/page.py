@@ -70,9 +70,8 @@ def page(machines: Sequence[Machine], *, command: str = "") -> str:
 def _facts(machine: Machine) -> dict[str, str]:
     """Of the machine and of its newest run."""
     first, last = machine.records[0], machine.records[-1]
-    runs = (
-        f"{len(machine.records):,}, {_day(first)} to {_day(last)}" if len(machine.records) > 1 else f"1, {_day(last)}"
-    )
+    days = " to ".join(dict.fromkeys((_day(first), _day(last))))
+    runs = f"{len(machine.records):,}, {days}"
     facts = {**machine.fingerprint, "runs": runs, "newest run": _which(last)}
     if last.versions:
         facts["with"] = ", ".join(f"{name} {version}" for name, version in last.versions.items())
