@@ -118,7 +118,8 @@ def time(seconds: float) -> str:
 
 def _legend(record: Record, peers: list[str]) -> Iterable[str]:
     rounds = max(len(m.seconds) for m in record.figures)
-    yield f"medians of {rounds} rounds; in brackets: 95 % confidence"
+    inside = "95 % confidence" if rounds >= 6 else "the lowest and the highest, as fewer than 6 give no 95 % confidence"
+    yield f"medians of {rounds} round{'s' * (rounds != 1)}; in brackets: {inside}"
     yield "of limit: m, of the processor's multiply-adds; c, of a copy of as many bytes, in caches if they fit"
     if any(m.extrapolated for m in record.figures):
         yield "speed-up: the reference's time over ours; ~ from one row of its output, where it takes over a second"

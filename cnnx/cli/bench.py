@@ -263,7 +263,7 @@ def _history(arguments: argparse.Namespace) -> int:
     from cnnx.bench.curves import curves
     from cnnx.bench.history import read
 
-    baseline = None if arguments.baseline is None else Record.from_dict(load_json(arguments.baseline))
+    baseline = None if arguments.baseline is None else Record.from_dict(load_json(arguments.baseline), str(arguments.baseline))
     machines = curves(read(arguments.history), find(arguments.budgets), baseline)
     if arguments.report is None:
         print("\n".join(history_lines(machines)))
