@@ -263,7 +263,9 @@ def _history(arguments: argparse.Namespace) -> int:
     from cnnx.bench.curves import curves
     from cnnx.bench.history import read
 
-    baseline = None if arguments.baseline is None else Record.from_dict(load_json(arguments.baseline), str(arguments.baseline))
+    baseline, path = None, arguments.baseline
+    if path is not None:
+        baseline = Record.from_dict(load_json(path), path)
     machines = curves(read(arguments.history), find(arguments.budgets), baseline)
     if arguments.report is None:
         print("\n".join(history_lines(machines)))
