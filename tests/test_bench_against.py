@@ -101,6 +101,15 @@ def test_a_build_that_fails_says_why_and_leaves_nothing(repository):
     assert list((repository / builds.FOLDER).iterdir()) == []
 
 
+def test_without_cython_it_says_what_to_install(repository, monkeypatch):
+    def version(name):
+        raise builds.PackageNotFoundError(name)
+
+    monkeypatch.setattr(builds, "version", version)
+    with pytest.raises(BuildError, match=r"building needs cython: python -m pip install 'cnnx\[bench\]'"):
+        Repository(repository).build(None, "v3", lambda words: None)
+
+
 def test_the_last_tag_or_main(repository, tmp_path):
     assert Repository(repository).last() == "v1"
     git(repository, "tag", "-d", "v1")

@@ -9,7 +9,7 @@ import tarfile
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -130,7 +130,11 @@ class Repository:
         """A name for what is built: it changes with all that the result depends on."""
         sources = [_run(["git", "rev-parse", f"{tree}:{name}"], self.root, environment) for name in SOURCES]
         settings = [os.environ.get(name, "") for name in ("CC", "CFLAGS", "LDFLAGS", "CNNX_OPENMP")]
-        versions = [sys.version, np.__version__, version("cython"), _native.build_info()["compiler"]]
+        try:
+            tools = [version(name) for name in ("cython", "setuptools")]
+        except PackageNotFoundError as error:
+            raise BuildError(f"building needs {error.name}: python -m pip install 'cnnx[bench]'") from None
+        versions = [sys.version, np.__version__, *tools, _native.build_info()["compiler"]]
         text = repr((sources, settings, versions))
         return f"{instruction_set}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
