@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 
 import pytest
 
@@ -166,12 +167,17 @@ def test_wrong_files_are_one_line(tmp_path, capsys):
         assert str(path) in err
 
 
-def test_what_computes_wrong_is_not_timed(monkeypatch, capsys):
-    class Failed:
-        def __init__(self, ok):
-            self.ok = ok
+@dataclass
+class Audited:
+    """What `bench` asks of an audit's report."""
 
-    monkeypatch.setattr(cnnx.bench.run, "audit", lambda ops, **options: Failed(ops != ["squared_error"]))
+    ok: bool
+    interrupted: bool = False
+
+
+def test_what_computes_wrong_is_not_timed(monkeypatch, capsys):
+    wrong = {"squared_error"}
+    monkeypatch.setattr(cnnx.bench.run, "audit", lambda ops, **options: Audited(wrong.isdisjoint(ops)))
     assert main([*QUICK[:-1], "1"]) == 1
     out, err = capsys.readouterr()
     assert err == "squared_error: not timed, since its audit fails: cnnx audit --op squared_error says where\n"
@@ -189,6 +195,12 @@ def test_a_peer_that_is_not_installed(capsys):
 
 
 # ------------------------------------------------------------------------------------------- Ctrl-C
+
+
+def test_an_interrupted_audit_accuses_nobody(monkeypatch, capsys):
+    monkeypatch.setattr(cnnx.bench.run, "audit", lambda ops, **options: Audited(ok=False, interrupted=True))
+    assert main(QUICK) == 130
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGINT")

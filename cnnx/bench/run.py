@@ -19,12 +19,21 @@ AUDITED = ("exact", "bound", "layout", "gradient", "adjoint", "worked")  # the a
 
 
 def trusted(figures: Sequence[Figure], say: Callable[[str], None]) -> tuple[list[Figure], list[str]]:
-    """The figures of those ops that pass the audit, and the names of the others: what computes wrong is not timed."""
+    """The figures of those ops that pass the audit, and the names of the others: what computes wrong is not timed.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Ctrl-C, which an audit keeps to itself: what was not judged to its end is not wrong.
+    """
     wrong = []
     for op in dict.fromkeys(figure.op for figure in figures):
         say(f"auditing {op}")
         dtypes = tuple(dict.fromkeys(figure.dtype for figure in figures if figure.op == op))
-        if not audit([op], dtypes=dtypes, checks=AUDITED, measure=False, shrink=0.0).ok:
+        report = audit([op], dtypes=dtypes, checks=AUDITED, measure=False, shrink=0.0)
+        if report.interrupted:
+            raise KeyboardInterrupt
+        if not report.ok:
             wrong.append(op)
     return [figure for figure in figures if figure.op not in wrong], wrong
 
