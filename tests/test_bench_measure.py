@@ -2,6 +2,7 @@
 
 import math
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from cnnx.audit.calls import KernelCall
 from cnnx.bench import limits, measure, reference
 from cnnx.bench.figures import call_of, chosen, parts, same, work
 from cnnx.bench.measure import Rounds, Side
-from cnnx.bench.process import AbsentError, Worker, WorkerError, environment
+from cnnx.bench.process import WORKER, AbsentError, Worker, WorkerError, environment
 from cnnx.bench.record import COPY, LIMIT, MULTIPLY_ADDS, REFERENCE, Figure, Record, RecordError, load_json
 from cnnx.bench.run import side
 from cnnx.ops import OPS
@@ -221,6 +222,14 @@ def test_a_worker_that_dies_is_an_error(surroundings):
         os.kill(worker._process.pid, 9)
         with pytest.raises(WorkerError, match="its process ended with code -9"):
             worker.ask("about")
+
+
+def test_a_worker_that_nobody_hears_ends_in_silence(surroundings):
+    command = [sys.executable, "-P", str(WORKER), "cnnx"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=surroundings) as process:
+        process.stdout.close()  # before it can say that it is ready
+        assert process.stderr.read() == b""
+        assert process.wait(10) == 0
 
 
 def test_a_peer_that_is_not_there(surroundings):

@@ -170,9 +170,9 @@ def main(name: str) -> None:
         first: Answer = {"ready": worker.about()}
     except ImportError as error:
         first = {"absent": str(error)}
-    answers.write(json.dumps(first) + "\n")
-    answers.flush()
     try:
+        answers.write(json.dumps(first) + "\n")
+        answers.flush()
         if "ready" in first:
             serve(worker, sys.stdin, answers)
     except BrokenPipeError:  # Ctrl-C at the other side
