@@ -10,7 +10,7 @@ from ..audit import audit
 from .fingerprint import commit_of, fingerprint, versions
 from .measure import OURS, Rounds, Side
 from .process import OURS as OUR_FOLDER
-from .process import environment
+from .process import Worker, environment
 from .record import Figure, Record
 
 ROUNDS = 10
@@ -36,6 +36,18 @@ def trusted(figures: Sequence[Figure], say: Callable[[str], None]) -> tuple[list
         if not report.ok:
             wrong.append(op)
     return [figure for figure in figures if figure.op not in wrong], wrong
+
+
+def check_peers(peers: Sequence[str]) -> None:
+    """Raise what `run` would raise of a peer at its start: to be asked before long work.
+
+    Raises
+    ------
+    AbsentError
+        A peer is not installed.
+    """
+    for name in peers:
+        Worker(name, environment(1, _native.instruction_set())).close()
 
 
 def side(worker: str = OURS, folder: Path = OUR_FOLDER, *, must_agree: bool = True) -> Side:

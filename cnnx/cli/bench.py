@@ -16,7 +16,7 @@ from cnnx.bench.budgets import find
 from cnnx.bench.builds import Repository
 from cnnx.bench.figures import DIRECTIONS, chosen, usable_threads
 from cnnx.bench.record import LIMIT, REFERENCE, Figure, Record, load_json
-from cnnx.bench.run import PEERS, ROUNDS, trusted
+from cnnx.bench.run import PEERS, ROUNDS, check_peers, trusted
 from cnnx.bench.run import run as measure
 from cnnx.nn._files import check_replaceable, replacing
 from cnnx.nn._progress import time_left
@@ -159,10 +159,13 @@ def _figures(arguments: argparse.Namespace, threads: Sequence[int]) -> list[Figu
 
 def _measured(figures: Sequence[Figure], peers: Sequence[str], arguments: argparse.Namespace) -> tuple[Record, int]:
     """A run, written where it was asked for, and its exit code."""
+    peers = list(dict.fromkeys(peers))
+    check_peers(peers)
     figures, code = _trusted(figures)
-    rounds = arguments.rounds or ROUNDS
-    record, failed = measure(figures, list(dict.fromkeys(peers)), rounds, _Clock(), arguments.command)
-    progress("")
+    try:
+        record, failed = measure(figures, peers, arguments.rounds or ROUNDS, _Clock(), arguments.command)
+    finally:
+        progress("")
     for figure, why in failed.items():
         _bench_text.warn(f"{figure}: not measured: {why}")
         code = 1
@@ -184,8 +187,10 @@ def _measured(figures: Sequence[Figure], peers: Sequence[str], arguments: argpar
 
 def _trusted(figures: Sequence[Figure]) -> tuple[list[Figure], int]:
     """The figures whose ops compute what they should; 1 if that was not all."""
-    kept, wrong = trusted(figures, progress)
-    progress("")
+    try:
+        kept, wrong = trusted(figures, progress)
+    finally:
+        progress("")
     for op in wrong:
         _bench_text.warn(f"{op}: not timed, since its audit fails: cnnx audit --op {op} says where")
     return kept, 1 if wrong else 0
@@ -242,8 +247,10 @@ def _against(arguments: argparse.Namespace) -> int:
     instruction_set = _bench_text.instruction_set()
     base = repository.build(revision, instruction_set, _bench_text.warn)
     tree = repository.build(None, instruction_set, _bench_text.warn)
-    outcome = against(base, tree, figures, budgets, arguments.rounds or SCREENING, AGAIN, _Clock())
-    progress("")
+    try:
+        outcome = against(base, tree, figures, budgets, arguments.rounds or SCREENING, AGAIN, _Clock())
+    finally:
+        progress("")
     found = _bench_text.outcome_as_dict(outcome, budgets, LEVEL)
     if arguments.json == "-":
         print(json.dumps(found, indent=1))
