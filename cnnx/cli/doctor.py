@@ -21,6 +21,7 @@ EXTRAS = {
     "sklearn": "scikit-learn",
     "cli": "rich",
     "audit": "mpmath",
+    "bench": "scipy",
     "io": "safetensors",
     "onnx": "onnx",
     "onnxruntime": "onnxruntime",
