@@ -101,7 +101,22 @@ def test_compare_says_what_got_slower_and_exits_1(measured, tmp_path, capsys):
     assert main(["bench", "--compare", base, changed(measured[0], tmp_path / "faster.json", 0.6)]) == 0
     assert "faster" in capsys.readouterr().out
     assert main(["bench", "--compare", base, str(tmp_path / "slower.json"), "--json"]) == 1
-    assert json.loads(capsys.readouterr().out)["exit_code"] == 1
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["exit_code"] == 1
+    found = tmp_path / "found.json"
+    assert main(["bench", "--compare", base, str(tmp_path / "slower.json"), "--json", str(found)]) == 1
+    assert load_json(found) == printed
+    assert "slower: 2" in capsys.readouterr().out
+
+
+def test_a_run_now_as_json_leaves_the_verdict_on_stderr(measured, capsys, monkeypatch):
+    new = Record.from_dict(load_json(measured[0]))
+    monkeypatch.setattr("cnnx.cli.bench.trusted", lambda figures, say: (figures, []))
+    monkeypatch.setattr("cnnx.cli.bench.measure", lambda *asked: (new, {}))
+    assert main(["bench", "--compare", str(measured[0]), "--json"]) == 3
+    out, err = capsys.readouterr()
+    assert Record.from_dict(json.loads(out)) == new
+    assert "too few rounds for any alarm: 2 against 2" in err
 
 
 def test_compare_with_a_run_now(measured, tmp_path, capsys):

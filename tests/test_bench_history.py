@@ -413,6 +413,11 @@ def test_command_line_says_what_is_wrong_with_a_history(recorded: Path, capsys: 
     assert main(["bench", "--record", "benchmarks/baseline.json"]) == 2  # before anything is measured
     assert "baseline.json, line 1: expected a run as JSON" in capsys.readouterr().err
     assert not (recorded / "bench.html").exists()
+    for path in ("history.jsonl", BASELINE[1]):
+        before = (recorded / path).read_bytes()
+        assert main(["bench", "--history", "history.jsonl", *BASELINE, "--report", path]) == 2
+        assert "--report: expected another file than those of" in capsys.readouterr().err
+        assert (recorded / path).read_bytes() == before
 
 
 # ------------------------------------------------------------------------------------------------ page

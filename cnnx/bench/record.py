@@ -157,13 +157,18 @@ class Record:
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write it as a whole or not at all."""
-        with replacing(path) as file:
-            file.write((json.dumps(self.as_dict(), indent=1) + "\n").encode())
+        write_json(self.as_dict(), path)
 
 
 def broken(error: Exception) -> str:
     """What a file is called that made this error."""
     return f"a broken one ({error if type(error) is ValueError else f'{type(error).__name__}: {error}'})"
+
+
+def write_json(found: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write a file of JSON, as a whole or not at all."""
+    with replacing(path) as file:
+        file.write((json.dumps(found, indent=1) + "\n").encode())
 
 
 def load_json(path: str | os.PathLike[str]) -> Any:

@@ -9,13 +9,14 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from cnnx.bench.against import AGAIN, LEVEL, against
 from cnnx.bench.against import ROUNDS as SCREENING
 from cnnx.bench.budgets import find
 from cnnx.bench.builds import Repository
 from cnnx.bench.figures import DIRECTIONS, chosen, usable_threads
-from cnnx.bench.record import LIMIT, REFERENCE, Figure, Record, load_json
+from cnnx.bench.record import LIMIT, REFERENCE, Figure, Record, load_json, write_json
 from cnnx.bench.run import PEERS, ROUNDS, check_peers, trusted
 from cnnx.bench.run import run as measure
 from cnnx.nn._files import check_replaceable, replacing
@@ -62,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     how("--budgets", type=Path, metavar="FILE", help="how much slower counts (default benchmarks/budgets.toml)")
     where = parser.add_argument_group("what is written").add_argument
-    where("--json", nargs="?", const="-", metavar="FILE", help="the record of the run, to a file or printed")
+    where("--json", nargs="?", const="-", metavar="FILE", help="the run, or what was found, to a file or printed")
     where("--record", type=Path, metavar="FILE", help="append the run to a history, a file of JSON lines")
     where("--history", type=Path, metavar="FILE", help="show a history instead of measuring")
     where("--report", type=Path, metavar="FILE.html", help="with --history: draw it, as one page")
@@ -126,6 +127,9 @@ def _check(arguments: argparse.Namespace) -> None:
         check_replaceable(path)
     if len({os.path.realpath(path) for path in paths}) < len(paths):
         raise ValueError("--record: expected another file than --json's")
+    read = [path for path in (arguments.history, arguments.baseline) if path is not None]
+    if arguments.report is not None and os.path.realpath(arguments.report) in map(os.path.realpath, read):
+        raise ValueError("--report: expected another file than those of --history and --baseline")
 
 
 def _threads(text: str) -> int:
@@ -174,15 +178,21 @@ def _measured(figures: Sequence[Figure], peers: Sequence[str], arguments: argpar
         code = 130
     elif not record.figures and not code:
         code = 3
-    if arguments.json == "-":
-        print(json.dumps(record.as_dict(), indent=1))
-    elif arguments.json is not None:
-        record.write(arguments.json)
+    if arguments.json is not None:
+        _write_json(record.as_dict(), arguments.json)
     if arguments.record is not None and record.figures:
         from cnnx.bench.history import append
 
         append(arguments.record, record)
     return record, code
+
+
+def _write_json(found: dict[str, Any], path: str) -> None:
+    """To a file, or for "-" to stdout."""
+    if path == "-":
+        print(json.dumps(found, indent=1))
+    else:
+        write_json(found, path)
 
 
 def _trusted(figures: Sequence[Figure]) -> tuple[list[Figure], int]:
@@ -223,10 +233,12 @@ def _compare(arguments: argparse.Namespace) -> int:
         new, code = _again(base, arguments)
     budgets = find(arguments.budgets, (base, new))
     comparison = compare(base, new, budgets, by=arguments.by, across_machines=arguments.across_machines)
-    if arguments.json == "-" and len(arguments.compare) == 2:
-        print(json.dumps(comparison.as_dict(), indent=1))
-    elif arguments.json != "-":
-        print("\n".join(_compared.lines(comparison, verbose=arguments.verbose)))
+    two_files = len(arguments.compare) == 2
+    if arguments.json != "-" or not two_files:  # stdout has one JSON document, here the new run's, or words
+        say = _bench_text.warn if arguments.json == "-" else print
+        say("\n".join(_compared.lines(comparison, verbose=arguments.verbose)))
+    if two_files and arguments.json is not None:
+        _write_json(comparison.as_dict(), arguments.json)
     return code or comparison.exit_code
 
 
@@ -251,14 +263,10 @@ def _against(arguments: argparse.Namespace) -> int:
         outcome = against(base, tree, figures, budgets, arguments.rounds or SCREENING, AGAIN, _Clock())
     finally:
         progress("")
-    found = _bench_text.outcome_as_dict(outcome, budgets, LEVEL)
-    if arguments.json == "-":
-        print(json.dumps(found, indent=1))
-    else:
+    if arguments.json != "-":
         print("\n".join(_bench_text.outcome(outcome, budgets, LEVEL, verbose=arguments.verbose)))
-        if arguments.json is not None:
-            with replacing(arguments.json) as file:
-                file.write((json.dumps(found, indent=1) + "\n").encode())
+    if arguments.json is not None:
+        _write_json(_bench_text.outcome_as_dict(outcome, budgets, LEVEL), arguments.json)
     if outcome.interrupted:
         return 130
     if outcome.regressions or outcome.failed:
