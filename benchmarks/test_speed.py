@@ -64,7 +64,7 @@ def test_speed(benchmark: Any, speed_ups: list[tuple[str, ...]], figure: Figure,
             pytest.skip(f"the reference takes about {seconds:.1f} s, as one row of its output says")
         benchmark.pedantic(call, kwargs={"backend": "reference"}, rounds=3)
     else:
-        benchmark(call)
+        benchmark(call, backend="optimized")
     if benchmark.stats is None or backend == "reference":  # or --benchmark-disable
         return
     found = about(figure, call, benchmark.stats.stats.median)
