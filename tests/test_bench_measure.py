@@ -296,6 +296,21 @@ def test_a_side_with_another_result_is_not_timed(tmp_path):
     assert len(relu.ratios["other"]) == 1
 
 
+def test_a_side_that_dies_in_its_turn_costs_one_figure(tmp_path):
+    """The other cnnx ends at relu's third call, the first one of a turn."""
+    fake = tmp_path / "cnnx"
+    fake.mkdir()
+    fake.joinpath("__init__.py").write_text(
+        "import os, time\ncalls = []\ndef set_num_threads(n): pass\ndef flatten(x): return x\n"
+        "def relu(x):\n    time.sleep(0.02)\n    calls.append(1)\n    return x if len(calls) < 3 else os._exit(7)\n"
+    )
+    other = Side("cnnx", lambda threads: environment(threads, "v2", tmp_path), must_agree=False)
+    measuring = rounds(tmp_path, [RELU, FLATTEN], {"other": other}, limits=False, with_reference=False)
+    measuring.run(2)
+    assert measuring.failed == {RELU: "cnnx: its process ended with code 7"}
+    assert [(m.figure, len(m.ratios["other"])) for m in measuring.found] == [(FLATTEN, 2)]
+
+
 def test_the_reference_is_not_asked_for_ever(tmp_path, monkeypatch):
     monkeypatch.setattr(measure, "REFERENCE_SECONDS", 0.0)
     measuring = rounds(tmp_path, [RELU], limits=False)

@@ -110,8 +110,13 @@ class Rounds:
                     for figure in figures:
                         self._say(done, total, figure)
                         done += 1
-                        if figure not in self.failed:
+                        if figure in self.failed:
+                            continue
+                        try:
                             self._round(figure, workers, stack, number)
+                        except WorkerError as error:  # the other figures go on, in new processes
+                            self.failed[figure] = str(error)
+                            workers |= {name: self._worker(name, threads, stack) for name in self._sides}
 
     def _worker(self, name: str, threads: int, stack: ExitStack) -> Worker:
         side = self._sides[name]
