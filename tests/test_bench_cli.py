@@ -137,6 +137,15 @@ def test_other_machines_are_not_compared(measured, tmp_path, capsys):
     assert main(["bench", "--compare", base, str(tmp_path / "other.json"), "--across-machines"]) == 0
 
 
+def test_another_machines_file_is_refused_before_anything_is_measured(measured, tmp_path, capsys, monkeypatch):
+    monkeypatch.delattr("cnnx.cli.bench.measure")
+    other = Record.from_dict(load_json(measured[0]))
+    other.fingerprint["compiler"] = "another"
+    other.write(tmp_path / "other.json")
+    assert main(["bench", "--compare", str(tmp_path / "other.json")]) == 3
+    assert "not comparable: compiler another ->" in capsys.readouterr().out
+
+
 # ------------------------------------------------------------------------------------------- errors
 
 
