@@ -429,6 +429,9 @@ def test_without_a_file_the_default_is_said(tmp_path, monkeypatch):
     assert str(find()) == "20 %, benchmarks/budgets.toml"
     with pytest.raises(FileNotFoundError):
         find("missing.toml")
+    monkeypatch.chdir(tmp_path / "benchmarks")
+    assert find() == Budgets()
+    assert find(folder=tmp_path).of(FIGURES[0]) == 0.2
 
 
 def test_budgets_of_other_projects(tmp_path):

@@ -45,11 +45,14 @@ def name_of(figure: Figure) -> str:
     return ", ".join(filter(None, (figure.op, figure.case)))
 
 
-def find(path: str | os.PathLike[str] | None = None, records: Collection[Record] = ()) -> Budgets:
-    """The budgets of a file; of the one in benchmarks/ if none is named; the default where neither is."""
-    if path is None and not PLACE.exists():
+def find(
+    path: str | os.PathLike[str] | None = None, records: Collection[Record] = (), folder: Path = Path()
+) -> Budgets:
+    """The budgets of a file; of the one in the folder's benchmarks/ if none is named; the default where neither is."""
+    place = folder / PLACE
+    if path is None and not place.exists():
         return Budgets()
-    return read(PLACE if path is None else path, records)
+    return read(place if path is None else path, records)
 
 
 def read(path: str | os.PathLike[str], records: Collection[Record] = ()) -> Budgets:

@@ -103,8 +103,8 @@ def slower(ratios: Sequence[float]) -> float:
     """The p-value of "not slower" for paired rounds: Wilcoxon's signed-rank test of the logarithms, one-sided.
 
     Exact up to 50 ratios. Of builds that differ in nothing at most a share p has a p-value of p or less. Assumes
-    that each round's logarithm is as likely to have the one sign as the other if nothing changed, which taking both
-    builds in turns in random order gives. Ratios of exactly 1 say nothing and are left out.
+    that each round's logarithm is as likely to have the one sign as the other if nothing changed, which taking turns
+    gives, if every other round goes the other way round. Ratios of exactly 1 say nothing and are left out.
 
     Parameters
     ----------

@@ -52,7 +52,7 @@ def table(record: Record) -> Iterable[str]:
 
 def _head(record: Record) -> str:
     facts = record.fingerprint
-    versions = ", ".join(f"{name} {version}" for name, version in record.versions.items() if name != "path")
+    versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
     return f"{versions}; {facts['instruction set']} kernels; {facts['processor']}"
 
 

@@ -254,8 +254,8 @@ def _again(base: Record, arguments: argparse.Namespace) -> tuple[Record, int]:
 
 
 def _against(arguments: argparse.Namespace) -> int:
-    budgets = find(arguments.budgets)
     repository = Repository()
+    budgets = find(arguments.budgets, folder=repository.root)  # also where a folder within it is the current one
     revision = arguments.against or repository.last()
     repository.commit(revision)
     figures, code = _trusted(_figures(arguments, [1]))
