@@ -157,6 +157,14 @@ def test_the_extrapolation_is_of_a_row_in_the_middle(monkeypatch):
     assert asked == [((2, 3, i), 2) for i in range(5)]
 
 
+def test_a_disturbed_row_does_not_count(monkeypatch):
+    ticks = iter((0, 0, 10, 10.01, 20, 20.001, 30, 30.1))  # starts and ends: the conversion, then rows
+    monkeypatch.setattr(reference.time, "perf_counter", lambda: next(ticks))
+    monkeypatch.setattr(reference._backend, "equations", lambda name: {"Y": lambda Z, i: None})
+    call = KernelCall("relu", (np.zeros(3, "float32"),), (np.zeros(2, "float32"),), {})
+    assert reference.from_one_row(call) == pytest.approx(0.001)
+
+
 def test_the_reference_is_measured_where_it_is_quick(monkeypatch):
     seconds, extrapolated = reference.seconds(call_of(Figure("cross_entropy", "64 x 10", "forward", 1)))
     assert seconds is not None
