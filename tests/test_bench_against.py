@@ -3,7 +3,10 @@
 import importlib.util
 import os
 import random
+import signal
 import subprocess
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -98,6 +101,37 @@ def test_a_build_that_fails_says_why_and_leaves_nothing(repository):
     repository.joinpath("cnnx/optimized/kernel.pyx").write_text("broken")
     with pytest.raises(BuildError, match=r"setup\.py -q failed: kernel\.pyx:1: it is broken"):
         Repository(repository).build(None, "v3", lambda words: None)
+    assert list((repository / builds.FOLDER).iterdir()) == []
+
+
+ENDLESS = """
+import os, pathlib, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+note = pathlib.Path(os.environ["NOTE"])
+note.with_suffix(".new").write_text(str(child.pid))
+note.with_suffix(".new").rename(note)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc"), reason="no /proc here")
+def test_ctrl_c_ends_a_build_and_what_it_started(repository, tmp_path, monkeypatch):
+    note = tmp_path / "note"
+    monkeypatch.setenv("NOTE", str(note))
+    repository.joinpath("setup.py").write_text(ENDLESS)
+
+    def interrupt():
+        while not note.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    pressed = threading.Thread(target=interrupt)
+    pressed.start()
+    with pytest.raises(KeyboardInterrupt):
+        Repository(repository).build(None, "v3", lambda words: None)
+    pressed.join()
+    command = Path("/proc", note.read_text(), "cmdline")
+    assert not command.exists() or not command.read_bytes(), "it is gone, or waits for who collects the dead"
     assert list((repository / builds.FOLDER).iterdir()) == []
 
 

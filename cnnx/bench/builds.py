@@ -1,8 +1,10 @@
 """Builds of cnnx out of its repository, to be measured beside each other: a commit's, and the working tree's."""
 
+import contextlib
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -161,17 +163,32 @@ class Repository:
 
 
 def _run(command: list[str], folder: Path, environment: dict[str, str] | os._Environ[str] | None = None) -> str:
-    """What a command prints.
+    """What a command prints. Ctrl-C ends it with all that it started.
 
     Raises
     ------
     BuildError
         It fails; its last words.
     """
-    done = subprocess.run(
-        command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        process_group=0,  # Cython's processes would wait for work for ever, were their parent alone to end
     )
-    if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines()
-        raise BuildError(f"{' '.join(command[:3])} failed: {said[-1] if said else f'code {done.returncode}'}")
-    return done.stdout
+    try:
+        out, err = process.communicate()
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()  # until the last of them has closed its end: none writes into a folder that is deleted
+        raise
+    if process.returncode:
+        said = (err or out).strip().splitlines()
+        raise BuildError(f"{' '.join(command[:3])} failed: {said[-1] if said else f'code {process.returncode}'}")
+    return out
