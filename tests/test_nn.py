@@ -491,3 +491,41 @@ def test_all_names_exist_and_are_documented():
     for module in nn, data:
         for name in module.__all__:
             assert getattr(module, name).__doc__, name
+
+
+def test_cross_entropy_goes_back_from_the_indices_it_went_forward_with():
+    logits, target = np.log(np.array([[0.25, 0.75], [0.5, 0.5]])), np.array([0, 1])
+    for cost in (nn.CrossEntropy(), nn.CrossEntropy().reuse_buffers()):
+        for _ in range(2):
+            cost.forward(logits, target)
+            expected = cost.backward().copy()
+            cost.forward(logits, indices := target.copy())
+            indices[:] = 77  # of no class
+            assert np.array_equal(cost.backward(), expected)
+    np.testing.assert_allclose(expected, [[-0.375, 0.375], [0.25, -0.25]])
+
+
+def test_cross_entropy_notices_arrays_of_another_shape():
+    logits, rows = np.zeros((2, 3)), np.full((2, 3), 1 / 3)
+    for target, array in ((np.array([0, 1]), logits), (rows, rows)):
+        cost = nn.CrossEntropy()
+        cost.forward(logits, target)
+        array.resize((3, 2), refcheck=False)
+        with pytest.raises(ValueError, match="target: expected"):
+            cost.backward()
+        array.resize((2, 3), refcheck=False)
+        assert cost.backward().shape == (2, 3)
+
+
+def test_a_cost_derived_from_cross_entropy_uses_the_functions_it_names():
+    class Doubled(
+        nn.CrossEntropy,
+        forward=lambda y, target, **options: 2 * cnnx.cross_entropy(y, target, **options),
+        backward=lambda y, target, **options: 2 * cnnx.cross_entropy_backward(y, target, **options),
+    ):
+        pass
+
+    logits, target = np.log(np.array([[0.25, 0.75]])), np.array([0])
+    one, two = nn.CrossEntropy(), Doubled()
+    assert two.forward(logits, target) == 2 * one.forward(logits, target)
+    assert np.array_equal(two.backward(), 2 * one.backward())

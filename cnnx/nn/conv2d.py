@@ -82,7 +82,8 @@ class Conv2d(Layer):
         _check.padding_form(padding)
         self.groups = _check.integer("groups", groups, 1)
         self.bias = _check.flag("bias", bias)
-        self.algorithm = _check.choice("algorithm", algorithm, get_args(Algorithm))
+        _check.choice("algorithm", algorithm, get_args(Algorithm))
+        self.algorithm: Algorithm = algorithm
         self.dtype = floating(dtype).name
         self.init = init
         if self.in_channels % self.groups or self.out_channels % self.groups:
@@ -98,21 +99,22 @@ class Conv2d(Layer):
             self._parameters["bias"] = constant(0.0, self.out_channels, self.dtype)
         self._kept: _winograd.Kept | None = None
 
-    def _options(self) -> dict[str, Any]:
-        return {
-            "stride": self.stride,
-            "padding": self.padding,
-            "dilation": self.dilation,
-            "groups": self.groups,
-            "algorithm": self.algorithm,
-            "backend": self._back_end,
-        }
-
     def _forward(self, x: Array) -> tuple[Array, Any]:
         weight: Any = self._parameters["weight"]
         if self.frozen and self.algorithm == "winograd":
             weight = self._kept = self._kept or _winograd.Kept(weight)
-        return ops.conv2d(x, weight, self._parameters.get("bias"), **self._options()), x
+        y = ops.conv2d(
+            x,
+            weight,
+            self._parameters.get("bias"),
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            groups=self.groups,
+            algorithm=self.algorithm,
+            backend=self._back_end,
+        )
+        return y, x
 
     def _set_frozen(self, frozen: bool) -> Self:
         self._kept = None
@@ -123,9 +125,17 @@ class Conv2d(Layer):
 
     def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
         weight = self._parameters["weight"]
-        options = self._options()
         grad_x, grad_weight, grad_bias = ops.conv2d_backward(
-            grad_output, saved, weight, input_grad=input_grad, **options
+            grad_output,
+            saved,
+            weight,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            groups=self.groups,
+            algorithm=self.algorithm,
+            input_grad=input_grad,
+            backend=self._back_end,
         )
         self._gradients = {"weight": grad_weight, "bias": grad_bias} if self.bias else {"weight": grad_weight}
         return grad_x

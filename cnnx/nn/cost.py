@@ -1,14 +1,17 @@
 """Costs: how far outputs are from their targets, as layers with a memory (E1-E3)."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 from .. import ops
 from ..ops import _check
 from ..ops._check import Array
 from ..ops._plan import Buffers, lender
+from ..ops.cross_entropy import Rows
 from ._arguments import back_end
 from ._layer import Reuse, described
+
+Result = TypeVar("Result")
 
 
 class Cost(Reuse):
@@ -30,15 +33,18 @@ class Cost(Reuse):
 
     _borrows = True
     _functions: ClassVar[tuple[Callable[..., float], Callable[..., Array]]]
+    _rows: ClassVar[type[Rows] | None]  # what does the work of both functions and checks its arrays only once
 
-    def __init_subclass__(cls, *, forward: Callable[..., float], backward: Callable[..., Array]) -> None:
-        cls._functions = forward, backward
+    def __init_subclass__(
+        cls, *, forward: Callable[..., float], backward: Callable[..., Array], rows: type[Rows] | None = None
+    ) -> None:
+        cls._functions, cls._rows = (forward, backward), rows
 
     def __init__(self, *, reduction: Literal["mean", "sum"] = "mean", backend: str | None = None) -> None:
         super().__init__()
         self.reduction = _check.choice("reduction", reduction, ("mean", "sum"))
         self.backend = back_end(backend)
-        self._saved: tuple[Array, Array] | None = None
+        self._saved: tuple[Array, Array] | Rows | None = None
 
     def forward(self, y: Array, target: Array) -> float:
         """The cost of outputs `y`, computed in double.
@@ -49,9 +55,14 @@ class Cost(Reuse):
             As the op raises them.
         """
         self._saved = None
-        value: float = self._lent(self._forward_buffers, self._functions[0], y, target)
-        self._saved = y, target
+        value, self._saved = self._lent(self._forward_buffers, self._forward, y, target)
         return value
+
+    def _forward(self, y: Array, target: Array) -> tuple[float, tuple[Array, Array] | Rows]:
+        if self._rows is None:
+            return self._functions[0](y, target, reduction=self.reduction, backend=self.backend), (y, target)
+        rows = self._rows(y, target)
+        return rows.cost(self.reduction, self.backend), rows
 
     def __call__(self, y: Array, target: Array) -> float:
         """The same as `forward`."""
@@ -67,14 +78,18 @@ class Cost(Reuse):
         """
         if self._saved is None:
             raise RuntimeError(f"{type(self).__name__}.backward: expected a forward call first, got none")
-        grad_y: Array = self._lent(self._backward_buffers, self._functions[1], *self._saved)
-        return grad_y
+        return self._lent(self._backward_buffers, self._backward, self._saved)
 
-    def _lent(self, buffers: Buffers | None, function: Callable[..., Any], y: Array, target: Array) -> Any:
+    def _backward(self, saved: tuple[Array, Array] | Rows) -> Array:
+        if isinstance(saved, Rows):
+            return saved.gradient(self.reduction, self.backend)
+        return self._functions[1](*saved, reduction=self.reduction, backend=self.backend)
+
+    def _lent(self, buffers: Buffers | None, call: Callable[..., Result], *arguments: Any) -> Result:
         before = lender.get()
         try:
             lender.set(buffers and buffers.start())
-            return function(y, target, reduction=self.reduction, backend=self.backend)
+            return call(*arguments)
         finally:
             lender.set(before)
 
@@ -99,7 +114,7 @@ class SquaredError(Cost, forward=ops.squared_error, backward=ops.squared_error_b
     """
 
 
-class CrossEntropy(Cost, forward=ops.cross_entropy, backward=ops.cross_entropy_backward):
+class CrossEntropy(Cost, forward=ops.cross_entropy, backward=ops.cross_entropy_backward, rows=Rows):
     """Cross entropy of softmax(y): -sum_i t_i log softmax(y)_i (E3; U19, CN); the softmax is in it.
 
     `target` holds class indices (N,) or rows of probabilities (N, M). Parameters, errors: see `Cost`.

@@ -85,7 +85,9 @@ class MaxPool2d(_Pool2d):
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
         if self.ties == "first":
-            return Winners.forward(x, self.kernel_size, **self._options())
+            return Winners.forward(
+                x, self.kernel_size, self.stride, self.padding, self.ceil_mode, backend=self._back_end
+            )
         y = ops.max_pool2d(x, self.kernel_size, **self._options())
         assert not isinstance(y, tuple), "no winners were asked for"
         return y, x

@@ -48,11 +48,7 @@ def cross_entropy(logits: Array, target: Array, *, reduction: Reduction = "mean"
     >>> round(cnnx.cross_entropy(logits, np.array([0])), 6), round(float(np.log(4)), 6)
     (1.386294, 1.386294)
     """
-    logits, target, suffix = _checked(logits, target)
-    E = _plan.new((1,), _FLOAT64)
-    kernel = _backend.kernel(f"cross_entropy{suffix}", _check.NAMES[logits.dtype.char], backend)
-    kernel(logits, target, E, divisor=divisor(reduction, logits.shape[0]))
-    return float(E[0])
+    return Rows(logits, target).cost(reduction, backend)
 
 
 def cross_entropy_backward(
@@ -84,11 +80,39 @@ def cross_entropy_backward(
     >>> cnnx.cross_entropy_backward(np.zeros((1, 2)), np.array([1]))
     array([[ 0.5, -0.5]])
     """
-    logits, target, suffix = _checked(logits, target)
-    grad_logits = _plan.new(logits.shape, logits.dtype)
-    kernel = _backend.kernel(f"cross_entropy{suffix}_grad_input", _check.NAMES[logits.dtype.char], backend)
-    kernel(logits, target, grad_logits, divisor=divisor(reduction, logits.shape[0]))
-    return grad_logits
+    return Rows(logits, target).gradient(reduction, backend)
+
+
+class Rows:
+    """Logits and their target, checked once for a cost and its gradient.
+
+    Class indices are copied: the gradient is that of the indices the cost had.
+    """
+
+    __slots__ = ("given", "logits", "shapes", "suffix", "target")
+
+    def __init__(self, logits: Array, target: Array) -> None:
+        self.given = target
+        self.logits, self.target, self.suffix = _checked(logits, target)
+        self.shapes = self.logits.shape, self.target.shape
+
+    def cost(self, reduction: object, backend: str | None) -> float:
+        """E of them."""
+        logits = self.logits
+        E = _plan.new((1,), _FLOAT64)
+        kernel = _backend.kernel(f"cross_entropy{self.suffix}", _check.NAMES[logits.dtype.char], backend)
+        kernel(logits, self.target, E, divisor=divisor(reduction, logits.shape[0]))
+        return float(E[0])
+
+    def gradient(self, reduction: object, backend: str | None) -> Array:
+        """dE/dlogits of them."""
+        logits = self.logits
+        if (logits.shape, self.target.shape) != self.shapes:  # somebody has given the arrays another shape meanwhile
+            return Rows(logits, self.given).gradient(reduction, backend)
+        grad_logits = _plan.new(logits.shape, logits.dtype)
+        kernel = _backend.kernel(f"cross_entropy{self.suffix}_grad_input", _check.NAMES[logits.dtype.char], backend)
+        kernel(logits, self.target, grad_logits, divisor=divisor(reduction, logits.shape[0]))
+        return grad_logits
 
 
 def _checked(logits: Array, target: Array) -> tuple[Array, Array, str]:

@@ -9,6 +9,9 @@ from libc.string cimport memcpy, memset
 from ._index cimport end_output, first_output, least, most, up
 from ._tile cimport VECTOR_BYTES, lanes_of
 
+cdef enum:
+    NEAR = 16_384  # numbers of a plane that are still near when its rows' ends are cleared
+
 
 cdef struct Taps:
     # A sum over C planes of H x W and over row offsets and column offsets: output (p, q) takes row u p + down[r] and
@@ -134,6 +137,29 @@ cdef inline void shift_row(const floating* row, floating* copy, Py_ssize_t Q) no
         j += lanes
 
 
+cdef inline void shift_plane(const floating* Z, Py_ssize_t W, Py_ssize_t rows, Py_ssize_t shift,
+                             floating* out) noexcept nogil:
+    # out[i][q] = Z[i][q + shift], 0 beyond the row, for q < W and a shift of at most W: all rows in one, since what
+    # reaches into the next row is cleared afterwards. Nothing else is read or written.
+    cdef Py_ssize_t lanes = lanes_of(Z), count = rows * W - (shift if shift > 0 else -shift), j = 0, i, q
+    cdef const floating* x = Z + most(0, shift)
+    cdef floating* y = out + most(0, -shift)
+    if count < lanes:
+        for j in range(count):
+            y[j] = x[j]
+    else:
+        while j < count:
+            j = least(j, count - lanes)  # some numbers a second time
+            memcpy(y + j, x + j, VECTOR_BYTES)
+            j += lanes
+    for q in range(-shift):  # column by column: few numbers of a row would be a call of memset each
+        for i in range(rows):
+            out[i * W + q] = 0
+    for q in range(most(0, W - shift), W):
+        for i in range(rows):
+            out[i * W + q] = 0
+
+
 cdef inline bint within(Taps* g, const floating* row) noexcept nogil:
     # Whether the S copies of a row can be read in whole vectors without leaving the source array.
     cdef Py_ssize_t lanes = lanes_of(row)
@@ -186,6 +212,13 @@ cdef inline void copy_plane(Taps* g, const floating* Z, floating* copy, floating
     # line: the phases of a row, g.line numbers each; larger strides pick their numbers one by one.
     cdef Py_ssize_t a, i, h, j, s, b, low, high, v = g.v
     cdef floating* to
+    if g.u == 1 and v == 1 and g.Q == g.W and g.H * g.W <= NEAR:
+        low = least(g.count[0], most(0, -g.first[0]))
+        high = most(low, least(g.count[0], g.H - g.first[0]))
+        for s in range(g.S if low < high else 0):
+            shift_plane(Z + (g.first[0] + low) * g.W, g.W, high - low, g.right[s],
+                        copy + s * g.plane + g.begin[0] + low * g.Q)
+        return
     if g.pitch > 0:
         copy_narrow_plane(g, Z, copy, line)
         return

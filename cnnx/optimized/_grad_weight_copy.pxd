@@ -3,6 +3,7 @@
 from cython cimport floating
 from libc.string cimport memcpy
 
+from ._copy cimport shift_plane
 from ._grad_weight_plan cimport Plan
 from ._index cimport least, most, up
 from ._shuffle cimport turn as turn_square
@@ -95,8 +96,18 @@ cdef inline void copy_shifted(const floating* Z, Plan* g, Py_ssize_t n, Py_ssize
     # out[c][s][h mod u][h div u][q]: for every column s of the kernel, what the outputs q of a row meet there.
     # The window of Z~ is copied first, for the processor is slow to read what lies across two stores under way.
     cdef Py_ssize_t lanes = lanes_of(out), plane = plane_size(g, columns), i, j, s, phase, q
+    cdef Py_ssize_t low = least(g.h, most(0, -h)), high = most(low, least(g.h, g.H - h))
     cdef const floating* x
     for i in range(channels):
+        if g.u == 1 and g.v == 1 and columns == g.W:
+            for s in range(g.S):
+                zero_vectors(out, low * columns, lanes)
+                if low < high:
+                    shift_plane(row_of(Z, g, n, c + i, h + low), columns, high - low,
+                                most(-columns, least(columns, w + g.d_w * s)), out + low * columns)
+                zero_vectors(out + high * columns, (g.h - high) * columns, lanes)
+                out += plane
+            continue
         copy_image(Z, g, n, c + i, 1, h, w, window)
         for s in range(g.S):
             for phase in range(least(g.u, g.h)):

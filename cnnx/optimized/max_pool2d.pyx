@@ -13,32 +13,35 @@ from libc.string cimport memcpy
 from ._gather cimport EQUAL, OFFSET, Ring, gather, next_row, ring_at, ring_length, slot
 from ._index cimport least, most
 from ._max cimport Y_row, set_margins, winners_row
+from ._pool cimport LARGEST, WINNERS
+from ._quads cimport cover, quads_dZ_part, quads_Y_part
 from ._threads cimport threads_for
 from ._tile cimport VECTOR_BYTES, lanes_of
 from ._window cimport Place, Window, clip, memory_for, next_place, place_of, row_length, row_margin
 
 
-cdef inline void Y_part(const floating* Z, floating* Y, Py_ssize_t begin, Py_ssize_t end, const Window* g,
-                        floating* memory) noexcept nogil:
+cdef inline void Y_part(const floating* Z, const floating* Z_end, floating* Y, Py_ssize_t begin, Py_ssize_t end,
+                        const Window* g, floating* memory) noexcept nogil:
     # The rows begin, ..., end - 1 of all rows of outputs.
-    cdef Place at = place_of(begin, g.P)
-    cdef Py_ssize_t i
+    cdef Py_ssize_t done = quads_Y_part(Z, Z_end, Y, NULL, begin, end, g, LARGEST), i
+    cdef Place at = place_of(done, g.P)
     set_margins(memory, NULL, row_length(g, lanes_of(Y)))
     memory += row_margin(g, lanes_of(Y))
-    for i in range(begin, end):
+    for i in range(done, end):
         Y_row(Z + at.plane * g.H * g.W, Y + i * g.Q, at.row, g, memory)
         next_place(&at, g.P)
 
 
-cdef inline void winners_part(const floating* Z, floating* Y, int32_t* B, Py_ssize_t begin, Py_ssize_t end,
-                              const Window* g, floating* memory) noexcept nogil:
+cdef inline void winners_part(const floating* Z, const floating* Z_end, floating* Y, int32_t* B, Py_ssize_t begin,
+                              Py_ssize_t end, const Window* g, floating* memory) noexcept nogil:
     cdef Py_ssize_t length = row_length(g, lanes_of(Y)), margin = row_margin(g, lanes_of(Y)), i, q
-    cdef Place at = place_of(begin, g.P)
+    cdef Py_ssize_t done = quads_Y_part(Z, Z_end, Y, B, begin, end, g, WINNERS)
+    cdef Place at = place_of(done, g.P)
     cdef floating* m = memory + margin
     cdef floating* k = memory + length + margin
     cdef int64_t* row = <int64_t*>(memory + 2 * length)
     set_margins(memory, memory + length, length)
-    for i in range(begin, end):
+    for i in range(done, end):
         if floating is float:
             winners_row(Z + at.plane * g.H * g.W, Y + i * g.Q, B + i * g.Q, at.row, g, m, k)
         else:
@@ -67,13 +70,19 @@ cdef inline void fill(const Ring* ring, const floating* Delta, const floating* Z
 
 
 cdef inline void dZ_part(const floating* Delta, const floating* Z, const int32_t* B, floating* dZ, int wins,
-                         Py_ssize_t begin, Py_ssize_t end, const Window* g, floating* memory) noexcept nogil:
+                         Py_ssize_t planes, Py_ssize_t begin, Py_ssize_t end, const Window* g,
+                         floating* memory) noexcept nogil:
     # The rows begin, ..., end - 1 of all rows of the image.
     cdef Py_ssize_t length = row_length(g, lanes_of(dZ)), margin = row_margin(g, lanes_of(dZ)), i
-    cdef Ring ring = ring_at(begin, memory, g)
+    cdef Ring ring
     cdef floating* m = memory + ring_length(g)
     cdef floating* k = m + length
     cdef floating* row = k + length  # Y's or Z's, with what vectors read behind it
+    if wins == OFFSET and B != NULL and cover(g):
+        begin = quads_dZ_part(Delta, B, dZ, begin, end, planes * g.P, g)
+        if begin == end:
+            return
+    ring = ring_at(begin, memory, g)
     set_margins(m, k, length)
     for i in range(begin, end):
         while ring.lacks < least(ring.end + 1, g.P):
@@ -89,17 +98,18 @@ cdef inline void dZ_part(const floating* Delta, const floating* Z, const int32_t
 cdef void grad_input(const floating* Delta, const floating* Z, const int32_t* B, floating* dZ, int wins,
                      Py_ssize_t planes, const Window* g) except *:
     cdef Py_ssize_t rows = planes * g.H, part
+    cdef Py_ssize_t together = 2 if cover(g) else 1, cuts = rows // together  # a thread has both rows of a window
     cdef Py_ssize_t length = (ring_length(g) + 2 * row_length(g, lanes_of(dZ)) + most(g.W, g.Q)
                               + 2 * VECTOR_BYTES)
     cdef int threads = threads_for(<double>rows * g.W + <double>planes * g.P * g.Q * g.R * g.S)
     cdef floating* memory = memory_for(threads, length, dZ)
     for part in prange(threads, nogil=True, schedule="static", num_threads=threads):
         if wins == EQUAL:
-            dZ_part(Delta, Z, B, dZ, EQUAL, rows * part // threads, rows * (part + 1) // threads, g,
-                    memory + part * length)
+            dZ_part(Delta, Z, B, dZ, EQUAL, planes, cuts * part // threads * together,
+                    cuts * (part + 1) // threads * together, g, memory + part * length)
         else:
-            dZ_part(Delta, Z, B, dZ, OFFSET, rows * part // threads, rows * (part + 1) // threads, g,
-                    memory + part * length)
+            dZ_part(Delta, Z, B, dZ, OFFSET, planes, cuts * part // threads * together,
+                    cuts * (part + 1) // threads * together, g, memory + part * length)
     free(memory)
 
 
@@ -107,6 +117,7 @@ def max_pool2d(const floating[:, :, :, ::1] Z, /, floating[:, :, :, ::1] Y, *, P
                Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w):
     cdef Window g = Window(Z.shape[2], Z.shape[3], Y.shape[2], Y.shape[3], R, S, u, v, p_h, p_w)
     cdef Py_ssize_t rows = Y.shape[0] * Y.shape[1] * Y.shape[2], part, length
+    cdef Py_ssize_t size = Z.shape[0] * Z.shape[1] * g.H * g.W
     cdef int threads = threads_for(<double>rows * g.Q * R * S)
     cdef floating* memory
     if rows == 0:
@@ -114,8 +125,8 @@ def max_pool2d(const floating[:, :, :, ::1] Z, /, floating[:, :, :, ::1] Y, *, P
     length = row_length(&g, lanes_of(&Y[0, 0, 0, 0]))
     memory = memory_for(threads, length, &Y[0, 0, 0, 0])
     for part in prange(threads, nogil=True, schedule="static", num_threads=threads):
-        Y_part(&Z[0, 0, 0, 0], &Y[0, 0, 0, 0], rows * part // threads, rows * (part + 1) // threads, &g,
-               memory + part * length)
+        Y_part(&Z[0, 0, 0, 0], &Z[0, 0, 0, 0] + size, &Y[0, 0, 0, 0], rows * part // threads,
+               rows * (part + 1) // threads, &g, memory + part * length)
     free(memory)
 
 
@@ -123,6 +134,7 @@ def max_pool2d_winners(const floating[:, :, :, ::1] Z, /, floating[:, :, :, ::1]
                        Py_ssize_t R, Py_ssize_t S, Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w):
     cdef Window g = Window(Z.shape[2], Z.shape[3], Y.shape[2], Y.shape[3], R, S, u, v, p_h, p_w)
     cdef Py_ssize_t rows = Y.shape[0] * Y.shape[1] * Y.shape[2], part, length
+    cdef Py_ssize_t size = Z.shape[0] * Z.shape[1] * g.H * g.W
     cdef int threads = threads_for(<double>rows * g.Q * R * S)
     cdef floating* memory
     if rows == 0:
@@ -130,7 +142,7 @@ def max_pool2d_winners(const floating[:, :, :, ::1] Z, /, floating[:, :, :, ::1]
     length = 2 * row_length(&g, lanes_of(&Y[0, 0, 0, 0])) + g.Q
     memory = memory_for(threads, length, &Y[0, 0, 0, 0])
     for part in prange(threads, nogil=True, schedule="static", num_threads=threads):
-        winners_part(&Z[0, 0, 0, 0], &Y[0, 0, 0, 0], &B[0, 0, 0, 0], rows * part // threads,
+        winners_part(&Z[0, 0, 0, 0], &Z[0, 0, 0, 0] + size, &Y[0, 0, 0, 0], &B[0, 0, 0, 0], rows * part // threads,
                      rows * (part + 1) // threads, &g, memory + part * length)
     free(memory)
 
