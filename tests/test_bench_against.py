@@ -203,21 +203,21 @@ def noise(rng, spread=0.05, often=0.1):
 
 
 def test_what_is_unchanged_raises_no_alarm(monkeypatch):
-    """300 runs of 68 figures on a noisy machine; by its own error rate three of them might raise one."""
+    """200 runs of 68 figures on a noisy machine; by its own error rate two of them might raise one."""
     rng = random.Random(7)
-    found = [outcome(monkeypatch, lambda figure: noise(rng))[0] for _ in range(300)]
-    assert sum(len(run.suspects) for run in found) > 300, "else nothing was put to the test"
-    assert sum(bool(run.regressions) for run in found) <= 300 * LEVEL
+    found = [outcome(monkeypatch, lambda figure: noise(rng))[0] for _ in range(200)]
+    assert sum(len(run.suspects) for run in found) > 200, "else nothing was put to the test"
+    assert sum(bool(run.regressions) for run in found) <= 200 * LEVEL
 
 
 def test_no_alarm_even_where_the_budget_is_nothing(monkeypatch):
     """The error rate is the test's own: the budget is not needed for it."""
     rng = random.Random(8)
     alarms = 0
-    for _ in range(300):
+    for _ in range(100):
         found, _ = outcome(monkeypatch, lambda figure: noise(rng), Budgets(default=1e-9))
         alarms += bool(found.regressions)
-    assert alarms <= 3 + 300 * LEVEL
+    assert alarms <= 3 + 100 * LEVEL
 
 
 def test_a_slower_op_is_found_and_named(monkeypatch):
