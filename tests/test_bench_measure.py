@@ -21,6 +21,7 @@ from cnnx.ops import OPS
 
 pytestmark = pytest.mark.once
 
+ROOT = Path(__file__).resolve().parent.parent
 CN = Figure("conv2d", "cn layer 2", "forward", 1)
 RELU = Figure("relu", "images", "forward", 1)
 FLATTEN = Figure("flatten", "images", "forward", 1)
@@ -363,6 +364,16 @@ def test_a_file_that_is_no_json(tmp_path):
     path.write_bytes(b"\xff{")
     with pytest.raises(RecordError, match="expected JSON, got none"):
         load_json(path)
+
+
+def test_the_committed_baseline_is_a_record_of_figures_that_there_are():
+    baseline = Record.from_dict(load_json(ROOT / "benchmarks" / "baseline.json"))
+    assert not baseline.interrupted
+    assert {m.figure for m in baseline.figures} == set(chosen())
+    for m in baseline.figures:
+        count, moved = work(call_of(m.figure))
+        assert (m.multiply_adds, m.bytes) == (count, moved), m.figure
+        assert set(m.ratios) == ({LIMIT, REFERENCE} if moved else set())
 
 
 def test_every_figure_has_parts():
