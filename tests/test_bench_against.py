@@ -97,6 +97,17 @@ def test_a_build_is_another_one_where_what_it_depends_on_is(repository, monkeypa
     assert there.build("main", "v3", lambda words: None).folder != first.folder
 
 
+def test_old_builds_are_deleted(repository, monkeypatch):
+    monkeypatch.setattr(builds, "KEPT", 2)
+    there, folder = Repository(repository), repository / builds.FOLDER
+    folder.mkdir(parents=True)
+    for name, age in ((".killed", 90_000), (".at work", 10), ("v3-old", 500), ("v3-older", 600), ("v3-oldest", 700)):
+        (folder / name).mkdir()
+        os.utime(folder / name, (time.time() - age,) * 2)
+    new = there.build("main", "v3", lambda words: None).folder.name
+    assert sorted(path.name for path in folder.iterdir()) == sorted([".at work", "v3-old", "v3-older", new])
+
+
 def test_a_build_that_fails_says_why_and_leaves_nothing(repository):
     repository.joinpath("cnnx/optimized/kernel.pyx").write_text("broken")
     with pytest.raises(BuildError, match=r"setup\.py -q failed: kernel\.pyx:1: it is broken"):

@@ -111,7 +111,7 @@ def test_compare_says_what_got_slower_and_exits_1(measured, tmp_path, capsys):
 
 def test_a_run_now_as_json_leaves_the_verdict_on_stderr(measured, capsys, monkeypatch):
     new = Record.from_dict(load_json(measured[0]))
-    monkeypatch.setattr("cnnx.cli.bench.trusted", lambda figures, say: (figures, []))
+    monkeypatch.setattr("cnnx.cli.bench.trusted", lambda figures, say, folder: (figures, []))
     monkeypatch.setattr("cnnx.cli.bench.measure", lambda *asked: (new, {}))
     assert main(["bench", "--compare", str(measured[0]), "--json"]) == 3
     out, err = capsys.readouterr()

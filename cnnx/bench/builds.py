@@ -3,12 +3,15 @@
 import contextlib
 import hashlib
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -16,9 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import native as _native
-
 FOLDER = Path("build", "against")  # in the repository, where git does not look; may be deleted at any time
+KEPT = 6  # builds
 SOURCES = ("cnnx", "setup.py", "pyproject.toml")  # what a build depends on
 
 
@@ -103,9 +105,19 @@ class Repository:
             tree = self._tree(revision, environment)
             target = self.root / FOLDER / self._key(tree, instruction_set, environment)
             if not target.exists():
+                self._prune()
                 say(f"building {name}, for {instruction_set}")
                 self._make(tree, target, instruction_set, environment)
+        os.utime(target)  # it was used now
         return Build(name, target)
+
+    def _prune(self) -> None:
+        """Delete all but the builds that were used last, and what a killed build left a day ago."""
+        found = sorted(Path(self.root, FOLDER).glob("*"), key=lambda path: path.stat().st_mtime, reverse=True)
+        stale = [path for path in found if path.name.startswith(".") and path.stat().st_mtime < time.time() - 86400]
+        finished = [path for path in found if not path.name.startswith(".")]
+        for path in (*stale, *finished[KEPT:]):
+            shutil.rmtree(path, ignore_errors=True)
 
     def _apart(self, folder: Path) -> dict[str, str]:
         """An environment in which git leaves the repository's index and objects as they are."""
@@ -136,7 +148,8 @@ class Repository:
             tools = [version(name) for name in ("cython", "setuptools")]
         except PackageNotFoundError as error:
             raise BuildError(f"building needs {error.name}: python -m pip install 'cnnx[bench]'") from None
-        versions = [sys.version, np.__version__, *tools, _native.build_info()["compiler"]]
+        compiler = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
+        versions = [sys.version, np.__version__, *tools, _run([*shlex.split(compiler), "--version"], self.root)]
         text = repr((sources, settings, versions))
         return f"{instruction_set}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 

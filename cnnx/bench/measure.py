@@ -215,7 +215,8 @@ def _speed_up(prepared: Prepared) -> None:
     if sum(prepared.reference) > REFERENCE_SECONDS:
         return
     start = time.perf_counter()
-    seconds, measured.extrapolated = reference.seconds(prepared.call)
+    seconds, extrapolated = reference.seconds(prepared.call)
+    measured.extrapolated |= extrapolated
     prepared.reference.append(time.perf_counter() - start)
     if seconds is not None:
         measured.ratios.setdefault(REFERENCE, []).append(seconds / measured.seconds[-1])

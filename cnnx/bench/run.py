@@ -1,6 +1,8 @@
 """One run: audits what is to be timed, measures it beside its yardsticks, and makes the record."""
 
 import datetime
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +12,7 @@ from ..audit import audit
 from .fingerprint import commit_of, fingerprint, versions
 from .measure import OURS, Rounds, Side
 from .process import OURS as OUR_FOLDER
-from .process import Worker, environment
+from .process import Worker, WorkerError, environment
 from .record import Figure, Record
 
 ROUNDS = 10
@@ -18,24 +20,58 @@ PEERS = ("torch", "onnxruntime", "numpy")
 AUDITED = ("exact", "bound", "layout", "gradient", "adjoint", "worked")  # the audit's checks that take seconds
 
 
-def trusted(figures: Sequence[Figure], say: Callable[[str], None]) -> tuple[list[Figure], list[str]]:
+def trusted(
+    figures: Sequence[Figure], say: Callable[[str], None], folder: Path = OUR_FOLDER
+) -> tuple[list[Figure], list[str]]:
     """The figures of those ops that pass the audit, and the names of the others: what computes wrong is not timed.
+
+    Parameters
+    ----------
+    figures : sequence of Figure
+    say : callable
+        Told what is audited.
+    folder : Path
+        Where the cnnx that is to be timed is imported from.
 
     Raises
     ------
     KeyboardInterrupt
         Ctrl-C, which an audit keeps to itself: what was not judged to its end is not wrong.
+    WorkerError
+        The cnnx of another folder could not be audited.
     """
     wrong = []
     for op in dict.fromkeys(figure.op for figure in figures):
         say(f"auditing {op}")
         dtypes = tuple(dict.fromkeys(figure.dtype for figure in figures if figure.op == op))
-        report = audit([op], dtypes=dtypes, checks=AUDITED, measure=False, shrink=0.0)
-        if report.interrupted:
-            raise KeyboardInterrupt
-        if not report.ok:
+        if not (_passes(op, dtypes) if folder == OUR_FOLDER else _passes_in(folder, op, dtypes)):
             wrong.append(op)
     return [figure for figure in figures if figure.op not in wrong], wrong
+
+
+def _passes(op: str, dtypes: Sequence[str]) -> bool:
+    report = audit([op], dtypes=dtypes, checks=AUDITED, measure=False, shrink=0.0)
+    if report.interrupted:
+        raise KeyboardInterrupt
+    return report.ok
+
+
+def _passes_in(folder: Path, op: str, dtypes: Sequence[str]) -> bool:
+    """The same of a build, by its own audit."""
+    options = [*(f"--check={name}" for name in AUDITED), *(f"--dtype={name}" for name in dtypes)]
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "cnnx", "audit", f"--op={op}", "--no-speed", "--no-shrink", *options],
+        env=environment(1, _native.instruction_set(), folder),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    if done.returncode == 130:
+        raise KeyboardInterrupt
+    if done.returncode not in (0, 1):
+        raise WorkerError(f"auditing {op} in {folder} ended with exit code {done.returncode}: {done.stderr.strip()}")
+    return done.returncode == 0
 
 
 def check_peers(peers: Sequence[str]) -> None:

@@ -17,6 +17,7 @@ from cnnx.bench.budgets import find
 from cnnx.bench.builds import Repository
 from cnnx.bench.figures import DIRECTIONS, chosen, usable_threads
 from cnnx.bench.fingerprint import fingerprint
+from cnnx.bench.process import OURS
 from cnnx.bench.record import LIMIT, REFERENCE, Figure, Record, load_json, write_json
 from cnnx.bench.run import PEERS, ROUNDS, check_peers, trusted
 from cnnx.bench.run import run as measure
@@ -196,10 +197,10 @@ def _write_json(found: dict[str, Any], path: str) -> None:
         write_json(found, path)
 
 
-def _trusted(figures: Sequence[Figure]) -> tuple[list[Figure], int]:
+def _trusted(figures: Sequence[Figure], folder: Path = OURS) -> tuple[list[Figure], int]:
     """The figures whose ops compute what they should; 1 if that was not all."""
     try:
-        kept, wrong = trusted(figures, progress)
+        kept, wrong = trusted(figures, progress, folder)
     finally:
         progress("")
     for op in wrong:
@@ -258,10 +259,11 @@ def _against(arguments: argparse.Namespace) -> int:
     budgets = find(arguments.budgets, folder=repository.root)  # also where a folder within it is the current one
     revision = arguments.against or repository.last()
     repository.commit(revision)
-    figures, code = _trusted(_figures(arguments, [1]))
+    figures = _figures(arguments, [1])
     instruction_set = _bench_text.instruction_set()
     base = repository.build(revision, instruction_set, _bench_text.warn)
     tree = repository.build(None, instruction_set, _bench_text.warn)
+    figures, code = _trusted(figures, tree.folder)
     try:
         outcome = against(base, tree, figures, budgets, arguments.rounds or SCREENING, AGAIN, _Clock())
     finally:
