@@ -6,6 +6,7 @@ instruction set whose kernels are tested, here and in what the tests start; with
 """
 
 import os
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -17,6 +18,10 @@ from cnnx import backend, native
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = os.environ.get("CNNX_TEST_BUILD")
 ISA = os.environ.get("CNNX_TEST_ISA")
+
+# A shell that starts the tests in its background makes them and what they start ignore Ctrl-C, which some are about.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The developer's settings; cnnx and OpenMP read them when the first kernel is wanted.
 KEPT = {"CNNX_TEST_BUILD", "CNNX_TEST_ISA", "CNNX_MNIST", "CNNX_NEW_PICTURES"}  # the tests' own
