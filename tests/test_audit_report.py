@@ -147,7 +147,7 @@ def test_settings_of_pooling(options: dict[str, Any], settings: dict[str, str]) 
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
 def test_every_case_has_settings_that_are_possible(op: Any) -> None:
     axes = axes_of(op)
-    for case in (*op.cases, *op.bench):
+    for case in (*op.cases, *op.bench, *op.large):
         settings = settings_of(op, case)
         assert possible(op, settings), case.name
         assert all(value in axes[axis] for axis, value in settings.items()), (case.name, settings)

@@ -472,7 +472,7 @@ def test_wrong_budgets(tmp_path, text, message):
 
 
 def test_a_budget_is_named_after_op_and_case():
-    names = {name_of(Figure(op.name, case.name, "forward", 1)) for op in OPS for case in op.bench}
+    names = {name_of(Figure(op.name, case.name, "forward", 1)) for op in OPS for case in (*op.bench, *op.large)}
     assert "conv2d, cn layer 2" in names
 
 

@@ -32,7 +32,7 @@ FLATTEN = Figure("flatten", "images", "forward", 1)
 
 def test_every_bench_case_of_every_op_is_a_figure_in_both_directions():
     found = chosen(threads=(1, 2))
-    assert len(found) == len(set(found)) == 4 * sum(len(op.bench) for op in OPS)
+    assert len(found) == len(set(found)) == 4 * sum(len(op.bench) + len(op.large) for op in OPS)
     assert {figure.op for figure in found} == {op.name for op in OPS}
     assert str(found[0]) == "conv2d, cn layer 2, forward, 1 thread"
     assert [f.threads for f in found] == sorted(f.threads for f in found)  # a round starts few processes

@@ -150,7 +150,7 @@ def test_bench_cases(peer: Any) -> None:
     left_out = {
         (op.name, direction): reason
         for op in OPS
-        for case in op.bench
+        for case in (*op.bench, *op.large)
         for direction, reason in check(peer, op, case, "float32")
     }
     assert left_out == LEFT_OUT[name_of(peer)]
@@ -161,7 +161,7 @@ def test_every_case(peer: Any) -> None:
     known = {(op, reason) for (op, _), reason in LEFT_OUT[name_of(peer)].items()}
     left_out = set()
     for op in OPS:
-        for case in (*op.bench, *op.cases):
+        for case in (*op.bench, *op.large, *op.cases):
             if "empty" in case.name:
                 continue
             for dtype in ("float32", "float64"):

@@ -264,7 +264,7 @@ def test_ops_are_complete(op):
     first = next(iter(backward))
     assert (first == "grad_output") is not op.cost
     assert set(op.linear) <= set(op.differentiable) <= set(forward)
-    for case in (*op.cases, *op.bench):
+    for case in (*op.cases, *op.bench, *op.large):
         assert set(case.arrays) <= set(forward)
         assert set(case.options) <= {*forward, *backward}
     for key in set(forward) & set(backward):  # the same option has the same meaning in both

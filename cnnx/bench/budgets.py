@@ -83,7 +83,7 @@ def read(path: str | os.PathLike[str], records: Collection[Record] = ()) -> Budg
     table = found.get("budgets", {})
     if not isinstance(table, dict):
         raise ValueError(f"{path}: budgets: expected a table of numbers, got {table!r}")
-    names = {f"{op.name}, {case.name}" for op in OPS for case in op.bench}
+    names = {f"{op.name}, {case.name}" for op in OPS for case in (*op.bench, *op.large)}
     names |= {name_of(measured.figure) for record in records for measured in record.figures}
     for name in table:
         if name not in names:

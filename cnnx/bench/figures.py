@@ -20,6 +20,11 @@ DIRECTIONS = ("forward", "backward")
 _OPS = {op.name: op for op in OPS}
 
 
+def cases_of(op: Op) -> tuple[Case, ...]:
+    """The cases of an op that are timed."""
+    return (*op.bench, *op.large)
+
+
 def chosen(
     ops: Iterable[str] | None = None,
     cases: Iterable[str] | None = None,
@@ -35,14 +40,14 @@ def chosen(
         There is no op or bench case of that name.
     """
     wanted_ops = _known("op", ops, _OPS)
-    names = [case.name for op in wanted_ops for case in _OPS[op].bench]
+    names = [case.name for op in wanted_ops for case in cases_of(_OPS[op])]
     wanted_cases = _known("case", cases, names)
     return [
         Figure(op, case.name, direction, count, dtype)
         for count in threads
         for dtype in dtypes
         for op in wanted_ops
-        for case in _OPS[op].bench
+        for case in cases_of(_OPS[op])
         if case.name in wanted_cases
         for direction in (directions or DIRECTIONS)
     ]
@@ -61,7 +66,7 @@ def _known(what: str, names: Iterable[str] | None, known: Iterable[str]) -> list
 def parts(figure: Figure) -> tuple[Op, Case]:
     """The op and the case that a figure names."""
     op = _OPS[figure.op]
-    return op, next(case for case in op.bench if case.name == figure.case)
+    return op, next(case for case in cases_of(op) if case.name == figure.case)
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ class Op:
         differences: "zero" keeps every number off 0, "ties" keeps all numbers apart.
     frozen_kernels : kernels that no public function calls, only a frozen layer.
     cost : True if the forward function returns a number and the backward one takes no grad_output.
+    large : cases of production size, for benchmarks alone: a back end in Python would take minutes for one.
     multiply_adds : how many the equations have, forward and backward, by the arrays' shapes and the
         output's; None where there are no sums of products, or so few that memory binds.
     """
@@ -62,4 +63,5 @@ class Op:
     kinks: Literal["none", "zero", "ties"] = "none"
     frozen_kernels: tuple[str, ...] = ()
     cost: bool = False
+    large: tuple[Case, ...] = ()
     multiply_adds: Callable[[Mapping[str, Shape], Shape], tuple[int, int]] | None = None

@@ -279,6 +279,8 @@ OP = Op(
     bench=(
         _case("cn layer 2", (10, 4, 14, 14), (4, 4, 3, 3), padding=1),
         _case("cn layer 1", (10, 1, 28, 28), (4, 1, 3, 3), padding=1),
+    ),
+    large=(
         _case("3x3, 64 channels", (2, 64, 56, 56), (64, 64, 3, 3), padding=1),
         _case("1x1, 256 channels", (1, 256, 56, 56), (64, 256, 1, 1)),
         _case("depthwise, 128 channels", (1, 128, 56, 56), (128, 1, 3, 3), padding=1, groups=128),

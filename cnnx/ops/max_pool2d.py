@@ -215,9 +215,6 @@ OP = Op(
         _case("ties all stride 3", (1, 1, 3, 55), 3, padding=(0, 1), ties="all"),
         _case("ties all stride 17", (1, 1, 2, 40), 2, stride=(1, 17), ties="all"),
     ),
-    bench=(
-        _case("cn layer 1", (10, 4, 28, 28), 2),
-        _case("3x3 stride 2", (4, 8, 28, 28), 3, stride=2, padding=1),
-        _case("64 channels", (2, 64, 112, 112), 2),
-    ),
+    bench=(_case("cn layer 1", (10, 4, 28, 28), 2), _case("3x3 stride 2", (4, 8, 28, 28), 3, stride=2, padding=1)),
+    large=(_case("64 channels", (2, 64, 112, 112), 2),),
 )
