@@ -17,10 +17,18 @@ cdef struct Sums:
     bint packed  # weights lie as pieces of [term][output channel], otherwise as [output channel][term]
     Py_ssize_t y, y_k  # where the output planes begin, and from one to the next
     Py_ssize_t w, w_group  # where the weights begin, and from one group to the next
+    Plane plane  # of a sum from one plane to one
 
 
 cdef inline Py_ssize_t terms(Sums* m) noexcept nogil:
     return m.taps.C * m.taps.R * m.taps.S
+
+
+cdef inline Py_ssize_t copy_size(Sums* m, Py_ssize_t lanes) noexcept nogil:
+    # Numbers of a copy, or of a band of one.
+    if m.plane.alone:
+        return band_size(&m.plane, &m.taps, lanes)
+    return m.planes * m.taps.S * m.taps.plane + lanes
 
 
 cdef inline Py_ssize_t pieces(Py_ssize_t K) noexcept nogil:
@@ -50,23 +58,16 @@ cdef inline Py_ssize_t block_begin(Py_ssize_t columns, Py_ssize_t blocks, Py_ssi
     return least(columns, up(columns, lanes) * i // blocks * lanes)
 
 
-cdef inline void piece_block(Sums* m, const floating* x, const Py_ssize_t* taps, const floating* w,
-                             const floating* start, floating* Y, Py_ssize_t y_k, Py_ssize_t width, Py_ssize_t piece,
-                             Py_ssize_t c) noexcept nogil:
-    # The sums of one piece of output channels over the source planes from c; those before are in Y already.
+cdef void piece_columns(Sums* m, const floating* x, const Py_ssize_t* taps, const floating* w, const floating* start,
+                        floating* Y, Py_ssize_t y_k, Py_ssize_t piece, Py_ssize_t c, Py_ssize_t first, Py_ssize_t end,
+                        const floating* ahead) noexcept nogil:
+    # The sums of one piece of output channels over the source planes from c, for columns first ... end - 1; those of
+    # the planes before are in Y already. ahead: columns that will be wanted next, or NULL.
+    cdef Py_ssize_t lanes = lanes_of(Y), T = terms(m), t = c * m.taps.R * m.taps.S
     cdef Py_ssize_t k = piece_begin(m.K, piece), rows = piece_begin(m.K, piece + 1) - k
-    cdef Py_ssize_t T = terms(m), t = c * m.taps.R * m.taps.S
-    w = w + k * T + (t * rows if m.packed else t)
-    block(w, rows if m.packed else 1, 1 if m.packed else T, x, taps, least(m.planes * m.taps.R * m.taps.S, T - t),
-          start + k if c == 0 else NULL, Y, y_k, width, rows)
-
-
-cdef void piece_columns(Sums* m, const floating* x, const floating* w, const floating* start, floating* Y,
-                        Py_ssize_t piece, Py_ssize_t c, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
-    # The same for columns first ... end - 1.
-    cdef Py_ssize_t lanes = lanes_of(Y)
-    cdef Py_ssize_t k = piece_begin(m.K, piece), rows = piece_begin(m.K, piece + 1) - k
+    cdef Py_ssize_t count = least(m.planes * m.taps.R * m.taps.S, T - t)
     cdef Py_ssize_t blocks = column_blocks(end - first, rows, lanes), i, j, width
+    w = w + k * T + (t * rows if m.packed else t)
     for i in range(blocks):
         j = block_begin(end - first, blocks, i, lanes)
         width = block_begin(end - first, blocks, i + 1, lanes) - j
@@ -74,7 +75,22 @@ cdef void piece_columns(Sums* m, const floating* x, const floating* w, const flo
         if not m.copied and m.taps.P * m.taps.Q - j < up(width, lanes) * lanes:
             j = m.taps.P * m.taps.Q - up(width, lanes) * lanes  # or it would read beyond the image
             width = m.taps.P * m.taps.Q - j
-        piece_block(m, x + j, m.taps.tap, w, start, Y + k * m.y_k + j, m.y_k, width, piece, c)
+        block_ahead(w, rows if m.packed else 1, 1 if m.packed else T, x + j, taps, count,
+                    start + k if c == 0 else NULL, Y + j, y_k, width, rows, ahead, taps)
+
+
+cdef inline void chunk_columns(Sums* m, const floating* x, const floating* w, const floating* start, floating* Y,
+                               Py_ssize_t c, Py_ssize_t columns, Py_ssize_t count, Py_ssize_t i, Py_ssize_t piece,
+                               Py_ssize_t end_piece) noexcept nogil:
+    # Pieces piece ... end_piece - 1 of part i of the columns. Where there is no copy and a part is a block, the first
+    # pieces call the next block's columns into the cache, a vector of each term at a time: they lie so far apart that
+    # the processor does not see them coming.
+    cdef Py_ssize_t lanes = lanes_of(Y), first = block_begin(columns, count, i, lanes)
+    cdef Py_ssize_t end = block_begin(columns, count, i + 1, lanes), next
+    for piece in range(piece, end_piece):
+        next = end + piece * lanes
+        piece_columns(m, x, m.taps.tap, w, start, Y + piece_begin(m.K, piece) * m.y_k, m.y_k, piece, c, first, end,
+                      x + next if not m.copied and piece <= VECTORS and next < columns else NULL)
 
 
 cdef inline Py_ssize_t planes_at_a_time(Sums* m, Py_ssize_t size) noexcept nogil:
@@ -86,34 +102,32 @@ cdef inline Py_ssize_t planes_at_a_time(Sums* m, Py_ssize_t size) noexcept nogil
 
 
 cdef inline Py_ssize_t chunks(Sums* m, Py_ssize_t columns, Py_ssize_t size) noexcept nogil:
-    # How many parts the columns are taken in, so that a part of the copy stays in the cache.
-    cdef Py_ssize_t wide = VECTORS * VECTOR_BYTES // size
-    return least(up(columns, wide), m.planes * m.taps.S * m.taps.plane * size // CACHE + 1)
-
-
-cdef inline Py_ssize_t chunk_begin(Py_ssize_t columns, Py_ssize_t count, Py_ssize_t i, Py_ssize_t size) noexcept nogil:
-    cdef Py_ssize_t wide = VECTORS * VECTOR_BYTES // size
-    return least(columns, up(columns, wide) * i // count * wide)
+    # How many parts the columns are taken in: so many that a part of the copy stays in the cache. Without a copy a
+    # block each, if all weights stay in the cache.
+    cdef Py_ssize_t blocks = up(columns, VECTORS * VECTOR_BYTES // size)
+    if not m.copied and m.K > ROWS and m.K * terms(m) * size <= CACHE // 2:
+        return blocks
+    return least(blocks, m.planes * m.taps.S * m.taps.plane * size // CACHE + 1)
 
 
 cdef void sum_image(Sums* m, const floating* Z, const floating* w, const floating* start, floating* Y,
                     Py_ssize_t left, floating* kept, floating* scratch, bint clear) noexcept nogil:
     # One group of one image, on one thread; of its last `left` columns only the terms, into a part of the vectors
     # `kept`. clear: the scratch holds something else than this sum's copy of another image.
-    cdef Py_ssize_t columns = m.taps.P * m.taps.Q - left, count = chunks(m, columns, sizeof(floating)), c = 0, i, piece
+    cdef Py_ssize_t columns = m.taps.P * m.taps.Q - left, count = chunks(m, columns, sizeof(floating)), c = 0, i
     cdef const floating* x = Z
+    if m.plane.alone:
+        sum_plane(&m.plane, &m.taps, Z, w, start, Y, 0, m.plane.bands, scratch)
+        return
     if m.copied and clear:
         memset(scratch, 0, m.planes * m.taps.S * m.taps.plane * sizeof(floating))
     while c < m.taps.C:
         if m.copied:
             for i in range(c, least(m.taps.C, c + m.planes)):
-                copy_plane(&m.taps, Z + i * m.source, scratch + (i - c) * m.taps.S * m.taps.plane,
-                           scratch + m.planes * m.taps.S * m.taps.plane)
+                copy_plane(&m.taps, Z + i * m.source, scratch + (i - c) * m.taps.S * m.taps.plane)
             x = scratch
         for i in range(count):
-            for piece in range(pieces(m.K)):
-                piece_columns(m, x, w, start, Y, piece, c, chunk_begin(columns, count, i, sizeof(floating)),
-                              chunk_begin(columns, count, i + 1, sizeof(floating)))
+            chunk_columns(m, x, w, start, Y, c, columns, count, i, 0, pieces(m.K))
         if left > 0:
             keep_left_over(m, x, kept, c, left)
         c += m.planes
@@ -124,7 +138,7 @@ cdef void sum_image(Sums* m, const floating* Z, const floating* w, const floatin
 cdef inline Py_ssize_t left_over(Sums* m, Py_ssize_t lanes) noexcept nogil:
     # How many columns; 0 if they fill more than half of a vector.
     cdef Py_ssize_t left = m.taps.P * m.taps.Q % lanes
-    return left if m.copied and 2 * left <= lanes else 0
+    return left if m.copied and not m.plane.alone and 2 * left <= lanes else 0
 
 
 cdef void keep_left_over(Sums* m, const floating* x, floating* kept, Py_ssize_t c, Py_ssize_t left) noexcept nogil:
@@ -132,8 +146,13 @@ cdef void keep_left_over(Sums* m, const floating* x, floating* kept, Py_ssize_t 
     cdef Py_ssize_t lanes = lanes_of(x), t, j, taps = m.taps.R * m.taps.S
     cdef Py_ssize_t first = m.taps.P * m.taps.Q - left
     for t in range(least(m.planes, m.taps.C - c) * taps):
-        for j in range(left):
+        j = 0
+        while j + 4 <= left:  # a copy of so many bytes is no call
+            memcpy(kept + (c * taps + t) * lanes + j, x + m.taps.tap[t] + first + j, 4 * sizeof(floating))
+            j += 4
+        while j < left:
             kept[(c * taps + t) * lanes + j] = x[m.taps.tap[t] + first + j]
+            j += 1
 
 
 cdef void sum_left_over(Sums* m, const floating* kept, const floating* w, const floating* start, floating* Y,
@@ -145,8 +164,8 @@ cdef void sum_left_over(Sums* m, const floating* kept, const floating* w, const 
         k = piece_begin(m.K, piece)
         c = 0
         while c < m.taps.C:
-            piece_block(m, kept + c * m.taps.R * m.taps.S * lanes, m.taps.tap + T, w, start, sums, lanes, images * left,
-                        piece, c)
+            piece_columns(m, kept + c * m.taps.R * m.taps.S * lanes, m.taps.tap + T, w, start, sums, lanes, piece, c, 0,
+                          images * left, NULL)
             c += m.planes
         for n in range(images):
             for i in range(piece_begin(m.K, piece + 1) - k):
@@ -209,20 +228,19 @@ cdef void some_images(Job* job, const floating* Z, const floating* w, const floa
             kept = 0
 
 
-cdef void some_copies(Sums* m, const floating* Z, Py_ssize_t first, Py_ssize_t end, floating* copy, floating* line,
+cdef void some_copies(Sums* m, const floating* Z, Py_ssize_t first, Py_ssize_t end, floating* copy,
                       Py_ssize_t worker, Py_ssize_t workers) noexcept nogil:
     # One worker's share of the source planes first ... end - 1.
     cdef Py_ssize_t c, count = end - first
     for c in range(count * worker // workers, count * (worker + 1) // workers):
         memset(copy + c * m.taps.S * m.taps.plane, 0, m.taps.S * m.taps.plane * sizeof(floating))
-        copy_plane(&m.taps, Z + (first + c) * m.source, copy + c * m.taps.S * m.taps.plane, line)
+        copy_plane(&m.taps, Z + (first + c) * m.source, copy + c * m.taps.S * m.taps.plane)
 
 
 cdef void some_columns(Sums* m, const floating* x, const floating* w, const floating* start, floating* Y,
                        Py_ssize_t c, Py_ssize_t task, Py_ssize_t count) noexcept nogil:
-    cdef Py_ssize_t columns = m.taps.P * m.taps.Q, i = task % count
-    piece_columns(m, x, w, start, Y, task // count, c, chunk_begin(columns, count, i, sizeof(floating)),
-                  chunk_begin(columns, count, i + 1, sizeof(floating)))
+    cdef Py_ssize_t piece = task % pieces(m.K)
+    chunk_columns(m, x, w, start, Y, c, m.taps.P * m.taps.Q, count, task // pieces(m.K), piece, piece + 1)
 
 
 cdef inline Py_ssize_t parallel_chunks(Sums* m, int threads, Py_ssize_t size) noexcept nogil:
@@ -242,6 +260,12 @@ cdef void shared_image(Job* job, const floating* Z, const floating* w, const flo
     cdef Sums* m
     for i in range(job.count):
         m = &job.parts[i]
+        if m.plane.alone:
+            for worker in prange(threads, schedule="static", num_threads=threads):
+                sum_plane(&m.plane, &m.taps, Z + at, w + m.w + group * m.w_group, start + group * job.start_group,
+                          planes + m.y, m.plane.bands * worker // threads, m.plane.bands * (worker + 1) // threads,
+                          scratch + worker * job.scratch)
+            continue
         x = Z + at
         count = parallel_chunks(m, threads, sizeof(floating))
         tasks = count * pieces(m.K)
@@ -249,8 +273,7 @@ cdef void shared_image(Job* job, const floating* Z, const floating* w, const flo
         while c < m.taps.C:
             if m.copied:
                 for worker in prange(threads, schedule="static", num_threads=threads):
-                    some_copies(m, Z + at, c, least(m.taps.C, c + m.planes), scratch,
-                                scratch + worker * job.scratch + m.planes * m.taps.S * m.taps.plane, worker, threads)
+                    some_copies(m, Z + at, c, least(m.taps.C, c + m.planes), scratch, worker, threads)
                 x = scratch
             for step in prange(tasks, schedule="static", num_threads=threads):
                 some_columns(m, x, w + m.w + group * m.w_group, start + group * job.start_group, planes + m.y, c, step,

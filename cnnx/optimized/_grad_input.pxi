@@ -83,7 +83,8 @@ cdef bint phase_sums(Job* job, Axis* rows, Axis* columns, const floating[:, :, :
                 return False
             job.count += 1
             m.planes = planes_at_a_time(m, sizeof(floating))
-            job.scratch = most(job.scratch, copy_size(&m.taps, m.planes, lanes))
+            plan_plane(&m.plane, &m.taps, m.K, sizeof(floating), lanes)
+            job.scratch = most(job.scratch, copy_size(m, lanes))
             y += m.K * m.y_k
             w += job.groups * m.w_group
     job.planes = job.scratch

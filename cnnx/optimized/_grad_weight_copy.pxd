@@ -3,7 +3,7 @@
 from cython cimport floating
 from libc.string cimport memcpy
 
-from ._copy cimport shift_plane
+from ._shift cimport shift_plane
 from ._grad_weight_plan cimport Plan
 from ._index cimport least, most, up
 from ._shuffle cimport turn as turn_square

@@ -1,7 +1,7 @@
 # Register blocks of the gradient with respect to the kernels. Extents are constants wherever these are called, and no
 # address of their sums is taken: see _tile.pxd.
 
-from ._tile cimport doubles, floats, lanes_in, multiply_add, spread, vector, vector_at
+from ._tile cimport doubles, floats, kept, lanes_in, multiply_add, product, spread, vector, vector_at
 
 cdef extern from *:
     """
@@ -18,8 +18,6 @@ cdef extern from *:
     #define CNNX_SUMS 6
     #define CNNX_WIDEST 2
     #endif
-    #define cnnx_product_floats(a, x, y) ((a) + (x) * (y))
-    #define cnnx_product_doubles(a, x, y) ((a) + (x) * (y))
 
     /* All ones in the last `rest` lanes. */
     static const int32_t cnnx_last_ints[2 * CNNX_BYTES / 4] = {
@@ -31,31 +29,14 @@ cdef extern from *:
     #define cnnx_last_of_doubles(x, rest) \
         ((cnnx_doubles)((cnnx_longs)(x) & *(const cnnx_longs*)(cnnx_last_longs + (rest))))
 
-    /* gcc would rather read a factor again for every product than give it a register. */
-    static inline __attribute__((always_inline)) cnnx_floats cnnx_kept_floats(cnnx_floats x) {
-    #ifdef __SSE2__
-        __asm__("" : "+v"(x));
-    #endif
-        return x;
-    }
-    static inline __attribute__((always_inline)) cnnx_doubles cnnx_kept_doubles(cnnx_doubles x) {
-    #ifdef __SSE2__
-        __asm__("" : "+v"(x));
-    #endif
-        return x;
-    }
     #define cnnx_prefetch(x) __builtin_prefetch(x, 1)
     static inline void cnnx_fetch_bytes(const void* x, Py_ssize_t bytes) {
         for (Py_ssize_t i = 0; i < bytes; i += 64)
             __builtin_prefetch((const char*)x + i, 0, 2);
     }
     """
-    floats product_floats "cnnx_product_floats"(floats a, floats x, floats y) noexcept nogil
-    doubles product_doubles "cnnx_product_doubles"(doubles a, doubles x, doubles y) noexcept nogil
     floats last_of_floats "cnnx_last_of_floats"(floats x, Py_ssize_t rest) noexcept nogil
     doubles last_of_doubles "cnnx_last_of_doubles"(doubles x, Py_ssize_t rest) noexcept nogil
-    floats kept_floats "cnnx_kept_floats"(floats x) noexcept nogil
-    doubles kept_doubles "cnnx_kept_doubles"(doubles x) noexcept nogil
     void prefetch "cnnx_prefetch"(const void* x) noexcept nogil  # what will be written
     void fetch "cnnx_fetch_bytes"(const void* x, Py_ssize_t bytes) noexcept nogil  # into the second cache
 
@@ -66,22 +47,6 @@ cdef extern from *:
 
 cdef enum:
     MOST_SUMS = 24  # with any instruction set: blocks that one has no registers for are compiled, but never called
-
-
-cdef inline vector product(vector a, vector x, vector y) noexcept nogil:
-    # a + x y.
-    if vector is floats:
-        return product_floats(a, x, y)
-    else:
-        return product_doubles(a, x, y)
-
-
-cdef inline vector kept(vector x) noexcept nogil:
-    # x, in a register.
-    if vector is floats:
-        return kept_floats(x)
-    else:
-        return kept_doubles(x)
 
 
 cdef inline vector last_of(vector x, Py_ssize_t rest) noexcept nogil:

@@ -4,6 +4,7 @@
 
 from libc.string cimport memcpy
 
+from ._index cimport least, most
 from ._shuffle cimport split
 from ._tile cimport doubles, floats, lanes_in, size_of, spread_doubles, spread_floats, vector, vector_at
 
@@ -18,6 +19,11 @@ cdef extern from *:
     #define CNNX_REST_4 0, 1, 2, 5
     #define CNNX_REST_8 0, 1, 2, 3, 4, 5, 10, 13
     #define CNNX_REST_16 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 17, 20, 23, 26, 29
+
+    /* Ones in all lanes from the n-th on, or before it. */
+    #define CNNX_FROM(I, n) (*(const I*)((const char*)cnnx_ones + CNNX_BYTES - (n)))
+    #define CNNX_BEFORE(I, n) (*(const I*)((const char*)cnnx_ones + 2 * CNNX_BYTES - (n)))
+    static const int32_t cnnx_ones[3 * CNNX_BYTES / 4] = {[CNNX_BYTES / 4 ... 2 * CNNX_BYTES / 4 - 1] = -1};
 
     /* V: vectors of numbers; I: of integers as wide, each a WHOLE. */
     #define CNNX_LANES(V, I, WHOLE, LANES) \\
@@ -39,6 +45,9 @@ cdef extern from *:
         static inline V V##_whole(WHOLE i) { return (V)(i - (I){0}); } \\
         static inline V V##_where_whole(V d, V b, V i) { return (V)((I)d & ((I)b == (I)i)); } \\
         static inline V V##_where_equal(V d, V z, V y) { return (V)((I)d & (z == y)); } \\
+        static inline V V##_between(V a, Py_ssize_t first, Py_ssize_t end) { \\
+            return (V)((I)a & CNNX_FROM(I, first * sizeof(WHOLE)) & CNNX_BEFORE(I, end * sizeof(WHOLE))); \\
+        } \\
         static inline V V##_third(const V* x) { \\
             V t = cnnx_shuffle(x[0], x[1], LANES(THIRD)); \\
             return cnnx_shuffle(t, x[2], LANES(REST)); \\
@@ -60,6 +69,8 @@ cdef extern from *:
     doubles doubles_where_whole "cnnx_doubles_where_whole"(doubles d, doubles b, doubles i) noexcept nogil
     floats floats_where_equal "cnnx_floats_where_equal"(floats d, floats z, floats y) noexcept nogil
     doubles doubles_where_equal "cnnx_doubles_where_equal"(doubles d, doubles z, doubles y) noexcept nogil
+    floats floats_between "cnnx_floats_between"(floats a, Py_ssize_t first, Py_ssize_t end) noexcept nogil
+    doubles doubles_between "cnnx_doubles_between"(doubles a, Py_ssize_t first, Py_ssize_t end) noexcept nogil
     floats floats_third "cnnx_floats_third"(const floats* x) noexcept nogil
     doubles doubles_third "cnnx_doubles_third"(const doubles* x) noexcept nogil
 
@@ -110,6 +121,17 @@ cdef inline vector where_equal(vector d, vector z, vector y) noexcept nogil:
         return floats_where_equal(d, z, y)
     else:
         return doubles_where_equal(d, z, y)
+
+
+cdef inline vector between(vector a, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+    # a in lanes first ... end - 1, 0 in the others.
+    cdef vector* kind = NULL
+    cdef Py_ssize_t lanes = lanes_in(kind)
+    first, end = most(0, least(first, lanes)), most(0, least(end, lanes))
+    if vector is floats:
+        return floats_between(a, first, end)
+    else:
+        return doubles_between(a, first, end)
 
 
 cdef inline vector strided(const void* x, Py_ssize_t i, int v, vector* kind) noexcept nogil:

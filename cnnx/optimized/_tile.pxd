@@ -34,6 +34,19 @@ cdef extern from *:
     #define cnnx_fetch(x) __builtin_prefetch(x, 0, 2)  /* into the second cache */
     #define cnnx_fetch_near(x) __builtin_prefetch(x)
     #define cnnx_multiply_add(a, w, x) ((a) + (w) * (x))
+    /* gcc would rather read a factor again for every product than give it a register. */
+    static inline __attribute__((always_inline)) cnnx_floats cnnx_kept_floats(cnnx_floats x) {
+    #ifdef __SSE2__
+        __asm__("" : "+v"(x));
+    #endif
+        return x;
+    }
+    static inline __attribute__((always_inline)) cnnx_doubles cnnx_kept_doubles(cnnx_doubles x) {
+    #ifdef __SSE2__
+        __asm__("" : "+v"(x));
+    #endif
+        return x;
+    }
     #define cnnx_spread_floats(w) ((w) - (cnnx_floats){0})
     #define cnnx_spread_doubles(w) ((w) - (cnnx_doubles){0})
 
@@ -45,11 +58,15 @@ cdef extern from *:
     ctypedef double doubles "cnnx_doubles"
     floats multiply_add_floats "cnnx_multiply_add"(floats a, float w, floats x) noexcept nogil
     doubles multiply_add_doubles "cnnx_multiply_add"(doubles a, double w, doubles x) noexcept nogil
+    floats product_floats "cnnx_multiply_add"(floats a, floats x, floats y) noexcept nogil
+    doubles product_doubles "cnnx_multiply_add"(doubles a, doubles x, doubles y) noexcept nogil
 
     void fetch "cnnx_fetch"(const void* x) noexcept nogil
     void fetch_near "cnnx_fetch_near"(const void* x) noexcept nogil
     floats spread_floats "cnnx_spread_floats"(float w) noexcept nogil
     doubles spread_doubles "cnnx_spread_doubles"(double w) noexcept nogil
+    floats kept_floats "cnnx_kept_floats"(floats x) noexcept nogil
+    doubles kept_doubles "cnnx_kept_doubles"(doubles x) noexcept nogil
 
     enum:
         VECTOR_BYTES "CNNX_BYTES"
@@ -97,6 +114,14 @@ cdef inline vector spread(const void* w, Py_ssize_t i, vector* kind) noexcept no
         return spread_doubles((<const double*>w)[i])
 
 
+cdef inline vector kept(vector x) noexcept nogil:
+    # x, in a register.
+    if vector is floats:
+        return kept_floats(x)
+    else:
+        return kept_doubles(x)
+
+
 cdef inline vector multiply_add(vector a, const void* w, Py_ssize_t i, vector x) noexcept nogil:
     # a + w[i] x in every lane.
     if vector is floats:
@@ -105,12 +130,22 @@ cdef inline vector multiply_add(vector a, const void* w, Py_ssize_t i, vector x)
         return multiply_add_doubles(a, (<const double*>w)[i], x)
 
 
+cdef inline vector product(vector a, vector x, vector y) noexcept nogil:
+    # a + x y.
+    if vector is floats:
+        return product_floats(a, x, y)
+    else:
+        return product_doubles(a, x, y)
+
+
 cdef inline void tile(const void* w, Py_ssize_t w_t, Py_ssize_t w_k, const void* x, const Py_ssize_t* taps,
                       Py_ssize_t T, const void* start, void* Y, Py_ssize_t y_k, Py_ssize_t width,
                       const void* ahead, const Py_ssize_t* where, vector* kind, int M, int V) noexcept nogil:
     # block_ahead() for M rows of V vectors, which are constants wherever this is called.
     cdef vector a[ROWS][2 * VECTORS]
-    cdef vector columns[2 * VECTORS]
+    cdef vector columns[VECTORS]
+    cdef vector column
+    cdef vector factors[ROWS]
     cdef vector edge[ROWS]  # the last vectors where they are not whole: a call of memcpy would move all sums out
     cdef Py_ssize_t size = size_of(kind), lanes = lanes_in(kind), last = (V - 1) * lanes, t
     cdef bint whole = width == V * lanes
@@ -129,8 +164,9 @@ cdef inline void tile(const void* w, Py_ssize_t w_t, Py_ssize_t w_k, const void*
                 a[k][j] = vector_at(Y, k * y_k + j * lanes, kind)[0]
             a[k][V - 1] = vector_at(Y, k * y_k + last, kind)[0] if whole else edge[k]
     for t in range(T):
-        for j in range(V):
-            columns[j] = vector_at(x, taps[t] + j * lanes, kind)[0]
+        if V <= VECTORS:
+            for j in range(V):
+                columns[j] = vector_at(x, taps[t] + j * lanes, kind)[0]
         if ahead != NULL:
             fetch(vector_at(ahead, where[t], kind))
         if M == ROWS and t + AHEAD < T:
@@ -141,9 +177,12 @@ cdef inline void tile(const void* w, Py_ssize_t w_t, Py_ssize_t w_k, const void*
                 for j in range(V):
                     a[k][j] = multiply_add(a[k][j], w, t * w_t + k * w_k, columns[j])
         else:  # fewer registers for the factors than for the columns
+            for k in range(M):
+                factors[k] = kept(spread(w, t * w_t + k * w_k, kind))
             for j in range(V):
+                column = kept(vector_at(x, taps[t] + j * lanes, kind)[0])
                 for k in range(M):
-                    a[k][j] = multiply_add(a[k][j], w, t * w_t + k * w_k, columns[j])
+                    a[k][j] = product(a[k][j], factors[k], column)
     for k in range(M):
         for j in range(V - 1):
             vector_at(Y, k * y_k + j * lanes, kind)[0] = a[k][j]

@@ -3,18 +3,24 @@
 from cython cimport floating
 from cython.parallel cimport prange
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
-from ._copy cimport Taps, copy_plane, copy_size, describe, plan, unplan
 from ._grad_bias cimport grad_bias
 from ._grad_weight cimport dF_job, dF_parts
 from ._grad_weight_block cimport choose
 from ._grad_weight_plan cimport Plan, Scratch, allocate
 from ._grad_weight_plan cimport plan as plan_grad_weight
-from ._index cimport least, most, up
+from ._index cimport end_output, first_output, least, most, up
+from ._lanes cimport between, put, strided
+from ._shift cimport shift_plane
 from ._threads cimport threads_for
-from ._tile cimport ROWS, VECTOR_BYTES, VECTORS, block, doubles, floats, lanes_of
+from ._tile cimport (
+    ROWS, VECTOR_BYTES, VECTORS, block_ahead, doubles, floats, kept, lanes_in, lanes_of, product, spread,
+    vector, vector_at,
+)
 
+include "_copy.pxi"
+include "_depthwise.pxi"
 include "_direct.pxi"
 include "_grad_input.pxi"
 
@@ -54,7 +60,9 @@ cdef inline bint forward_sums(Sums* m, Py_ssize_t* offsets, const floating[:, :,
     if not plan(&m.taps, lanes):
         return False
     m.planes = planes_at_a_time(m, sizeof(floating))
+    plan_plane(&m.plane, &m.taps, m.K, sizeof(floating), lanes)
     if not m.copied:
+        m.plane.alone = False
         for c in range(m.taps.C):
             m.taps.tap[c] = c * size
     return True
@@ -78,7 +86,7 @@ def conv2d(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F, const
     job = Job(N=Z.shape[0], groups=groups, parts=&sums, count=1, z_image=Z.shape[1] * size,
               z_group=F.shape[1] * size, y_image=Y.shape[1] * sums.y_k, y_group=sums.K * sums.y_k,
               start_group=sums.K, planes=0,
-              scratch=copy_size(&sums.taps, sums.planes, lanes_of(scratch)),
+              scratch=copy_size(&sums, lanes_of(scratch)),
               left_over=0, u=1, v=1, H=Y.shape[2], W=Y.shape[3], part=NULL)
     add_left_over(&job, <floating*>NULL)
     if sums.copied:

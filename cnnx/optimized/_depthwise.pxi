@@ -1,0 +1,168 @@
+# A convolution of one plane by one kernel, as each group of a depthwise one is: every number of the plane meets R S
+# weights and no more, so that the S copies of _copy.pxi would take longer than the sums. A band of rows is copied
+# once, with its padding, and stays in the nearest cache. Included by conv2d.pyx.
+
+cdef enum:
+    BAND = 24_576  # bytes of a band
+    TALL = 4  # output rows that are summed up together
+
+
+cdef struct Plane:
+    bint alone  # whether this is the way to go
+    Py_ssize_t top, left  # the least row and column offset of a tap
+    Py_ssize_t height  # rows that the taps span
+    Py_ssize_t line, pitch  # columns of one phase of a row of a band; from one row to the next
+    Py_ssize_t rows, bands  # output rows of a band, bands of a plane
+    bint dense  # a tap at each of 3 x 3 places
+
+
+cdef inline Py_ssize_t least_of(const Py_ssize_t* x, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i, a = x[0]
+    for i in range(1, n):
+        a = least(a, x[i])
+    return a
+
+
+cdef inline Py_ssize_t span_of(const Py_ssize_t* x, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i, a = x[0]
+    for i in range(1, n):
+        a = most(a, x[i])
+    return a - least_of(x, n) + 1
+
+
+cdef void plan_plane(Plane* plane, Taps* g, Py_ssize_t K, Py_ssize_t size, Py_ssize_t lanes) noexcept nogil:
+    # After plan(); where this is the way to go, the taps are offsets into a band. Taps that lie far apart, more than a
+    # plane is large, are better off with copies.
+    cdef Py_ssize_t r, s, width = span_of(g.right, g.S), offset
+    plane.height = span_of(g.down, g.R)
+    plane.alone = g.C == 1 and K == 1 and plane.height <= g.H + g.R and width <= g.W + g.S
+    if not plane.alone:
+        return
+    plane.top = least_of(g.down, g.R)
+    plane.left = least_of(g.right, g.S)
+    plane.line = up((width - 1) // g.v + g.Q, lanes) * lanes
+    plane.pitch = g.v * plane.line
+    plane.rows = least(g.P, most(TALL, (BAND // (plane.pitch * size) - plane.height) // g.u + 1))
+    plane.bands = up(g.P, plane.rows)
+    plane.dense = g.R == 3 and g.S == 3 and plane.height == 3 and width == 3
+    for r in range(g.R):
+        for s in range(g.S):
+            offset = g.right[s] - plane.left
+            g.tap[r * g.S + s] = ((g.down[r] - plane.top) * plane.pitch + offset % g.v * plane.line + offset // g.v)
+
+
+cdef inline Py_ssize_t band_size(Plane* plane, Taps* g, Py_ssize_t lanes) noexcept nogil:
+    # Numbers of a band, and as many as the vectors that begin in its last row reach beyond it.
+    return (g.u * (plane.rows - 1) + plane.height) * plane.pitch + plane.pitch + lanes
+
+
+cdef void copy_band(Plane* plane, Taps* g, const floating* Z, floating* band, Py_ssize_t p,
+                    Py_ssize_t count) noexcept nogil:
+    # The rows that `count` output rows from p on need.
+    cdef Py_ssize_t h = g.u * p + plane.top, rows = g.u * (count - 1) + plane.height, b, column
+    cdef Py_ssize_t low = least(rows, most(0, -h)), high = most(low, least(rows, g.H - h))
+    memset(band, 0, low * plane.pitch * sizeof(floating))
+    for b in range(g.v):
+        column = plane.left + b
+        copy_rows(g, Z + (h + low) * g.W + column, g.W, band + low * plane.pitch + b * plane.line, plane.pitch,
+                  plane.line, high - low, first_output(-column, g.v), end_output(g.W - column, g.v, plane.line))
+    memset(band + high * plane.pitch, 0, (rows - high) * plane.pitch * sizeof(floating))
+
+
+cdef inline void dense_rows(const void* x, Py_ssize_t pitch, const Py_ssize_t* columns, const void* w,
+                            const void* start, void* Y, Py_ssize_t Q, Py_ssize_t q, Py_ssize_t width, vector* kind,
+                            int M, int u) noexcept nogil:
+    # A vector of each of M output rows by 3 x 3 weights, which lie in the order of their places: a row of the band
+    # serves all output rows that it is a part of.
+    cdef vector a[TALL]
+    cdef vector f[9]
+    cdef vector column
+    cdef int i, m, s
+    for i in range(9):
+        f[i] = kept(spread(w, i, kind))
+    for m in range(M):
+        a[m] = spread(start, 0, kind)
+    for i in range(u * (M - 1) + 3):
+        for s in range(3):
+            column = kept(vector_at(x, i * pitch + columns[s], kind)[0])
+            for m in range(M):
+                if 0 <= i - u * m < 3:
+                    a[m] = product(a[m], f[3 * (i - u * m) + s], column)
+    for m in range(M):
+        put(a[m], Y, m * Q + q, width, kind)
+
+
+cdef inline void tap_rows(const void* x, Py_ssize_t pitch, const Py_ssize_t* taps, Py_ssize_t T, const void* w,
+                          const void* start, void* Y, Py_ssize_t Q, Py_ssize_t q, Py_ssize_t width, vector* kind,
+                          int M) noexcept nogil:
+    # The same for any taps; pitch: from the numbers of one output row to those of the next.
+    cdef vector a[TALL]
+    cdef vector factor
+    cdef Py_ssize_t t
+    cdef int m
+    for m in range(M):
+        a[m] = spread(start, 0, kind)
+    for t in range(T):
+        factor = kept(spread(w, t, kind))
+        for m in range(M):
+            a[m] = product(a[m], factor, vector_at(x, taps[t] + m * pitch, kind)[0])
+    for m in range(M):
+        put(a[m], Y, m * Q + q, width, kind)
+
+
+cdef inline void some_rows(Plane* plane, Taps* g, const void* band, const void* w, const void* start, void* Y,
+                           Py_ssize_t room, vector* kind, int M, int u) noexcept nogil:
+    # M output rows, with dense taps for a stride u, or with any for u = 0. Where a row is shorter than a vector, what is
+    # written beyond it is written again by the next one, as long as there is room for so many numbers.
+    cdef Py_ssize_t lanes = lanes_in(kind), q = 0, width = lanes, s
+    cdef Py_ssize_t[3] columns
+    if room < (M - 1) * g.Q + lanes:
+        width = least(lanes, g.Q)
+    while q < g.Q:
+        if g.Q >= lanes:
+            q = least(q, g.Q - lanes)  # some numbers a second time
+        if u > 0:
+            for s in range(3):
+                columns[s] = s % g.v * plane.line + s // g.v + q
+            dense_rows(band, plane.pitch, columns, w, start, Y, g.Q, q, width, kind, M, u)
+        else:
+            tap_rows(vector_at(band, q, kind), g.u * plane.pitch, g.tap, g.R * g.S, w, start, Y, g.Q, q, width, kind, M)
+        q += lanes
+
+
+cdef void sum_band(Plane* plane, Taps* g, const void* band, const void* w, const void* places, const void* start,
+                   void* Y, Py_ssize_t count, vector* kind) noexcept nogil:
+    # Y: `count` output rows. places: of dense taps, w in the order of their places.
+    cdef Py_ssize_t p = 0, M = TALL if count >= TALL else 1
+    cdef const void* x
+    while p < count:
+        p = least(p, count - M)  # some rows a second time
+        x = vector_at(band, g.u * p * plane.pitch, kind)
+        if M == 1:
+            some_rows(plane, g, x, w, start, vector_at(Y, p * g.Q, kind), (count - p) * g.Q, kind, 1, 0)
+        elif plane.dense and g.u == 1:
+            some_rows(plane, g, x, places, start, vector_at(Y, p * g.Q, kind), (count - p) * g.Q, kind, TALL, 1)
+        elif plane.dense and g.u == 2:
+            some_rows(plane, g, x, places, start, vector_at(Y, p * g.Q, kind), (count - p) * g.Q, kind, TALL, 2)
+        else:
+            some_rows(plane, g, x, w, start, vector_at(Y, p * g.Q, kind), (count - p) * g.Q, kind, TALL, 0)
+        p += M
+
+
+cdef void sum_plane(Plane* plane, Taps* g, const floating* Z, const floating* w, const floating* start, floating* Y,
+                    Py_ssize_t first, Py_ssize_t end, floating* band) noexcept nogil:
+    # Bands first ... end - 1.
+    cdef Py_ssize_t i, p, count, r, s
+    cdef floating[9] weights
+    if plane.dense:
+        for r in range(3):
+            for s in range(3):
+                weights[3 * (g.down[r] - plane.top) + g.right[s] - plane.left] = w[3 * r + s]
+    for i in range(first, end):
+        p = i * plane.rows
+        count = least(plane.rows, g.P - p)
+        copy_band(plane, g, Z, band, p, count)
+        if floating is float:
+            sum_band[floats](plane, g, band, w, weights, start, Y + p * g.Q, count, NULL)
+        else:
+            sum_band[doubles](plane, g, band, w, weights, start, Y + p * g.Q, count, NULL)
