@@ -69,27 +69,48 @@ cdef void copy_band(Plane* plane, Taps* g, const floating* Z, floating* band, Py
     memset(band + high * plane.pitch, 0, (rows - high) * plane.pitch * sizeof(floating))
 
 
+cdef inline void dense_row(const void* x, const Py_ssize_t* columns, vector* f, vector* a, int i,
+                           int u) noexcept nogil:
+    # Row i of those that TALL output rows need, for all that it is a part of. Without a loop around another one, which
+    # would be unrolled too late for the sums to be anything but an array in memory.
+    cdef vector column
+    cdef int s
+    for s in range(3):
+        column = kept(vector_at(x, columns[s], f)[0])
+        if i < 3:
+            a[0] = product(a[0], f[3 * i + s], column)
+        if u <= i < u + 3:
+            a[1] = product(a[1], f[3 * (i - u) + s], column)
+        if 2 * u <= i < 2 * u + 3:
+            a[2] = product(a[2], f[3 * (i - 2 * u) + s], column)
+        if 3 * u <= i:
+            a[3] = product(a[3], f[3 * (i - 3 * u) + s], column)
+
+
 cdef inline void dense_rows(const void* x, Py_ssize_t pitch, const Py_ssize_t* columns, const void* w,
                             const void* start, void* Y, Py_ssize_t Q, Py_ssize_t q, Py_ssize_t width, vector* kind,
-                            int M, int u) noexcept nogil:
-    # A vector of each of M output rows by 3 x 3 weights, which lie in the order of their places: a row of the band
+                            int u) noexcept nogil:
+    # A vector of each of TALL output rows by 3 x 3 weights, which lie in the order of their places: a row of the band
     # serves all output rows that it is a part of.
-    cdef vector a[TALL]
-    cdef vector f[9]
-    cdef vector column
-    cdef int i, m, s
+    cdef vector[TALL] a
+    cdef vector[9] f
+    cdef int i
     for i in range(9):
         f[i] = kept(spread(w, i, kind))
-    for m in range(M):
-        a[m] = spread(start, 0, kind)
-    for i in range(u * (M - 1) + 3):
-        for s in range(3):
-            column = kept(vector_at(x, i * pitch + columns[s], kind)[0])
-            for m in range(M):
-                if 0 <= i - u * m < 3:
-                    a[m] = product(a[m], f[3 * (i - u * m) + s], column)
-    for m in range(M):
-        put(a[m], Y, m * Q + q, width, kind)
+    for i in range(TALL):
+        a[i] = spread(start, 0, kind)
+    dense_row(x, columns, f, a, 0, u)
+    dense_row(vector_at(x, pitch, kind), columns, f, a, 1, u)
+    dense_row(vector_at(x, 2 * pitch, kind), columns, f, a, 2, u)
+    dense_row(vector_at(x, 3 * pitch, kind), columns, f, a, 3, u)
+    dense_row(vector_at(x, 4 * pitch, kind), columns, f, a, 4, u)
+    dense_row(vector_at(x, 5 * pitch, kind), columns, f, a, 5, u)
+    if u == 2:
+        dense_row(vector_at(x, 6 * pitch, kind), columns, f, a, 6, u)
+        dense_row(vector_at(x, 7 * pitch, kind), columns, f, a, 7, u)
+        dense_row(vector_at(x, 8 * pitch, kind), columns, f, a, 8, u)
+    for i in range(TALL):
+        put(a[i], Y, i * Q + q, width, kind)
 
 
 cdef inline void tap_rows(const void* x, Py_ssize_t pitch, const Py_ssize_t* taps, Py_ssize_t T, const void* w,
@@ -124,16 +145,16 @@ cdef inline void some_rows(Plane* plane, Taps* g, const void* band, const void* 
         if u > 0:
             for s in range(3):
                 columns[s] = s % g.v * plane.line + s // g.v + q
-            dense_rows(band, plane.pitch, columns, w, start, Y, g.Q, q, width, kind, M, u)
+            dense_rows(band, plane.pitch, columns, w, start, Y, g.Q, q, width, kind, u)
         else:
             tap_rows(vector_at(band, q, kind), g.u * plane.pitch, g.tap, g.R * g.S, w, start, Y, g.Q, q, width, kind, M)
         q += lanes
 
 
 cdef void sum_band(Plane* plane, Taps* g, const void* band, const void* w, const void* places, const void* start,
-                   void* Y, Py_ssize_t count, vector* kind) noexcept nogil:
-    # Y: `count` output rows. places: of dense taps, w in the order of their places.
-    cdef Py_ssize_t p = 0, M = TALL if count >= TALL else 1
+                   void* Y, Py_ssize_t count, const void* ahead, vector* kind) noexcept nogil:
+    # Y: `count` output rows. places: of dense taps, w in the order of their places. ahead: what will be copied next.
+    cdef Py_ssize_t p = 0, M = TALL if count >= TALL else 1, i, lanes = lanes_in(kind)
     cdef const void* x
     while p < count:
         p = least(p, count - M)  # some rows a second time
@@ -146,6 +167,8 @@ cdef void sum_band(Plane* plane, Taps* g, const void* band, const void* w, const
             some_rows(plane, g, x, places, start, vector_at(Y, p * g.Q, kind), (count - p) * g.Q, kind, TALL, 2)
         else:
             some_rows(plane, g, x, w, start, vector_at(Y, p * g.Q, kind), (count - p) * g.Q, kind, TALL, 0)
+        for i in range(g.u * p * g.W // lanes, g.u * (p + M) * g.W // lanes):
+            fetch(vector_at(ahead, i * lanes, kind))
         p += M
 
 
@@ -154,6 +177,7 @@ cdef void sum_plane(Plane* plane, Taps* g, const floating* Z, const floating* w,
     # Bands first ... end - 1.
     cdef Py_ssize_t i, p, count, r, s
     cdef floating[9] weights
+    cdef const floating* ahead
     if plane.dense:
         for r in range(3):
             for s in range(3):
@@ -162,7 +186,8 @@ cdef void sum_plane(Plane* plane, Taps* g, const floating* Z, const floating* w,
         p = i * plane.rows
         count = least(plane.rows, g.P - p)
         copy_band(plane, g, Z, band, p, count)
+        ahead = Z + (g.u * (p + count - 1) + plane.top + plane.height) * g.W  # the next plane lies behind this one
         if floating is float:
-            sum_band[floats](plane, g, band, w, weights, start, Y + p * g.Q, count, NULL)
+            sum_band[floats](plane, g, band, w, weights, start, Y + p * g.Q, count, ahead, NULL)
         else:
-            sum_band[doubles](plane, g, band, w, weights, start, Y + p * g.Q, count, NULL)
+            sum_band[doubles](plane, g, band, w, weights, start, Y + p * g.Q, count, ahead, NULL)

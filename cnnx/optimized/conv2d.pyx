@@ -15,7 +15,7 @@ from ._lanes cimport between, put, strided
 from ._shift cimport shift_plane
 from ._threads cimport threads_for
 from ._tile cimport (
-    ROWS, VECTOR_BYTES, VECTORS, block_ahead, doubles, floats, kept, lanes_in, lanes_of, product, spread,
+    ROWS, VECTOR_BYTES, VECTORS, block_ahead, doubles, fetch, floats, kept, lanes_in, lanes_of, product, spread,
     vector, vector_at,
 )
 
