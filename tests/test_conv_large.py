@@ -23,6 +23,17 @@ SHAPES = {
     "stride 3, dilation": ((3, 6, 40, 50), (13, 6, 3, 2), dict(stride=3, dilation=(2, 4), padding=(3, 1))),
     "groups": ((3, 24, 30, 31), (18, 8, 3, 3), dict(groups=3, padding=1)),
     "depthwise": ((3, 20, 30, 29), (20, 1, 3, 3), dict(groups=20, padding=1)),
+    "depthwise in bands": ((1, 3, 130, 140), (3, 1, 3, 3), dict(groups=3, padding=1)),
+    "depthwise in bands, stride 2": ((1, 3, 131, 150), (3, 1, 3, 3), dict(groups=3, padding=1, stride=2)),
+    "depthwise in bands, 5x5": ((2, 2, 90, 97), (2, 1, 5, 5), dict(groups=2, padding=(3, 2), dilation=(2, 1))),
+    "depthwise, strides 3 and 5": ((1, 3, 61, 90), (3, 1, 2, 4), dict(groups=3, stride=(3, 5), padding=(1, 2))),
+    "depthwise, rows within a vector": ((3, 5, 14, 14), (5, 1, 3, 3), dict(groups=5, padding=1)),
+    "depthwise, fewer rows than are summed together": ((2, 3, 3, 40), (3, 1, 3, 3), dict(groups=3, padding=1)),
+    "depthwise, taps far apart": ((1, 2, 20, 21), (2, 1, 2, 3), dict(groups=2, dilation=(15, 9), padding=(9, 8))),
+    "one plane": ((1, 1, 200, 210), (1, 1, 3, 3), dict(padding=1)),
+    "rows within a vector, padding": ((4, 3, 12, 10), (5, 3, 5, 5), dict(padding=(1, 4))),
+    "rows within a vector, stride 4": ((2, 3, 30, 50), (5, 3, 3, 5), dict(stride=(1, 4), padding=2)),
+    "stride 5": ((2, 3, 30, 61), (5, 3, 3, 7), dict(stride=5, padding=3)),
     "one image": ((1, 64, 28, 28), (48, 64, 3, 3), dict(padding=1)),
 }
 

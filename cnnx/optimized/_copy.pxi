@@ -124,8 +124,8 @@ cdef inline void clear(void* x, Py_ssize_t i, vector* kind) noexcept nogil:
 
 cdef inline void take_rows(const void* row, Py_ssize_t step, void* to, Py_ssize_t pitch, Py_ssize_t Q,
                            Py_ssize_t count, Py_ssize_t start, Py_ssize_t end, vector* kind, int v) noexcept nogil:
-    # to[i pitch + q] = row[i step + v q] for `count` rows; 0 where q is not one of start ... end - 1. Whole vectors: what
-    # is written beyond a row is written again by the next one, or is slack.
+    # to[i pitch + q] = row[i step + v q] for `count` rows; 0 where q is not one of start ... end - 1. Whole vectors:
+    # what is written beyond a row is written again by the next one, or is slack.
     cdef Py_ssize_t lanes = lanes_in(kind), i, q, j
     if Q <= lanes:
         for i in range(count):

@@ -147,7 +147,8 @@ cdef inline void some_rows(Plane* plane, Taps* g, const void* band, const void* 
                 columns[s] = s % g.v * plane.line + s // g.v + q
             dense_rows(band, plane.pitch, columns, w, start, Y, g.Q, q, width, kind, u)
         else:
-            tap_rows(vector_at(band, q, kind), g.u * plane.pitch, g.tap, g.R * g.S, w, start, Y, g.Q, q, width, kind, M)
+            tap_rows(vector_at(band, q, kind), g.u * plane.pitch, g.tap, g.R * g.S, w, start, Y, g.Q, q, width, kind,
+                     M)
         q += lanes
 
 

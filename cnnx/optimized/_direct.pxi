@@ -186,12 +186,14 @@ cdef struct Job:
     int* part  # of phase (a, b); -1 where no tap reaches
 
 
-cdef inline void add_left_over(Job* job, floating* kind) noexcept nogil:
-    # Room in the scratch for the columns left over, where several images can share a vector.
+cdef inline void plan_scratch(Job* job, floating* kind) noexcept nogil:
+    # Adds room for the columns left over, where several images can share a vector, and for a distance between threads:
+    # a line of the cache that two of them write to goes to and fro, and lines are fetched in pairs.
     cdef Py_ssize_t lanes = lanes_of(kind)
     if job.N > 1 and job.groups == 1 and job.part == NULL and left_over(job.parts, lanes) > 0:
         job.left_over = job.scratch
         job.scratch += (terms(job.parts) + ROWS) * lanes
+    job.scratch += 128 // <Py_ssize_t>sizeof(floating)
 
 
 cdef void one_image(Job* job, const floating* Z, const floating* w, const floating* start, floating* Y,

@@ -88,7 +88,7 @@ def conv2d(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F, const
               start_group=sums.K, planes=0,
               scratch=copy_size(&sums, lanes_of(scratch)),
               left_over=0, u=1, v=1, H=Y.shape[2], W=Y.shape[3], part=NULL)
-    add_left_over(&job, <floating*>NULL)
+    plan_scratch(&job, <floating*>NULL)
     if sums.copied:
         scratch = <floating*>malloc(threads * job.scratch * sizeof(floating))
     if scratch != NULL or not sums.copied:
@@ -128,7 +128,7 @@ def conv2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :
             zeros = <floating*>calloc(F.shape[1], sizeof(floating))
             if (job.parts != NULL and (job.part != NULL or phases == 1) and w != NULL and zeros != NULL
                     and phase_sums(&job, &rows, &columns, Delta, F)):
-                add_left_over(&job, <floating*>NULL)
+                plan_scratch(&job, <floating*>NULL)
                 scratch = <floating*>malloc(threads * job.scratch * sizeof(floating) + 1)
                 if scratch != NULL:
                     pack_phases(&job, &rows, &columns, F, w, threads if groups == 1 else 1)
