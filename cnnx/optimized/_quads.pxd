@@ -9,12 +9,13 @@
 from cython cimport floating
 from libc.stdint cimport int32_t, int64_t
 
+from ._ahead cimport fetch_span
 from ._index cimport least, most
 from ._lanes cimport earlier, larger, take, where_whole, whole
 from ._pool cimport LARGEST, NONE, WINNERS, pooling
 from ._shuffle cimport join, split
-from ._tile cimport MOST_LANES, doubles, floats, lanes_in, vector, vector_at
-from ._window cimport Window
+from ._tile cimport MOST_LANES, doubles, floats, lanes_in, size_of, vector, vector_at
+from ._window cimport Window, numbers_ahead
 
 
 cdef inline bint in_quads(const Window* g) noexcept nogil:
@@ -71,20 +72,26 @@ cdef inline Py_ssize_t quads_rows_Y(const void* Z, const void* Z_end, void* Y, i
                                     Py_ssize_t end, const Window* g, vector* kind, pooling how) noexcept nogil:
     # As many of the rows begin, ..., end - 1 of all rows of outputs as can be done here; returns the first that is not.
     cdef Py_ssize_t lanes = lanes_in(kind), plane = begin // g.P, row = begin % g.P, i = begin, q
+    cdef Py_ssize_t H = g.H, W = g.W, P = g.P, Q = g.Q, ahead  # g itself would be read anew after each store
     cdef const vector* z
+    if vector is floats:
+        ahead = numbers_ahead[float](g, NULL)
+    else:
+        ahead = numbers_ahead[double](g, NULL)
     while i < end:
-        z = vector_at(Z, (plane * g.H + 2 * row) * g.W, kind)
-        if g.Q < lanes and (i * g.Q + lanes > end * g.Q or <const void*>vector_at(z, g.W + 2 * lanes, kind) > Z_end):
+        z = vector_at(Z, (plane * H + 2 * row) * W, kind)
+        fetch_span(vector_at(z, ahead, kind), 2 * W * size_of(kind), Z_end)
+        if Q < lanes and (i * Q + lanes > end * Q or <const void*>vector_at(z, W + 2 * lanes, kind) > Z_end):
             break
         q = 0
-        while q < g.Q:
-            q = most(0, least(q, g.Q - lanes))  # some columns a second time
-            quads_Y(vector_at(z, 2 * q, kind), g.W, vector_at(Y, i * g.Q + q, kind),
-                    B + i * g.Q + q if how == WINNERS else NULL, kind, how)
+        while q < Q:
+            q = most(0, least(q, Q - lanes))  # some columns a second time
+            quads_Y(vector_at(z, 2 * q, kind), W, vector_at(Y, i * Q + q, kind),
+                    B + i * Q + q if how == WINNERS else NULL, kind, how)
             q += lanes
         i += 1
         row += 1
-        if row == g.P:
+        if row == P:
             row = 0
             plane += 1
     return i
