@@ -9,7 +9,7 @@
 from cython cimport floating
 from libc.stdint cimport int32_t, int64_t
 
-from ._ahead cimport fetch_span
+from ._ahead cimport AHEAD, fetch_span
 from ._index cimport least, most
 from ._lanes cimport earlier, larger, take, where_whole, whole
 from ._pool cimport LARGEST, NONE, WINNERS, pooling
@@ -123,12 +123,17 @@ cdef inline void quads_dZ(const void* Delta, const int32_t* B, void* dZ, Py_ssiz
 cdef inline Py_ssize_t quads_rows_dZ(const void* Delta, const int32_t* B, void* dZ, Py_ssize_t begin, Py_ssize_t end,
                                      Py_ssize_t rows, const Window* g, vector* kind) noexcept nogil:
     # The same for the rows of dZ, where begin is even; `rows` is the number of all of Delta's.
-    cdef Py_ssize_t lanes = lanes_in(kind), i = begin // 2, q, row
+    cdef Py_ssize_t lanes = lanes_in(kind), ahead = AHEAD // size_of(kind), i = begin // 2, q, row
+    cdef const void* Delta_end = vector_at(Delta, rows * g.Q, kind)
+    cdef const void* dZ_end = vector_at(dZ, rows * 2 * g.W, kind)
     cdef bint second = g.W > lanes
     while 2 * i + 2 <= end:
         if g.Q < lanes and ((2 * i + 1) * g.W + (2 if second else 1) * lanes > end * g.W
                             or i * g.Q + lanes > rows * g.Q):
             break
+        fetch_span(vector_at(dZ, 2 * i * g.W + ahead, kind), 2 * g.W * size_of(kind), dZ_end)
+        fetch_span(vector_at(Delta, i * g.Q + ahead // 2, kind), g.Q * size_of(kind), Delta_end)
+        fetch_span(B + i * g.Q + ahead // 2, g.Q * sizeof(int32_t), B + rows * g.Q)
         for row in range(2):
             q = 0
             while q < g.Q:

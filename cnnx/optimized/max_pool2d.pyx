@@ -10,6 +10,7 @@ from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 
+from ._ahead cimport AHEAD, fetch_span
 from ._gather cimport EQUAL, OFFSET, Ring, gather, next_row, ring_at, ring_length, slot
 from ._index cimport least, most
 from ._max cimport Y_row, set_margins, winners_row
@@ -84,6 +85,7 @@ cdef inline void dZ_part(const floating* Delta, const floating* Z, const int32_t
                          floating* memory) noexcept nogil:
     # The rows begin, ..., end - 1 of all rows of the image.
     cdef Py_ssize_t length = row_length(g, lanes_of(dZ)), margin = row_margin(g, lanes_of(dZ)), i
+    cdef Py_ssize_t ahead = AHEAD // <Py_ssize_t>sizeof(floating)
     cdef Ring ring
     cdef floating* m = memory + ring_length(g)
     cdef floating* k = m + length
@@ -95,6 +97,9 @@ cdef inline void dZ_part(const floating* Delta, const floating* Z, const int32_t
     ring = ring_at(begin, memory, g)
     set_margins(m, k, length)
     for i in range(begin, end):
+        fetch_span(dZ + i * g.W + ahead, g.W * sizeof(floating), dZ + planes * g.H * g.W)
+        if Z != NULL:
+            fetch_span(Z + i * g.W + ahead, g.W * sizeof(floating), Z + planes * g.H * g.W)
         while ring.lacks < least(ring.end + 1, g.P):
             fill(&ring, Delta + ring.plane * g.P * g.Q, Z + ring.plane * g.H * g.W if Z != NULL else NULL,
                  B + ring.plane * g.P * g.Q if B != NULL else NULL, wins, ring.lacks, g, m + margin, k + margin, row)
