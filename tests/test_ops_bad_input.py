@@ -97,7 +97,7 @@ def test_every_argument_is_spoiled():
     """An argument that is neither an array of a case nor an option of a known kind would go untested."""
     for name, (_, function) in FUNCTIONS.items():
         spoiled = {key for n, key, *_ in (*ARRAYS, *OPTIONS) if n == name}
-        assert set(inspect.signature(function).parameters) - spoiled <= {"winners", "statistics"}
+        assert set(inspect.signature(function).parameters) - spoiled <= {"winners", "statistics", "output"}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -424,6 +424,25 @@ def test_same_padding_never_leaves_a_pooling_window_empty():
 
 
 # -------------------------------------------------------------------------------------- winners and indices
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "tanh"])
+def test_output(name):
+    x = np.linspace(-2, 2, 6, dtype="float32").reshape(2, 3)
+    forward, backward = getattr(cnnx, name), getattr(cnnx, f"{name}_backward")
+    y = forward(x)
+    for value in (y.tolist(), True, 1.0, np.float32(1), np.ma.masked_array(y)):
+        with pytest.raises(TypeError, match=r"output: expected .* got"):
+            backward(x, x, output=value)
+    with pytest.raises(TypeError, match="output: expected dtype float32, as grad_output has, got float64"):
+        backward(x, x, output=y.astype("float64"))
+    with pytest.raises(TypeError, match="output: expected dtype float32 or float64, got int64"):
+        backward(x, x, output=y.astype("int64"))
+    for wrong in (y[0], y[:, :1], y.T, y[:0], y.ravel(), y[np.newaxis]):
+        with pytest.raises(ValueError, match=r"output: expected shape \(2, 3\) \(x's\), got"):
+            backward(x, x, output=wrong)
+    with pytest.raises(ValueError, match="grad_output: expected shape"):
+        backward(x[:1], x, output=y)
 
 
 def test_winners():

@@ -1,6 +1,7 @@
 """How cnnx computes a figure."""
 
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -105,7 +106,11 @@ def _activation(a: Arrays, options: dict[str, Any]) -> Call:
 
 
 def _activation_backward(a: Arrays, options: dict[str, Any]) -> Call:
-    grad_output, x, phi = a["grad_output"], a["x"], getattr(cnnx, f"{options['name']}_backward")
+    grad_output, x, name = a["grad_output"], a["x"], options["name"]
+    phi = getattr(cnnx, f"{name}_backward")
+    if "output" in signature(phi).parameters:
+        output = getattr(cnnx, name)(x)
+        return lambda: phi(grad_output, x, output=output)
     return lambda: phi(grad_output, x)
 
 

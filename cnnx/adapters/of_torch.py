@@ -192,9 +192,19 @@ def _activation(name: str, phi: Any, backward: Any) -> None:
     kernel(grad_input)
 
 
+def _by_output(name: str, backward: Any) -> Any:
+    def grad_input(Delta: Array, Y: Array, dZ: Array) -> None:
+        dZ[...] = backward(*_tensors(Delta, Y)).numpy()
+
+    grad_input.__name__ = f"{name}_grad_input_output"
+    return grad_input
+
+
 _activation("relu", torch.relu, lambda d, z: _aten.threshold_backward(d, z, 0))
 _activation("sigmoid", torch.sigmoid, lambda d, z: _aten.sigmoid_backward(d, torch.sigmoid(z)))
 _activation("tanh", torch.tanh, lambda d, z: _aten.tanh_backward(d, torch.tanh(z)))
+kernel(_by_output("sigmoid", _aten.sigmoid_backward))
+kernel(_by_output("tanh", _aten.tanh_backward))
 _activation("identity", torch.clone, lambda d, z: d.clone())
 _activation(
     "leaky_relu",

@@ -118,6 +118,8 @@ def backward_arguments(op: Op, case: Case, arrays: Arrays, grad_output: Array, r
     arguments: dict[str, Any] = {**arrays, **case.options, "grad_output": grad_output}
     if isinstance(result, tuple):
         arguments["winners"] = result[1]
+    if arguments.get("output") is True:  # a case can only say that it is wanted
+        arguments["output"] = result
     return known(op, op.backward, arguments)
 
 

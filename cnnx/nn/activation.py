@@ -13,7 +13,8 @@ class Activation(Layer):
     """Y = phi(Z) and dE/dZ = dE/dY phi'(Z); arrays of any rank.
 
     A subclass names the two functions (and the option they take, if there is one):
-    `class ReLU(Activation, forward=cnnx.relu, backward=cnnx.relu_backward)`.
+    `class ReLU(Activation, forward=cnnx.relu, backward=cnnx.relu_backward)`. With saves_output=True the
+    layer keeps the output for the way back, not the input: the backward function takes it as `output`.
 
     Parameters
     ----------
@@ -40,12 +41,19 @@ class Activation(Layer):
     _borrows = True
     _functions: ClassVar[tuple[Callable[..., Array], Callable[..., Array]]]
     _option: ClassVar[str | None] = None
+    _saves_output: ClassVar[bool] = False
 
     def __init_subclass__(
-        cls, *, forward: Callable[..., Array], backward: Callable[..., Array], option: str | None = None
+        cls,
+        *,
+        forward: Callable[..., Array],
+        backward: Callable[..., Array],
+        option: str | None = None,
+        saves_output: bool = False,
     ) -> None:
         cls._functions = forward, backward
         cls._option = option
+        cls._saves_output = saves_output
 
     def _options(self) -> dict[str, Any]:
         assert self._option is not None
@@ -53,12 +61,15 @@ class Activation(Layer):
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
         if self._option is None:
-            return self._functions[0](x, backend=self._back_end), x
+            y = self._functions[0](x, backend=self._back_end)
+            return y, (y if self._saves_output else x)
         return self._functions[0](x, **self._options()), x
 
     def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
         if not input_grad:
             return None
+        if self._saves_output:  # of x, the shape and the dtype are wanted: y's are the same, and x may go
+            return self._functions[1](grad_output, saved, output=saved, backend=self._back_end)
         if self._option is None:
             return self._functions[1](grad_output, saved, backend=self._back_end)
         return self._functions[1](grad_output, saved, **self._options())
@@ -68,11 +79,11 @@ class ReLU(Activation, forward=ops.relu, backward=ops.relu_backward):
     """max(0, z) (W15)."""
 
 
-class Sigmoid(Activation, forward=ops.sigmoid, backward=ops.sigmoid_backward):
+class Sigmoid(Activation, forward=ops.sigmoid, backward=ops.sigmoid_backward, saves_output=True):
     """1 / (1 + exp(-z)) (D19)."""
 
 
-class Tanh(Activation, forward=ops.tanh, backward=ops.tanh_backward):
+class Tanh(Activation, forward=ops.tanh, backward=ops.tanh_backward, saves_output=True):
     """tanh(z) (D19)."""
 
 

@@ -35,7 +35,7 @@ _BACKWARD_DOC = """Gradient of a cost through `{name}`: dZ = Delta phi'(Z), phi'
     Parameters
     ----------
     grad_output, x : arrays of one shape and dtype
-    {option}backend : str or None
+    {option}{output}backend : str or None
         As in the forward call.
 
     Returns
@@ -45,7 +45,7 @@ _BACKWARD_DOC = """Gradient of a cost through `{name}`: dZ = Delta phi'(Z), phi'
     Raises
     ------
     TypeError, ValueError
-        As `{name}` does; ValueError also for a grad_output of another shape than x's.
+        As `{name}` does; ValueError also for a grad_output{or_output} of another shape than x's.
 
     Examples
     --------
@@ -55,16 +55,26 @@ _BACKWARD_DOC = """Gradient of a cost through `{name}`: dZ = Delta phi'(Z), phi'
     """
 
 
-def docstrings(words: dict[str, str], examples: tuple[str, str], option: tuple[str, str] | None) -> tuple[str, str]:
+_OUTPUT = """output : array of x's shape and dtype, or None
+        What the forward call gave: it need not be computed again, and x's numbers are not read. As far as
+        the rounded output allows: where it is 1, phi' is 0.
+    """
+
+
+def docstrings(
+    words: dict[str, str], examples: tuple[str, str], option: tuple[str, str] | None, by_output: bool
+) -> tuple[str, str]:
     """Of an activation's forward and backward functions.
 
     words: its name, title, phi, phi_prime and source; examples: what those in the texts give; option: the name and the
-    meaning of its number, if it takes one.
+    meaning of its number, if it takes one; by_output: whether the backward one takes the forward one's output.
     """
-    words = words | {"option": "", "option_type_error": "", "option_error": ""}
+    words = words | {"option": "", "option_type_error": "", "option_error": "", "output": "", "or_output": ""}
     if option is not None:
         words["option"] = f"{option[0]} : float\n        {option[1]}\n    "
         words["option_type_error"] = f", or {option[0]} is no number"
         words["option_error"] = f"{option[0]} is not finite. "
+    if by_output:
+        words |= {"output": _OUTPUT, "or_output": " or output"}
     forward = _FORWARD_DOC.format(**words, forward_example=examples[0])
     return forward, _BACKWARD_DOC.format(**words, backward_example=examples[1])

@@ -39,6 +39,20 @@ def _backward(name: str, grad_output: Array, x: Array, backend: str | None, **nu
     return grad_x
 
 
+def _backward_by_output(name: str, grad_output: Array, x: Array, output: Array | None, backend: str | None) -> Array:
+    """`_backward` where phi' is simple in Y, which may have been saved."""
+    if output is None:
+        return _backward(name, grad_output, x, backend)
+    if not _check.plain(grad_output, x, output):
+        grad_output, x, output = _check.floats(grad_output=grad_output, x=x, output=output)
+    _check.shape("grad_output", grad_output, x.shape, "(x's)")
+    _check.shape("output", output, x.shape, "(x's)")
+    grad_x = _plan.new(x.shape, x.dtype)
+    kernel = _backend.kernel(f"{name}_grad_input_output", _check.NAMES[x.dtype.char], backend)
+    kernel(grad_output.ravel(), output.ravel(), grad_x.ravel())
+    return grad_x
+
+
 def relu(x: Array, *, backend: str | None = None) -> Array:
     return _forward("relu", x, backend)
 
@@ -51,16 +65,16 @@ def sigmoid(x: Array, *, backend: str | None = None) -> Array:
     return _forward("sigmoid", x, backend)
 
 
-def sigmoid_backward(grad_output: Array, x: Array, *, backend: str | None = None) -> Array:
-    return _backward("sigmoid", grad_output, x, backend)
+def sigmoid_backward(grad_output: Array, x: Array, *, output: Array | None = None, backend: str | None = None) -> Array:
+    return _backward_by_output("sigmoid", grad_output, x, output, backend)
 
 
 def tanh(x: Array, *, backend: str | None = None) -> Array:
     return _forward("tanh", x, backend)
 
 
-def tanh_backward(grad_output: Array, x: Array, *, backend: str | None = None) -> Array:
-    return _backward("tanh", grad_output, x, backend)
+def tanh_backward(grad_output: Array, x: Array, *, output: Array | None = None, backend: str | None = None) -> Array:
+    return _backward_by_output("tanh", grad_output, x, output, backend)
 
 
 def step(x: Array, *, backend: str | None = None) -> Array:
@@ -125,22 +139,28 @@ def _op(
     option: tuple[str, str] | None = None,
     exact: bool = False,
     linear: bool = False,
+    by_output: bool = False,
     kinks: Literal["none", "zero"] = "none",
 ) -> Op:
-    """Write the docstrings of an activation and describe it as an Op. option: its name and meaning."""
+    """Write the docstrings of an activation and describe it as an Op.
+
+    option: its name and meaning. by_output: the backward function takes Y too, in which phi' is simple.
+    """
     name = forward.__name__
     words = {"name": name, "title": title, "phi": phi, "phi_prime": phi_prime, "source": source}
-    forward.__doc__, backward.__doc__ = docstrings(words, examples, option)
+    forward.__doc__, backward.__doc__ = docstrings(words, examples, option, by_output)
     choices: tuple[dict[str, float], ...] = ({},)
     if option is not None:
         choices = ({}, {option[0]: 0.5}, {option[0]: 1.75})
+    if by_output:
+        choices = ({}, {"output": True})
     return Op(
         name=name,
         forward=forward,
         backward=backward,
         summary=phi,
         equations="A1, A2",
-        kernels=(name, f"{name}_grad_input"),
+        kernels=(name, f"{name}_grad_input", *([f"{name}_grad_input_output"] if by_output else ())),
         differentiable=("x",),
         linear=("x",) if linear else (),
         kinks=kinks,
@@ -149,7 +169,7 @@ def _op(
             for chosen in choices
             for shape_name, shape in _SHAPES.items()
         ),
-        bench=(Case("images", {"x": (10, 4, 28, 28)}),),
+        bench=(Case("images", {"x": (10, 4, 28, 28)}, {"output": True} if by_output else {}),),
     )
 
 
@@ -173,6 +193,7 @@ OPS = (
         "y (1 - y)",
         "D19",
         ("array([0.26894142, 0.5       , 0.88079708])", "array([0.19661193, 0.25      , 0.10499359])"),
+        by_output=True,
     ),
     _op(
         tanh,
@@ -182,6 +203,7 @@ OPS = (
         "1 - y^2",
         "D19",
         ("array([-0.76159416,  0.        ,  0.96402758])", "array([0.41997434, 1.        , 0.07065082])"),
+        by_output=True,
     ),
     _op(
         step,

@@ -7,6 +7,7 @@ from cython.parallel cimport prange
 from libc.string cimport memcpy
 
 from ._threads cimport threads_for
+from ._tile cimport doubles, floats, lanes_of, vector_at
 
 cdef extern from *:
     """
@@ -17,6 +18,19 @@ cdef extern from *:
 
 cdef enum:
     STRIP = 64  # elements: whole vectors, for every instruction set
+
+
+cdef inline void take(const floating* Z, Py_ssize_t i, floating* z) noexcept nogil:
+    # Strip i of Z, in vectors, which gcc keeps in registers. All of a strip is loaded before any of it is stored:
+    # arrays of one size lie at nearly the same place within their pages, so that the processor takes a load for one of
+    # what was just stored elsewhere, and waits.
+    cdef int k
+    Z += i * STRIP
+    for k in range(STRIP // <int>lanes_of(z)):
+        if floating is float:
+            vector_at[floats](z, k * lanes_of(z), NULL)[0] = vector_at[floats](Z, k * lanes_of(z), NULL)[0]
+        else:
+            vector_at[doubles](z, k * lanes_of(z), NULL)[0] = vector_at[doubles](Z, k * lanes_of(z), NULL)[0]
 
 
 cdef inline void each(void (*phi)(const floating*, floating*, Py_ssize_t, double) noexcept nogil,

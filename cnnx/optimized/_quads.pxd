@@ -9,12 +9,13 @@
 from cython cimport floating
 from libc.stdint cimport int32_t, int64_t
 
+from ._ahead cimport AHEAD, fetch_span
 from ._index cimport least, most
 from ._lanes cimport earlier, larger, take, where_whole, whole
 from ._pool cimport LARGEST, NONE, WINNERS, pooling
 from ._shuffle cimport join, split
-from ._tile cimport MOST_LANES, doubles, floats, lanes_in, vector, vector_at
-from ._window cimport Window
+from ._tile cimport MOST_LANES, doubles, floats, lanes_in, size_of, vector, vector_at
+from ._window cimport Window, numbers_ahead
 
 
 cdef inline bint in_quads(const Window* g) noexcept nogil:
@@ -71,20 +72,26 @@ cdef inline Py_ssize_t quads_rows_Y(const void* Z, const void* Z_end, void* Y, i
                                     Py_ssize_t end, const Window* g, vector* kind, pooling how) noexcept nogil:
     # As many of the rows begin, ..., end - 1 of all rows of outputs as can be done here; returns the first that is not.
     cdef Py_ssize_t lanes = lanes_in(kind), plane = begin // g.P, row = begin % g.P, i = begin, q
+    cdef Py_ssize_t H = g.H, W = g.W, P = g.P, Q = g.Q, ahead  # g itself would be read anew after each store
     cdef const vector* z
+    if vector is floats:
+        ahead = numbers_ahead[float](g, NULL)
+    else:
+        ahead = numbers_ahead[double](g, NULL)
     while i < end:
-        z = vector_at(Z, (plane * g.H + 2 * row) * g.W, kind)
-        if g.Q < lanes and (i * g.Q + lanes > end * g.Q or <const void*>vector_at(z, g.W + 2 * lanes, kind) > Z_end):
+        z = vector_at(Z, (plane * H + 2 * row) * W, kind)
+        fetch_span(vector_at(z, ahead, kind), 2 * W * size_of(kind), Z_end)
+        if Q < lanes and (i * Q + lanes > end * Q or <const void*>vector_at(z, W + 2 * lanes, kind) > Z_end):
             break
         q = 0
-        while q < g.Q:
-            q = most(0, least(q, g.Q - lanes))  # some columns a second time
-            quads_Y(vector_at(z, 2 * q, kind), g.W, vector_at(Y, i * g.Q + q, kind),
-                    B + i * g.Q + q if how == WINNERS else NULL, kind, how)
+        while q < Q:
+            q = most(0, least(q, Q - lanes))  # some columns a second time
+            quads_Y(vector_at(z, 2 * q, kind), W, vector_at(Y, i * Q + q, kind),
+                    B + i * Q + q if how == WINNERS else NULL, kind, how)
             q += lanes
         i += 1
         row += 1
-        if row == g.P:
+        if row == P:
             row = 0
             plane += 1
     return i
@@ -116,12 +123,17 @@ cdef inline void quads_dZ(const void* Delta, const int32_t* B, void* dZ, Py_ssiz
 cdef inline Py_ssize_t quads_rows_dZ(const void* Delta, const int32_t* B, void* dZ, Py_ssize_t begin, Py_ssize_t end,
                                      Py_ssize_t rows, const Window* g, vector* kind) noexcept nogil:
     # The same for the rows of dZ, where begin is even; `rows` is the number of all of Delta's.
-    cdef Py_ssize_t lanes = lanes_in(kind), i = begin // 2, q, row
+    cdef Py_ssize_t lanes = lanes_in(kind), ahead = AHEAD // size_of(kind), i = begin // 2, q, row
+    cdef const void* Delta_end = vector_at(Delta, rows * g.Q, kind)
+    cdef const void* dZ_end = vector_at(dZ, rows * 2 * g.W, kind)
     cdef bint second = g.W > lanes
     while 2 * i + 2 <= end:
         if g.Q < lanes and ((2 * i + 1) * g.W + (2 if second else 1) * lanes > end * g.W
                             or i * g.Q + lanes > rows * g.Q):
             break
+        fetch_span(vector_at(dZ, 2 * i * g.W + ahead, kind), 2 * g.W * size_of(kind), dZ_end)
+        fetch_span(vector_at(Delta, i * g.Q + ahead // 2, kind), g.Q * size_of(kind), Delta_end)
+        fetch_span(B + i * g.Q + ahead // 2, g.Q * sizeof(int32_t), B + rows * g.Q)
         for row in range(2):
             q = 0
             while q < g.Q:

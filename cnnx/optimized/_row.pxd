@@ -11,9 +11,11 @@ from libc.string cimport memcpy, memset
 
 from ._exp cimport exp_least, large_exp, of_large
 from ._index cimport up
+from ._sums cimport LANES as DOUBLES, spread_sums, sums, widen
 
 cdef enum:
     LANES = 32
+    WIDEST = 16  # vectors of doubles that LANES of them need, where vectors are shortest
     NARROW = 32  # numbers in a row: taken as parts of it, they would mostly be lanes to put together
     TURNED = 1024  # numbers in LANES such rows
 
@@ -141,38 +143,53 @@ cdef inline void partitions(const floating* z, Walk walk, const floating* most, 
     # factor (large_exp), which cancels.
     cdef floating strip[LANES]
     cdef floating shift[LANES]
-    cdef double sums[LANES]
-    cdef Py_ssize_t step
+    cdef floating strips[2 * LANES]
+    cdef sums a[WIDEST]  # numbers in an array would go through memory, where each step waits for the last one
+    cdef Py_ssize_t step = 0
     cdef int j
+    cdef floating largest = most[0]
     memcpy(shift, most, sizeof(shift))
-    for j in range(LANES):
-        sums[j] = 0
-    for step in range(walk.steps):
+    for j in range(LANES // DOUBLES):
+        a[j] = spread_sums(0)
+    if walk.one_row:
+        while step < walk.steps - 2:  # two whole steps: enough exponentials at once that none is waited for
+            for j in range(2 * LANES):  # a loop of its own: gcc would make two cases of all that follows
+                strips[j] = exp_least(z[step * LANES + j] - largest)
+            for j in range(2 * LANES):
+                strips[j] = large_exp(strips[j])
+            for j in range(LANES // DOUBLES):
+                a[j] = a[j] + widen(&strips[j * DOUBLES])
+            for j in range(LANES // DOUBLES):
+                a[j] = a[j] + widen(&strips[LANES + j * DOUBLES])
+            if e != NULL:
+                memcpy(e + step * LANES, strips, sizeof(strips))
+            step += 2
+    for step in range(step, walk.steps):
         take(z, walk, step, strip, <floating>-INFINITY)
-        for j in range(LANES):  # a loop of its own: gcc would make two cases of all that follows
+        for j in range(LANES):
             strip[j] = exp_least(strip[j] - shift[j])
         for j in range(LANES):
             strip[j] = large_exp(strip[j])
-            sums[j] = sums[j] + strip[j]
+        for j in range(LANES // DOUBLES):
+            a[j] = a[j] + widen(&strip[j * DOUBLES])
         if e != NULL:
             put(strip, walk, step, e)
-    spread_sum(sums, walk)
-    memcpy(total, sums, sizeof(sums))
+    for j in range(LANES // DOUBLES):
+        (<sums*>&total[j * DOUBLES])[0] = a[j]
+    spread_sum(total, walk)
 
 
 cdef inline void row_sums(const floating* x, Walk walk, double* total) noexcept nogil:
     cdef floating strip[LANES]
-    cdef double sums[LANES]
     cdef Py_ssize_t step
     cdef int j
     for j in range(LANES):
-        sums[j] = 0
+        total[j] = 0
     for step in range(walk.steps):
         take(x, walk, step, strip, <floating>0)
         for j in range(LANES):
-            sums[j] = sums[j] + strip[j]
-    spread_sum(sums, walk)
-    memcpy(total, sums, sizeof(sums))
+            total[j] = total[j] + strip[j]
+    spread_sum(total, walk)
 
 
 cdef inline double log_of(double total, const floating* kind) noexcept nogil:

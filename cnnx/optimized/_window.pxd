@@ -3,6 +3,7 @@
 from cython cimport floating
 from libc.stdlib cimport malloc
 
+from ._ahead cimport AHEAD, fetch_span
 from ._index cimport least, most, up
 
 cdef struct Window:
@@ -65,6 +66,18 @@ cdef inline Py_ssize_t row_length(const Window* g, Py_ssize_t lanes) noexcept no
 
 cdef inline Py_ssize_t columns_used(const Window* g) noexcept nogil:
     return least(g.W, g.v * (g.Q - 1) - g.p_w + g.S)
+
+
+cdef inline Py_ssize_t numbers_ahead(const Window* g, const floating* kind) noexcept nogil:
+    # So many numbers before they are read rows are fetched: a whole number of windows.
+    cdef Py_ssize_t step = most(1, g.u * g.W)
+    return up(AHEAD // <Py_ssize_t>sizeof(floating), step) * step
+
+
+cdef inline void fetch_rows(const floating* Z, const floating* Z_end, Py_ssize_t p, const Window* g,
+                            Py_ssize_t ahead) noexcept nogil:
+    # What a later row of outputs needs that row p of the plane at Z, and those up to it, did not.
+    fetch_span(Z + row_begin(g, p) * g.W + ahead, least(g.u, g.R) * g.W * sizeof(floating), Z_end)
 
 
 cdef inline floating* memory_for(int threads, Py_ssize_t length, floating* kind) except NULL:

@@ -1,118 +1,41 @@
-"""Activations: A1, A2 in typed loops. Each is two formulas of one number, phi and its derivative, and a loop for each.
+"""Activations: A1, A2 in typed loops, one for each formula of _activation.pxd.
 
-There is no branch in a formula, so that a loop over it becomes vectors (_exp.pxd). Comparisons are written so that
-NaN passes through phi.
+What memory binds takes its numbers strip by strip (`take` in _elementwise.pxd).
 """
 
 from cython cimport floating
 
-from ._elementwise cimport STRIP, each, each_grad
-from ._exp cimport bell, exp_negative, expm1_negative, log1p_fraction, mills, signed, size
+from ._activation cimport (
+    elu_phi, elu_prime, gelu_phi, gelu_prime, identity_phi, identity_prime, leaky_relu_phi, leaky_relu_prime, relu_phi,
+    relu_prime, sigmoid_of, sigmoid_prime, sigmoid_slope, softplus_phi, softplus_prime, step_phi, step_prime, tanh_phi,
+    tanh_prime, tanh_slope,
+)
+from ._elementwise cimport STRIP, each, each_grad, take
+from ._exp cimport exp_least, large_exp, of_large, size
 from ._threads cimport EXP, MEMORY
 
 
-cdef inline floating relu_phi(floating z) noexcept nogil:
-    return 0 if z <= 0 else z
-
-
-cdef inline floating relu_prime(floating z) noexcept nogil:
-    return 1 if z > 0 else 0
-
-
-cdef inline floating sigmoid_phi(floating z) noexcept nogil:
-    # With t = exp(-|z|), which does not overflow: 1 / (1 + t), or t / (1 + t) for z < 0.
-    cdef floating t = exp_negative(-size(z))
-    return (t if z < 0 else <floating>1) / (<floating>1 + t)
-
-
-cdef inline floating sigmoid_prime(floating z) noexcept nogil:
-    # y (1 - y), where 1 - y would cancel.
-    cdef floating t = exp_negative(-size(z))
-    return t / ((t + <floating>1) * (t + <floating>1))
-
-
-cdef inline floating tanh_phi(floating z) noexcept nogil:
-    cdef floating e = expm1_negative(-size(z + z))
-    return signed(e / (e + <floating>2), z)
-
-
-cdef inline floating tanh_prime(floating z) noexcept nogil:
-    cdef floating y = tanh_phi(z)
-    return <floating>1 - y * y
-
-
-cdef inline floating step_phi(floating z) noexcept nogil:
-    return 0 if z <= 0 else (1 if z > 0 else z)
-
-
-cdef inline floating step_prime(floating z) noexcept nogil:
-    return 0
-
-
-cdef inline floating identity_phi(floating z) noexcept nogil:
-    return z
-
-
-cdef inline floating identity_prime(floating z) noexcept nogil:
-    return 1
-
-
-cdef inline double leaky_relu_phi(double z, double slope) noexcept nogil:
-    return z if z > 0 else slope * z
-
-
-cdef inline double leaky_relu_prime(double z, double slope) noexcept nogil:
-    return 1 if z > 0 else slope
-
-
-cdef inline floating elu_phi(floating z, double alpha) noexcept nogil:
-    # alpha may be no float32: its products are taken in double.
-    return <floating>(alpha * expm1_negative(z if z < 0 else 0)) if z < 0 else z
-
-
-cdef inline floating elu_prime(floating z, double alpha) noexcept nogil:
-    return 1 if z > 0 else <floating>(alpha * exp_negative(0 if z > 0 else z))
-
-
-cdef inline floating softplus_phi(floating z) noexcept nogil:
-    return (z if z > 0 else 0) + log1p_fraction(exp_negative(-size(z)))
-
-
-cdef inline floating softplus_prime(floating z) noexcept nogil:
-    return sigmoid_phi(z)
-
-
-cdef inline floating gelu_range(floating z) noexcept nogil:
-    # |z|, or where Phi(-|z|) is 0.
-    cdef floating a = size(z)
-    cdef floating most = <floating>14.6 if floating is float else 39
-    return most if a > most else a
-
-
-cdef inline floating gelu_phi(floating z) noexcept nogil:
-    # z Phi(z) = max(z, 0) - |z| Phi(-|z|).
-    cdef floating a = gelu_range(z)
-    return (z if z > 0 else 0) - a * mills(a) * bell(a)
-
-
-cdef inline floating gelu_prime(floating z) noexcept nogil:
-    # Phi(z) + z exp(-z^2 / 2) / sqrt(2 pi): 1 + g for z > 0, -g else.
-    cdef floating a = gelu_range(z)
-    cdef floating g = bell(a) * (a * <floating>0.3989422804014327 - mills(a))
-    return <floating>1 + g if z > 0 else -g
-
-
 cdef void relu_Y(const floating* Z, floating* Y, Py_ssize_t strips, double _) noexcept nogil:
+    cdef floating z[STRIP]
     cdef Py_ssize_t i
-    for i in range(strips * STRIP):
-        Y[i] = relu_phi(Z[i])
+    cdef int j
+    for i in range(strips):
+        take(Z, i, z)
+        for j in range(STRIP):
+            Y[i * STRIP + j] = relu_phi(z[j])
 
 
 cdef void relu_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t strips,
                   double _) noexcept nogil:
+    cdef floating delta[STRIP]
+    cdef floating z[STRIP]
     cdef Py_ssize_t i
-    for i in range(strips * STRIP):
-        dZ[i] = Delta[i] * relu_prime(Z[i])
+    cdef int j
+    for i in range(strips):
+        take(Delta, i, delta)
+        take(Z, i, z)
+        for j in range(STRIP):
+            dZ[i * STRIP + j] = delta[j] * relu_prime(z[j])
 
 
 def relu(const floating[::1] Z, /, floating[::1] Y):
@@ -124,9 +47,16 @@ def relu_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floatin
 
 
 cdef void sigmoid_Y(const floating* Z, floating* Y, Py_ssize_t strips, double _) noexcept nogil:
+    cdef floating z[STRIP]
+    cdef floating t[STRIP]
     cdef Py_ssize_t i
-    for i in range(strips * STRIP):
-        Y[i] = sigmoid_phi(Z[i])
+    cdef int j
+    for i in range(strips):
+        take(Z, i, z)
+        for j in range(STRIP):  # a loop of its own: gcc would make two cases of all that follows
+            t[j] = exp_least(-size(z[j]))
+        for j in range(STRIP):
+            Y[i * STRIP + j] = sigmoid_of(large_exp(t[j]) * of_large[floating](NULL), z[j])
 
 
 cdef void sigmoid_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t strips,
@@ -136,12 +66,29 @@ cdef void sigmoid_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_
         dZ[i] = Delta[i] * sigmoid_prime(Z[i])
 
 
+cdef void sigmoid_dZ_output(const floating* Delta, const floating* Y, floating* dZ, Py_ssize_t strips,
+                            double _) noexcept nogil:
+    cdef floating delta[STRIP]
+    cdef floating y[STRIP]
+    cdef Py_ssize_t i
+    cdef int j
+    for i in range(strips):
+        take(Delta, i, delta)
+        take(Y, i, y)
+        for j in range(STRIP):
+            dZ[i * STRIP + j] = delta[j] * sigmoid_slope(y[j])
+
+
 def sigmoid(const floating[::1] Z, /, floating[::1] Y):
     each(sigmoid_Y[floating], Z, Y, 0, EXP)
 
 
 def sigmoid_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ):
     each_grad(sigmoid_dZ[floating], Delta, Z, dZ, 0, EXP)
+
+
+def sigmoid_grad_input_output(const floating[::1] Delta, const floating[::1] Y, /, floating[::1] dZ):
+    each_grad(sigmoid_dZ_output[floating], Delta, Y, dZ, 0, MEMORY)
 
 
 cdef void tanh_Y(const floating* Z, floating* Y, Py_ssize_t strips, double _) noexcept nogil:
@@ -157,12 +104,29 @@ cdef void tanh_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssi
         dZ[i] = Delta[i] * tanh_prime(Z[i])
 
 
+cdef void tanh_dZ_output(const floating* Delta, const floating* Y, floating* dZ, Py_ssize_t strips,
+                         double _) noexcept nogil:
+    cdef floating delta[STRIP]
+    cdef floating y[STRIP]
+    cdef Py_ssize_t i
+    cdef int j
+    for i in range(strips):
+        take(Delta, i, delta)
+        take(Y, i, y)
+        for j in range(STRIP):
+            dZ[i * STRIP + j] = delta[j] * tanh_slope(y[j])
+
+
 def tanh(const floating[::1] Z, /, floating[::1] Y):
     each(tanh_Y[floating], Z, Y, 0, EXP)
 
 
 def tanh_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ):
     each_grad(tanh_dZ[floating], Delta, Z, dZ, 0, EXP)
+
+
+def tanh_grad_input_output(const floating[::1] Delta, const floating[::1] Y, /, floating[::1] dZ):
+    each_grad(tanh_dZ_output[floating], Delta, Y, dZ, 0, MEMORY)
 
 
 cdef void step_Y(const floating* Z, floating* Y, Py_ssize_t strips, double _) noexcept nogil:
@@ -208,16 +172,26 @@ def identity_grad_input(const floating[::1] Delta, const floating[::1] Z, /, flo
 
 
 cdef void leaky_relu_Y(const floating* Z, floating* Y, Py_ssize_t strips, double slope) noexcept nogil:
+    cdef floating z[STRIP]
     cdef Py_ssize_t i
-    for i in range(strips * STRIP):
-        Y[i] = <floating>leaky_relu_phi(Z[i], slope)
+    cdef int j
+    for i in range(strips):
+        take(Z, i, z)
+        for j in range(STRIP):
+            Y[i * STRIP + j] = <floating>leaky_relu_phi(z[j], slope)
 
 
 cdef void leaky_relu_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t strips,
                         double slope) noexcept nogil:
+    cdef floating delta[STRIP]
+    cdef floating z[STRIP]
     cdef Py_ssize_t i
-    for i in range(strips * STRIP):
-        dZ[i] = <floating>(Delta[i] * leaky_relu_prime(Z[i], slope))
+    cdef int j
+    for i in range(strips):
+        take(Delta, i, delta)
+        take(Z, i, z)
+        for j in range(STRIP):
+            dZ[i * STRIP + j] = <floating>(delta[j] * leaky_relu_prime(z[j], slope))
 
 
 def leaky_relu(const floating[::1] Z, /, floating[::1] Y, *, double slope):

@@ -19,9 +19,11 @@ from ._window cimport (
     column_begin,
     column_end,
     columns_used,
+    fetch_rows,
     memory_for,
     narrow,
     next_place,
+    numbers_ahead,
     place_of,
     row_begin,
     row_end,
@@ -98,16 +100,19 @@ cdef inline void Y_row(const floating* Z, floating* Y, Py_ssize_t p, const float
         across[doubles](m - g.p_w, NULL, &rows, counts, Y, NULL, g.Q, g.S, g.v, NULL, MEAN)
 
 
-cdef inline void Y_part(const floating* Z, floating* Y, Py_ssize_t begin, Py_ssize_t end, const Window* g,
-                        const Pad* pad, floating* memory) noexcept nogil:
+cdef inline void Y_part(const floating* Z, const floating* Z_end, floating* Y, Py_ssize_t begin, Py_ssize_t end,
+                        const Window* g, const Pad* pad, floating* memory) noexcept nogil:
     # The rows begin, ..., end - 1 of all rows of outputs.
     cdef Place at = place_of(begin, g.P)
-    cdef Py_ssize_t i, length = counts_length(g, Y)
+    cdef Py_ssize_t i, length = counts_length(g, Y), ahead = numbers_ahead(g, Z)
+    cdef const floating* plane
     cdef floating* m = memory + length + (row_margin(g, lanes_of(Y)) if in_vectors(g) else 0)
     set_columns_counts(g, pad, memory, length)
     memset(memory + length, 0, 2 * row_length(g, lanes_of(Y)) * sizeof(floating))
     for i in range(begin, end):
-        Y_row(Z + at.plane * g.H * g.W, Y + i * g.Q, at.row, memory, <floating>rows_count(g, pad, at.row), g, m)
+        plane = Z + at.plane * g.H * g.W
+        fetch_rows(plane, Z_end, at.row, g, ahead)
+        Y_row(plane, Y + i * g.Q, at.row, memory, <floating>rows_count(g, pad, at.row), g, m)
         next_place(&at, g.P)
 
 
@@ -137,6 +142,7 @@ def avg_pool2d(const floating[:, :, :, ::1] Z, /, floating[:, :, :, ::1] Y, *, P
     cdef Window g = Window(Z.shape[2], Z.shape[3], Y.shape[2], Y.shape[3], R, S, u, v, p_h, p_w)
     cdef Pad pad = Pad(p_b, p_r, include_pad)
     cdef Py_ssize_t rows = Y.shape[0] * Y.shape[1] * Y.shape[2], part, length
+    cdef Py_ssize_t size = Z.shape[0] * Z.shape[1] * g.H * g.W
     cdef int threads = threads_for(<double>rows * g.Q * R * S)
     cdef floating* memory
     if rows == 0:
@@ -144,8 +150,8 @@ def avg_pool2d(const floating[:, :, :, ::1] Z, /, floating[:, :, :, ::1] Y, *, P
     length = counts_length(&g, &Y[0, 0, 0, 0]) + 2 * row_length(&g, lanes_of(&Y[0, 0, 0, 0]))
     memory = memory_for(threads, length, &Y[0, 0, 0, 0])
     for part in prange(threads, nogil=True, schedule="static", num_threads=threads):
-        Y_part(&Z[0, 0, 0, 0], &Y[0, 0, 0, 0], rows * part // threads, rows * (part + 1) // threads, &g, &pad,
-               memory + part * length)
+        Y_part(&Z[0, 0, 0, 0], &Z[0, 0, 0, 0] + size, &Y[0, 0, 0, 0], rows * part // threads,
+               rows * (part + 1) // threads, &g, &pad, memory + part * length)
     free(memory)
 
 

@@ -125,7 +125,6 @@ cdef inline void dZ_index_rows(const floating* Z, const Py_ssize_t* t, floating*
     cdef floating* d = &turned_dZ[0] if M <= NARROW else dZ
     cdef Walk walk = walk_of(M)
     cdef floating most[LANES]
-    cdef floating e[LANES]
     cdef floating factor[LANES]
     cdef floating at_t[LANES]
     cdef double total[LANES]
@@ -136,11 +135,13 @@ cdef inline void dZ_index_rows(const floating* Z, const Py_ssize_t* t, floating*
         at_t[j] = <floating>((d[place(t[j], j, M)] / total[j] - 1) / divisor)
     for j in range(LANES):
         factor[j] = <floating>(1 / (total[j] * divisor))
-    for step in range(walk.steps):
-        take(d, walk, step, e, <floating>0)
-        for j in range(LANES):
-            e[j] = e[j] * factor[j]
-        put(e, walk, step, d)
+    if walk.one_row:
+        for j in range(M):
+            d[j] = d[j] * factor[0]
+    else:
+        for step in range(M):
+            for j in range(LANES):
+                d[step * LANES + j] = d[step * LANES + j] * factor[j]
     for j in range(count):
         d[place(t[j], j, M)] = at_t[j]
     if M <= NARROW:

@@ -10,6 +10,7 @@ from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 
+from ._ahead cimport AHEAD, fetch_span
 from ._gather cimport EQUAL, OFFSET, Ring, gather, next_row, ring_at, ring_length, slot
 from ._index cimport least, most
 from ._max cimport Y_row, set_margins, winners_row
@@ -17,18 +18,24 @@ from ._pool cimport LARGEST, WINNERS
 from ._quads cimport cover, quads_dZ_part, quads_Y_part
 from ._threads cimport threads_for
 from ._tile cimport VECTOR_BYTES, lanes_of
-from ._window cimport Place, Window, clip, memory_for, next_place, place_of, row_length, row_margin
+from ._window cimport (
+    Place, Window, clip, fetch_rows, memory_for, next_place, numbers_ahead, place_of, row_length, row_margin,
+)
 
 
 cdef inline void Y_part(const floating* Z, const floating* Z_end, floating* Y, Py_ssize_t begin, Py_ssize_t end,
                         const Window* g, floating* memory) noexcept nogil:
     # The rows begin, ..., end - 1 of all rows of outputs.
     cdef Py_ssize_t done = quads_Y_part(Z, Z_end, Y, NULL, begin, end, g, LARGEST), i
+    cdef Py_ssize_t ahead = numbers_ahead(g, Z)
     cdef Place at = place_of(done, g.P)
+    cdef const floating* plane
     set_margins(memory, NULL, row_length(g, lanes_of(Y)))
     memory += row_margin(g, lanes_of(Y))
     for i in range(done, end):
-        Y_row(Z + at.plane * g.H * g.W, Y + i * g.Q, at.row, g, memory)
+        plane = Z + at.plane * g.H * g.W
+        fetch_rows(plane, Z_end, at.row, g, ahead)
+        Y_row(plane, Y + i * g.Q, at.row, g, memory)
         next_place(&at, g.P)
 
 
@@ -36,16 +43,20 @@ cdef inline void winners_part(const floating* Z, const floating* Z_end, floating
                               Py_ssize_t end, const Window* g, floating* memory) noexcept nogil:
     cdef Py_ssize_t length = row_length(g, lanes_of(Y)), margin = row_margin(g, lanes_of(Y)), i, q
     cdef Py_ssize_t done = quads_Y_part(Z, Z_end, Y, B, begin, end, g, WINNERS)
+    cdef Py_ssize_t ahead = numbers_ahead(g, Z)
+    cdef const floating* plane
     cdef Place at = place_of(done, g.P)
     cdef floating* m = memory + margin
     cdef floating* k = memory + length + margin
     cdef int64_t* row = <int64_t*>(memory + 2 * length)
     set_margins(memory, memory + length, length)
     for i in range(done, end):
+        plane = Z + at.plane * g.H * g.W
+        fetch_rows(plane, Z_end, at.row, g, ahead)
         if floating is float:
-            winners_row(Z + at.plane * g.H * g.W, Y + i * g.Q, B + i * g.Q, at.row, g, m, k)
+            winners_row(plane, Y + i * g.Q, B + i * g.Q, at.row, g, m, k)
         else:
-            winners_row(Z + at.plane * g.H * g.W, Y + i * g.Q, row, at.row, g, m, k)
+            winners_row(plane, Y + i * g.Q, row, at.row, g, m, k)
             for q in range(g.Q):
                 B[i * g.Q + q] = <int32_t>row[q]
         next_place(&at, g.P)
@@ -74,6 +85,7 @@ cdef inline void dZ_part(const floating* Delta, const floating* Z, const int32_t
                          floating* memory) noexcept nogil:
     # The rows begin, ..., end - 1 of all rows of the image.
     cdef Py_ssize_t length = row_length(g, lanes_of(dZ)), margin = row_margin(g, lanes_of(dZ)), i
+    cdef Py_ssize_t ahead = AHEAD // <Py_ssize_t>sizeof(floating)
     cdef Ring ring
     cdef floating* m = memory + ring_length(g)
     cdef floating* k = m + length
@@ -85,6 +97,9 @@ cdef inline void dZ_part(const floating* Delta, const floating* Z, const int32_t
     ring = ring_at(begin, memory, g)
     set_margins(m, k, length)
     for i in range(begin, end):
+        fetch_span(dZ + i * g.W + ahead, g.W * sizeof(floating), dZ + planes * g.H * g.W)
+        if Z != NULL:
+            fetch_span(Z + i * g.W + ahead, g.W * sizeof(floating), Z + planes * g.H * g.W)
         while ring.lacks < least(ring.end + 1, g.P):
             fill(&ring, Delta + ring.plane * g.P * g.Q, Z + ring.plane * g.H * g.W if Z != NULL else NULL,
                  B + ring.plane * g.P * g.Q if B != NULL else NULL, wins, ring.lacks, g, m + margin, k + margin, row)

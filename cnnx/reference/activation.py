@@ -26,7 +26,11 @@ def sigmoid_phi(z, *, m=IEEE):
 
 def sigmoid_prime(z, *, m=IEEE):
     """y (1 - y). D19."""
-    y = sigmoid_phi(z, m=m)
+    return sigmoid_slope(sigmoid_phi(z, m=m))
+
+
+def sigmoid_slope(y):
+    """y (1 - y). D19."""
     return y * (1 - y)
 
 
@@ -45,7 +49,11 @@ def tanh_phi(z, *, m=IEEE):
 
 def tanh_prime(z, *, m=IEEE):
     """1 - y^2. D19."""
-    y = tanh_phi(z, m=m)
+    return tanh_slope(tanh_phi(z, m=m))
+
+
+def tanh_slope(y):
+    """1 - y^2. D19."""
     return 1 - y * y
 
 
@@ -141,9 +149,27 @@ def activation(phi, phi_prime):
     return computes(Y=element_Y)(forward), computes(dZ=element_dZ)(grad_input)
 
 
+def of_output(slope):
+    """The kernel dZ = Delta phi'(Z) (A2) of an activation whose phi' is a function of the saved Y = phi(Z)."""
+
+    def element_dZ(Delta, Y, i):
+        return Delta[i] * slope(Y[i])
+
+    def grad_input(Delta, Y, /, dZ):
+        """Delta, Y (any number of elements) -> dZ."""
+
+    name = slope.__name__.removesuffix("_slope")
+    element_dZ.__doc__ = f"dZ[i] = Delta[i] phi'(Z[i]), phi'(z) = {slope.__doc__}\n\nA2: M17 (16), from the saved Y."
+    element_dZ.__name__ = element_dZ.__qualname__ = f"{name}_dZ_output"
+    grad_input.__name__ = grad_input.__qualname__ = f"{name}_grad_input_output"
+    return computes(dZ=element_dZ)(grad_input)
+
+
 relu, relu_grad_input = activation(relu_phi, relu_prime)
 sigmoid, sigmoid_grad_input = activation(sigmoid_phi, sigmoid_prime)
+sigmoid_grad_input_output = of_output(sigmoid_slope)
 tanh, tanh_grad_input = activation(tanh_phi, tanh_prime)
+tanh_grad_input_output = of_output(tanh_slope)
 step, step_grad_input = activation(step_phi, step_prime)
 identity, identity_grad_input = activation(identity_phi, identity_prime)
 leaky_relu, leaky_relu_grad_input = activation(leaky_relu_phi, leaky_relu_prime)

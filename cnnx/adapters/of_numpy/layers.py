@@ -51,6 +51,16 @@ _activation("softplus", lambda Z: np.logaddexp(0, Z), _sigmoid)
 
 
 @kernel
+def sigmoid_grad_input_output(Delta: Array, Y: Array, dZ: Array) -> None:
+    dZ[...] = Delta * (Y * (1 - Y))
+
+
+@kernel
+def tanh_grad_input_output(Delta: Array, Y: Array, dZ: Array) -> None:
+    dZ[...] = Delta * (1 - Y.astype(float) ** 2)
+
+
+@kernel
 def softmax(Z: Array, Y: Array) -> None:
     Y[...] = np.exp(Z - Z.max(axis=1, keepdims=True))
     Y /= Y.sum(axis=1, keepdims=True)

@@ -56,6 +56,16 @@ def sigmoid_overflowing(Z: Array, Y: Array) -> None:
         Y[...] = np.exp(Z) / (1 + np.exp(Z))
 
 
+@BUGS.of("sigmoid", "sigmoid_grad_input_output", "the saved output is taken for the input", "sigmoid(y) for y")
+def sigmoid_grad_input_output_again(Delta: Array, Y: Array, dZ: Array) -> None:
+    right("sigmoid_grad_input")(Delta, Y, dZ)
+
+
+@BUGS.of("tanh", "tanh_grad_input_output", "the other S-shaped function's slope", "y (1 - y) for 1 - y^2")
+def tanh_grad_input_output_of_sigmoid(Delta: Array, Y: Array, dZ: Array) -> None:
+    right("sigmoid_grad_input_output")(Delta, Y, dZ)
+
+
 @BUGS.of("tanh", "tanh", "(e^z - e^-z)/(e^z + e^-z) as printed cancels near 0 and overflows", "D19's formula")
 def tanh_poor(Z: Array, Y: Array) -> None:
     with np.errstate(all="ignore"):
