@@ -7,7 +7,7 @@ from ._winograd_kernels cimport KERNELS
 
 cdef enum:
     PART = 64  # output channels whose products are kept at once
-    ROOM = 2_097_152  # bytes that a block of transformed tiles may take: about a core's second cache
+    ROOM = 2_621_440  # bytes that a block of transformed tiles may take: more than one vector wide at 512 channels
 
 
 cdef struct Layer:
@@ -16,7 +16,7 @@ cdef struct Layer:
     Py_ssize_t m, a  # extents of a tile of outputs, and of the inputs that it needs
     Py_ssize_t rows, columns  # of tiles in an image
     Py_ssize_t width  # tiles in a block at most, whole vectors
-    Py_ssize_t step  # from a number of the transformed tiles to the next one
+    Py_ssize_t step, M_step  # from a number of the transformed tiles, and of the products, to the next one
     Py_ssize_t blocks, parts  # of the tiles; of a group's kernels, for several threads
     Py_ssize_t numbers  # a thread's scratch memory
 
@@ -37,10 +37,11 @@ cdef inline Py_ssize_t planned(Layer* layer, Py_ssize_t m, Py_ssize_t lanes, Py_
     layer.parts = 1
     if 0 < layer.blocks * layer.groups < threads:
         layer.parts = least(up(layer.K, KERNELS), up(threads, layer.blocks * layer.groups))
-    # One row more than needed: multiples of 4,096 bytes would let a tile's numbers meet in a few places of a cache.
-    layer.step = (layer.C + 1) * layer.width
+    # A vector more than needed: multiples of 4,096 bytes would let a tile's numbers meet in a few places of a cache.
+    layer.step = layer.C * layer.width + lanes
+    layer.M_step = PART * layer.width + lanes
     layer.numbers = a * a * layer.step  # V
-    layer.numbers += a * a * PART * layer.width  # M
+    layer.numbers += a * a * layer.M_step  # M
     layer.numbers += 2 * a * (m * layer.width + lanes)  # rows of tiles, half transformed
     layer.numbers += a * layer.width * (m + 2 + lanes)  # the tiles' inputs
     layer.numbers = up(layer.numbers * size, 64) * 64 // size + 64 // size

@@ -11,7 +11,7 @@ from libc.string cimport memcpy, memset
 
 from ._index cimport least, most, up
 from ._threads cimport threads_for
-from ._tile cimport VECTORS, block, doubles, floats, lanes_in, lanes_of, size_of, vector, vector_at
+from ._tile cimport block_ahead, doubles, floats, lanes_in, lanes_of, size_of, vector, vector_at
 from ._winograd cimport across, back, down
 from ._winograd_kernels cimport KERNELS, kernels_task
 from ._winograd_plan cimport PART, Layer, Run, planned, run_at
@@ -72,27 +72,29 @@ cdef void products(const Layer* layer, const void* U, Py_ssize_t first_k, Py_ssi
                    const void* V, const Py_ssize_t* taps, const void* zeros, void* M, Py_ssize_t width,
                    vector* kind) noexcept nogil:
     # M[i, j, k, tile] = sum_c U[i, j, k, c] V[i, j, c, tile] for `count` output channels from first_k.
-    cdef Py_ssize_t lanes = lanes_in(kind), per_group = up(layer.K, KERNELS)
-    cdef Py_ssize_t ij, k, kernels, part, t, most_columns = VECTORS * lanes, columns
+    cdef Py_ssize_t numbers = layer.a * layer.a, side = layer.C * KERNELS, ij, kernels, k
+    cdef const void* first = vector_at(U, (group * up(layer.K, KERNELS) + first_k // KERNELS) * numbers * side, kind)
     cdef const void* u
     cdef const void* v
+    cdef const void* ahead
     cdef void* y
-    for ij in range(layer.a * layer.a):
-        for part in range(up(width, most_columns)):
-            t = part * most_columns
-            columns = least(most_columns, width - t)
-            v = vector_at(V, ij * layer.step + t, kind)
-            for kernels in range(up(count, KERNELS)):
-                k = kernels * KERNELS
-                u = vector_at(U, ((group * per_group + (first_k + k) // KERNELS) * layer.a * layer.a + ij)
-                              * layer.C * KERNELS, kind)
-                y = vector_at(M, (ij * PART + k) * layer.width + t, kind)
-                if vector is floats:
-                    block[float](<const float*>u, KERNELS, 1, <const float*>v, taps, layer.C, <const float*>zeros,
-                                 <float*>y, layer.width, columns, least(KERNELS, count - k))
-                else:
-                    block[double](<const double*>u, KERNELS, 1, <const double*>v, taps, layer.C, <const double*>zeros,
-                                  <double*>y, layer.width, columns, least(KERNELS, count - k))
+    for ij in range(numbers):
+        v = vector_at(V, ij * layer.step, kind)
+        for kernels in range(up(count, KERNELS)):
+            k = kernels * KERNELS
+            u = vector_at(first, (kernels * numbers + ij) * side, kind)
+            ahead = vector_at(u, numbers * side, kind)
+            if k + KERNELS >= count:
+                ahead = vector_at(first, (ij + 1) % numbers * side, kind)
+            y = vector_at(M, ij * layer.M_step + k * layer.width, kind)
+            if vector is floats:
+                block_ahead[float](<const float*>u, KERNELS, 1, <const float*>v, taps, layer.C, <const float*>zeros,
+                                   <float*>y, layer.width, width, least(KERNELS, count - k), <const float*>ahead,
+                                   taps + layer.C)
+            else:
+                block_ahead[double](<const double*>u, KERNELS, 1, <const double*>v, taps, layer.C, <const double*>zeros,
+                                    <double*>y, layer.width, width, least(KERNELS, count - k), <const double*>ahead,
+                                    taps + layer.C)
 
 
 cdef void outputs(const Layer* layer, const void* M, const void* b, Py_ssize_t first_k, Py_ssize_t count,
@@ -105,9 +107,9 @@ cdef void outputs(const Layer* layer, const void* M, const void* b, Py_ssize_t f
     for k in range(count):
         source = vector_at(M, k * layer.width, kind)
         if m == 2:
-            back(source, PART * layer.width, vector_at(b, first_k + k, kind), y, pitch, width, kind, 2)
+            back(source, layer.M_step, vector_at(b, first_k + k, kind), y, pitch, width, kind, 2)
         else:
-            back(source, PART * layer.width, vector_at(b, first_k + k, kind), y, pitch, width, kind, 4)
+            back(source, layer.M_step, vector_at(b, first_k + k, kind), y, pitch, width, kind, 4)
         t = start
         while t < end:
             run = run_at(layer, start, t, end)
@@ -130,7 +132,7 @@ cdef void task_of(const Layer* layer, const void* Z, const void* U, const void* 
     cdef Py_ssize_t row = layer.a * (layer.m * layer.width + lanes)
     cdef void* V = scratch
     cdef void* M = vector_at(V, layer.a * layer.a * layer.step, kind)
-    cdef void* s = vector_at(M, layer.a * layer.a * PART * layer.width, kind)
+    cdef void* s = vector_at(M, layer.a * layer.a * layer.M_step, kind)
     cdef void* shifted = vector_at(s, row, kind)
     cdef void* d = vector_at(shifted, row, kind)
     if k >= last_k:
@@ -166,7 +168,7 @@ cdef bint computed(Layer* layer, const floating* Z, const floating* F, const flo
     cdef Py_ssize_t numbers = layer.a * layer.a * kernel_tasks * C * KERNELS if F != NULL else 0
     cdef Py_ssize_t biases = layer.groups * layer.K + KERNELS
     cdef char* memory = <char*>malloc((numbers + threads * layer.numbers + biases) * sizeof(floating) + 128
-                                      + C * sizeof(Py_ssize_t))
+                                      + 2 * C * sizeof(Py_ssize_t))
     if memory == NULL:
         return False
     cdef floating* scratch = <floating*>(memory + 64 - <size_t>memory % 64)
@@ -176,9 +178,10 @@ cdef bint computed(Layer* layer, const floating* Z, const floating* F, const flo
     memset(zeros, 0, biases * sizeof(floating))
     for task in range(C):
         taps[task] = task * layer.width
+        taps[C + task] = task * KERNELS  # of what comes next
     if F != NULL:
         for task in prange(kernel_tasks, schedule="static", num_threads=threads):
-            kernels_task(F, U, task, C, layer.K, m, turned)
+            kernels_task(F, F + layer.groups * layer.K * C * 9, U, task, C, layer.K, m, turned)
         ready = U
     if b == NULL:
         b = zeros
@@ -229,7 +232,7 @@ def conv2d_winograd_weight(const floating[:, :, :, ::1] F, /, floating[:, :, :, 
     cdef const floating* f = &F[0, 0, 0, 0]
     cdef floating* u = &U[0, 0, 0, 0, 0]
     for task in prange(U.shape[0], nogil=True, schedule="static", num_threads=threads):
-        kernels_task(f, u, task, C, K, t, False)
+        kernels_task(f, f + F.shape[0] * C * 9, u, task, C, K, t, False)
 
 
 def conv2d_winograd_frozen(const floating[:, :, :, ::1] Z, const floating[:, :, :, :, ::1] U, const floating[::1] b, /,
