@@ -53,12 +53,15 @@ cdef struct Run:
     Py_ssize_t n, row, column, count, first
 
 
-cdef inline Run run_at(const Layer* layer, Py_ssize_t first, Py_ssize_t start, Py_ssize_t end) noexcept nogil:
-    # The run that starts with tile `start` of all, in the block from `first` to `end`.
-    cdef Run run
-    run.column = start % layer.columns
-    run.row = start // layer.columns % layer.rows
-    run.n = start // (layer.columns * layer.rows)
-    run.count = least(layer.columns - run.column, end - start)
-    run.first = start - first
-    return run
+cdef inline Py_ssize_t runs_of(const Layer* layer, Py_ssize_t start, Py_ssize_t end, Run* runs) noexcept nogil:
+    # The runs of the block of the tiles from `start` to `end`, of all; how many there are.
+    cdef Py_ssize_t t = start, count = 0
+    while t < end:
+        runs[count].column = t % layer.columns
+        runs[count].row = t // layer.columns % layer.rows
+        runs[count].n = t // (layer.columns * layer.rows)
+        runs[count].count = least(layer.columns - runs[count].column, end - t)
+        runs[count].first = t - start
+        t += runs[count].count
+        count += 1
+    return count

@@ -7,14 +7,16 @@ multiplied with the transformed kernels, and its products are transformed back, 
 from cython cimport floating
 from cython.parallel cimport prange, threadid
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from ._index cimport least, most, up
 from ._threads cimport threads_for
-from ._tile cimport block_ahead, doubles, floats, lanes_in, lanes_of, size_of, vector, vector_at
-from ._winograd cimport across, back, down
+from ._tile cimport (
+    MOST_LANES, VECTORS, block_ahead, doubles, floats, lanes_in, lanes_of, size_of, vector, vector_at,
+)
+from ._winograd cimport across, back, copy_row, down
 from ._winograd_kernels cimport KERNELS, kernels_task
-from ._winograd_plan cimport PART, Layer, Run, planned, run_at
+from ._winograd_plan cimport PART, Layer, Run, planned, runs_of
 
 
 cdef extern from *:
@@ -28,21 +30,20 @@ cdef inline void fetch(const void* p, Py_ssize_t n) noexcept nogil:
         prefetch(<const char*>p + 64 * i)
 
 
-cdef void inputs(const Layer* layer, const void* Z, Py_ssize_t first_c, Py_ssize_t start, Py_ssize_t end, void* V,
-                 void* s, void* shifted, void* d, vector* kind) noexcept nogil:
+cdef void inputs(const Layer* layer, const void* Z, Py_ssize_t first_c, const Run* runs, Py_ssize_t run_count,
+                 Py_ssize_t width, void* V, void* s, void* shifted, void* d, vector* kind) noexcept nogil:
     # W2: V[i, j, c, tile] for a block of tiles.
     cdef Py_ssize_t size = size_of(kind), lanes = lanes_in(kind), m = layer.m, a = layer.a
-    cdef Py_ssize_t width = up(end - start, lanes) * lanes, pitch = m * layer.width + lanes, d_pitch
-    cdef Py_ssize_t c, t, i, h, w, z, d_run, left, right, target, columns
+    cdef Py_ssize_t pitch = m * layer.width + lanes, d_pitch, c, r, i, h, w, z, d_run, left, right, target, columns
     cdef const void* source
     cdef Run run
     memset(d, 0, a * layer.width * (m + 2 + lanes) * size)  # padding stays as it is while the channels change
     memset(s, 0, a * pitch * size)
     memset(shifted, 0, a * pitch * size)
     for c in range(layer.C):
-        t, d_run = start, 0
-        while t < end:
-            run = run_at(layer, start, t, end)
+        d_run = 0
+        for r in range(run_count):
+            run = runs[r]
             w = m * run.column - layer.p_w
             d_pitch = m * run.count + 2 + lanes
             left, right = most(0, -w), least(m * run.count + 2, layer.W - w)
@@ -52,7 +53,7 @@ cdef void inputs(const Layer* layer, const void* Z, Py_ssize_t first_c, Py_ssize
                     z = (((run.n * layer.groups * layer.C + first_c + c) * layer.H + h) * layer.W + w + left)
                     if c + 1 < layer.C:
                         fetch(vector_at(Z, z + layer.H * layer.W, kind), (right - left) * size)
-                    memcpy(vector_at(d, d_run + i * d_pitch + left, kind), vector_at(Z, z, kind), (right - left) * size)
+                    copy_row(vector_at(Z, z, kind), vector_at(d, d_run + i * d_pitch + left, kind), right - left, kind)
             source, target, columns = vector_at(d, d_run, kind), m * run.first, m * run.count
             if m == 2:
                 down(source, d_pitch, vector_at(s, target, kind), pitch, columns, kind, 2)
@@ -60,7 +61,6 @@ cdef void inputs(const Layer* layer, const void* Z, Py_ssize_t first_c, Py_ssize
             else:
                 down(source, d_pitch, vector_at(s, target, kind), pitch, columns, kind, 4)
                 down(vector_at(source, 4, kind), d_pitch, vector_at(shifted, target, kind), pitch, columns, kind, 4)
-            t += run.count
             d_run += a * d_pitch
         if m == 2:
             across(s, shifted, pitch, vector_at(V, c * layer.width, kind), layer.step, width, kind, 2)
@@ -98,10 +98,11 @@ cdef void products(const Layer* layer, const void* U, Py_ssize_t first_k, Py_ssi
 
 
 cdef void outputs(const Layer* layer, const void* M, const void* b, Py_ssize_t first_k, Py_ssize_t count,
-                  Py_ssize_t start, Py_ssize_t end, void* Y, void* y, vector* kind) noexcept nogil:
+                  const Run* runs, Py_ssize_t run_count, Py_ssize_t width, void* Y, void* y,
+                  vector* kind) noexcept nogil:
     # W3: the products of `count` output channels (from first_k of all) become outputs.
-    cdef Py_ssize_t size = size_of(kind), lanes = lanes_in(kind), m = layer.m
-    cdef Py_ssize_t width = up(end - start, lanes) * lanes, pitch = m * layer.width + lanes, k, t, i, target
+    cdef Py_ssize_t lanes = lanes_in(kind), m = layer.m
+    cdef Py_ssize_t pitch = m * layer.width + lanes, k, r, i, target
     cdef const void* source
     cdef Run run
     for k in range(count):
@@ -110,14 +111,12 @@ cdef void outputs(const Layer* layer, const void* M, const void* b, Py_ssize_t f
             back(source, layer.M_step, vector_at(b, first_k + k, kind), y, pitch, width, kind, 2)
         else:
             back(source, layer.M_step, vector_at(b, first_k + k, kind), y, pitch, width, kind, 4)
-        t = start
-        while t < end:
-            run = run_at(layer, start, t, end)
+        for r in range(run_count):
+            run = runs[r]
             for i in range(least(m, layer.P - m * run.row)):
                 target = ((run.n * layer.groups * layer.K + first_k + k) * layer.P + m * run.row + i) * layer.Q
-                memcpy(vector_at(Y, target + m * run.column, kind), vector_at(y, i * pitch + m * run.first, kind),
-                       least(m * run.count, layer.Q - m * run.column) * size)
-            t += run.count
+                copy_row(vector_at(y, i * pitch + m * run.first, kind), vector_at(Y, target + m * run.column, kind),
+                         least(m * run.count, layer.Q - m * run.column), kind)
 
 
 cdef void task_of(const Layer* layer, const void* Z, const void* U, const void* b, void* Y, const Py_ssize_t* taps,
@@ -129,7 +128,8 @@ cdef void task_of(const Layer* layer, const void* Z, const void* U, const void* 
     cdef Py_ssize_t end = least(start + layer.width, layer.N * layer.rows * layer.columns)
     cdef Py_ssize_t per_part = up(up(layer.K, KERNELS), layer.parts) * KERNELS
     cdef Py_ssize_t k = part * per_part, last_k = least(layer.K, k + per_part), count
-    cdef Py_ssize_t row = layer.a * (layer.m * layer.width + lanes)
+    cdef Py_ssize_t row = layer.a * (layer.m * layer.width + lanes), width, run_count
+    cdef Run runs[VECTORS * MOST_LANES]  # no more than there are tiles
     cdef void* V = scratch
     cdef void* M = vector_at(V, layer.a * layer.a * layer.step, kind)
     cdef void* s = vector_at(M, layer.a * layer.a * layer.M_step, kind)
@@ -137,11 +137,13 @@ cdef void task_of(const Layer* layer, const void* Z, const void* U, const void* 
     cdef void* d = vector_at(shifted, row, kind)
     if k >= last_k:
         return
-    inputs(layer, Z, group * layer.C, start, end, V, s, shifted, d, kind)
+    run_count = runs_of(layer, start, end, runs)
+    width = up(end - start, lanes) * lanes
+    inputs(layer, Z, group * layer.C, runs, run_count, width, V, s, shifted, d, kind)
     while k < last_k:
         count = least(PART, last_k - k)
-        products(layer, U, k, group, count, V, taps, zeros, M, up(end - start, lanes) * lanes, kind)
-        outputs(layer, M, b, group * layer.K + k, count, start, end, Y, s, kind)
+        products(layer, U, k, group, count, V, taps, zeros, M, width, kind)
+        outputs(layer, M, b, group * layer.K + k, count, runs, run_count, width, Y, s, kind)
         k += count
 
 
