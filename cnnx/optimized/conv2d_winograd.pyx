@@ -20,6 +20,23 @@ from ._winograd_plan cimport PART, Layer, Run, planned, runs_of
 
 
 cdef extern from *:
+    """
+    #ifdef __linux__
+    #include <sys/mman.h>
+    #endif
+    /* New pages are zeroed one by one, which for tens of MiB takes longer than the layer. Where Linux gives large ones
+       to those who ask, blocks of 4 MiB and more ask, as NumPy's do. */
+    static void cnnx_ask_for_large_pages(void* memory, size_t bytes) {
+    #ifdef MADV_HUGEPAGE
+        size_t skipped = -(size_t)memory % 4096;
+        if (bytes >= (size_t)4 << 20)
+            madvise((char*)memory + skipped, bytes - skipped, MADV_HUGEPAGE);
+    #else
+        (void)memory, (void)bytes;
+    #endif
+    }
+    """
+    void ask_for_large_pages "cnnx_ask_for_large_pages"(void* memory, size_t bytes) noexcept nogil
     void prefetch "__builtin_prefetch"(const void* p) noexcept nogil
 
 
@@ -169,10 +186,12 @@ cdef bint computed(Layer* layer, const floating* Z, const floating* F, const flo
     cdef Py_ssize_t kernel_tasks = layer.groups * up(layer.K, KERNELS)
     cdef Py_ssize_t numbers = layer.a * layer.a * kernel_tasks * C * KERNELS if F != NULL else 0
     cdef Py_ssize_t biases = layer.groups * layer.K + KERNELS
-    cdef char* memory = <char*>malloc((numbers + threads * layer.numbers + biases) * sizeof(floating) + 128
-                                      + 2 * C * sizeof(Py_ssize_t))
+    cdef size_t room = (numbers + threads * layer.numbers + biases) * sizeof(floating)
+    room += 2 * C * sizeof(Py_ssize_t) + 128
+    cdef char* memory = <char*>malloc(room)
     if memory == NULL:
         return False
+    ask_for_large_pages(memory, room)
     cdef floating* scratch = <floating*>(memory + 64 - <size_t>memory % 64)
     cdef floating* U = scratch + threads * layer.numbers
     cdef floating* zeros = U + numbers
