@@ -16,11 +16,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import ModuleType, NoneType
-from typing import Any
+from typing import Any, TypeVar
 
 from . import native
 
+Result = TypeVar("Result")
+
 Kernel = Callable[..., None]
+Call = tuple[Kernel, tuple[Any, ...], dict[str, float]]  # a kernel, its arrays and its numbers
 
 
 class MissingKernelError(NotImplementedError):
@@ -269,6 +272,33 @@ def intercept(wrap: Callable[[str, Kernel], Kernel] | None) -> Iterator[None]:
         yield
     finally:
         _interceptor.reset(token)
+
+
+def current(backend: str | None = None) -> Kernels | None:
+    """The chosen back end's kernels, as long as `kernel` hands out the same ones; None where it is not sure to."""
+    if _interceptor.get() is not None:
+        return None
+    chosen = backend or _context_choice.get() or _process_choice
+    return _loaded.get(chosen or (get_backend() if _VARIABLE in _environment else "optimized"))
+
+
+def recorded(call: Callable[..., Result], *arguments: Any) -> tuple[Result, list[Call]]:
+    """What `call(*arguments)` returns, and the kernels that it runs."""
+    calls: list[Call] = []
+
+    def note(name: str, kernel: Kernel) -> Kernel:
+        def noting(*arrays: Any, **numbers: float) -> None:
+            calls.append((kernel, tuple(a.view() for a in arrays), numbers))  # whose shapes nobody else sets
+            kernel(*arrays, **numbers)
+
+        return noting
+
+    before = _interceptor.get()
+    try:  # like the lender of `ops`, without `with`: Ctrl-C cannot come in between
+        _interceptor.set(note)
+        return call(*arguments), calls
+    finally:
+        _interceptor.set(before)
 
 
 def equations(name: str) -> dict[str, Callable[..., Any]]:

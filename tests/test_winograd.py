@@ -23,6 +23,7 @@ SHAPES = [  # x, K, groups, padding
     ((2, 3, 6, 7), 3, 3, 2),
     ((1, 2, 2, 3), 2, 1, (5, 7)),
     ((0, 2, 6, 6), 3, 1, 1),
+    ((1, 200, 3, 4), 200, 1, 1),  # transformed kernels of more than 4 MiB
 ]
 
 

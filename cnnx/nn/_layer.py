@@ -1,16 +1,20 @@
 """What every layer and every cost has."""
 
 import inspect
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Self
+from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
 from ..ops import _check
 from ..ops._check import Array
-from ..ops._plan import Buffers, lender
+from ..ops._plan import lender, lending
+from ..ops._replay import Replay
 from ._arguments import back_end
 from .summary import Summary, summarize
+
+Result = TypeVar("Result")
 
 
 def arguments(obj: object) -> dict[str, Any]:
@@ -38,8 +42,8 @@ class Reuse:
     _borrows: ClassVar[bool] = False
 
     def __init__(self) -> None:
-        self._forward_buffers: Buffers | None = None
-        self._backward_buffers: Buffers | None = None
+        self._forward_buffers: Replay | None = None
+        self._backward_buffers: Replay | None = None
 
     @property
     def reuses_buffers(self) -> bool:
@@ -65,7 +69,7 @@ class Reuse:
         if not _check.flag("on", on):
             self._forward_buffers = self._backward_buffers = None
         elif self._borrows and not self.reuses_buffers:
-            self._forward_buffers, self._backward_buffers = Buffers(), Buffers()
+            self._forward_buffers, self._backward_buffers = Replay(), Replay()
         return self
 
     def __getstate__(self) -> dict[str, Any]:
@@ -101,6 +105,18 @@ class Layer(Reuse):
     frozen : bool
         Between `freeze` and `unfreeze`; False at first, and in copies and pickles.
     """
+
+    # Where `_forward` and `_backward` do nothing but call ops, on the parameters and what they are given, a class names
+    # the attributes that these calls depend on: then they may be replayed (`Replay`). None: they may do more, as in a
+    # class that overrides one of the two and does not name its settings anew.
+    _settings: ClassVar["attrgetter[Any] | None"] = None
+
+    def __init_subclass__(cls, *, settings: tuple[str, ...] | None = None, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        if settings is not None:
+            cls._settings = attrgetter("training", *settings, "_back_end")  # two names or more make it a tuple
+        elif not vars(cls).keys().isdisjoint(("_forward", "_backward")):
+            cls._settings = None
 
     def __init__(self, *, backend: str | None = None) -> None:
         super().__init__()
@@ -159,16 +175,7 @@ class Layer(Reuse):
             As the layer's op raises them.
         """
         self._saved = None  # a call that fails leaves nothing to go back from
-        buffers = self._forward_buffers
-        if buffers is None and self._borrows:
-            y, saved = self._forward(x)
-        else:
-            before = lender.get()
-            try:
-                lender.set(buffers and buffers.start())
-                y, saved = self._forward(x)
-            finally:
-                lender.set(before)
+        y, saved = self._run(self._forward_buffers, self._forward, x)
         self._saved = (saved,)
         return y
 
@@ -196,15 +203,23 @@ class Layer(Reuse):
             raise RuntimeError(frozen_error(f"{type(self).__name__}.backward"))
         if self._saved is None:
             raise RuntimeError(f"{type(self).__name__}.backward: expected a forward call first, got none")
-        buffers = self._backward_buffers
+        buffers, saved = self._backward_buffers, self._saved[0]
+        grad_x, self._gradients = self._run(buffers, self._backward_with_gradients, grad_output, saved, input_grad)
+        return grad_x
+
+    def _backward_with_gradients(self, *arguments: Any) -> tuple[Array | None, dict[str, Array]]:
+        return self._backward(*arguments), self._gradients
+
+    def _run(self, buffers: Replay | None, function: Callable[..., Result], *arguments: Any) -> Result:
         if buffers is None and self._borrows:
-            return self._backward(grad_output, self._saved[0], input_grad)
-        before = lender.get()
-        try:
-            lender.set(buffers and buffers.start())
-            return self._backward(grad_output, self._saved[0], input_grad)
-        finally:
-            lender.set(before)
+            outer = lender.get()
+            if not isinstance(outer, Replay):
+                return function(*arguments)
+            buffers = outer.part()
+        settings = self._settings
+        if buffers is None or settings is None or self.frozen:
+            return lending(buffers, function, *arguments)
+        return buffers.run(function, arguments, self, *self._parameters.values(), *settings(self))
 
     def summary(self, input_shape: tuple[int, ...]) -> Summary:
         """Shapes, parameters, multiply-adds and memory of each layer, for one image of this shape.

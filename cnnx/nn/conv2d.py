@@ -14,7 +14,7 @@ from ._layer import Layer
 from .init import constant, draw
 
 
-class Conv2d(Layer):
+class Conv2d(Layer, settings=("stride", "padding", "dilation", "groups", "algorithm", "bias")):
     """Convolution (C1-C6): `cnnx.conv2d` with its weights.
 
     Parameters

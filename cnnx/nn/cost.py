@@ -1,17 +1,15 @@
 """Costs: how far outputs are from their targets, as layers with a memory (E1-E3)."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import ClassVar, Literal
 
 from .. import ops
 from ..ops import _check
 from ..ops._check import Array
-from ..ops._plan import Buffers, lender
+from ..ops._plan import lending
 from ..ops.cross_entropy import Rows
 from ._arguments import back_end
 from ._layer import Reuse, described
-
-Result = TypeVar("Result")
 
 
 class Cost(Reuse):
@@ -55,7 +53,7 @@ class Cost(Reuse):
             As the op raises them.
         """
         self._saved = None
-        value, self._saved = self._lent(self._forward_buffers, self._forward, y, target)
+        value, self._saved = lending(self._forward_buffers, self._forward, y, target)
         return value
 
     def _forward(self, y: Array, target: Array) -> tuple[float, tuple[Array, Array] | Rows]:
@@ -78,20 +76,12 @@ class Cost(Reuse):
         """
         if self._saved is None:
             raise RuntimeError(f"{type(self).__name__}.backward: expected a forward call first, got none")
-        return self._lent(self._backward_buffers, self._backward, self._saved)
+        return lending(self._backward_buffers, self._backward, self._saved)
 
     def _backward(self, saved: tuple[Array, Array] | Rows) -> Array:
         if isinstance(saved, Rows):
             return saved.gradient(self.reduction, self.backend)
         return self._functions[1](*saved, reduction=self.reduction, backend=self.backend)
-
-    def _lent(self, buffers: Buffers | None, call: Callable[..., Result], *arguments: Any) -> Result:
-        before = lender.get()
-        try:
-            lender.set(buffers and buffers.start())
-            return call(*arguments)
-        finally:
-            lender.set(before)
 
     def __repr__(self) -> str:
         return described(self)

@@ -15,7 +15,7 @@ from ._share import share
 from .init import constant, draw
 
 
-class Affine(Layer):
+class Affine(Layer, settings=("bias",)):
     """Fully connected layer (F1-F3): `cnnx.affine` with its weights.
 
     Parameters
@@ -215,7 +215,7 @@ class Dropout(Layer):
         return ops.dropout_backward(grad_output, mask, self.rate, backend=self._back_end)
 
 
-class Flatten(Layer):
+class Flatten(Layer, settings=()):
     """(N, C, H, W), or any (N, ...), to (N, J) and back (M17 2.5, CN); no copy where none is needed."""
 
     _borrows = True

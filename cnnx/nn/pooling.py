@@ -9,6 +9,8 @@ from ..ops._winners import Winners
 from ._arguments import number
 from ._layer import Layer
 
+_WINDOW = ("kernel_size", "stride", "padding", "ceil_mode")
+
 
 class _Pool2d(Layer):
     """What pooling layers share: the window and its options."""
@@ -40,7 +42,7 @@ class _Pool2d(Layer):
         }
 
 
-class MaxPool2d(_Pool2d):
+class MaxPool2d(_Pool2d, settings=(*_WINDOW, "ties")):
     """Maximum of each window (P1, P2): `cnnx.max_pool2d`.
 
     Parameters
@@ -100,7 +102,7 @@ class MaxPool2d(_Pool2d):
         return ops.max_pool2d_backward(grad_output, saved, self.kernel_size, ties="all", **self._options())
 
 
-class AvgPool2d(_Pool2d):
+class AvgPool2d(_Pool2d, settings=(*_WINDOW, "count_include_pad")):
     """Average of each window (P3): `cnnx.avg_pool2d`.
 
     Parameters
@@ -136,7 +138,7 @@ class AvgPool2d(_Pool2d):
         return ops.avg_pool2d_backward(grad_output, saved, self.kernel_size, **self._options())
 
 
-class LpPool2d(_Pool2d):
+class LpPool2d(_Pool2d, settings=(*_WINDOW, "norm_type", "normalize")):
     """Lp norm of each window (P4): `cnnx.lp_pool2d`.
 
     Parameters

@@ -15,6 +15,7 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 Shapes = tuple[tuple[int, ...], ...]
 Plan = TypeVar("Plan")
+Result = TypeVar("Result")
 
 REMEMBERED = 1024  # plans of one function; the one that was not asked for longest goes first
 
@@ -90,6 +91,16 @@ class Buffers:
 # Whose arrays the ops lend that are called from here on; None: every result is a new array. It is set within
 # `try` and put back in its `finally` without tokens or `with`, so that Ctrl-C cannot come in between.
 lender: ContextVar[Buffers | None] = ContextVar("cnnx_lender", default=None)
+
+
+def lending(buffers: Buffers | None, call: Callable[..., Result], *arguments: Any) -> Result:
+    """`call(*arguments)`, which is lent the arrays of `buffers`, or given new ones, where that is None."""
+    before = lender.get()
+    try:
+        lender.set(buffers and buffers.start())
+        return call(*arguments)
+    finally:
+        lender.set(before)
 
 
 def new(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:

@@ -1,9 +1,11 @@
 # The transforms of Winograd's algorithm (W1-W3), each lane of a vector a tile: A, B and G have few numbers, which stand
 # here in the sums themselves. m is the tile's extent, 2 or 4, a constant wherever these are called.
 
-from ._index cimport up
+from libc.string cimport memcpy
+
+from ._index cimport least, up
 from ._shuffle cimport join, split
-from ._tile cimport doubles, floats, lanes_in, spread, vector, vector_at
+from ._tile cimport VECTOR_BYTES, doubles, floats, lanes_in, size_of, spread, vector, vector_at
 
 cdef extern from *:
     """
@@ -18,6 +20,21 @@ cdef inline vector times(vector x, double w) noexcept nogil:
         return times_floats(x, <float>w)
     else:
         return times_doubles(x, w)
+
+
+cdef inline void copy_row(const void* row, void* copy, Py_ssize_t count, vector* kind) noexcept nogil:
+    # In pieces that may overlap: a call of memcpy costs more than it copies.
+    cdef Py_ssize_t size = size_of(kind), lanes = lanes_in(kind), i = 0
+    if count >= lanes:
+        while i < count:
+            i = least(i, count - lanes)
+            vector_at(copy, i, kind)[0] = vector_at(row, i, kind)[0]
+            i += lanes
+    elif 2 * count >= lanes:
+        memcpy(copy, row, VECTOR_BYTES // 2)
+        memcpy(vector_at(copy, count - lanes // 2, kind), vector_at(row, count - lanes // 2, kind), VECTOR_BYTES // 2)
+    else:
+        memcpy(copy, row, count * size)
 
 
 cdef inline void columns_of_tiles(const void* row, Py_ssize_t lanes, vector* d, int m) noexcept nogil:

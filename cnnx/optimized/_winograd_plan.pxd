@@ -7,7 +7,7 @@ from ._winograd_kernels cimport KERNELS
 
 cdef enum:
     PART = 64  # output channels whose products are kept at once
-    ROOM = 2_097_152  # bytes that a block of transformed tiles may take: about a core's second cache
+    ROOM = 2_621_440  # bytes that a block of transformed tiles may take: more than one vector wide at 512 channels
 
 
 cdef struct Layer:
@@ -16,7 +16,7 @@ cdef struct Layer:
     Py_ssize_t m, a  # extents of a tile of outputs, and of the inputs that it needs
     Py_ssize_t rows, columns  # of tiles in an image
     Py_ssize_t width  # tiles in a block at most, whole vectors
-    Py_ssize_t step  # from a number of the transformed tiles to the next one
+    Py_ssize_t step, M_step  # from a number of the transformed tiles, and of the products, to the next one
     Py_ssize_t blocks, parts  # of the tiles; of a group's kernels, for several threads
     Py_ssize_t numbers  # a thread's scratch memory
 
@@ -37,10 +37,11 @@ cdef inline Py_ssize_t planned(Layer* layer, Py_ssize_t m, Py_ssize_t lanes, Py_
     layer.parts = 1
     if 0 < layer.blocks * layer.groups < threads:
         layer.parts = least(up(layer.K, KERNELS), up(threads, layer.blocks * layer.groups))
-    # One row more than needed: multiples of 4,096 bytes would let a tile's numbers meet in a few places of a cache.
-    layer.step = (layer.C + 1) * layer.width
+    # A vector more than needed: multiples of 4,096 bytes would let a tile's numbers meet in a few places of a cache.
+    layer.step = layer.C * layer.width + lanes
+    layer.M_step = PART * layer.width + lanes
     layer.numbers = a * a * layer.step  # V
-    layer.numbers += a * a * PART * layer.width  # M
+    layer.numbers += a * a * layer.M_step  # M
     layer.numbers += 2 * a * (m * layer.width + lanes)  # rows of tiles, half transformed
     layer.numbers += a * layer.width * (m + 2 + lanes)  # the tiles' inputs
     layer.numbers = up(layer.numbers * size, 64) * 64 // size + 64 // size
@@ -52,12 +53,15 @@ cdef struct Run:
     Py_ssize_t n, row, column, count, first
 
 
-cdef inline Run run_at(const Layer* layer, Py_ssize_t first, Py_ssize_t start, Py_ssize_t end) noexcept nogil:
-    # The run that starts with tile `start` of all, in the block from `first` to `end`.
-    cdef Run run
-    run.column = start % layer.columns
-    run.row = start // layer.columns % layer.rows
-    run.n = start // (layer.columns * layer.rows)
-    run.count = least(layer.columns - run.column, end - start)
-    run.first = start - first
-    return run
+cdef inline Py_ssize_t runs_of(const Layer* layer, Py_ssize_t start, Py_ssize_t end, Run* runs) noexcept nogil:
+    # The runs of the block of the tiles from `start` to `end`, of all; how many there are.
+    cdef Py_ssize_t t = start, count = 0
+    while t < end:
+        runs[count].column = t % layer.columns
+        runs[count].row = t // layer.columns % layer.rows
+        runs[count].n = t // (layer.columns * layer.rows)
+        runs[count].count = least(layer.columns - runs[count].column, end - t)
+        runs[count].first = t - start
+        t += runs[count].count
+        count += 1
+    return count

@@ -7,17 +7,36 @@ multiplied with the transformed kernels, and its products are transformed back, 
 from cython cimport floating
 from cython.parallel cimport prange, threadid
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from ._index cimport least, most, up
 from ._threads cimport threads_for
-from ._tile cimport VECTORS, block, doubles, floats, lanes_in, lanes_of, size_of, vector, vector_at
-from ._winograd cimport across, back, down
+from ._tile cimport (
+    MOST_LANES, VECTORS, block_ahead, doubles, floats, lanes_in, lanes_of, size_of, vector, vector_at,
+)
+from ._winograd cimport across, back, copy_row, down
 from ._winograd_kernels cimport KERNELS, kernels_task
-from ._winograd_plan cimport PART, Layer, Run, planned, run_at
+from ._winograd_plan cimport PART, Layer, Run, planned, runs_of
 
 
 cdef extern from *:
+    """
+    #ifdef __linux__
+    #include <sys/mman.h>
+    #endif
+    /* New pages are zeroed one by one, which for tens of MiB takes longer than the layer. Where Linux gives large ones
+       to those who ask, blocks of 4 MiB and more ask, as NumPy's do. */
+    static void cnnx_ask_for_large_pages(void* memory, size_t bytes) {
+    #ifdef MADV_HUGEPAGE
+        size_t skipped = -(size_t)memory % 4096;
+        if (bytes >= (size_t)4 << 20)
+            madvise((char*)memory + skipped, bytes - skipped, MADV_HUGEPAGE);
+    #else
+        (void)memory, (void)bytes;
+    #endif
+    }
+    """
+    void ask_for_large_pages "cnnx_ask_for_large_pages"(void* memory, size_t bytes) noexcept nogil
     void prefetch "__builtin_prefetch"(const void* p) noexcept nogil
 
 
@@ -28,21 +47,20 @@ cdef inline void fetch(const void* p, Py_ssize_t n) noexcept nogil:
         prefetch(<const char*>p + 64 * i)
 
 
-cdef void inputs(const Layer* layer, const void* Z, Py_ssize_t first_c, Py_ssize_t start, Py_ssize_t end, void* V,
-                 void* s, void* shifted, void* d, vector* kind) noexcept nogil:
+cdef void inputs(const Layer* layer, const void* Z, Py_ssize_t first_c, const Run* runs, Py_ssize_t run_count,
+                 Py_ssize_t width, void* V, void* s, void* shifted, void* d, vector* kind) noexcept nogil:
     # W2: V[i, j, c, tile] for a block of tiles.
     cdef Py_ssize_t size = size_of(kind), lanes = lanes_in(kind), m = layer.m, a = layer.a
-    cdef Py_ssize_t width = up(end - start, lanes) * lanes, pitch = m * layer.width + lanes, d_pitch
-    cdef Py_ssize_t c, t, i, h, w, z, d_run, left, right, target, columns
+    cdef Py_ssize_t pitch = m * layer.width + lanes, d_pitch, c, r, i, h, w, z, d_run, left, right, target, columns
     cdef const void* source
     cdef Run run
     memset(d, 0, a * layer.width * (m + 2 + lanes) * size)  # padding stays as it is while the channels change
     memset(s, 0, a * pitch * size)
     memset(shifted, 0, a * pitch * size)
     for c in range(layer.C):
-        t, d_run = start, 0
-        while t < end:
-            run = run_at(layer, start, t, end)
+        d_run = 0
+        for r in range(run_count):
+            run = runs[r]
             w = m * run.column - layer.p_w
             d_pitch = m * run.count + 2 + lanes
             left, right = most(0, -w), least(m * run.count + 2, layer.W - w)
@@ -52,7 +70,7 @@ cdef void inputs(const Layer* layer, const void* Z, Py_ssize_t first_c, Py_ssize
                     z = (((run.n * layer.groups * layer.C + first_c + c) * layer.H + h) * layer.W + w + left)
                     if c + 1 < layer.C:
                         fetch(vector_at(Z, z + layer.H * layer.W, kind), (right - left) * size)
-                    memcpy(vector_at(d, d_run + i * d_pitch + left, kind), vector_at(Z, z, kind), (right - left) * size)
+                    copy_row(vector_at(Z, z, kind), vector_at(d, d_run + i * d_pitch + left, kind), right - left, kind)
             source, target, columns = vector_at(d, d_run, kind), m * run.first, m * run.count
             if m == 2:
                 down(source, d_pitch, vector_at(s, target, kind), pitch, columns, kind, 2)
@@ -60,7 +78,6 @@ cdef void inputs(const Layer* layer, const void* Z, Py_ssize_t first_c, Py_ssize
             else:
                 down(source, d_pitch, vector_at(s, target, kind), pitch, columns, kind, 4)
                 down(vector_at(source, 4, kind), d_pitch, vector_at(shifted, target, kind), pitch, columns, kind, 4)
-            t += run.count
             d_run += a * d_pitch
         if m == 2:
             across(s, shifted, pitch, vector_at(V, c * layer.width, kind), layer.step, width, kind, 2)
@@ -72,50 +89,51 @@ cdef void products(const Layer* layer, const void* U, Py_ssize_t first_k, Py_ssi
                    const void* V, const Py_ssize_t* taps, const void* zeros, void* M, Py_ssize_t width,
                    vector* kind) noexcept nogil:
     # M[i, j, k, tile] = sum_c U[i, j, k, c] V[i, j, c, tile] for `count` output channels from first_k.
-    cdef Py_ssize_t lanes = lanes_in(kind), per_group = up(layer.K, KERNELS)
-    cdef Py_ssize_t ij, k, kernels, part, t, most_columns = VECTORS * lanes, columns
+    cdef Py_ssize_t numbers = layer.a * layer.a, side = layer.C * KERNELS, ij, kernels, k
+    cdef const void* first = vector_at(U, (group * up(layer.K, KERNELS) + first_k // KERNELS) * numbers * side, kind)
     cdef const void* u
     cdef const void* v
+    cdef const void* ahead
     cdef void* y
-    for ij in range(layer.a * layer.a):
-        for part in range(up(width, most_columns)):
-            t = part * most_columns
-            columns = least(most_columns, width - t)
-            v = vector_at(V, ij * layer.step + t, kind)
-            for kernels in range(up(count, KERNELS)):
-                k = kernels * KERNELS
-                u = vector_at(U, ((group * per_group + (first_k + k) // KERNELS) * layer.a * layer.a + ij)
-                              * layer.C * KERNELS, kind)
-                y = vector_at(M, (ij * PART + k) * layer.width + t, kind)
-                if vector is floats:
-                    block[float](<const float*>u, KERNELS, 1, <const float*>v, taps, layer.C, <const float*>zeros,
-                                 <float*>y, layer.width, columns, least(KERNELS, count - k))
-                else:
-                    block[double](<const double*>u, KERNELS, 1, <const double*>v, taps, layer.C, <const double*>zeros,
-                                  <double*>y, layer.width, columns, least(KERNELS, count - k))
+    for ij in range(numbers):
+        v = vector_at(V, ij * layer.step, kind)
+        for kernels in range(up(count, KERNELS)):
+            k = kernels * KERNELS
+            u = vector_at(first, (kernels * numbers + ij) * side, kind)
+            ahead = vector_at(u, numbers * side, kind)
+            if k + KERNELS >= count:
+                ahead = vector_at(first, (ij + 1) % numbers * side, kind)
+            y = vector_at(M, ij * layer.M_step + k * layer.width, kind)
+            if vector is floats:
+                block_ahead[float](<const float*>u, KERNELS, 1, <const float*>v, taps, layer.C, <const float*>zeros,
+                                   <float*>y, layer.width, width, least(KERNELS, count - k), <const float*>ahead,
+                                   taps + layer.C)
+            else:
+                block_ahead[double](<const double*>u, KERNELS, 1, <const double*>v, taps, layer.C, <const double*>zeros,
+                                    <double*>y, layer.width, width, least(KERNELS, count - k), <const double*>ahead,
+                                    taps + layer.C)
 
 
 cdef void outputs(const Layer* layer, const void* M, const void* b, Py_ssize_t first_k, Py_ssize_t count,
-                  Py_ssize_t start, Py_ssize_t end, void* Y, void* y, vector* kind) noexcept nogil:
+                  const Run* runs, Py_ssize_t run_count, Py_ssize_t width, void* Y, void* y,
+                  vector* kind) noexcept nogil:
     # W3: the products of `count` output channels (from first_k of all) become outputs.
-    cdef Py_ssize_t size = size_of(kind), lanes = lanes_in(kind), m = layer.m
-    cdef Py_ssize_t width = up(end - start, lanes) * lanes, pitch = m * layer.width + lanes, k, t, i, target
+    cdef Py_ssize_t lanes = lanes_in(kind), m = layer.m
+    cdef Py_ssize_t pitch = m * layer.width + lanes, k, r, i, target
     cdef const void* source
     cdef Run run
     for k in range(count):
         source = vector_at(M, k * layer.width, kind)
         if m == 2:
-            back(source, PART * layer.width, vector_at(b, first_k + k, kind), y, pitch, width, kind, 2)
+            back(source, layer.M_step, vector_at(b, first_k + k, kind), y, pitch, width, kind, 2)
         else:
-            back(source, PART * layer.width, vector_at(b, first_k + k, kind), y, pitch, width, kind, 4)
-        t = start
-        while t < end:
-            run = run_at(layer, start, t, end)
+            back(source, layer.M_step, vector_at(b, first_k + k, kind), y, pitch, width, kind, 4)
+        for r in range(run_count):
+            run = runs[r]
             for i in range(least(m, layer.P - m * run.row)):
                 target = ((run.n * layer.groups * layer.K + first_k + k) * layer.P + m * run.row + i) * layer.Q
-                memcpy(vector_at(Y, target + m * run.column, kind), vector_at(y, i * pitch + m * run.first, kind),
-                       least(m * run.count, layer.Q - m * run.column) * size)
-            t += run.count
+                copy_row(vector_at(y, i * pitch + m * run.first, kind), vector_at(Y, target + m * run.column, kind),
+                         least(m * run.count, layer.Q - m * run.column), kind)
 
 
 cdef void task_of(const Layer* layer, const void* Z, const void* U, const void* b, void* Y, const Py_ssize_t* taps,
@@ -127,19 +145,22 @@ cdef void task_of(const Layer* layer, const void* Z, const void* U, const void* 
     cdef Py_ssize_t end = least(start + layer.width, layer.N * layer.rows * layer.columns)
     cdef Py_ssize_t per_part = up(up(layer.K, KERNELS), layer.parts) * KERNELS
     cdef Py_ssize_t k = part * per_part, last_k = least(layer.K, k + per_part), count
-    cdef Py_ssize_t row = layer.a * (layer.m * layer.width + lanes)
+    cdef Py_ssize_t row = layer.a * (layer.m * layer.width + lanes), width, run_count
+    cdef Run runs[VECTORS * MOST_LANES]  # no more than there are tiles
     cdef void* V = scratch
     cdef void* M = vector_at(V, layer.a * layer.a * layer.step, kind)
-    cdef void* s = vector_at(M, layer.a * layer.a * PART * layer.width, kind)
+    cdef void* s = vector_at(M, layer.a * layer.a * layer.M_step, kind)
     cdef void* shifted = vector_at(s, row, kind)
     cdef void* d = vector_at(shifted, row, kind)
     if k >= last_k:
         return
-    inputs(layer, Z, group * layer.C, start, end, V, s, shifted, d, kind)
+    run_count = runs_of(layer, start, end, runs)
+    width = up(end - start, lanes) * lanes
+    inputs(layer, Z, group * layer.C, runs, run_count, width, V, s, shifted, d, kind)
     while k < last_k:
         count = least(PART, last_k - k)
-        products(layer, U, k, group, count, V, taps, zeros, M, up(end - start, lanes) * lanes, kind)
-        outputs(layer, M, b, group * layer.K + k, count, start, end, Y, s, kind)
+        products(layer, U, k, group, count, V, taps, zeros, M, width, kind)
+        outputs(layer, M, b, group * layer.K + k, count, runs, run_count, width, Y, s, kind)
         k += count
 
 
@@ -165,10 +186,12 @@ cdef bint computed(Layer* layer, const floating* Z, const floating* F, const flo
     cdef Py_ssize_t kernel_tasks = layer.groups * up(layer.K, KERNELS)
     cdef Py_ssize_t numbers = layer.a * layer.a * kernel_tasks * C * KERNELS if F != NULL else 0
     cdef Py_ssize_t biases = layer.groups * layer.K + KERNELS
-    cdef char* memory = <char*>malloc((numbers + threads * layer.numbers + biases) * sizeof(floating) + 128
-                                      + C * sizeof(Py_ssize_t))
+    cdef size_t room = (numbers + threads * layer.numbers + biases) * sizeof(floating)
+    room += 2 * C * sizeof(Py_ssize_t) + 128
+    cdef char* memory = <char*>malloc(room)
     if memory == NULL:
         return False
+    ask_for_large_pages(memory, room)
     cdef floating* scratch = <floating*>(memory + 64 - <size_t>memory % 64)
     cdef floating* U = scratch + threads * layer.numbers
     cdef floating* zeros = U + numbers
@@ -176,9 +199,10 @@ cdef bint computed(Layer* layer, const floating* Z, const floating* F, const flo
     memset(zeros, 0, biases * sizeof(floating))
     for task in range(C):
         taps[task] = task * layer.width
+        taps[C + task] = task * KERNELS  # of what comes next
     if F != NULL:
         for task in prange(kernel_tasks, schedule="static", num_threads=threads):
-            kernels_task(F, U, task, C, layer.K, m, turned)
+            kernels_task(F, F + layer.groups * layer.K * C * 9, U, task, C, layer.K, m, turned)
         ready = U
     if b == NULL:
         b = zeros
@@ -229,7 +253,7 @@ def conv2d_winograd_weight(const floating[:, :, :, ::1] F, /, floating[:, :, :, 
     cdef const floating* f = &F[0, 0, 0, 0]
     cdef floating* u = &U[0, 0, 0, 0, 0]
     for task in prange(U.shape[0], nogil=True, schedule="static", num_threads=threads):
-        kernels_task(f, u, task, C, K, t, False)
+        kernels_task(f, f + F.shape[0] * C * 9, u, task, C, K, t, False)
 
 
 def conv2d_winograd_frozen(const floating[:, :, :, ::1] Z, const floating[:, :, :, :, ::1] U, const floating[::1] b, /,
