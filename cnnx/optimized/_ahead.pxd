@@ -11,9 +11,9 @@ cdef enum:
 
 
 cdef inline void fetch_span(const void* x, Py_ssize_t bytes, const void* end) noexcept nogil:
-    # Nothing if it reaches beyond `end`, where other arrays lie.
+    # Nothing if it reaches beyond `end`, where other arrays lie; NULL: wherever it is, since no fetch can fail.
     cdef Py_ssize_t i = 0
-    if <const char*>x + bytes > <const char*>end:
+    if end != NULL and <const char*>x + bytes > <const char*>end:
         return
     while i < bytes:
         fetch_near(<const char*>x + i)

@@ -115,31 +115,27 @@ cdef inline void unplan(Taps* g) noexcept nogil:
     free(g.phase)
 
 
-cdef inline void clear(void* x, Py_ssize_t i, vector* kind) noexcept nogil:
-    if vector is floats:
-        (<float*>x)[i] = 0
-    else:
-        (<double*>x)[i] = 0
-
-
 cdef inline void take_rows(const void* row, Py_ssize_t step, void* to, Py_ssize_t pitch, Py_ssize_t Q,
                            Py_ssize_t count, Py_ssize_t start, Py_ssize_t end, vector* kind, int v) noexcept nogil:
     # to[i pitch + q] = row[i step + v q] for `count` rows; 0 where q is not one of start ... end - 1. Whole vectors:
     # what is written beyond a row is written again by the next one, or is slack.
-    cdef Py_ssize_t lanes = lanes_in(kind), i, q, j
+    cdef Py_ssize_t lanes = lanes_in(kind), whole = up(most(0, start), lanes) * lanes, i, q
+    cdef Py_ssize_t whole_end = most(whole, end // lanes * lanes)  # vectors that need no zeros
     if Q <= lanes:
         for i in range(count):
             vector_at(to, i * pitch, kind)[0] = between(strided(row, i * step, v, kind), start, end)
         return
     for i in range(count):
         q = 0
-        while q < Q:
+        while q < whole and q < Q:
+            vector_at(to, i * pitch + q, kind)[0] = between(strided(row, i * step + v * q, v, kind), start - q, end - q)
+            q += lanes
+        while q < whole_end:
             vector_at(to, i * pitch + q, kind)[0] = strided(row, i * step + v * q, v, kind)
             q += lanes
-        for j in range(least(start, Q)):
-            clear(to, i * pitch + j, kind)
-        for j in range(most(0, end), Q):
-            clear(to, i * pitch + j, kind)
+        while q < Q:
+            vector_at(to, i * pitch + q, kind)[0] = between(strided(row, i * step + v * q, v, kind), start - q, end - q)
+            q += lanes
 
 
 cdef void take_by(const void* row, Py_ssize_t step, void* to, Py_ssize_t pitch, Py_ssize_t Q, Py_ssize_t count,

@@ -14,6 +14,7 @@ cdef struct Plane:
     Py_ssize_t line, pitch  # columns of one phase of a row of a band; from one row to the next
     Py_ssize_t rows, bands  # output rows of a band, bands of a plane
     bint dense  # a tap at each of 3 x 3 places
+    Py_ssize_t[3] column  # where a row of them lies
 
 
 cdef inline Py_ssize_t least_of(const Py_ssize_t* x, Py_ssize_t n) noexcept nogil:
@@ -45,6 +46,8 @@ cdef void plan_plane(Plane* plane, Taps* g, Py_ssize_t K, Py_ssize_t size, Py_ss
     plane.rows = least(g.P, most(TALL, (BAND // (plane.pitch * size) - plane.height) // g.u + 1))
     plane.bands = up(g.P, plane.rows)
     plane.dense = g.R == 3 and g.S == 3 and plane.height == 3 and width == 3
+    for s in range(3):
+        plane.column[s] = s % g.v * plane.line + s // g.v
     for r in range(g.R):
         for s in range(g.S):
             offset = g.right[s] - plane.left
@@ -69,6 +72,11 @@ cdef void copy_band(Plane* plane, Taps* g, const floating* Z, floating* band, Py
     memset(band + high * plane.pitch, 0, (rows - high) * plane.pitch * sizeof(floating))
 
 
+cdef inline Py_ssize_t start_of(Py_ssize_t q, Py_ssize_t Q, Py_ssize_t lanes) noexcept nogil:
+    # Where a row's vector begins that is due at q: the last one takes some numbers a second time.
+    return least(q, most(0, Q - lanes))
+
+
 cdef inline void dense_row(const void* x, const Py_ssize_t* columns, vector* f, vector* a, int i,
                            int u) noexcept nogil:
     # Row i of those that TALL output rows need, for all that it is a part of. Without a loop around another one, which
@@ -87,89 +95,83 @@ cdef inline void dense_row(const void* x, const Py_ssize_t* columns, vector* f, 
             a[3] = product(a[3], f[3 * (i - 3 * u) + s], column)
 
 
-cdef inline void dense_rows(const void* x, Py_ssize_t pitch, const Py_ssize_t* columns, const void* w,
-                            const void* start, void* Y, Py_ssize_t Q, Py_ssize_t q, Py_ssize_t width, vector* kind,
-                            int u) noexcept nogil:
-    # A vector of each of TALL output rows by 3 x 3 weights, which lie in the order of their places: a row of the band
-    # serves all output rows that it is a part of.
+cdef inline void dense_rows(Plane* plane, Taps* g, const void* band, const void* w, const void* start, void* Y,
+                            Py_ssize_t width, vector* kind, int u) noexcept nogil:
+    # TALL output rows by 3 x 3 weights, which lie in the order of their places; the stride is u.
+    cdef Py_ssize_t lanes = lanes_in(kind), q = 0, Q = g.Q, pitch = plane.pitch
+    cdef Py_ssize_t[3] columns
     cdef vector[TALL] a
     cdef vector[9] f
+    cdef const void* x
     cdef int i
     for i in range(9):
         f[i] = kept(spread(w, i, kind))
-    for i in range(TALL):
-        a[i] = spread(start, 0, kind)
-    dense_row(x, columns, f, a, 0, u)
-    dense_row(vector_at(x, pitch, kind), columns, f, a, 1, u)
-    dense_row(vector_at(x, 2 * pitch, kind), columns, f, a, 2, u)
-    dense_row(vector_at(x, 3 * pitch, kind), columns, f, a, 3, u)
-    dense_row(vector_at(x, 4 * pitch, kind), columns, f, a, 4, u)
-    dense_row(vector_at(x, 5 * pitch, kind), columns, f, a, 5, u)
-    if u == 2:
-        dense_row(vector_at(x, 6 * pitch, kind), columns, f, a, 6, u)
-        dense_row(vector_at(x, 7 * pitch, kind), columns, f, a, 7, u)
-        dense_row(vector_at(x, 8 * pitch, kind), columns, f, a, 8, u)
-    for i in range(TALL):
-        put(a[i], Y, i * Q + q, width, kind)
+    for i in range(3):
+        columns[i] = plane.column[i]
+    while q < Q:
+        q = start_of(q, Q, lanes)
+        x = vector_at(band, q, kind)
+        for i in range(TALL):
+            a[i] = spread(start, 0, kind)
+        dense_row(x, columns, f, a, 0, u)
+        dense_row(vector_at(x, pitch, kind), columns, f, a, 1, u)
+        dense_row(vector_at(x, 2 * pitch, kind), columns, f, a, 2, u)
+        dense_row(vector_at(x, 3 * pitch, kind), columns, f, a, 3, u)
+        dense_row(vector_at(x, 4 * pitch, kind), columns, f, a, 4, u)
+        dense_row(vector_at(x, 5 * pitch, kind), columns, f, a, 5, u)
+        if u == 2:
+            dense_row(vector_at(x, 6 * pitch, kind), columns, f, a, 6, u)
+            dense_row(vector_at(x, 7 * pitch, kind), columns, f, a, 7, u)
+            dense_row(vector_at(x, 8 * pitch, kind), columns, f, a, 8, u)
+        for i in range(TALL):
+            put(a[i], Y, i * Q + q, width, kind)
+        q += lanes
 
 
-cdef inline void tap_rows(const void* x, Py_ssize_t pitch, const Py_ssize_t* taps, Py_ssize_t T, const void* w,
-                          const void* start, void* Y, Py_ssize_t Q, Py_ssize_t q, Py_ssize_t width, vector* kind,
-                          int M) noexcept nogil:
-    # The same for any taps; pitch: from the numbers of one output row to those of the next.
+cdef inline void tap_rows(Plane* plane, Taps* g, const void* band, const void* w, const void* start, void* Y,
+                          Py_ssize_t width, vector* kind, int M) noexcept nogil:
+    # M output rows by any taps.
+    cdef Py_ssize_t lanes = lanes_in(kind), q = 0, t, pitch = g.u * plane.pitch
     cdef vector a[TALL]
     cdef vector factor
-    cdef Py_ssize_t t
     cdef int m
-    for m in range(M):
-        a[m] = spread(start, 0, kind)
-    for t in range(T):
-        factor = kept(spread(w, t, kind))
-        for m in range(M):
-            a[m] = product(a[m], factor, vector_at(x, taps[t] + m * pitch, kind)[0])
-    for m in range(M):
-        put(a[m], Y, m * Q + q, width, kind)
-
-
-cdef inline void some_rows(Plane* plane, Taps* g, const void* band, const void* w, const void* start, void* Y,
-                           Py_ssize_t room, vector* kind, int M, int u) noexcept nogil:
-    # M output rows, with dense taps for a stride u, or with any for u = 0. Where a row is shorter than a vector, what is
-    # written beyond it is written again by the next one, as long as there is room for so many numbers.
-    cdef Py_ssize_t lanes = lanes_in(kind), q = 0, width = lanes, s
-    cdef Py_ssize_t[3] columns
-    if room < (M - 1) * g.Q + lanes:
-        width = least(lanes, g.Q)
     while q < g.Q:
-        if g.Q >= lanes:
-            q = least(q, g.Q - lanes)  # some numbers a second time
-        if u > 0:
-            for s in range(3):
-                columns[s] = s % g.v * plane.line + s // g.v + q
-            dense_rows(band, plane.pitch, columns, w, start, Y, g.Q, q, width, kind, u)
-        else:
-            tap_rows(vector_at(band, q, kind), g.u * plane.pitch, g.tap, g.R * g.S, w, start, Y, g.Q, q, width, kind,
-                     M)
+        q = start_of(q, g.Q, lanes)
+        for m in range(M):
+            a[m] = spread(start, 0, kind)
+        for t in range(g.R * g.S):
+            factor = kept(spread(w, t, kind))
+            for m in range(M):
+                a[m] = product(a[m], factor, vector_at(band, g.tap[t] + q + m * pitch, kind)[0])
+        for m in range(M):
+            put(a[m], Y, m * g.Q + q, width, kind)
         q += lanes
 
 
 cdef void sum_band(Plane* plane, Taps* g, const void* band, const void* w, const void* places, const void* start,
                    void* Y, Py_ssize_t count, const void* ahead, vector* kind) noexcept nogil:
     # Y: `count` output rows. places: of dense taps, w in the order of their places. ahead: what will be copied next.
-    cdef Py_ssize_t p = 0, M = TALL if count >= TALL else 1, i, lanes = lanes_in(kind)
+    cdef Py_ssize_t p = 0, M = TALL if count >= TALL else 1, lanes = lanes_in(kind)
+    cdef Py_ssize_t width
     cdef const void* x
+    cdef void* y
     while p < count:
         p = least(p, count - M)  # some rows a second time
         x = vector_at(band, g.u * p * plane.pitch, kind)
+        y = vector_at(Y, p * g.Q, kind)
+        # Where a row is shorter than a vector, what is written beyond it is written again by the next one, if there is
+        # one.
+        width = lanes if (count - p) * g.Q >= (M - 1) * g.Q + lanes else least(lanes, g.Q)
         if M == 1:
-            some_rows(plane, g, x, w, start, vector_at(Y, p * g.Q, kind), (count - p) * g.Q, kind, 1, 0)
+            tap_rows(plane, g, x, w, start, y, width, kind, 1)
         elif plane.dense and g.u == 1:
-            some_rows(plane, g, x, places, start, vector_at(Y, p * g.Q, kind), (count - p) * g.Q, kind, TALL, 1)
+            dense_rows(plane, g, x, places, start, y, width, kind, 1)
         elif plane.dense and g.u == 2:
-            some_rows(plane, g, x, places, start, vector_at(Y, p * g.Q, kind), (count - p) * g.Q, kind, TALL, 2)
+            dense_rows(plane, g, x, places, start, y, width, kind, 2)
         else:
-            some_rows(plane, g, x, w, start, vector_at(Y, p * g.Q, kind), (count - p) * g.Q, kind, TALL, 0)
-        for i in range(g.u * p * g.W // lanes, g.u * (p + M) * g.W // lanes):
-            fetch(vector_at(ahead, i * lanes, kind))
+            tap_rows(plane, g, x, w, start, y, width, kind, TALL)
+        fetch_span(vector_at(ahead, g.u * p * g.W, kind), g.u * M * g.W * size_of(kind), NULL)
+        fetch_span(vector_at(y, AHEAD // size_of(kind), kind), M * g.Q * size_of(kind), NULL)
         p += M
 
 

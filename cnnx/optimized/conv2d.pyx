@@ -5,6 +5,7 @@ from cython.parallel cimport prange
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
+from ._ahead cimport AHEAD, fetch_span
 from ._grad_bias cimport grad_bias
 from ._grad_weight cimport dF_job, dF_parts
 from ._grad_weight_block cimport choose
@@ -15,8 +16,8 @@ from ._lanes cimport between, put, strided
 from ._shift cimport shift_plane
 from ._threads cimport threads_for
 from ._tile cimport (
-    ROWS, VECTOR_BYTES, VECTORS, block_ahead, doubles, fetch, floats, kept, lanes_in, lanes_of, product, spread,
-    vector, vector_at,
+    ROWS, VECTOR_BYTES, VECTORS, block_ahead, doubles, floats, kept, lanes_in, lanes_of, product, size_of,
+    spread, vector, vector_at,
 )
 
 include "_copy.pxi"
