@@ -118,7 +118,7 @@ cdef inline void unplan(Taps* g) noexcept nogil:
 cdef inline void take_rows(const void* row, Py_ssize_t step, void* to, Py_ssize_t pitch, Py_ssize_t Q,
                            Py_ssize_t count, Py_ssize_t start, Py_ssize_t end, vector* kind, int v) noexcept nogil:
     # to[i pitch + q] = row[i step + v q] for `count` rows; 0 where q is not one of start ... end - 1. Whole vectors:
-    # what is written beyond a row is written again by the next one, or is slack.
+    # zeros are written beyond a row, and overwritten by the next one.
     cdef Py_ssize_t lanes = lanes_in(kind), whole = up(most(0, start), lanes) * lanes, i, q
     cdef Py_ssize_t whole_end = most(whole, end // lanes * lanes)  # vectors that need no zeros
     if Q <= lanes:
@@ -179,7 +179,6 @@ cdef void copy_rows(Taps* g, const floating* row, Py_ssize_t step, floating* to,
 cdef void copy_plane(Taps* g, const floating* Z, floating* copy) noexcept nogil:
     # The S copies of one plane into memory that is zero where they have rows beyond the image, and stays so.
     cdef Py_ssize_t a, s
-    cdef floating* to
     cdef bint moved = g.u == 1 and g.v == 1 and g.Q == g.W and g.H * g.W <= NEAR
     for a in range(g.phases):
         for s in range(g.S if g.low[a] < g.high[a] else 0):
@@ -187,8 +186,6 @@ cdef void copy_plane(Taps* g, const floating* Z, floating* copy) noexcept nogil:
                 shift_plane(Z + (g.first[0] + g.low[0]) * g.W, g.W, g.high[0] - g.low[0], g.right[s],
                             copy + s * g.plane + g.begin[0] + g.low[0] * g.Q)
             else:
-                to = copy + s * g.plane + g.begin[a] + g.low[a] * g.Q
-                copy_rows(g, Z + (g.u * (g.first[a] + g.low[a]) + g.phase[a]) * g.W + g.right[s], g.u * g.W, to, g.Q,
-                          g.Q, g.high[a] - g.low[a], g.start[s], g.end[s])
-                # The last row's vectors reached into what has to stay zero.
-                memset(to + (g.high[a] - g.low[a]) * g.Q, 0, VECTOR_BYTES)
+                copy_rows(g, Z + (g.u * (g.first[a] + g.low[a]) + g.phase[a]) * g.W + g.right[s], g.u * g.W,
+                          copy + s * g.plane + g.begin[a] + g.low[a] * g.Q, g.Q, g.Q, g.high[a] - g.low[a],
+                          g.start[s], g.end[s])

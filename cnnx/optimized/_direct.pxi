@@ -143,16 +143,18 @@ cdef inline Py_ssize_t left_over(Sums* m, Py_ssize_t lanes) noexcept nogil:
 
 cdef void keep_left_over(Sums* m, const floating* x, floating* kept, Py_ssize_t c, Py_ssize_t left) noexcept nogil:
     # Their terms from the source planes c ..., of which x is the copy.
-    cdef Py_ssize_t lanes = lanes_of(x), t, j, taps = m.taps.R * m.taps.S
+    cdef Py_ssize_t lanes = lanes_of(x), t, j = 0, taps = m.taps.R * m.taps.S
     cdef Py_ssize_t first = m.taps.P * m.taps.Q - left
-    for t in range(least(m.planes, m.taps.C - c) * taps):
-        j = 0
-        while j + 4 <= left:  # a copy of so many bytes is no call
-            memcpy(kept + (c * taps + t) * lanes + j, x + m.taps.tap[t] + first + j, 4 * sizeof(floating))
-            j += 4
-        while j < left:
-            kept[(c * taps + t) * lanes + j] = x[m.taps.tap[t] + first + j]
-            j += 1
+    cdef Py_ssize_t count = least(m.planes, m.taps.C - c) * taps
+    x += first
+    kept += c * taps * lanes
+    while j + 4 <= left:  # a copy of so many bytes is no call
+        for t in range(count):
+            memcpy(kept + t * lanes + j, x + m.taps.tap[t] + j, 4 * sizeof(floating))
+        j += 4
+    for j in range(j, left):
+        for t in range(count):
+            kept[t * lanes + j] = x[m.taps.tap[t] + j]
 
 
 cdef void sum_left_over(Sums* m, const floating* kept, const floating* w, const floating* start, floating* Y,
