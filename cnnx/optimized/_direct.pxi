@@ -54,7 +54,7 @@ cdef inline Py_ssize_t column_blocks(Py_ssize_t columns, Py_ssize_t rows, Py_ssi
 
 cdef inline Py_ssize_t block_begin(Py_ssize_t columns, Py_ssize_t blocks, Py_ssize_t i,
                                    Py_ssize_t lanes) noexcept nogil:
-    # Whole vectors, evenly spread: a block of one vector alone keeps the processor waiting.
+    # Whole vectors, evenly spread.
     return least(columns, up(columns, lanes) * i // blocks * lanes)
 
 
@@ -66,17 +66,18 @@ cdef void piece_columns(Sums* m, const floating* x, const Py_ssize_t* taps, cons
     cdef Py_ssize_t lanes = lanes_of(Y), T = terms(m), t = c * m.taps.R * m.taps.S
     cdef Py_ssize_t k = piece_begin(m.K, piece), rows = piece_begin(m.K, piece + 1) - k
     cdef Py_ssize_t count = least(m.planes * m.taps.R * m.taps.S, T - t)
-    cdef Py_ssize_t blocks = column_blocks(end - first, rows, lanes), i, j, width
+    # Whole vectors, evenly spread: a block of one vector alone keeps the processor waiting.
+    cdef Py_ssize_t blocks = column_blocks(end - first, rows, lanes), vectors = up(end - first, lanes)
+    cdef Py_ssize_t least_vectors = vectors // blocks, more = vectors % blocks, j = first, i, width
     w = w + k * T + (t * rows if m.packed else t)
     for i in range(blocks):
-        j = block_begin(end - first, blocks, i, lanes)
-        width = block_begin(end - first, blocks, i + 1, lanes) - j
-        j += first
+        width = least(end - j, (least_vectors + (i < more)) * lanes)
         if not m.copied and m.taps.P * m.taps.Q - j < up(width, lanes) * lanes:
             j = m.taps.P * m.taps.Q - up(width, lanes) * lanes  # or it would read beyond the image
             width = m.taps.P * m.taps.Q - j
         block_ahead(w, rows if m.packed else 1, 1 if m.packed else T, x + j, taps, count,
                     start + k if c == 0 else NULL, Y + j, y_k, width, rows, ahead, taps)
+        j += width
 
 
 cdef inline void chunk_columns(Sums* m, const floating* x, const floating* w, const floating* start, floating* Y,
