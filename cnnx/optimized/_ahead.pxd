@@ -6,7 +6,7 @@ cdef extern from *:
     void fetch_near "__builtin_prefetch"(const void* x) noexcept nogil
 
 cdef enum:
-    AHEAD = 1 << 14  # bytes: far enough for memory, and a third of the nearest cache
+    AHEAD = 16384  # bytes: far enough for memory, and a third of the nearest cache
     LINE = 64
 
 
