@@ -4,7 +4,7 @@
 
 cdef enum:
     BAND = 24_576  # bytes of a band
-    TALL = 4  # output rows that are summed up together
+    TALL = 8  # output rows that are summed up together, at most
 
 
 cdef struct Plane:
@@ -41,7 +41,9 @@ cdef void plan_plane(Plane* plane, Taps* g, Py_ssize_t K, Py_ssize_t size, Py_ss
         return
     plane.top = least_of(g.down, g.R)
     plane.left = least_of(g.right, g.S)
-    plane.line = up((width - 1) // g.v + g.Q, lanes) * lanes
+    plane.line = (width - 1) // g.v + g.Q
+    if g.v > 1:  # or a phase's last vector would reach into the next one
+        plane.line = up(plane.line, lanes) * lanes
     plane.pitch = g.v * plane.line
     plane.rows = least(g.P, most(TALL, (BAND // (plane.pitch * size) - plane.height) // g.u + 1))
     plane.bands = up(g.P, plane.rows)
@@ -56,7 +58,7 @@ cdef void plan_plane(Plane* plane, Taps* g, Py_ssize_t K, Py_ssize_t size, Py_ss
 
 cdef inline Py_ssize_t band_size(Plane* plane, Taps* g, Py_ssize_t lanes) noexcept nogil:
     # Numbers of a band, and as many as the vectors that begin in its last row reach beyond it.
-    return (g.u * (plane.rows - 1) + plane.height) * plane.pitch + plane.pitch + lanes
+    return (g.u * (plane.rows - 1) + plane.height + 1) * plane.pitch + 2 * lanes + 1024
 
 
 cdef void copy_band(Plane* plane, Taps* g, const floating* Z, floating* band, Py_ssize_t p,
@@ -77,53 +79,54 @@ cdef inline Py_ssize_t start_of(Py_ssize_t q, Py_ssize_t Q, Py_ssize_t lanes) no
     return least(q, most(0, Q - lanes))
 
 
-cdef inline void dense_row(const void* x, const Py_ssize_t* columns, vector* f, vector* a, int i,
+cdef inline void dense_term(const void* x, const vector* f, vector* a, int i, int s, int M, int u) noexcept nogil:
+    # A vector of row i of those that M output rows need, for all that it is a part of.
+    cdef vector column = kept((<vector*>x)[0])
+    cdef int m
+    for m in range(M):
+        if 0 <= i - u * m < 3:
+            a[m] = product(a[m], f[3 * (i - u * m) + s], column)
+
+
+cdef inline void dense_row(const void* x, const Py_ssize_t* columns, const vector* f, vector* a, int i, int M,
                            int u) noexcept nogil:
-    # Row i of those that TALL output rows need, for all that it is a part of. Without a loop around another one, which
-    # would be unrolled too late for the sums to be anything but an array in memory.
-    cdef vector column
-    cdef int s
-    for s in range(3):
-        column = kept(vector_at(x, columns[s], f)[0])
-        if i < 3:
-            a[0] = product(a[0], f[3 * i + s], column)
-        if u <= i < u + 3:
-            a[1] = product(a[1], f[3 * (i - u) + s], column)
-        if 2 * u <= i < 2 * u + 3:
-            a[2] = product(a[2], f[3 * (i - 2 * u) + s], column)
-        if 3 * u <= i:
-            a[3] = product(a[3], f[3 * (i - 3 * u) + s], column)
+    # All of the row. Without a loop around another one, which would be unrolled too late for the sums to be anything
+    # but an array in memory.
+    if i < u * (M - 1) + 3:
+        dense_term((<const char*>x) + columns[0], f, a, i, 0, M, u)
+        dense_term((<const char*>x) + columns[1], f, a, i, 1, M, u)
+        dense_term((<const char*>x) + columns[2], f, a, i, 2, M, u)
 
 
 cdef inline void dense_rows(Plane* plane, Taps* g, const void* band, const void* w, const void* start, void* Y,
-                            Py_ssize_t width, vector* kind, int u) noexcept nogil:
-    # TALL output rows by 3 x 3 weights, which lie in the order of their places; the stride is u.
-    cdef Py_ssize_t lanes = lanes_in(kind), q = 0, Q = g.Q, pitch = plane.pitch
+                            Py_ssize_t width, vector* kind, int M, int u) noexcept nogil:
+    # M output rows by 3 x 3 weights, which lie in the order of their places; the stride is u.
+    cdef Py_ssize_t lanes = lanes_in(kind), q = 0, Q = g.Q, pitch = plane.pitch * size_of(kind)
     cdef Py_ssize_t[3] columns
     cdef vector[TALL] a
     cdef vector[9] f
-    cdef const void* x
+    cdef const char* x
     cdef int i
     for i in range(9):
         f[i] = kept(spread(w, i, kind))
     for i in range(3):
-        columns[i] = plane.column[i]
+        columns[i] = plane.column[i] * size_of(kind)
     while q < Q:
         q = start_of(q, Q, lanes)
-        x = vector_at(band, q, kind)
-        for i in range(TALL):
+        x = <const char*>vector_at(band, q, kind)
+        for i in range(M):
             a[i] = spread(start, 0, kind)
-        dense_row(x, columns, f, a, 0, u)
-        dense_row(vector_at(x, pitch, kind), columns, f, a, 1, u)
-        dense_row(vector_at(x, 2 * pitch, kind), columns, f, a, 2, u)
-        dense_row(vector_at(x, 3 * pitch, kind), columns, f, a, 3, u)
-        dense_row(vector_at(x, 4 * pitch, kind), columns, f, a, 4, u)
-        dense_row(vector_at(x, 5 * pitch, kind), columns, f, a, 5, u)
-        if u == 2:
-            dense_row(vector_at(x, 6 * pitch, kind), columns, f, a, 6, u)
-            dense_row(vector_at(x, 7 * pitch, kind), columns, f, a, 7, u)
-            dense_row(vector_at(x, 8 * pitch, kind), columns, f, a, 8, u)
-        for i in range(TALL):
+        dense_row(x, columns, f, a, 0, M, u)
+        dense_row(x + pitch, columns, f, a, 1, M, u)
+        dense_row(x + 2 * pitch, columns, f, a, 2, M, u)
+        dense_row(x + 3 * pitch, columns, f, a, 3, M, u)
+        dense_row(x + 4 * pitch, columns, f, a, 4, M, u)
+        dense_row(x + 5 * pitch, columns, f, a, 5, M, u)
+        dense_row(x + 6 * pitch, columns, f, a, 6, M, u)
+        dense_row(x + 7 * pitch, columns, f, a, 7, M, u)
+        dense_row(x + 8 * pitch, columns, f, a, 8, M, u)
+        dense_row(x + 9 * pitch, columns, f, a, 9, M, u)
+        for i in range(M):
             put(a[i], Y, i * Q + q, width, kind)
         q += lanes
 
@@ -151,8 +154,7 @@ cdef inline void tap_rows(Plane* plane, Taps* g, const void* band, const void* w
 cdef void sum_band(Plane* plane, Taps* g, const void* band, const void* w, const void* places, const void* start,
                    void* Y, Py_ssize_t count, const void* ahead, vector* kind) noexcept nogil:
     # Y: `count` output rows. places: of dense taps, w in the order of their places. ahead: what will be copied next.
-    cdef Py_ssize_t p = 0, M = TALL if count >= TALL else 1, lanes = lanes_in(kind)
-    cdef Py_ssize_t width
+    cdef Py_ssize_t p = 0, M = 8 if count >= 8 and g.u == 1 else 4 if count >= 4 else 1, lanes = lanes_in(kind), width
     cdef const void* x
     cdef void* y
     while p < count:
@@ -164,23 +166,28 @@ cdef void sum_band(Plane* plane, Taps* g, const void* band, const void* w, const
         width = lanes if (count - p) * g.Q >= (M - 1) * g.Q + lanes else least(lanes, g.Q)
         if M == 1:
             tap_rows(plane, g, x, w, start, y, width, kind, 1)
+        elif plane.dense and g.u == 1 and M == 8:
+            dense_rows(plane, g, x, places, start, y, width, kind, 8, 1)
         elif plane.dense and g.u == 1:
-            dense_rows(plane, g, x, places, start, y, width, kind, 1)
+            dense_rows(plane, g, x, places, start, y, width, kind, 4, 1)
         elif plane.dense and g.u == 2:
-            dense_rows(plane, g, x, places, start, y, width, kind, 2)
+            dense_rows(plane, g, x, places, start, y, width, kind, 4, 2)
+        elif M == 8:
+            tap_rows(plane, g, x, w, start, y, width, kind, 8)
         else:
-            tap_rows(plane, g, x, w, start, y, width, kind, TALL)
+            tap_rows(plane, g, x, w, start, y, width, kind, 4)
         fetch_span(vector_at(ahead, g.u * p * g.W, kind), g.u * M * g.W * size_of(kind), NULL)
         fetch_span(vector_at(y, AHEAD // size_of(kind), kind), M * g.Q * size_of(kind), NULL)
         p += M
 
 
 cdef void sum_plane(Plane* plane, Taps* g, const floating* Z, const floating* w, const floating* start, floating* Y,
-                    Py_ssize_t first, Py_ssize_t end, floating* band) noexcept nogil:
+                    Py_ssize_t first, Py_ssize_t end, floating* memory) noexcept nogil:
     # Bands first ... end - 1.
     cdef Py_ssize_t i, p, count, r, s
     cdef floating[9] weights
     cdef const floating* ahead
+    cdef floating* band
     if plane.dense:
         for r in range(3):
             for s in range(3):
@@ -188,6 +195,7 @@ cdef void sum_plane(Plane* plane, Taps* g, const floating* Z, const floating* w,
     for i in range(first, end):
         p = i * plane.rows
         count = least(plane.rows, g.P - p)
+        band = memory + (<size_t>(Y + p * g.Q) - <size_t>memory + 2048) % 4096 // sizeof(floating)
         copy_band(plane, g, Z, band, p, count)
         ahead = Z + (g.u * (p + count - 1) + plane.top + plane.height) * g.W  # the next plane lies behind this one
         if floating is float:
