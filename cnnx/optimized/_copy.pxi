@@ -117,24 +117,22 @@ cdef inline void unplan(Taps* g) noexcept nogil:
 
 cdef inline void take_rows(const void* row, Py_ssize_t step, void* to, Py_ssize_t pitch, Py_ssize_t Q,
                            Py_ssize_t count, Py_ssize_t start, Py_ssize_t end, vector* kind, int v) noexcept nogil:
-    # to[i pitch + q] = row[i step + v q] for `count` rows; 0 where q is not one of start ... end - 1. Whole vectors:
-    # zeros are written beyond a row, and overwritten by the next one.
-    cdef Py_ssize_t lanes = lanes_in(kind), whole = up(most(0, start), lanes) * lanes, i, q
-    cdef Py_ssize_t whole_end = most(whole, end // lanes * lanes)  # vectors that need no zeros
-    if Q <= lanes:
-        for i in range(count):
-            vector_at(to, i * pitch, kind)[0] = between(strided(row, i * step, v, kind), start, end)
-        return
-    for i in range(count):
+    # to[i pitch + q] = row[i step + v q] for `count` rows; 0 where q is not one of start ... end - 1. In columns of
+    # vectors, whose masks stay the same, and some rows at a time, which stay near meanwhile. Of rows shorter than a
+    # vector, zeros are written beyond each, and overwritten by the next one.
+    cdef Py_ssize_t lanes = lanes_in(kind), first, last, i, q
+    for first in range(0, count, 16):
+        last = least(count, first + 16)
         q = 0
-        while q < whole and q < Q:
-            vector_at(to, i * pitch + q, kind)[0] = between(strided(row, i * step + v * q, v, kind), start - q, end - q)
-            q += lanes
-        while q < whole_end:
-            vector_at(to, i * pitch + q, kind)[0] = strided(row, i * step + v * q, v, kind)
-            q += lanes
         while q < Q:
-            vector_at(to, i * pitch + q, kind)[0] = between(strided(row, i * step + v * q, v, kind), start - q, end - q)
+            q = least(q, most(0, Q - lanes))  # some numbers a second time
+            if start <= q and q + lanes <= end:
+                for i in range(first, last):
+                    vector_at(to, i * pitch + q, kind)[0] = strided(row, i * step + v * q, v, kind)
+            else:
+                for i in range(first, last):
+                    vector_at(to, i * pitch + q, kind)[0] = between(strided(row, i * step + v * q, v, kind), start - q,
+                                                                    end - q)
             q += lanes
 
 
