@@ -85,3 +85,17 @@ def test_exact_on_integers(name, dtype, threads):
     assert np.array_equal(got[0].reshape(len(x), -1), grad_x[:, 1:])
     assert np.array_equal(got[1], grad_weight)
     assert np.array_equal(got[2], delta.sum((0, 2, 3)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_depthwise_taps_that_never_meet_the_image(dtype):
+    # Of three kernel rows, 3 apart, two lie above the image for every output.
+    rng = np.random.default_rng(0)
+    x, weight = rng.integers(-4, 5, (1, 2, 2, 40)).astype(dtype), rng.integers(1, 5, (2, 1, 3, 3)).astype(dtype)
+    options = dict(groups=2, dilation=(3, 1), padding=((8, 0), (1, 1)))
+    y = cnnx.conv2d(x, weight, **options)
+    assert np.array_equal(y, cnnx.conv2d(x, weight, **options, backend="reference"))
+    delta = rng.integers(-4, 5, y.shape).astype(dtype)
+    got = cnnx.conv2d_backward(delta, x, weight, **options)
+    expected = cnnx.conv2d_backward(delta, x, weight, **options, backend="reference")
+    assert all(np.array_equal(a, b) for a, b in zip(got, expected, strict=True))

@@ -47,7 +47,9 @@ cdef void plan_plane(Plane* plane, Taps* g, Py_ssize_t K, Py_ssize_t size, Py_ss
     plane.pitch = g.v * plane.line
     plane.rows = least(g.P, most(TALL, (BAND // (plane.pitch * size) - plane.height) // g.u + 1))
     plane.bands = up(g.P, plane.rows)
-    plane.dense = g.R == 3 and g.S == 3 and plane.height == 3 and width == 3
+    # Taps beyond the image were moved to where they may share a place, and leave another one without any.
+    plane.dense = (g.R == 3 and g.S == 3 and plane.height == 3 and width == 3
+                   and g.down[1] == plane.top + 1 and g.right[1] == plane.left + 1)
     for s in range(3):
         plane.column[s] = s % g.v * plane.line + s // g.v
     for r in range(g.R):
@@ -57,7 +59,7 @@ cdef void plan_plane(Plane* plane, Taps* g, Py_ssize_t K, Py_ssize_t size, Py_ss
 
 
 cdef inline Py_ssize_t band_size(Plane* plane, Taps* g, Py_ssize_t lanes) noexcept nogil:
-    # Numbers of a band, and as many as the vectors that begin in its last row reach beyond it.
+    # Numbers of a band, as many as the vectors that begin in its last row reach beyond it, and a page to move it by.
     return (g.u * (plane.rows - 1) + plane.height + 1) * plane.pitch + 2 * lanes + 1024
 
 
@@ -195,7 +197,9 @@ cdef void sum_plane(Plane* plane, Taps* g, const floating* Z, const floating* w,
     for i in range(first, end):
         p = i * plane.rows
         count = least(plane.rows, g.P - p)
-        band = memory + (<size_t>(Y + p * g.Q) - <size_t>memory + 2048) % 4096 // sizeof(floating)
+        # Half a page from what is written, of whichever page: a load is taken for one of what was just stored at the
+        # same place in another page, and waits.
+        band = memory + (<size_t>(Y + p * g.Q) % 4096 + 6144 - <size_t>memory % 4096) % 4096 // sizeof(floating)
         copy_band(plane, g, Z, band, p, count)
         ahead = Z + (g.u * (p + count - 1) + plane.top + plane.height) * g.W  # the next plane lies behind this one
         if floating is float:
