@@ -32,8 +32,8 @@ cdef inline Py_ssize_t span_of(const Py_ssize_t* x, Py_ssize_t n) noexcept nogil
 
 
 cdef void plan_plane(Plane* plane, Taps* g, Py_ssize_t K, Py_ssize_t size, Py_ssize_t lanes) noexcept nogil:
-    # After plan(); where this is the way to go, the taps are offsets into a band. A band holds whatever lies between its
-    # taps and outputs: where that is far more than they take, as with long strides, copies are the better way.
+    # After plan(); where this is the way to go, the taps are offsets into a band. A band holds whatever lies between
+    # its taps and outputs: where that is far more than they take, as with long strides, copies are the better way.
     cdef Py_ssize_t r, s, width = span_of(g.right, g.S), offset
     plane.height = span_of(g.down, g.R)
     plane.alone = (g.C == 1 and K == 1 and g.u <= FARTHEST and g.v <= FARTHEST
