@@ -1,4 +1,4 @@
-# Matrices cut into panels of columns: what block() of _tile.pxd takes as x.
+# Matrices cut into panels of columns: what panel_block() of _tile.pxd takes as x.
 
 from cython cimport floating
 from libc.stdlib cimport malloc
@@ -8,9 +8,12 @@ from ._index cimport least, up
 from ._shuffle cimport turn
 from ._tile cimport VECTORS, doubles, floats, lanes_in, lanes_of, vector, vector_at
 
+cdef extern from *:
+    enum:
+        # Terms that are summed up before the next panel's turn: so many rows of a panel stay in the first cache.
+        TERMS "(24576 / (CNNX_VECTORS * CNNX_BYTES))"
+
 cdef enum:
-    # Terms that are summed up before the next panel's turn: so many rows of a panel stay in the first cache.
-    TERMS = 128
     CACHE_LINE = 64
 
 
@@ -57,6 +60,26 @@ cdef inline void copy_rows(const void* x, Py_ssize_t x_row, Py_ssize_t T, void* 
     for t in range(T):
         for j in range(V):
             vector_at(panel, (t * V + j) * lanes, kind)[0] = vector_at(x, t * x_row + j * lanes, kind)[0]
+
+
+cdef inline void gather_rows(const void* x, const Py_ssize_t* taps, Py_ssize_t T, void* panel, vector* kind,
+                             int V) noexcept nogil:
+    cdef Py_ssize_t lanes = lanes_in(kind), t
+    cdef int j
+    for t in range(T):
+        for j in range(V):
+            vector_at(panel, (t * V + j) * lanes, kind)[0] = vector_at(x, taps[t] + j * lanes, kind)[0]
+
+
+cdef inline void gather(const void* x, const Py_ssize_t* taps, Py_ssize_t T, Py_ssize_t V, void* panel,
+                        vector* kind) noexcept nogil:
+    # V vectors from each of x[taps[t]], one term after the other.
+    if VECTORS > 2 and V == 3:
+        gather_rows(x, taps, T, panel, kind, 3)
+    elif V == 2:
+        gather_rows(x, taps, T, panel, kind, 2)
+    else:
+        gather_rows(x, taps, T, panel, kind, 1)
 
 
 cdef inline void copy_of(const void* x, Py_ssize_t x_row, Py_ssize_t T, Py_ssize_t V, void* panel,

@@ -14,6 +14,7 @@ cdef extern from *:
     #define CNNX_BYTES 64
     #define CNNX_ROWS 8
     #define CNNX_VECTORS 3
+    #define CNNX_PANEL 0
     #elif defined(__AVX2__)  /* 16 of 32 bytes: 12 sums */
     #define CNNX_BYTES 32
     #define CNNX_ROWS 4
@@ -26,6 +27,9 @@ cdef extern from *:
     #define CNNX_BYTES 16
     #define CNNX_ROWS 4
     #define CNNX_VECTORS 2
+    #endif
+    #ifndef CNNX_PANEL
+    #define CNNX_PANEL 57344
     #endif
     typedef float cnnx_floats __attribute__((vector_size(CNNX_BYTES), aligned(4), may_alias));
     typedef double cnnx_doubles __attribute__((vector_size(CNNX_BYTES), aligned(8), may_alias));
@@ -73,6 +77,9 @@ cdef extern from *:
         MOST_LANES "(CNNX_BYTES / 4)"
         ROWS "CNNX_ROWS"  # of a full block
         VECTORS "CNNX_VECTORS"  # of a full block's row
+        # Bytes of a block's columns that had better be put side by side before several blocks of rows read them; 0 if
+        # they are best read where they lie.
+        PANEL "CNNX_PANEL"
 
 
 # A vector, as wide as the instruction set has them; it may lie at any address of its numbers. An argument `kind`
@@ -83,7 +90,7 @@ ctypedef fused vector:
 
 
 cdef enum:
-    AHEAD = 8  # taps: so much sooner a full block calls its columns into the nearest cache
+    AHEAD = 8  # taps: so much sooner a full block calls its columns into the nearest cache, where they make no panel
 
 
 cdef inline Py_ssize_t size_of(vector* kind) noexcept nogil:
@@ -140,8 +147,9 @@ cdef inline vector product(vector a, vector x, vector y) noexcept nogil:
 
 cdef inline void tile(const void* w, Py_ssize_t w_t, Py_ssize_t w_k, const void* x, const Py_ssize_t* taps,
                       Py_ssize_t T, const void* start, void* Y, Py_ssize_t y_k, Py_ssize_t width,
-                      const void* ahead, const Py_ssize_t* where, vector* kind, int M, int V) noexcept nogil:
-    # block_ahead() for M rows of V vectors, which are constants wherever this is called.
+                      const void* ahead, const Py_ssize_t* where, vector* kind, int M, int V,
+                      bint panel) noexcept nogil:
+    # block_ahead(), or panel_block() if `panel`, for M rows of V vectors: constants wherever this is called.
     cdef vector a[ROWS][2 * VECTORS]
     cdef vector columns[VECTORS]
     cdef vector column
@@ -163,13 +171,20 @@ cdef inline void tile(const void* w, Py_ssize_t w_t, Py_ssize_t w_k, const void*
             for j in range(V - 1):
                 a[k][j] = vector_at(Y, k * y_k + j * lanes, kind)[0]
             a[k][V - 1] = vector_at(Y, k * y_k + last, kind)[0] if whole else edge[k]
-    for t in range(T):
+    for t in range(T if panel else 0):
+        for j in range(V):
+            columns[j] = vector_at(x, (t * V + j) * lanes, kind)[0]
+        for k in range(M):
+            column = kept(spread(w, t * w_t + k * w_k, kind))
+            for j in range(V):
+                a[k][j] = product(a[k][j], column, columns[j])
+    for t in range(0 if panel else T):
         if V <= VECTORS:
             for j in range(V):
                 columns[j] = vector_at(x, taps[t] + j * lanes, kind)[0]
         if ahead != NULL:
             fetch(vector_at(ahead, where[t], kind))
-        if M == ROWS and t + AHEAD < T:
+        if PANEL == 0 and M == ROWS and t + AHEAD < T:
             for j in range(V):
                 fetch_near(vector_at(x, taps[t + AHEAD] + j * lanes, kind))
         if V <= VECTORS:
@@ -197,42 +212,43 @@ cdef inline void tile(const void* w, Py_ssize_t w_t, Py_ssize_t w_k, const void*
 
 cdef inline void rows(const void* w, Py_ssize_t w_t, Py_ssize_t w_k, const void* x, const Py_ssize_t* taps,
                       Py_ssize_t T, const void* start, void* Y, Py_ssize_t y_k, Py_ssize_t width,
-                      const void* ahead, const Py_ssize_t* where, vector* kind, int M) noexcept nogil:
+                      const void* ahead, const Py_ssize_t* where, vector* kind, int M, bint panel) noexcept nogil:
     cdef Py_ssize_t V = up(width, lanes_in(kind))
-    if VECTORS == 3 and 2 * M <= ROWS and V == 6:
-        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, M, 6)
-    elif VECTORS == 3 and 2 * M <= ROWS and V == 5:
-        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, M, 5)
-    elif 2 * M <= ROWS and V == 4:
-        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, M, 4)
-    elif (VECTORS == 3 or 2 * M <= ROWS) and V == 3:
-        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, M, 3)
+    cdef bint wide = 2 * M <= ROWS and not panel
+    if VECTORS == 3 and wide and V == 6:
+        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, M, 6, panel)
+    elif VECTORS == 3 and wide and V == 5:
+        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, M, 5, panel)
+    elif wide and V == 4:
+        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, M, 4, panel)
+    elif (VECTORS == 3 or wide) and V == 3:
+        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, M, 3, panel)
     elif V == 2:
-        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, M, 2)
+        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, M, 2, panel)
     else:
-        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, M, 1)
+        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, M, 1, panel)
 
 
 cdef inline void block_of(const void* w, Py_ssize_t w_t, Py_ssize_t w_k, const void* x, const Py_ssize_t* taps,
                           Py_ssize_t T, const void* start, void* Y, Py_ssize_t y_k, Py_ssize_t width,
-                          const void* ahead, const Py_ssize_t* where, vector* kind, int M) noexcept nogil:
+                          const void* ahead, const Py_ssize_t* where, vector* kind, int M,
+                          bint panel) noexcept nogil:
     if ROWS == 8 and M == 8:
-        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, 8)
+        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, 8, panel)
     elif M == 4:
-        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, 4)
+        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, 4, panel)
     elif M == 3:
-        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, 3)
+        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, 3, panel)
     elif M == 2:
-        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, 2)
+        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, 2, panel)
     else:
-        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, 1)
+        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, 1, panel)
 
 
-cdef inline void block_ahead(const floating* w, Py_ssize_t w_t, Py_ssize_t w_k, const floating* x,
-                             const Py_ssize_t* taps, Py_ssize_t T, const floating* start, floating* Y, Py_ssize_t y_k,
-                             Py_ssize_t width, Py_ssize_t K, const floating* ahead,
-                             const Py_ssize_t* where) noexcept nogil:
-    # block(), and meanwhile the cache lines of ahead[where[t]] are fetched for what comes next, one with each term.
+cdef inline void blocks(const floating* w, Py_ssize_t w_t, Py_ssize_t w_k, const floating* x, const Py_ssize_t* taps,
+                        Py_ssize_t T, const floating* start, floating* Y, Py_ssize_t y_k, Py_ssize_t width,
+                        Py_ssize_t K, const floating* ahead, const Py_ssize_t* where, bint panel) noexcept nogil:
+    # ROWS rows at a time.
     cdef Py_ssize_t k = 0
     cdef int M
     while k < K:
@@ -243,18 +259,39 @@ cdef inline void block_ahead(const floating* w, Py_ssize_t w_t, Py_ssize_t w_k, 
             M = 3 if M != 7 else 4
         if floating is float:
             block_of[floats](w + k * w_k, w_t, w_k, x, taps, T, start + k if start != NULL else NULL,
-                             Y + k * y_k, y_k, width, ahead, where, NULL, M)
+                             Y + k * y_k, y_k, width, ahead, where, NULL, M, panel)
         else:
             block_of[doubles](w + k * w_k, w_t, w_k, x, taps, T, start + k if start != NULL else NULL,
-                              Y + k * y_k, y_k, width, ahead, where, NULL, M)
+                              Y + k * y_k, y_k, width, ahead, where, NULL, M, panel)
         k += M
 
 
-cdef inline void block(const floating* w, Py_ssize_t w_t, Py_ssize_t w_k, const floating* x, const Py_ssize_t* taps,
-                       Py_ssize_t T, const floating* start, floating* Y, Py_ssize_t y_k, Py_ssize_t width,
-                       Py_ssize_t K) noexcept nogil:
+cdef inline void block_ahead(const floating* w, Py_ssize_t w_t, Py_ssize_t w_k, const floating* x,
+                             const Py_ssize_t* taps, Py_ssize_t T, const floating* start, floating* Y, Py_ssize_t y_k,
+                             Py_ssize_t width, Py_ssize_t K, const floating* ahead,
+                             const Py_ssize_t* where) noexcept nogil:
     # Y[k y_k + j] = start[k] + sum_{t < T} w[t w_t + k w_k] x[taps[t] + j], for k < K and j < width.
     # With start = NULL the sum is added to what Y holds. width is at most VECTORS vectors, or twice as many if K is at
     # most half of ROWS. Terms are added in the order of t. x is read in whole vectors: up to a vector less one number
-    # beyond its last column.
-    block_ahead(w, w_t, w_k, x, taps, T, start, Y, y_k, width, K, NULL, NULL)
+    # beyond its last column. Meanwhile the cache lines of ahead[where[t]] are fetched for what comes next, one with
+    # each term; none if ahead is NULL.
+    blocks(w, w_t, w_k, x, taps, T, start, Y, y_k, width, K, ahead, where, False)
+
+
+cdef inline void panel_block(const floating* w, Py_ssize_t w_t, Py_ssize_t w_k, const floating* x, Py_ssize_t T,
+                             const floating* start, floating* Y, Py_ssize_t y_k, Py_ssize_t width,
+                             Py_ssize_t K) noexcept nogil:
+    # The same for at most VECTORS vectors whose terms follow one another, x[t V + j] in whole vectors: fewer
+    # instructions beside the products than with taps, and memory that the processor sees coming.
+    blocks(w, w_t, w_k, x, NULL, T, start, Y, y_k, width, K, NULL, NULL, True)
+
+
+cdef inline void panel_ahead(const floating* w, Py_ssize_t w_t, Py_ssize_t w_k, const floating* x,
+                             const Py_ssize_t* taps, Py_ssize_t T, const floating* start, floating* Y, Py_ssize_t y_k,
+                             Py_ssize_t width, Py_ssize_t K, const floating* ahead,
+                             const Py_ssize_t* where) noexcept nogil:
+    # Either of them, for a panel whose terms lie at `taps`: with few registers the products leave no room for fetches.
+    if PANEL > 0:
+        panel_block(w, w_t, w_k, x, T, start, Y, y_k, width, K)
+    else:
+        block_ahead(w, w_t, w_k, x, taps, T, start, Y, y_k, width, K, ahead, where)

@@ -12,7 +12,7 @@ from libc.string cimport memset
 from ._index cimport least, most, up
 from ._threads cimport threads_for
 from ._tile cimport (
-    MOST_LANES, VECTORS, block_ahead, doubles, floats, lanes_in, lanes_of, size_of, vector, vector_at,
+    MOST_LANES, PANEL, VECTORS, doubles, floats, lanes_in, lanes_of, panel_ahead, size_of, vector, vector_at,
 )
 from ._winograd cimport across, back, copy_row, down
 from ._winograd_kernels cimport KERNELS, kernels_task
@@ -105,11 +105,11 @@ cdef void products(const Layer* layer, const void* U, Py_ssize_t first_k, Py_ssi
                 ahead = vector_at(first, (ij + 1) % numbers * side, kind)
             y = vector_at(M, ij * layer.M_step + k * layer.width, kind)
             if vector is floats:
-                block_ahead[float](<const float*>u, KERNELS, 1, <const float*>v, taps, layer.C, <const float*>zeros,
+                panel_ahead[float](<const float*>u, KERNELS, 1, <const float*>v, taps, layer.C, <const float*>zeros,
                                    <float*>y, layer.width, width, least(KERNELS, count - k), <const float*>ahead,
                                    taps + layer.C)
             else:
-                block_ahead[double](<const double*>u, KERNELS, 1, <const double*>v, taps, layer.C, <const double*>zeros,
+                panel_ahead[double](<const double*>u, KERNELS, 1, <const double*>v, taps, layer.C, <const double*>zeros,
                                     <double*>y, layer.width, width, least(KERNELS, count - k), <const double*>ahead,
                                     taps + layer.C)
 
@@ -155,7 +155,7 @@ cdef void task_of(const Layer* layer, const void* Z, const void* U, const void* 
     if k >= last_k:
         return
     run_count = runs_of(layer, start, end, runs)
-    width = up(end - start, lanes) * lanes
+    width = layer.width if PANEL > 0 else up(end - start, lanes) * lanes
     inputs(layer, Z, group * layer.C, runs, run_count, width, V, s, shifted, d, kind)
     while k < last_k:
         count = least(PART, last_k - k)
