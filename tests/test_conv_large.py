@@ -34,6 +34,11 @@ SHAPES = {
     "rows within a vector, padding": ((4, 3, 12, 10), (5, 3, 5, 5), dict(padding=(1, 4))),
     "rows within a vector, stride 4": ((2, 3, 30, 50), (5, 3, 3, 5), dict(stride=(1, 4), padding=2)),
     "stride 5": ((2, 3, 30, 61), (5, 3, 3, 7), dict(stride=5, padding=3)),
+    "panels": ((2, 5, 13, 17), (33, 5, 3, 3), dict(padding=1)),
+    "panels, planes in parts, columns left over": ((3, 90, 34, 35), (37, 90, 3, 3), dict()),
+    "panels, more terms than fit, groups": ((2, 180, 9, 11), (64, 90, 3, 3), dict(groups=2, padding=1)),
+    "panels, no copy": ((3, 650, 7, 9), (34, 650, 1, 1), dict()),
+    "panels, stride 2": ((2, 34, 15, 21), (66, 34, 3, 5), dict(stride=2, padding=2)),
     "one image": ((1, 64, 28, 28), (48, 64, 3, 3), dict(padding=1)),
 }
 
