@@ -62,26 +62,6 @@ cdef inline void copy_rows(const void* x, Py_ssize_t x_row, Py_ssize_t T, void* 
             vector_at(panel, (t * V + j) * lanes, kind)[0] = vector_at(x, t * x_row + j * lanes, kind)[0]
 
 
-cdef inline void gather_rows(const void* x, const Py_ssize_t* taps, Py_ssize_t T, void* panel, vector* kind,
-                             int V) noexcept nogil:
-    cdef Py_ssize_t lanes = lanes_in(kind), t
-    cdef int j
-    for t in range(T):
-        for j in range(V):
-            vector_at(panel, (t * V + j) * lanes, kind)[0] = vector_at(x, taps[t] + j * lanes, kind)[0]
-
-
-cdef inline void gather(const void* x, const Py_ssize_t* taps, Py_ssize_t T, Py_ssize_t V, void* panel,
-                        vector* kind) noexcept nogil:
-    # V vectors from each of x[taps[t]], one term after the other.
-    if VECTORS > 2 and V == 3:
-        gather_rows(x, taps, T, panel, kind, 3)
-    elif V == 2:
-        gather_rows(x, taps, T, panel, kind, 2)
-    else:
-        gather_rows(x, taps, T, panel, kind, 1)
-
-
 cdef inline void copy_of(const void* x, Py_ssize_t x_row, Py_ssize_t T, Py_ssize_t V, void* panel,
                          vector* kind) noexcept nogil:
     if VECTORS > 2 and V == 3:

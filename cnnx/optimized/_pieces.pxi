@@ -81,33 +81,40 @@ cdef void piece_columns(Sums* m, const floating* x, const Py_ssize_t* taps, cons
 cdef void panel_columns(Sums* m, const floating* x, const floating* w, const floating* start, floating* Y,
                         Py_ssize_t c, Py_ssize_t first, Py_ssize_t end, Py_ssize_t first_piece,
                         Py_ssize_t end_piece) noexcept nogil:
-    # The same for several pieces, which share panels of columns: a block's terms side by side, as many as fit.
+    # The same for several pieces, which share panels of columns: the first puts a block's terms side by side, as many
+    # as fit.
     cdef Py_ssize_t lanes = lanes_of(Y), T = terms(m), t = c * m.taps.R * m.taps.S
     cdef Py_ssize_t end_t = least(T, t + m.planes * m.taps.R * m.taps.S)
     cdef const Py_ssize_t* taps = m.taps.tap
     cdef Py_ssize_t count = up(end_t - t, up(end_t - t, PANEL // (VECTORS * VECTOR_BYTES)))
     cdef Py_ssize_t blocks = up(end - first, VECTORS * lanes), vectors = up(end - first, lanes)
-    cdef Py_ssize_t V, width, i, j, k, piece, rows, e
+    cdef Py_ssize_t V, width, i, j, k, piece, rows, e, w_t, w_k
+    cdef const floating* factors
+    cdef const floating* begin
     cdef char room[PANEL + CACHE_LINE]
     cdef floating* panel = on_a_line(room, <floating*>NULL)
+    cdef bint filled
     while t < end_t:
         count = least(count, end_t - t)
         for i in range(blocks):
             j = first + vectors * i // blocks * lanes
             V = vectors * (i + 1) // blocks - vectors * i // blocks
             width = least(end - j, V * lanes)
-            if not m.copied and j + V * lanes > m.taps.P * m.taps.Q:  # or it would read beyond the image
-                for e in range(count):
-                    memcpy(panel + e * V * lanes, x + taps[e] + j, width * sizeof(floating))
-            elif floating is float:
-                gather[floats](x + j, taps, count, V, panel, NULL)
-            else:
-                gather[doubles](x + j, taps, count, V, panel, NULL)
+            filled = not m.copied and j + V * lanes > m.taps.P * m.taps.Q  # otherwise it would read beyond the image
+            for e in range(count if filled else 0):
+                memcpy(panel + e * V * lanes, x + taps[e] + j, width * sizeof(floating))
             for piece in range(first_piece, end_piece):
                 k = piece_begin(m.K, piece)
                 rows = piece_begin(m.K, piece + 1) - k
-                panel_block(w + k * T + (t * rows if m.packed else t), rows if m.packed else 1, 1 if m.packed else T,
-                            panel, count, start + k if t == 0 else NULL, Y + k * m.y_k + j, m.y_k, width, rows)
+                w_t = rows if m.packed else 1
+                w_k = 1 if m.packed else T
+                factors = w + k * T + t * w_t
+                begin = start + k if t == 0 else NULL
+                if filled:
+                    panel_block(factors, w_t, w_k, panel, count, begin, Y + k * m.y_k + j, m.y_k, width, rows)
+                else:
+                    panel_filling(factors, w_t, w_k, x + j, taps, count, begin, Y + k * m.y_k + j, m.y_k, width, panel)
+                    filled = True
         t += count
         taps += count
 

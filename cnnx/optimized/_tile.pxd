@@ -90,7 +90,14 @@ ctypedef fused vector:
 
 
 cdef enum:
+    FAR_AHEAD = 32  # likewise where they come from memory, once for many blocks
     AHEAD = 8  # taps: so much sooner a full block calls its columns into the nearest cache, where they make no panel
+
+
+cdef enum Columns:
+    AT_TAPS  # of x, each term for itself
+    IN_PANEL  # side by side, term after term
+    FOR_PANEL  # at taps, and put side by side
 
 
 cdef inline Py_ssize_t size_of(vector* kind) noexcept nogil:
@@ -147,9 +154,9 @@ cdef inline vector product(vector a, vector x, vector y) noexcept nogil:
 
 cdef inline void tile(const void* w, Py_ssize_t w_t, Py_ssize_t w_k, const void* x, const Py_ssize_t* taps,
                       Py_ssize_t T, const void* start, void* Y, Py_ssize_t y_k, Py_ssize_t width,
-                      const void* ahead, const Py_ssize_t* where, vector* kind, int M, int V,
-                      bint panel) noexcept nogil:
-    # block_ahead(), or panel_block() if `panel`, for M rows of V vectors: constants wherever this is called.
+                      const void* ahead, const Py_ssize_t* where, void* panel, vector* kind, int M, int V,
+                      Columns columns_are) noexcept nogil:
+    # block_ahead(), panel_block() or panel_filling() for M rows of V vectors: constants wherever this is called.
     cdef vector a[ROWS][2 * VECTORS]
     cdef vector columns[VECTORS]
     cdef vector column
@@ -171,14 +178,19 @@ cdef inline void tile(const void* w, Py_ssize_t w_t, Py_ssize_t w_k, const void*
             for j in range(V - 1):
                 a[k][j] = vector_at(Y, k * y_k + j * lanes, kind)[0]
             a[k][V - 1] = vector_at(Y, k * y_k + last, kind)[0] if whole else edge[k]
-    for t in range(T if panel else 0):
+    for t in range(0 if columns_are == AT_TAPS else T):
+        if columns_are == FOR_PANEL and t + FAR_AHEAD < T:
+            for j in range(V):
+                fetch_near(vector_at(x, taps[t + FAR_AHEAD] + j * lanes, kind))
         for j in range(V):
-            columns[j] = vector_at(x, (t * V + j) * lanes, kind)[0]
+            columns[j] = vector_at(x, (taps[t] if columns_are == FOR_PANEL else t * V * lanes) + j * lanes, kind)[0]
+            if columns_are == FOR_PANEL:
+                vector_at(panel, (t * V + j) * lanes, kind)[0] = columns[j]
         for k in range(M):
             column = kept(spread(w, t * w_t + k * w_k, kind))
             for j in range(V):
                 a[k][j] = product(a[k][j], column, columns[j])
-    for t in range(0 if panel else T):
+    for t in range(T if columns_are == AT_TAPS else 0):
         if V <= VECTORS:
             for j in range(V):
                 columns[j] = vector_at(x, taps[t] + j * lanes, kind)[0]
@@ -212,42 +224,44 @@ cdef inline void tile(const void* w, Py_ssize_t w_t, Py_ssize_t w_k, const void*
 
 cdef inline void rows(const void* w, Py_ssize_t w_t, Py_ssize_t w_k, const void* x, const Py_ssize_t* taps,
                       Py_ssize_t T, const void* start, void* Y, Py_ssize_t y_k, Py_ssize_t width,
-                      const void* ahead, const Py_ssize_t* where, vector* kind, int M, bint panel) noexcept nogil:
+                      const void* ahead, const Py_ssize_t* where, void* panel, vector* kind, int M,
+                      Columns columns_are) noexcept nogil:
     cdef Py_ssize_t V = up(width, lanes_in(kind))
-    cdef bint wide = 2 * M <= ROWS and not panel
+    cdef bint wide = 2 * M <= ROWS and columns_are == AT_TAPS
     if VECTORS == 3 and wide and V == 6:
-        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, M, 6, panel)
+        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, panel, kind, M, 6, columns_are)
     elif VECTORS == 3 and wide and V == 5:
-        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, M, 5, panel)
+        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, panel, kind, M, 5, columns_are)
     elif wide and V == 4:
-        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, M, 4, panel)
+        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, panel, kind, M, 4, columns_are)
     elif (VECTORS == 3 or wide) and V == 3:
-        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, M, 3, panel)
+        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, panel, kind, M, 3, columns_are)
     elif V == 2:
-        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, M, 2, panel)
+        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, panel, kind, M, 2, columns_are)
     else:
-        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, M, 1, panel)
+        tile(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, panel, kind, M, 1, columns_are)
 
 
 cdef inline void block_of(const void* w, Py_ssize_t w_t, Py_ssize_t w_k, const void* x, const Py_ssize_t* taps,
                           Py_ssize_t T, const void* start, void* Y, Py_ssize_t y_k, Py_ssize_t width,
-                          const void* ahead, const Py_ssize_t* where, vector* kind, int M,
-                          bint panel) noexcept nogil:
+                          const void* ahead, const Py_ssize_t* where, void* panel, vector* kind, int M,
+                          Columns columns_are) noexcept nogil:
     if ROWS == 8 and M == 8:
-        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, 8, panel)
+        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, panel, kind, 8, columns_are)
     elif M == 4:
-        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, 4, panel)
+        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, panel, kind, 4, columns_are)
     elif M == 3:
-        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, 3, panel)
+        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, panel, kind, 3, columns_are)
     elif M == 2:
-        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, 2, panel)
+        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, panel, kind, 2, columns_are)
     else:
-        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, kind, 1, panel)
+        rows(w, w_t, w_k, x, taps, T, start, Y, y_k, width, ahead, where, panel, kind, 1, columns_are)
 
 
 cdef inline void blocks(const floating* w, Py_ssize_t w_t, Py_ssize_t w_k, const floating* x, const Py_ssize_t* taps,
                         Py_ssize_t T, const floating* start, floating* Y, Py_ssize_t y_k, Py_ssize_t width,
-                        Py_ssize_t K, const floating* ahead, const Py_ssize_t* where, bint panel) noexcept nogil:
+                        Py_ssize_t K, const floating* ahead, const Py_ssize_t* where,
+                        Columns columns_are) noexcept nogil:
     # ROWS rows at a time.
     cdef Py_ssize_t k = 0
     cdef int M
@@ -259,10 +273,10 @@ cdef inline void blocks(const floating* w, Py_ssize_t w_t, Py_ssize_t w_k, const
             M = 3 if M != 7 else 4
         if floating is float:
             block_of[floats](w + k * w_k, w_t, w_k, x, taps, T, start + k if start != NULL else NULL,
-                             Y + k * y_k, y_k, width, ahead, where, NULL, M, panel)
+                             Y + k * y_k, y_k, width, ahead, where, NULL, NULL, M, columns_are)
         else:
             block_of[doubles](w + k * w_k, w_t, w_k, x, taps, T, start + k if start != NULL else NULL,
-                              Y + k * y_k, y_k, width, ahead, where, NULL, M, panel)
+                              Y + k * y_k, y_k, width, ahead, where, NULL, NULL, M, columns_are)
         k += M
 
 
@@ -275,7 +289,7 @@ cdef inline void block_ahead(const floating* w, Py_ssize_t w_t, Py_ssize_t w_k, 
     # most half of ROWS. Terms are added in the order of t. x is read in whole vectors: up to a vector less one number
     # beyond its last column. Meanwhile the cache lines of ahead[where[t]] are fetched for what comes next, one with
     # each term; none if ahead is NULL.
-    blocks(w, w_t, w_k, x, taps, T, start, Y, y_k, width, K, ahead, where, False)
+    blocks(w, w_t, w_k, x, taps, T, start, Y, y_k, width, K, ahead, where, AT_TAPS)
 
 
 cdef inline void panel_block(const floating* w, Py_ssize_t w_t, Py_ssize_t w_k, const floating* x, Py_ssize_t T,
@@ -283,7 +297,18 @@ cdef inline void panel_block(const floating* w, Py_ssize_t w_t, Py_ssize_t w_k, 
                              Py_ssize_t K) noexcept nogil:
     # The same for at most VECTORS vectors whose terms follow one another, x[t V + j] in whole vectors: fewer
     # instructions beside the products than with taps, and memory that the processor sees coming.
-    blocks(w, w_t, w_k, x, NULL, T, start, Y, y_k, width, K, NULL, NULL, True)
+    blocks(w, w_t, w_k, x, NULL, T, start, Y, y_k, width, K, NULL, NULL, IN_PANEL)
+
+
+cdef inline void panel_filling(const floating* w, Py_ssize_t w_t, Py_ssize_t w_k, const floating* x,
+                               const Py_ssize_t* taps, Py_ssize_t T, const floating* start, floating* Y,
+                               Py_ssize_t y_k, Py_ssize_t width, floating* panel) noexcept nogil:
+    # The same for ROWS rows and columns at taps, which become the panel: in the shade of the products this takes next
+    # to no time.
+    if floating is float:
+        rows[floats](w, w_t, w_k, x, taps, T, start, Y, y_k, width, NULL, NULL, panel, NULL, ROWS, FOR_PANEL)
+    else:
+        rows[doubles](w, w_t, w_k, x, taps, T, start, Y, y_k, width, NULL, NULL, panel, NULL, ROWS, FOR_PANEL)
 
 
 cdef inline void panel_ahead(const floating* w, Py_ssize_t w_t, Py_ssize_t w_k, const floating* x,

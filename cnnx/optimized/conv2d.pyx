@@ -13,12 +13,12 @@ from ._grad_weight_plan cimport Plan, Scratch, allocate
 from ._grad_weight_plan cimport plan as plan_grad_weight
 from ._index cimport end_output, first_output, least, most, up
 from ._lanes cimport between, put, strided
-from ._panel cimport CACHE_LINE, gather, on_a_line
+from ._panel cimport CACHE_LINE, on_a_line
 from ._shift cimport shift_plane
 from ._threads cimport threads_for
 from ._tile cimport (
-    PANEL, ROWS, VECTOR_BYTES, VECTORS, block_ahead, doubles, floats, kept, lanes_in, lanes_of, panel_block, product,
-    size_of, spread, vector, vector_at,
+    PANEL, ROWS, VECTOR_BYTES, VECTORS, block_ahead, doubles, floats, kept, lanes_in, lanes_of, panel_block,
+    panel_filling, product, size_of, spread, vector, vector_at,
 )
 
 include "_copy.pxi"
