@@ -6,7 +6,7 @@ from ._dot cimport DOT_ROWS, dot_rows
 from ._index cimport least, most
 from ._panel cimport CACHE_LINE, TERMS, every_row, first_column, pack, pack_turned, padded
 from ._shuffle cimport turn
-from ._tile cimport ROWS, VECTOR_BYTES, VECTORS, block_ahead, lanes_of, panel_ahead
+from ._tile cimport PANEL, ROWS, VECTOR_BYTES, VECTORS, block_ahead, lanes_of, panel_ahead, panel_block
 
 cdef enum:
     GROUP = 64  # outputs of a sample that are summed up in scratch memory before they are turned into Y
@@ -102,7 +102,9 @@ cdef inline void dZ_part(const floating* Delta, const floating* w, floating* dZ,
     cdef Py_ssize_t p_0 = first_p, p, end_group, t_0, T, j_0, j, width, columns, n, k, tiles
     cdef Py_ssize_t taps[VECTORS][TERMS]
     cdef Py_ssize_t where[TERMS]
-    cdef floating* x
+    cdef const Py_ssize_t* x_rows
+    cdef const floating* x
+    cdef const floating* ahead
     cdef floating zeros[ROWS]
     for k in range(ROWS):
         zeros[k] = 0
@@ -123,15 +125,21 @@ cdef inline void dZ_part(const floating* Delta, const floating* w, floating* dZ,
                     width = first_column(p + 1, J, packed) - j
                     columns = least(width, J - j)
                     if few and columns == width:
-                        block_ahead(Delta + n * I + t_0, 1, I, w + t_0 * J + j, where, T, zeros if t_0 == 0 else NULL,
-                                    dZ + n * J + j, J, columns, least(ROWS, end_n - n), w + (t_0 + T) * J + j, where)
-                        continue
-                    x = packed if few else packed + (j - j_0) * T
-                    if few or n == first_n:
-                        pack(w + t_0 * J + j, J, T, columns, width, x)
-                    panel_ahead(Delta + n * I + t_0, 1, I, <const floating*>x, taps[width // lanes - 1], T,
-                                zeros if t_0 == 0 else NULL, dZ + n * J + j, J, columns, least(ROWS, end_n - n),
-                                w + t_0 * J + first_column(end_group, J, packed) + tiles * line, where)
+                        x = w + t_0 * J + j
+                        x_rows = &where[0]
+                        ahead = x + T * J
+                    else:
+                        x = packed if few else packed + (j - j_0) * T
+                        x_rows = &taps[width // lanes - 1][0]
+                        if few or n == first_n:
+                            pack(w + t_0 * J + j, J, T, columns, width, packed if few else packed + (j - j_0) * T)
+                        ahead = w + t_0 * J + first_column(end_group, J, packed) + tiles * line
+                    if PANEL > 0 and x_rows != &where[0]:
+                        panel_block(Delta + n * I + t_0, 1, I, x, T, zeros if t_0 == 0 else NULL, dZ + n * J + j, J,
+                                    columns, least(ROWS, end_n - n))
+                    else:
+                        block_ahead(Delta + n * I + t_0, 1, I, x, x_rows, T, zeros if t_0 == 0 else NULL,
+                                    dZ + n * J + j, J, columns, least(ROWS, end_n - n), ahead, where)
                     tiles = tiles + 1 if tiles < group * VECTORS else 0
                 n += ROWS
             t_0 += T
