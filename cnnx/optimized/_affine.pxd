@@ -6,7 +6,8 @@ from ._dot cimport DOT_ROWS, dot_rows
 from ._index cimport least, most
 from ._panel cimport CACHE_LINE, TERMS, every_row, first_column, pack, pack_turned, padded
 from ._shuffle cimport turn
-from ._tile cimport PANEL, ROWS, VECTOR_BYTES, VECTORS, block_ahead, lanes_of, panel_ahead, panel_block
+from ._tile cimport PANEL, ROWS, VECTORS, block_ahead, panel_ahead, panel_block
+from ._vector cimport VECTOR_BYTES, lanes_of
 
 cdef enum:
     GROUP = 64  # outputs of a sample that are summed up in scratch memory before they are turned into Y

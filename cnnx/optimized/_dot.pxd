@@ -5,7 +5,7 @@ from libc.string cimport memcpy
 
 from ._index cimport least, up
 from ._shuffle cimport first, fold
-from ._tile cimport MOST_LANES, doubles, floats, lanes_in, lanes_of, size_of, vector, vector_at
+from ._vector cimport MOST_LANES, doubles, floats, lanes_in, lanes_of, size_of, vector, vector_at
 
 cdef extern from *:
     """

@@ -7,7 +7,7 @@ from cython.parallel cimport prange
 from libc.string cimport memcpy
 
 from ._threads cimport threads_for
-from ._tile cimport doubles, floats, lanes_of, vector_at
+from ._vector cimport doubles, floats, lanes_of, vector_at
 
 cdef extern from *:
     """

@@ -11,7 +11,7 @@ from libc.string cimport memset
 from ._index cimport end_output, first_output, least, most
 from ._lanes cimport put, strided, where_equal, where_whole, whole
 from ._shuffle cimport join
-from ._tile cimport VECTOR_BYTES, doubles, floats, lanes_in, vector, vector_at
+from ._vector cimport VECTOR_BYTES, doubles, floats, lanes_in, vector, vector_at
 from ._window cimport Window
 
 # Who wins: every member of the window; the one at the offset that the key holds; those that equal the key.

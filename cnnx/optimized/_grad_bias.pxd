@@ -9,7 +9,7 @@ from ._grad_weight_plan cimport cut
 from ._grad_weight_tile cimport last_of
 from ._index cimport least, up
 from ._threads cimport threads_for
-from ._tile cimport MOST_LANES, doubles, floats, lanes_in, spread, vector, vector_at
+from ._vector cimport MOST_LANES, doubles, floats, lanes_in, spread, vector, vector_at
 
 cdef enum:
     # Numbers that are added up in single precision: 64 to a lane of AVX-512.

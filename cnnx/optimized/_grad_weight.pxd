@@ -4,13 +4,13 @@
 from cython cimport floating
 from libc.string cimport memset
 
+from ._ahead cimport fetch_bytes
 from ._grad_weight_block cimport Channels, Positions
 from ._grad_weight_copy cimport copy_image, copy_shifted, plane_size, turn
 from ._grad_weight_mend cimport mend
 from ._grad_weight_plan cimport Plan, Scratch, Unit, count_of, cut, unit_of
-from ._grad_weight_tile cimport fetch
 from ._index cimport least, most, up
-from ._tile cimport MOST_LANES
+from ._vector cimport MOST_LANES
 
 
 cdef enum:
@@ -74,10 +74,10 @@ cdef inline void fetch_unit(const floating* Delta, const floating* Z, Plan* g, P
     # Asks for all that a unit will read: where there are few sums, memory is what they wait for.
     cdef Py_ssize_t c, k, h = most(0, g.u * it.p - g.p_h), rows = least(g.H - h, g.h)
     for c in range(g.C):
-        fetch(Z + (((it.n * g.groups + group) * g.C + c) * g.H + h) * g.W, rows * g.W * sizeof(floating))
+        fetch_bytes(Z + (((it.n * g.groups + group) * g.C + c) * g.H + h) * g.W, rows * g.W * sizeof(floating))
     for k in range(g.K):
-        fetch(Delta + (((it.n * g.groups + group) * g.K + k) * g.P + it.p) * g.Q + it.q,
-              it.rows * it.columns * sizeof(floating))
+        fetch_bytes(Delta + (((it.n * g.groups + group) * g.K + k) * g.P + it.p) * g.Q + it.q,
+                    it.rows * it.columns * sizeof(floating))
 
 
 cdef inline void positions_item(const floating* Delta, const floating* Z, Plan* g, Py_ssize_t group, Py_ssize_t part,

@@ -2,7 +2,7 @@
 # the compiler puts one into its caller, its sums compete with the caller's variables for registers.
 
 from ._grad_weight_tile cimport SUMS, over_channels, over_positions
-from ._tile cimport vector
+from ._vector cimport vector
 
 ctypedef void (*Channels)(const void* x, const Py_ssize_t* taps, const Py_ssize_t* at, Py_ssize_t count,
                           const void* Delta, void* sums, void* kind) noexcept nogil

@@ -7,7 +7,7 @@ from ._shift cimport shift_plane
 from ._grad_weight_plan cimport Plan
 from ._index cimport least, most, up
 from ._shuffle cimport turn as turn_square
-from ._tile cimport doubles, floats, lanes_of, spread, vector_at
+from ._vector cimport doubles, floats, lanes_of, spread, vector_at
 
 
 cdef inline void turn(const floating* x, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t pitch,

@@ -1,7 +1,8 @@
 # Register blocks of the gradient with respect to the kernels. Extents are constants wherever these are called, and no
 # address of their sums is taken: see _tile.pxd.
 
-from ._tile cimport doubles, floats, kept, lanes_in, multiply_add, product, spread, vector, vector_at
+from ._ahead cimport fetch_to_write
+from ._vector cimport doubles, floats, kept, lanes_in, multiply_add, product, spread, vector, vector_at
 
 cdef extern from *:
     """
@@ -28,17 +29,9 @@ cdef extern from *:
         ((cnnx_floats)((cnnx_ints)(x) & *(const cnnx_ints*)(cnnx_last_ints + (rest))))
     #define cnnx_last_of_doubles(x, rest) \
         ((cnnx_doubles)((cnnx_longs)(x) & *(const cnnx_longs*)(cnnx_last_longs + (rest))))
-
-    #define cnnx_prefetch(x) __builtin_prefetch(x, 1)
-    static inline void cnnx_fetch_bytes(const void* x, Py_ssize_t bytes) {
-        for (Py_ssize_t i = 0; i < bytes; i += 64)
-            __builtin_prefetch((const char*)x + i, 0, 2);
-    }
     """
     floats last_of_floats "cnnx_last_of_floats"(floats x, Py_ssize_t rest) noexcept nogil
     doubles last_of_doubles "cnnx_last_of_doubles"(doubles x, Py_ssize_t rest) noexcept nogil
-    void prefetch "cnnx_prefetch"(const void* x) noexcept nogil  # what will be written
-    void fetch "cnnx_fetch_bytes"(const void* x, Py_ssize_t bytes) noexcept nogil  # into the second cache
 
     enum:
         SUMS "CNNX_SUMS"  # that registers hold
@@ -72,10 +65,10 @@ cdef inline void over_channels(const void* x, const Py_ssize_t* taps, const Py_s
     cdef int j, e, half = M * V // 2
     for e in range(half):
         a[e] = spread(&zero, 0, kind)
-        prefetch(to + e)
+        fetch_to_write(to + e)
     for e in range(half, M * V):
         a[e] = spread(&zero, 0, kind)
-        prefetch(to + e)
+        fetch_to_write(to + e)
     for i in range(count):
         here = vector_at(x, at[i], kind)
         for j in range(V):

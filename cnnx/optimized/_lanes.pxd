@@ -6,7 +6,7 @@ from libc.string cimport memcpy
 
 from ._index cimport least, most
 from ._shuffle cimport split
-from ._tile cimport doubles, floats, lanes_in, size_of, spread_doubles, spread_floats, vector, vector_at
+from ._vector cimport doubles, floats, lanes_in, size_of, spread_doubles, spread_floats, vector, vector_at
 
 cdef extern from *:
     """

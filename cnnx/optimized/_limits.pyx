@@ -5,7 +5,7 @@ memoryviews: they would make this module five times as large.
 """
 
 from cnnx.optimized._threads cimport threads_for
-from cnnx.optimized._tile cimport floats, multiply_add, spread, vector
+from cnnx.optimized._vector cimport floats, multiply_add, spread, vector
 from cython.parallel cimport prange
 from libc.string cimport memcpy
 

@@ -5,7 +5,7 @@ from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t
 
 from ._pool cimport LARGEST, WINNERS, across, down
-from ._tile cimport doubles, floats
+from ._vector cimport doubles, floats
 from ._window cimport Window, column_begin, column_end, columns_used, narrow, row_begin, row_end
 
 ctypedef fused integer:  # an offset in a lane

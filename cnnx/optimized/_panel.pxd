@@ -6,7 +6,8 @@ from libc.string cimport memcpy, memset
 
 from ._index cimport least, up
 from ._shuffle cimport turn
-from ._tile cimport VECTORS, doubles, floats, lanes_in, lanes_of, vector, vector_at
+from ._tile cimport VECTORS
+from ._vector cimport doubles, floats, lanes_in, lanes_of, vector, vector_at
 
 cdef extern from *:
     enum:

@@ -4,7 +4,7 @@
 # each maximum. What is not asked for may be NULL.
 
 from ._lanes cimport earlier, larger, load, put, strided, take, whole
-from ._tile cimport lanes_in, spread, vector, vector_at
+from ._vector cimport lanes_in, spread, vector, vector_at
 
 cdef enum pooling:  # a constant wherever these are called
     MEAN

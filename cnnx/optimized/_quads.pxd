@@ -14,7 +14,7 @@ from ._index cimport least, most
 from ._lanes cimport earlier, larger, take, where_whole, whole
 from ._pool cimport LARGEST, NONE, WINNERS, pooling
 from ._shuffle cimport join, split
-from ._tile cimport MOST_LANES, doubles, floats, lanes_in, size_of, vector, vector_at
+from ._vector cimport MOST_LANES, doubles, floats, lanes_in, size_of, vector, vector_at
 from ._window cimport Window, numbers_ahead
 
 

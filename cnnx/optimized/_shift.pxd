@@ -4,7 +4,7 @@ from cython cimport floating
 from libc.string cimport memcpy
 
 from ._index cimport least, most
-from ._tile cimport VECTOR_BYTES, lanes_of
+from ._vector cimport VECTOR_BYTES, lanes_of
 
 
 cdef inline void shift_plane(const floating* Z, Py_ssize_t W, Py_ssize_t rows, Py_ssize_t shift,

@@ -4,9 +4,7 @@
 from cython cimport floating
 from libc.string cimport memcpy
 
-from ._tile cimport (
-    MOST_LANES, doubles, floats, lanes_in, size_of, spread_doubles, spread_floats, vector, vector_at,
-)
+from ._vector cimport MOST_LANES, doubles, floats, lanes_in, size_of, spread_doubles, spread_floats, vector, vector_at
 
 cdef extern from *:
     """

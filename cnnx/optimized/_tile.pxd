@@ -1,92 +1,39 @@
-# Sums of products, the heart of convolution and affine alike: a block of outputs stays in registers while
-# all its terms are added up. It is written with the vector types of gcc and clang: whether plain loops become
-# vectors depends on their extents (8 x 48 does, 8 x 16 does not).
+# Sums of products, the heart of convolution and affine alike: a block of outputs stays in registers while all its
+# terms are added up.
 
 from cython cimport floating
 from libc.string cimport memcpy
 
+from ._ahead cimport fetch, fetch_near
 from ._index cimport up
+from ._vector cimport doubles, floats, kept, lanes_in, multiply_add, product, size_of, spread, vector, vector_at
 
 cdef extern from *:
     """
-    #include <stdint.h>
-    #if defined(__AVX512F__)  /* 32 registers of 64 bytes: 24 sums, 3 columns, a factor */
-    #define CNNX_BYTES 64
+    #if defined(__AVX512F__)  /* 32 registers: 24 sums, 3 columns, a factor */
     #define CNNX_ROWS 8
     #define CNNX_VECTORS 3
     #define CNNX_PANEL 0
-    #elif defined(__AVX2__)  /* 16 of 32 bytes: 12 sums */
-    #define CNNX_BYTES 32
+    #elif defined(__AVX2__)  /* 16: 12 sums */
     #define CNNX_ROWS 4
     #define CNNX_VECTORS 3
-    #elif defined(__aarch64__)  /* 32 of 16 bytes */
-    #define CNNX_BYTES 16
+    #elif defined(__aarch64__)  /* 32 */
     #define CNNX_ROWS 8
     #define CNNX_VECTORS 3
-    #else  /* 16 of 16 bytes, and a product needs a register of its own: 8 sums */
-    #define CNNX_BYTES 16
+    #else  /* 16, and a product needs a register of its own: 8 sums */
     #define CNNX_ROWS 4
     #define CNNX_VECTORS 2
     #endif
     #ifndef CNNX_PANEL
     #define CNNX_PANEL 57344
     #endif
-    typedef float cnnx_floats __attribute__((vector_size(CNNX_BYTES), aligned(4), may_alias));
-    typedef double cnnx_doubles __attribute__((vector_size(CNNX_BYTES), aligned(8), may_alias));
-    typedef int32_t cnnx_ints __attribute__((vector_size(CNNX_BYTES), aligned(4), may_alias));
-    typedef int64_t cnnx_longs __attribute__((vector_size(CNNX_BYTES), aligned(8), may_alias));
-    #define cnnx_fetch(x) __builtin_prefetch(x, 0, 2)  /* into the second cache */
-    #define cnnx_fetch_near(x) __builtin_prefetch(x)
-    #define cnnx_multiply_add(a, w, x) ((a) + (w) * (x))
-    /* gcc would rather read a factor again for every product than give it a register. */
-    static inline __attribute__((always_inline)) cnnx_floats cnnx_kept_floats(cnnx_floats x) {
-    #ifdef __SSE2__
-        __asm__("" : "+v"(x));
-    #endif
-        return x;
-    }
-    static inline __attribute__((always_inline)) cnnx_doubles cnnx_kept_doubles(cnnx_doubles x) {
-    #ifdef __SSE2__
-        __asm__("" : "+v"(x));
-    #endif
-        return x;
-    }
-    #define cnnx_spread_floats(w) ((w) - (cnnx_floats){0})
-    #define cnnx_spread_doubles(w) ((w) - (cnnx_doubles){0})
-
-    /* Only a copy of a tile that knows its extents keeps its sums in registers. */
-    #undef CYTHON_INLINE
-    #define CYTHON_INLINE inline __attribute__((always_inline))
     """
-    ctypedef float floats "cnnx_floats"
-    ctypedef double doubles "cnnx_doubles"
-    floats multiply_add_floats "cnnx_multiply_add"(floats a, float w, floats x) noexcept nogil
-    doubles multiply_add_doubles "cnnx_multiply_add"(doubles a, double w, doubles x) noexcept nogil
-    floats product_floats "cnnx_multiply_add"(floats a, floats x, floats y) noexcept nogil
-    doubles product_doubles "cnnx_multiply_add"(doubles a, doubles x, doubles y) noexcept nogil
-
-    void fetch "cnnx_fetch"(const void* x) noexcept nogil
-    void fetch_near "cnnx_fetch_near"(const void* x) noexcept nogil
-    floats spread_floats "cnnx_spread_floats"(float w) noexcept nogil
-    doubles spread_doubles "cnnx_spread_doubles"(double w) noexcept nogil
-    floats kept_floats "cnnx_kept_floats"(floats x) noexcept nogil
-    doubles kept_doubles "cnnx_kept_doubles"(doubles x) noexcept nogil
-
     enum:
-        VECTOR_BYTES "CNNX_BYTES"
-        MOST_LANES "(CNNX_BYTES / 4)"
         ROWS "CNNX_ROWS"  # of a full block
         VECTORS "CNNX_VECTORS"  # of a full block's row
         # Bytes of a block's columns that had better be put side by side before several blocks of rows read them; 0 if
         # they are best read where they lie.
         PANEL "CNNX_PANEL"
-
-
-# A vector, as wide as the instruction set has them; it may lie at any address of its numbers. An argument `kind`
-# is NULL: its type alone counts.
-ctypedef fused vector:
-    floats
-    doubles
 
 
 cdef enum:
@@ -100,65 +47,13 @@ cdef enum Columns:
     FOR_PANEL  # at taps, and put side by side
 
 
-cdef inline Py_ssize_t size_of(vector* kind) noexcept nogil:
-    # Of one number.
-    return sizeof(float) if vector is floats else sizeof(double)
-
-
-cdef inline Py_ssize_t lanes_in(vector* kind) noexcept nogil:
-    return VECTOR_BYTES // size_of(kind)
-
-
-cdef inline Py_ssize_t lanes_of(const floating* kind) noexcept nogil:
-    return VECTOR_BYTES // <Py_ssize_t>sizeof(floating)
-
-
-cdef inline vector* vector_at(const void* x, Py_ssize_t i, vector* kind) noexcept nogil:
-    if vector is floats:
-        return <vector*>(<const float*>x + i)
-    else:
-        return <vector*>(<const double*>x + i)
-
-
-cdef inline vector spread(const void* w, Py_ssize_t i, vector* kind) noexcept nogil:
-    # w[i] in every lane.
-    if vector is floats:
-        return spread_floats((<const float*>w)[i])
-    else:
-        return spread_doubles((<const double*>w)[i])
-
-
-cdef inline vector kept(vector x) noexcept nogil:
-    # x, in a register.
-    if vector is floats:
-        return kept_floats(x)
-    else:
-        return kept_doubles(x)
-
-
-cdef inline vector multiply_add(vector a, const void* w, Py_ssize_t i, vector x) noexcept nogil:
-    # a + w[i] x in every lane.
-    if vector is floats:
-        return multiply_add_floats(a, (<const float*>w)[i], x)
-    else:
-        return multiply_add_doubles(a, (<const double*>w)[i], x)
-
-
-cdef inline vector product(vector a, vector x, vector y) noexcept nogil:
-    # a + x y.
-    if vector is floats:
-        return product_floats(a, x, y)
-    else:
-        return product_doubles(a, x, y)
-
-
 cdef inline void tile(const void* w, Py_ssize_t w_t, Py_ssize_t w_k, const void* x, const Py_ssize_t* taps,
                       Py_ssize_t T, const void* start, void* Y, Py_ssize_t y_k, Py_ssize_t width,
                       const void* ahead, const Py_ssize_t* where, void* panel, vector* kind, int M, int V,
                       Columns columns_are) noexcept nogil:
     # block_ahead(), panel_block() or panel_filling() for M rows of V vectors: constants wherever this is called.
     cdef vector a[ROWS][2 * VECTORS]
-    cdef vector columns[VECTORS]
+    cdef vector columns[2 * VECTORS]
     cdef vector column
     cdef vector factors[ROWS]
     cdef vector edge[ROWS]  # the last vectors where they are not whole: a call of memcpy would move all sums out

@@ -5,7 +5,7 @@ from libc.string cimport memcpy
 
 from ._index cimport least, up
 from ._shuffle cimport join, split
-from ._tile cimport VECTOR_BYTES, doubles, floats, lanes_in, size_of, spread, vector, vector_at
+from ._vector cimport VECTOR_BYTES, doubles, floats, lanes_in, size_of, spread, vector, vector_at
 
 cdef extern from *:
     """

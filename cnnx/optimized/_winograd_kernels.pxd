@@ -6,7 +6,7 @@ from libc.string cimport memcpy, memset
 
 from ._index cimport least, up
 from ._shuffle cimport turn_doubles, turn_floats
-from ._tile cimport MOST_LANES, doubles, floats, lanes_in, lanes_of, size_of, vector, vector_at
+from ._vector cimport MOST_LANES, doubles, floats, lanes_in, lanes_of, size_of, vector, vector_at
 from ._winograd cimport apply_G
 
 

@@ -11,7 +11,8 @@ from ._affine cimport (
 from ._index cimport least, most, up
 from ._panel cimport TERMS, first_column, on_a_line, padded, panels_of, scratch, vectors_of
 from ._threads cimport threads_for
-from ._tile cimport ROWS, VECTORS, lanes_of
+from ._tile cimport ROWS, VECTORS
+from ._vector cimport lanes_of
 
 cdef enum:
     COLUMNS = 64  # of db at a time

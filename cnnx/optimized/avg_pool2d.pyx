@@ -12,7 +12,7 @@ from ._gather cimport EVERY, Ring, gather, next_row, ring_at, ring_length, slot
 from ._index cimport least
 from ._pool cimport MEAN, across, down
 from ._threads cimport threads_for
-from ._tile cimport doubles, floats, lanes_of
+from ._vector cimport doubles, floats, lanes_of
 from ._window cimport (
     Place,
     Window,

@@ -16,9 +16,9 @@ from ._lanes cimport between, put, strided
 from ._panel cimport CACHE_LINE, on_a_line
 from ._shift cimport shift_plane
 from ._threads cimport threads_for
-from ._tile cimport (
-    PANEL, ROWS, VECTOR_BYTES, VECTORS, block_ahead, doubles, floats, kept, lanes_in, lanes_of, panel_block,
-    panel_filling, product, size_of, spread, vector, vector_at,
+from ._tile cimport PANEL, ROWS, VECTORS, block_ahead, panel_block, panel_filling
+from ._vector cimport (
+    VECTOR_BYTES, doubles, floats, kept, lanes_in, lanes_of, product, size_of, spread, vector, vector_at,
 )
 
 include "_copy.pxi"

@@ -9,11 +9,11 @@ from cython.parallel cimport prange, threadid
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
+from ._ahead cimport fetch_span
 from ._index cimport least, most, up
 from ._threads cimport threads_for
-from ._tile cimport (
-    MOST_LANES, PANEL, VECTORS, doubles, floats, lanes_in, lanes_of, panel_ahead, size_of, vector, vector_at,
-)
+from ._tile cimport PANEL, VECTORS, panel_ahead
+from ._vector cimport MOST_LANES, doubles, floats, lanes_in, lanes_of, size_of, vector, vector_at
 from ._winograd cimport across, back, copy_row, down
 from ._winograd_kernels cimport KERNELS, kernels_task
 from ._winograd_plan cimport PART, Layer, Run, planned, runs_of
@@ -37,14 +37,6 @@ cdef extern from *:
     }
     """
     void ask_for_large_pages "cnnx_ask_for_large_pages"(void* memory, size_t bytes) noexcept nogil
-    void prefetch "__builtin_prefetch"(const void* p) noexcept nogil
-
-
-cdef inline void fetch(const void* p, Py_ssize_t n) noexcept nogil:
-    # The next channel, while this one is transformed.
-    cdef Py_ssize_t i
-    for i in range((n + 63) // 64):
-        prefetch(<const char*>p + 64 * i)
 
 
 cdef void inputs(const Layer* layer, const void* Z, Py_ssize_t first_c, const Run* runs, Py_ssize_t run_count,
@@ -69,7 +61,7 @@ cdef void inputs(const Layer* layer, const void* Z, Py_ssize_t first_c, const Ru
                 if 0 <= h < layer.H and left < right:
                     z = (((run.n * layer.groups * layer.C + first_c + c) * layer.H + h) * layer.W + w + left)
                     if c + 1 < layer.C:
-                        fetch(vector_at(Z, z + layer.H * layer.W, kind), (right - left) * size)
+                        fetch_span(vector_at(Z, z + layer.H * layer.W, kind), (right - left) * size, NULL)
                     copy_row(vector_at(Z, z, kind), vector_at(d, d_run + i * d_pitch + left, kind), right - left, kind)
             source, target, columns = vector_at(d, d_run, kind), m * run.first, m * run.count
             if m == 2:

@@ -17,7 +17,7 @@ from ._max cimport Y_row, set_margins, winners_row
 from ._pool cimport LARGEST, WINNERS
 from ._quads cimport cover, quads_dZ_part, quads_Y_part
 from ._threads cimport threads_for
-from ._tile cimport VECTOR_BYTES, lanes_of
+from ._vector cimport VECTOR_BYTES, lanes_of
 from ._window cimport (
     Place, Window, clip, fetch_rows, memory_for, next_place, numbers_ahead, place_of, row_length, row_margin,
 )
