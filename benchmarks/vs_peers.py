@@ -116,6 +116,7 @@ class Run:
         self.limits: dict[int, dict[str, list[float]]] = {}
         self.abouts: dict[int, dict[str, Any]] = {}
         self.environments: dict[int, dict[str, dict[str, str]]] = {}
+        self.isa: str | None = options.isa  # that the kernels use: targets differ
         self.started = time.time()
         self.load = os.getloadavg() if hasattr(os, "getloadavg") else None
 
@@ -138,6 +139,7 @@ class Run:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             workers = {name: stack.enter_context(Worker(name, chosen[name])) for name in frameworks}
             self.abouts[threads] = {name: worker.about for name, worker in workers.items()}
+            self.isa = workers["cnnx"].about["instruction set"]
             self.environments[threads] = chosen
             self.limits[threads] = limits(workers["limits"], min(1.0, self.options.seconds))
             for figure in self.figures:
@@ -157,12 +159,12 @@ class Run:
     def _say(self, measured: Measured, others: Sequence[str]) -> None:
         """A line for who waits."""
         for peer in others:
-            line = report.row(measured, peer, self.options.isa)
+            line = report.row(measured, peer, self.isa)
             print(f"  {measured.threads} thread(s)  {'  '.join((peer, *line))}", file=sys.stderr, flush=True)
 
     def report(self, *, interrupted: bool) -> None:
         """Print the tables; write the record."""
-        isa, markdown = self.options.isa, self.options.markdown
+        isa, markdown = self.isa, self.options.markdown
         for threads, found in self.limits.items():
             peak, copied = (sorted(found[name])[len(found[name]) // 2] for name in ("multiply_adds", "copy"))
             ours = self.abouts[threads]["cnnx"]
@@ -183,7 +185,7 @@ class Run:
             self.options.json.write_text(json.dumps(self._record(interrupted), indent=1) + "\n", encoding="utf-8")
 
     def _record(self, interrupted: bool) -> dict[str, Any]:
-        isa, peers = self.options.isa, self.options.peer
+        isa, peers = self.isa, self.options.peer
         return {
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
             "seconds": time.time() - self.started,

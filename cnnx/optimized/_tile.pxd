@@ -82,9 +82,9 @@ cdef inline void tile(const void* w, Py_ssize_t w_t, Py_ssize_t w_k, const void*
             if columns_are == FOR_PANEL:
                 vector_at(panel, (t * V + j) * lanes, kind)[0] = columns[j]
         for k in range(M):
-            column = kept(spread(w, t * w_t + k * w_k, kind))
+            factors[k] = kept(spread(w, t * w_t + k * w_k, kind))
             for j in range(V):
-                a[k][j] = product(a[k][j], column, columns[j])
+                a[k][j] = product(a[k][j], factors[k], columns[j])
     for t in range(T if columns_are == AT_TAPS else 0):
         if V <= VECTORS:
             for j in range(V):
