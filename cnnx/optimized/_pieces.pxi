@@ -1,6 +1,19 @@
 # What a convolution sums up for one image: pieces of output channels by blocks of columns, which fill the registers.
 # Included by conv2d.pyx.
 
+cdef extern from *:
+    """
+    /* With 16 registers a term has 12 products, and gcc's loop four more instructions than it would need. By itself it
+       unrolls no loop whose length it does not know, and asked to (-funroll-loops), it also renames registers until
+       they run out. */
+    #if defined(__GNUC__) && !defined(__clang__) && !defined(__AVX512F__)
+    #define cnnx_unrolled __attribute__((optimize("unroll-loops", "no-web", "no-rename-registers"))) void
+    #else
+    #define cnnx_unrolled void
+    #endif
+    """
+    ctypedef void unrolled "cnnx_unrolled"  # what a function returns whose loops are unrolled
+
 cdef enum:
     CACHE = 786_432  # bytes of a copy that stay in a core's own cache while the weights pass by
     PANEL_BLOCKS = 8  # that follow one another while some of the weights stay in that cache
@@ -56,9 +69,9 @@ cdef inline Py_ssize_t part_begin(Py_ssize_t columns, Py_ssize_t parts, Py_ssize
     return least(columns, up(columns, step) * i // parts * step)
 
 
-cdef void piece_columns(Sums* m, const floating* x, const Py_ssize_t* taps, const floating* w, const floating* start,
-                        floating* Y, Py_ssize_t y_k, Py_ssize_t piece, Py_ssize_t c, Py_ssize_t first, Py_ssize_t end,
-                        const floating* ahead) noexcept nogil:
+cdef unrolled piece_columns(Sums* m, const floating* x, const Py_ssize_t* taps, const floating* w,
+                            const floating* start, floating* Y, Py_ssize_t y_k, Py_ssize_t piece, Py_ssize_t c,
+                            Py_ssize_t first, Py_ssize_t end, const floating* ahead) noexcept nogil:
     # The sums of one piece of output channels over the source planes from c, for columns first ... end - 1; those of
     # the planes before are in Y already. ahead: columns that will be wanted next, or NULL.
     cdef Py_ssize_t lanes = lanes_of(Y), T = terms(m), t = c * m.taps.R * m.taps.S
@@ -78,9 +91,9 @@ cdef void piece_columns(Sums* m, const floating* x, const Py_ssize_t* taps, cons
         j += width
 
 
-cdef void panel_columns(Sums* m, const floating* x, const floating* w, const floating* start, floating* Y,
-                        Py_ssize_t c, Py_ssize_t first, Py_ssize_t end, Py_ssize_t first_piece,
-                        Py_ssize_t end_piece) noexcept nogil:
+cdef unrolled panel_columns(Sums* m, const floating* x, const floating* w, const floating* start, floating* Y,
+                            Py_ssize_t c, Py_ssize_t first, Py_ssize_t end, Py_ssize_t first_piece,
+                            Py_ssize_t end_piece) noexcept nogil:
     # The same for several pieces, which share panels of columns: the first puts a block's terms side by side, as many
     # as fit.
     cdef Py_ssize_t lanes = lanes_of(Y), T = terms(m), t = c * m.taps.R * m.taps.S
