@@ -104,3 +104,13 @@ def test_depthwise_taps_that_never_meet_the_image(dtype):
     got = cnnx.conv2d_backward(delta, x, weight, **options)
     expected = cnnx.conv2d_backward(delta, x, weight, **options, backend="reference")
     assert all(np.array_equal(a, b) for a, b in zip(got, expected, strict=True))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_gradient_where_no_tap_meets_the_image(dtype):
+    # The image is one column wide; outputs take the columns beside it.
+    delta, weight = np.ones((1, 37, 27, 2), dtype), np.ones((37, 37, 1, 1), dtype)
+    grad_x = np.full((1, 37, 25, 1), np.nan, dtype)
+    numbers = dict(u=1, v=2, p_h=1, p_w=1, d_h=1, d_w=1, groups=1)
+    cnnx.backend.kernel("conv2d_grad_input", dtype, "optimized")(delta, weight, grad_x, **numbers)
+    assert not grad_x.any()

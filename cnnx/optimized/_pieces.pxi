@@ -133,8 +133,8 @@ cdef unrolled panel_columns(Sums* m, const floating* x, const floating* w, const
 
 
 cdef inline bint in_panels(Sums* m) noexcept nogil:
-    # Whether enough rows share a panel to be worth its copy.
-    return PANEL > 0 and m.K >= 8 * ROWS and not m.plane.alone
+    # Whether enough rows share a panel to be worth its copy. Where no tap meets the image there are no terms.
+    return PANEL > 0 and m.K >= 8 * ROWS and terms(m) > 0 and not m.plane.alone
 
 
 cdef inline void chunk_columns(Sums* m, const floating* x, const floating* w, const floating* start, floating* Y,
