@@ -102,7 +102,7 @@ cdef void some_columns(Sums* m, const floating* x, const floating* w, const floa
 cdef inline Py_ssize_t piece_shares(Sums* m, int threads) noexcept nogil:
     # How many shares of the pieces are tasks of their own: each, but of those with a panel in common only so few that
     # the panel is filled no more than once for each thread.
-    return least(threads, pieces(m.K) // 8) if in_panels(m) else pieces(m.K)
+    return least(threads, pieces(m.K) // SHARING) if in_panels(m) else pieces(m.K)
 
 
 cdef inline Py_ssize_t parallel_chunks(Sums* m, int threads, Py_ssize_t size) noexcept nogil:

@@ -17,6 +17,7 @@ cdef extern from *:
 cdef enum:
     CACHE = 786_432  # bytes of a copy that stay in a core's own cache while the weights pass by
     PANEL_BLOCKS = 8  # that follow one another while some of the weights stay in that cache
+    SHARING = 8  # so many pieces make a panel worth its copy
 
 
 cdef struct Sums:
@@ -100,8 +101,7 @@ cdef unrolled panel_columns(Sums* m, const floating* x, const floating* w, const
     cdef Py_ssize_t end_t = least(T, t + m.planes * m.taps.R * m.taps.S)
     cdef const Py_ssize_t* taps = m.taps.tap
     cdef Py_ssize_t count = up(end_t - t, up(end_t - t, PANEL // (VECTORS * VECTOR_BYTES)))
-    cdef Py_ssize_t blocks = up(end - first, VECTORS * lanes), vectors = up(end - first, lanes)
-    cdef Py_ssize_t V, width, i, j, k, piece, rows, e, w_t, w_k
+    cdef Py_ssize_t blocks = column_blocks(end - first, ROWS, lanes), V, width, i, j, k, piece, rows, e, w_t, w_k
     cdef const floating* factors
     cdef const floating* begin
     cdef char room[PANEL + CACHE_LINE]
@@ -110,9 +110,9 @@ cdef unrolled panel_columns(Sums* m, const floating* x, const floating* w, const
     while t < end_t:
         count = least(count, end_t - t)
         for i in range(blocks):
-            j = first + vectors * i // blocks * lanes
-            V = vectors * (i + 1) // blocks - vectors * i // blocks
-            width = least(end - j, V * lanes)
+            j = first + part_begin(end - first, blocks, i, lanes)
+            width = first + part_begin(end - first, blocks, i + 1, lanes) - j
+            V = up(width, lanes)
             filled = not m.copied and j + V * lanes > m.taps.P * m.taps.Q  # otherwise it would read beyond the image
             for e in range(count if filled else 0):
                 memcpy(panel + e * V * lanes, x + taps[e] + j, width * sizeof(floating))
@@ -134,7 +134,7 @@ cdef unrolled panel_columns(Sums* m, const floating* x, const floating* w, const
 
 cdef inline bint in_panels(Sums* m) noexcept nogil:
     # Whether enough rows share a panel to be worth its copy. Where no tap meets the image there are no terms.
-    return PANEL > 0 and m.K >= 8 * ROWS and terms(m) > 0 and not m.plane.alone
+    return PANEL > 0 and m.K >= SHARING * ROWS and terms(m) > 0 and not m.plane.alone
 
 
 cdef inline void chunk_columns(Sums* m, const floating* x, const floating* w, const floating* start, floating* Y,

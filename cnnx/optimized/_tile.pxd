@@ -37,8 +37,8 @@ cdef extern from *:
 
 
 cdef enum:
-    FAR_AHEAD = 32  # likewise where they come from memory, once for many blocks
     AHEAD = 8  # taps: so much sooner a full block calls its columns into the nearest cache, where they make no panel
+    FAR_AHEAD = 32  # likewise where they become a panel: from memory, but once for many blocks
 
 
 cdef enum Columns:

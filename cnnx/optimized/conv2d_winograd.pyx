@@ -147,7 +147,7 @@ cdef void task_of(const Layer* layer, const void* Z, const void* U, const void* 
     if k >= last_k:
         return
     run_count = runs_of(layer, start, end, runs)
-    width = layer.width if PANEL > 0 else up(end - start, lanes) * lanes
+    width = layer.width if PANEL > 0 else up(end - start, lanes) * lanes  # a panel's terms have no gaps between them
     inputs(layer, Z, group * layer.C, runs, run_count, width, V, s, shifted, d, kind)
     while k < last_k:
         count = least(PART, last_k - k)
