@@ -553,7 +553,8 @@ def test_without_jinja2_the_page_is_refused_before_the_audit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "jinja2", None)
-    monkeypatch.delitem(__import__("sys").modules, "cnnx.audit.page", raising=False)
+    for page in ("cnnx.audit.page", "cnnx._html"):
+        monkeypatch.delitem(__import__("sys").modules, page, raising=False)
     assert main([*QUICK, "--report", str(tmp_path / "audit.html")]) == 2
     assert "python -m pip install 'cnnx[report]'" in capsys.readouterr().err
     assert EXTRAS["report"] == "jinja2"

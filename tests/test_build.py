@@ -167,7 +167,7 @@ def test_wheel_holds_kernels_and_no_c(shipped):
     assert sorted(binary) == sorted([*once, *(f"cnnx/optimized/{folder}/mistakes" for folder in FOLDERS)])
     data = {"py.typed", "equations.md", "audit/schema.json", "optimized/_threads.pxd"}
     data |= {path.relative_to(small / "cnnx").as_posix() for path in (small / "cnnx").rglob("*.j2")}
-    assert {"audit/base.html.j2", "audit/page.html.j2"} <= data
+    assert {"_html/base.html.j2", "audit/page.html.j2"} <= data
     assert {f"cnnx/{name}" for name in data} <= set(names)
     assert not [name for name in names if name.endswith((".c", ".o", ".html"))]
     assert {name.partition("/")[0] for name in names} == {"cnnx", f"cnnx-{cnnx.__version__}.dist-info"}

@@ -20,19 +20,22 @@ PACKAGE = Path(cnnx.__file__).parent
 
 # Part of cnnx -> the parts that it may import, apart from itself. "cnnx" is the face, __init__.py: backend and ops.
 FACE = {"cnnx", "ops", "backend", "native"}
-LEAF = {*FACE, "nn", "data"}
+SHARED = {"_check", "_files", "_text"}  # below all who use them, and themselves on nothing
+LEAF = {*FACE, *SHARED, "nn", "data"}
 ALLOWED = {
     "cnnx": {"ops", "backend", "native"},
     "reference": set(),
     "optimized": set(),
     "native": {"reference", "optimized"},
     "backend": {"native", "reference", "optimized"},
-    "ops": {"backend"},
+    "ops": {"backend", "_check"},
+    **{name: set() for name in SHARED},
+    "_html": {"_text"},
     "data": set(),
-    "nn": {*FACE, "data"} - {"backend", "native"},
+    "nn": {*FACE, *SHARED, "data"} - {"backend", "native"},
     "adapters": {"backend"},
-    "audit": {*FACE, "nn"},
-    "bench": {*FACE, "nn", "audit"},
+    "audit": {*FACE, *SHARED, "_html", "nn"},
+    "bench": {*FACE, *SHARED, "_html", "nn", "audit"},
     "sklearn": LEAF,
     "plot": LEAF,
     "io": LEAF,
@@ -120,7 +123,7 @@ def test_the_walk_sees_imports():
     assert by_name["cnnx"] == {"ops", "backend", "native"}
     assert by_name["cnnx.backend"] == {"native", "reference"}
     assert by_name["cnnx.native"] == {"reference", "optimized"}
-    assert by_name["cnnx.ops.conv2d"] == {"ops", "backend"}
+    assert by_name["cnnx.ops.conv2d"] == {"ops", "backend", "_check"}
     assert by_name["cnnx.__main__"] == {"cli"}
     for name in ("nn", "cli", "reference", "optimized"):
         assert any(name_of(source).startswith(f"cnnx.{name}.") for source in SOURCES), name
@@ -160,13 +163,13 @@ def test_import_cnnx_is_light():
     before, _ = modules_after("import numpy")
     packages, parts = modules_after("import cnnx")
     assert {name for name in packages - before if name not in sys.stdlib_module_names} == {"cnnx"}
-    assert parts == {"cnnx", "backend", "native", "ops"}
+    assert parts == {"cnnx", "backend", "native", "ops", "_check"}
 
 
 def test_a_back_end_is_loaded_alone():
     statement = "import cnnx, numpy; cnnx.relu(numpy.ones(2), backend={!r})"
     packages, parts = modules_after(statement.format("reference"))
-    assert parts == {"cnnx", "backend", "native", "ops", "reference"}
+    assert parts == {"cnnx", "backend", "native", "ops", "_check", "reference"}
     assert not packages & {"scipy", "sklearn", "matplotlib", "rich"}
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from .._text import aligned
 from .recording import INLINE, named, written
 
 SHOWN = 12  # terms that `Explanation.text` writes out unless asked for all
@@ -168,11 +169,10 @@ def _table(terms: tuple[Term, ...], most: int) -> Iterator[str]:
             rows.append((f"{sign} {text}", next(filter(None, map(_outside, term.factors))), ""))
         else:
             rows.append((f"{sign} {text}", f"= {numbers}", "" if numbers == product else f"= {product}"))
-    widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
-    for i, (text, numbers, product) in enumerate(rows):
+    for i, line in enumerate(aligned(rows, left=3)):
         if tail and i == len(head):
             yield f"  ... {len(terms) - len(rows):,} more terms"
-        yield f"{text.ljust(widths[0])}  {numbers.ljust(widths[1])}  {product}".rstrip()
+        yield line
 
 
 def _outside(factor: Factor) -> str:

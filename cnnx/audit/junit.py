@@ -1,12 +1,9 @@
 """A report as JUnit XML, for CI systems: one suite per op, one test case per check and dtype."""
 
-import re
 import xml.etree.ElementTree as ET
 
+from .._text import clean
 from .result import Discrepancy, Report, Result
-
-# What XML 1.0 cannot hold at all, escaped or not.
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit(report: Report) -> bytes:
@@ -87,8 +84,3 @@ def _count(element: ET.Element, within: ET.Element) -> None:
     element.set("tests", str(len(cases)))
     for plural, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         element.set(plural, str(sum(case.find(tag) is not None for case in cases)))
-
-
-def clean(text: str) -> str:
-    """The text without what neither XML nor HTML can hold: control characters and halves of surrogate pairs."""
-    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -5,17 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from .junit import clean
+from .._html import render
 from .ledger import NEVER, ledger
 from .machine import facts
 from .result import Report, Result
 from .truth import DOUBLES, FRACTIONS, INTEGERS, MPMATH
-
-try:
-    import jinja2
-except ImportError as error:
-    message = f"--report needs jinja2: python -m pip install 'cnnx[report]' ({error})"
-    raise ModuleNotFoundError(message, name="jinja2") from error
 
 SHOWN = 10  # further discrepancies of a check that are on the page; JSON has all
 
@@ -60,7 +54,7 @@ def page(report: Report, *, verdict: str, command: str = "") -> str:
     found = [r.discrepancies for r in report.failures() if r.discrepancies]
     covered = ledger(report)
     return render(
-        "audit",
+        "audit/page.html.j2",
         report=report,
         verdict=verdict,
         state="ok" if report.ok else "interrupted" if report.interrupted else "bad",
@@ -80,24 +74,6 @@ def page(report: Report, *, verdict: str, command: str = "") -> str:
         apart=covered.apart(),
         never=NEVER,
     )
-
-
-def render(package: str, **values: Any) -> str:
-    """The page of a package of cnnx, as its page.html.j2 and what all pages share (base.html.j2) have it.
-
-    Returns
-    -------
-    str
-        A whole document. All text is escaped, and characters that no document may hold are replaced.
-    """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("cnnx", ""),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return clean(environment.get_template(f"{package}/page.html.j2").render(**values))
 
 
 def _rows(report: Report, checks: list[str]) -> Iterable[tuple[str, list[tuple[str, str]], str]]:

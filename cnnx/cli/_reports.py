@@ -4,10 +4,10 @@ import argparse
 import os
 import sys
 
+from cnnx._files import check_replaceable, replacing
 from cnnx.audit import Report
 from cnnx.audit.junit import junit
 from cnnx.audit.save import save
-from cnnx.nn._files import check_replaceable, replacing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

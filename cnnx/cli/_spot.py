@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
+from cnnx._text import aligned
 from cnnx.audit import Result
 from cnnx.audit.networks import NETWORKS, Layer, network
 from cnnx.audit.shapes import OPS, Problem, parse, parse_file
 from cnnx.audit.spot import ELEMENTS, Spot, command, spot
 from cnnx.audit.supervise import Supervisor
 
-from ._lines import aligned, progress
+from ._speaker import progress
 
 SHOWN = 20  # discrepancies that are printed; --json has all
 OUTPUTS = ("Y", "dZ", "dF", "db")

@@ -10,6 +10,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterable
 
+from cnnx._text import aligned
 from cnnx.audit import CHECKS, DTYPES, Report, Result, audit
 from cnnx.audit.compat import COMPAT
 from cnnx.audit.ledger import ledger
@@ -18,7 +19,7 @@ from cnnx.audit.truth import DOUBLES, FRACTIONS, INTEGERS, MPMATH
 from cnnx.ops import OPS
 
 from . import _reports, _spot
-from ._lines import aligned, progress
+from ._speaker import progress
 
 SHRINK = 10.0  # seconds for each check's first discrepancy
 TIMEOUT = 60.0

@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
-from ..ops import _check
-from ..ops._check import Array
+from .. import _check
+from .._check import Array
 from ..ops._plan import lender, lending
 from ..ops._replay import Replay
 from ._arguments import back_end

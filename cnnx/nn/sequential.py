@@ -6,7 +6,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from ..ops._check import Array
+from .._check import Array
 from ._layer import Layer
 
 

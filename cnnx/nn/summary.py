@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..ops import _check
+from .. import _check
+from .._text import aligned
 
 if TYPE_CHECKING:
     from ._layer import Layer
@@ -80,12 +81,8 @@ class Summary:
         ]
         rows += [(one.layer, _shape(one.output_shape), *_figures(one)) for one in self.layers]
         rows.append(("for one image", "", *_figures(self)))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(f"{cell:{'<' if i < 2 else '>'}{widths[i]}}" for i, cell in enumerate(row)).rstrip()
-            for row in rows
-        ]
-        rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+        lines = [*aligned(rows, left=2)]
+        rule = "-" * max(map(len, lines))
         return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
 
     __repr__ = __str__  # so that a prompt and a notebook show the table

@@ -2,14 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 from numpy.ma import MaskedArray  # not np.ma, which NumPy imports at its first use: perhaps while another thread forks
 
-from ._plan import Array as Array
-from ._plan import new as new
-
+Array = npt.NDArray[Any]
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
 Padding2d = int | Pair | Padding | Literal["same", "valid"]
