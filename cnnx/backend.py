@@ -41,7 +41,7 @@ class Kernels(dict[str, Kernel]):
     """Kernels by name, with what their author says of them.
 
     left_out : of kernels that are missing, why.
-    compat : the name of the conventions that they follow (`cnnx.audit.COMPAT`), "" for cnnx's own.
+    compat : the name of the conventions that they follow (`cnnx.audit.compat.COMPAT`), "" for cnnx's own.
     """
 
     def __init__(self, kernels: Mapping[str, Kernel], *, left_out: Mapping[str, str] | None = None, compat: str = ""):

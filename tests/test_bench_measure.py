@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cnnx import native
-from cnnx.audit.calls import KernelCall
+from cnnx.audit.trace import KernelCall
 from cnnx.bench import limits, measure, reference
 from cnnx.bench.figures import call_of, chosen, parts, same, work
 from cnnx.bench.measure import Rounds, Side

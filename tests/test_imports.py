@@ -2,6 +2,7 @@
 
 import ast
 import doctest
+import graphlib
 import importlib
 import inspect
 import pkgutil
@@ -14,6 +15,7 @@ import pytest
 
 import cnnx
 from cnnx import backend, native
+from cnnx.audit import CHECKS
 from cnnx.ops import OPS, optimizer
 
 PACKAGE = Path(cnnx.__file__).parent
@@ -171,6 +173,74 @@ def test_a_back_end_is_loaded_alone():
     packages, parts = modules_after(statement.format("reference"))
     assert parts == {"cnnx", "backend", "native", "ops", "_check", "reference"}
     assert not packages & {"scipy", "sklearn", "matplotlib", "rich"}
+
+
+# ------------------------------------------------------------------------------------ within a part
+
+# Rooms of the audit from the bottom up: a module imports those of its own room and of the rooms before it.
+AUDIT = (
+    {"data", "trace", "compat", "sides"},
+    {"truth"},
+    {"explain"},
+    {"figures"},
+    {"report"},
+    {"repro", "trial", "shrink", "supervise"},
+    {"checks"},
+    {"spot"},
+    {"work", "run"},
+    {"mutants"},
+)
+
+
+def imports_within(folder):
+    """By module of a folder of the package, the folder's modules that it imports: within functions too, and those
+    for annotations alone."""
+    sources = [p for p in folder.rglob("*.py") if "__pycache__" not in p.parts]
+    names = {name_of(source) for source in sources}
+
+    def module_of(name):  # of a name within a module, that module
+        while name not in names and "." in name:
+            name = name.rpartition(".")[0]
+        return name
+
+    return {name_of(source): {*map(module_of, python_imports(source))} & names for source in sources}
+
+
+def test_the_walk_sees_imports_within_a_part():
+    audit = imports_within(PACKAGE / "audit")
+    assert {"cnnx.audit.truth.exact", "cnnx.audit.trace", "cnnx.audit.data"} <= audit["cnnx.audit.truth.error_bound"]
+    assert "cnnx.audit.mutants" in audit["cnnx.audit.mutants.selftest"]
+    assert len(audit) > 50
+
+
+def test_no_circles():
+    graphlib.TopologicalSorter(imports_within(PACKAGE)).prepare()
+
+
+@pytest.mark.parametrize("way_back", ["from ..b import y", "if TYPE_CHECKING:\n    from ..b import y"])
+def test_a_circle_is_seen(way_back, tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), "PACKAGE", tmp_path)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b" / "__init__.py").write_text("def y():\n    from ..a import x\n")
+    (tmp_path / "a" / "x.py").write_text(way_back)
+    with pytest.raises(graphlib.CycleError, match="cnnx"):
+        graphlib.TopologicalSorter(imports_within(tmp_path)).prepare()
+
+
+def test_rooms_of_the_audit():
+    floor = {room: i for i, rooms in enumerate(AUDIT) for room in rooms}
+    for module, imported in imports_within(PACKAGE / "audit").items():
+        if module != "cnnx.audit":  # its face, which nothing in it imports
+            own = module.split(".")[2]
+            assert own in floor, f"AUDIT does not say where {own} stands"
+            for other in imported:
+                assert floor[other.split(".")[2]] <= floor[own], f"{module} imports {other}, which stands above it"
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_a_check_stands_in_the_file_of_its_name(name):
+    assert importlib.import_module(f"cnnx.audit.checks.{name}").CHECK is CHECKS[name]
 
 
 # ------------------------------------------------------------------------------------ kernels and twins

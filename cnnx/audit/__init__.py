@@ -1,10 +1,12 @@
 """The audit: do back ends agree, and are their gradients right?"""
 
-from .explain import explain
-from .explanation import Explanation
-from .gradient import GradientReport, gradient_check
-from .result import Discrepancy, Report, Result
-from .run import CHECKS, DTYPES, audit
+from .checks import CHECKS
+from .checks.gradient import GradientReport, gradient_check
+from .explain.explain import explain
+from .explain.explanation import Explanation
+from .report.report import Report
+from .report.result import Discrepancy, Result
+from .run import DTYPES, audit
 
 __all__ = [
     "CHECKS",

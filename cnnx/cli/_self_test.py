@@ -5,7 +5,7 @@ import json
 import textwrap
 
 from cnnx.audit.mutants import CASES, MUTANTS
-from cnnx.audit.selftest import SelfTest, self_test
+from cnnx.audit.mutants.selftest import SelfTest, self_test
 
 from ._speaker import progress
 

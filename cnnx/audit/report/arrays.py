@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .result import Report
+from .report import Report
 
 
 def save(report: Report, directory: str | Path) -> int:

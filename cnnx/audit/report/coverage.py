@@ -2,7 +2,7 @@
 
 A setting is a value along an axis: "stride" may be "1", "2", ... The axes of an op and their values follow from the
 signatures of its two functions; what was tested follows from the comparisons that were made (`Result.tested`). Nothing
-is listed by hand but what no call can be (`settings.possible`) and what no audit tries (`NEVER`).
+is listed by hand but what no call can be (`axes.possible`) and what no audit tries (`NEVER`).
 """
 
 import math
@@ -10,14 +10,12 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations, product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..ops import OPS, Case, Op
-from .data import FARTHEST
-from .settings import DEPENDENT, axes_of, longest, possible, settings_of
-
-if TYPE_CHECKING:
-    from .result import Compared, Report
+from ...ops import OPS, Case, Op
+from ..data import FARTHEST
+from .axes import DEPENDENT, axes_of, longest, possible, settings_of
+from .result import Compared, Result
 
 NEVER = (
     "dtypes but float32 and float64",
@@ -135,10 +133,10 @@ class Ledger:
         return [(names, gaps) for gaps, names in alike.items()]
 
 
-def ledger(report: "Report") -> Ledger:
-    """What a report's comparisons covered. Those of `dual` judge the reference's equations and do not count."""
+def ledger(results: Iterable[Result]) -> Ledger:
+    """What the comparisons of results covered. Those of `dual` judge the reference's equations and do not count."""
     by_op: dict[str, tuple[set[Compared], dict[str, Case]]] = {}
-    for result in report.results:
+    for result in results:
         tested, cases = by_op.setdefault(result.op, (set(), {}))
         if result.check != "dual":
             tested |= result.tested
@@ -150,7 +148,7 @@ def ledger(report: "Report") -> Ledger:
     )
 
 
-def cover(op: Op, tested: "set[Compared]", cases: Mapping[str, Case]) -> Coverage:
+def cover(op: Op, tested: set[Compared], cases: Mapping[str, Case]) -> Coverage:
     """The coverage of one op by comparisons of these cases."""
     axes = axes_of(op)
     own = {name: settings_of(op, case) for name, case in cases.items()}

@@ -1,17 +1,17 @@
-"""Do two back ends agree? Exactly on integers, within a derived bound on real numbers."""
+"""What two back ends gave, compared: their public results, their bits, and kernel by kernel their error."""
 
 from collections import Counter
 from typing import Any
 
 import numpy as np
 
-from .. import backend as _backend
-from .bounds import Comparison
-from .calls import KernelCall, Trace, named_inputs
-from .data import Array, Mode, draw
-from .result import Worst
-from .trial import Check, Trial
-from .truth import DOUBLES, mpmath_context
+from ... import backend as _backend
+from ..data import Array
+from ..report.result import Worst
+from ..trace import KernelCall, Trace, named_inputs
+from ..trial import Attempt, Trial
+from ..truth.error_bound import Comparison
+from ..truth.exact import DOUBLES, mpmath_context
 
 NO_MPMATH = (
     "mpmath is not installed, so equations with exp, log, sqrt or erf are computed in double, with bounds "
@@ -19,39 +19,7 @@ NO_MPMATH = (
 )
 
 
-def _exact(trial: Trial) -> None:
-    """Integer-valued data, on which every sum is exact: the results must be equal."""
-    theirs = trial.run(trial.sides.against, draw(trial.op, trial.case, trial.dtype, "integer", trial.rng), "integer")
-    ours = trial.repeat(trial.sides.backend, theirs)
-    for direction, mine, other in ours.pairs(theirs):
-        trial.ran(direction)
-        compare_results(trial, direction, mine.result, other.result, equal=not _unequal_kernel(trial, mine, other))
-
-
-def _unequal_kernel(trial: Trial, ours: Trace, theirs: Trace) -> bool:
-    """Note the first kernel whose outputs differ; whether there is one."""
-    if [c.kernel for c in ours.calls] != [c.kernel for c in theirs.calls]:
-        return False  # what they come to is compared
-    for mine, other in zip(ours.calls, theirs.calls, strict=True):
-        for output, g, e in zip(_backend.equations(other.kernel), mine.outputs, other.outputs, strict=True):
-            if mine.missing:
-                continue
-            trial.result.compared(f"{other.kernel} {output}", int(np.count_nonzero(e == 0)), e.size)
-            if not np.array_equal(g, e, equal_nan=True):
-                at = tuple(int(j) for j in np.argwhere(~((g == e) | (np.isnan(g) & np.isnan(e))))[0])
-                expected, got = float(e[at]), float(g[at])
-                trial.found(
-                    f"{other.kernel} at {output}{list(at)}: expected {expected!r} exactly, got {got!r}",
-                    expected=expected,
-                    got=got,
-                    error=0.0,
-                    **_where(other, output, at, g, e),
-                )
-                return True
-    return False
-
-
-def _where(call: KernelCall, output: str, index: tuple[int, ...], got: Array, expected: Array) -> dict[str, Any]:
+def where(call: KernelCall, output: str, index: tuple[int, ...], got: Array, expected: Array) -> dict[str, Any]:
     """The fields of a discrepancy that say where it is, and on what."""
     return {
         "kernel": call.kernel,
@@ -63,31 +31,14 @@ def _where(call: KernelCall, output: str, index: tuple[int, ...], got: Array, ex
     }
 
 
-def _bound(trial: Trial) -> None:
-    """Real-valued data: both back ends within the bound that the equations themselves give.
-
-    The reference's element functions run on `Bounded` numbers; for a sum of products that is
-    eps * number of terms * sum of |terms|, for an elementwise function a few ulp. Each case runs on
-    numbers about 1 and on numbers of all sizes, zeros among them.
-    """
-    modes: tuple[Mode, ...] = ("real", "far")
-    for mode in modes:
-        theirs = trial.run(trial.sides.against, draw(trial.op, trial.case, trial.dtype, mode, trial.rng), mode)
-        ours = trial.repeat(trial.sides.backend, theirs)
-        for direction, mine, other in ours.pairs(theirs):
-            trial.ran(direction)
-            # Without kernels nothing is computed: flatten's numbers stay what they were.
-            compare_results(trial, direction, mine.result, other.result, equal=not trial.op.kernels)
-            compare_kernels(trial, mine, other)
-
-
-exact = Check(
-    "exact",
-    _exact,
-    why_not=lambda op: "" if any(case.exact for case in op.cases) else "no case of this op is exact on integers",
-    takes=lambda op, case: case.exact,
-)
-bound = Check("bound", _bound)
+def same_bits(a: Attempt, b: Attempt) -> bool:
+    """Whether every result is the same in both attempts, in the directions that both have."""
+    for _, left, right in a.pairs(b):
+        lefts, rights = (v if isinstance(v, tuple) else (v,) for v in (left.result, right.result))
+        for x, y in zip(lefts, rights, strict=True):
+            if np.asarray(x).tobytes() != np.asarray(y).tobytes():
+                return False
+    return True
 
 
 def compare_results(trial: Trial, direction: str, got: Any, expected: Any, *, equal: bool) -> None:
@@ -143,7 +94,7 @@ def compare_kernels(trial: Trial, ours: Trace, theirs: Trace, *, finite: bool = 
                     got=use.got,
                     error=use.error,
                     share=use.share,
-                    **_where(other, output, use.index, got, reference),
+                    **where(other, output, use.index, got, reference),
                 )
     if comparison.truths:
         trial.result.truth.setdefault(trial.dtype, Counter()).update(comparison.truths)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .._text import aligned
-from .recording import INLINE, named, written
+from ..._text import aligned
+from .expression import INLINE, named, written
 
 SHOWN = 12  # terms that `Explanation.text` writes out unless asked for all
 OUTSIDE = {"Z": "removed by padding", "Delta": "beyond the output"}  # in words, by array

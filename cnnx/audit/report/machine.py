@@ -8,7 +8,7 @@ import numpy as np
 
 import cnnx
 
-from .. import native as _native
+from ... import native as _native
 
 
 def facts() -> dict[str, str]:

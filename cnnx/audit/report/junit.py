@@ -2,8 +2,9 @@
 
 import xml.etree.ElementTree as ET
 
-from .._text import clean
-from .result import Discrepancy, Report, Result
+from ..._text import clean
+from .report import Report
+from .result import Discrepancy, Result
 
 
 def junit(report: Report) -> bytes:

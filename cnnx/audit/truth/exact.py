@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend as _backend
-from .calls import KernelCall, address, lifted, named_inputs
-from .data import Array
-from .numbers import FractionMath, IrrationalError
+from ... import backend as _backend
+from ..data import Array
+from ..trace import KernelCall, address, lifted, named_inputs
+from .arithmetic import FractionMath, IrrationalError
 
 DIGITS = 60
 INTEGERS, FRACTIONS, MPMATH, DOUBLES = "integers", "Fractions", f"mpmath ({DIGITS} digits)", "bounded doubles"

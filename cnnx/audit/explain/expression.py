@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend as _backend
-from .data import Array
+from ... import backend as _backend
+from ..data import Array
 
 # How tightly what a node writes is bound: a sum inside a product needs brackets.
 SUM, QUOTIENT, PRODUCT, ATOM = 1, 2, 3, 4

@@ -1,7 +1,7 @@
 """One element of a kernel's output, explained: its equation, and the same equation with the element's own numbers.
 
 No op has a formula here: the reference's element function runs on numbers that remember where they came from
-(`recording`). What padding removes is found by running it once more on an image that goes on beyond its edges.
+(`expression`). What padding removes is found by running it once more on an image that goes on beyond its edges.
 """
 
 import inspect
@@ -10,9 +10,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from .. import backend as _backend
-from . import recording as _r
-from .data import Array
+from ... import backend as _backend
+from ..data import Array
+from . import expression as _r
 from .explanation import Explanation, Factor, Part, Term
 
 

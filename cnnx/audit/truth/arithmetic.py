@@ -9,7 +9,7 @@ import math
 from fractions import Fraction
 from typing import Any
 
-from .. import backend as _backend
+from ... import backend as _backend
 
 
 class IrrationalError(TypeError):

@@ -8,9 +8,9 @@ its matrices), times the rounding errors that a product can meet on its way (Hig
 
 import numpy as np
 
-from .. import backend as _backend
-from .calls import KernelCall
-from .data import Array
+from ... import backend as _backend
+from ..data import Array
+from ..trace import KernelCall
 
 GRAD_INPUT = "conv2d_winograd_grad_input"
 KERNELS = ("conv2d_winograd", GRAD_INPUT)

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend as _backend
-from ..ops import Case, Op
-from .calls import backward_arguments, first, forward_arguments, gradients
-from .data import Array, Arrays, draw, draw_like
-from .trial import Check, Trial
+from ... import backend as _backend
+from ...ops import Case, Op
+from ..data import Array, Arrays, draw, draw_like
+from ..trace import backward_arguments, first, forward_arguments, gradients
+from ..trial import Check, Trial
 
 STEP = 2.0**-8
 SMALL = 48  # arrays of up to this many elements are checked along every coordinate
@@ -236,7 +236,7 @@ def _gradient(trial: Trial) -> None:
         trial.mistrusted(report.mistrusted)
 
 
-gradient = Check("gradient", _gradient, dtypes=("float64",))
+CHECK = Check("gradient", _gradient, dtypes=("float64",))
 
 
 def _report(op: Op, case: Case, arrays: Arrays, rng: np.random.Generator) -> GradientReport | None:

@@ -6,11 +6,11 @@ from functools import partial
 
 import numpy as np
 
-from .. import backend as _backend
-from .bounds import DOUBLE_TRUTH
-from .calls import KernelCall
-from .data import Array
-from .numbers import Bounded, BoundedMath
+from ... import backend as _backend
+from ..data import Array
+from ..trace import KernelCall
+from ..truth.arithmetic import Bounded, BoundedMath
+from ..truth.error_bound import DOUBLE_TRUTH
 
 SUMS = ("conv2d", "conv2d_grad_input", "conv2d_grad_weight", "conv2d_grad_bias")
 

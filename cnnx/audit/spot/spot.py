@@ -3,7 +3,7 @@
 The back end runs forward and backward on the whole problem. Of its output and of every gradient some elements are then
 computed by the reference's element functions: every corner of the array and a point on each of its edges, and the rest
 at random. On integers they must be equal; on real numbers the difference stays within the bound that the equation
-itself gives: n u times the sum of its n terms' absolute values for a sum of products, that of `numbers.Bounded` else.
+itself gives: n u times the sum of its n terms' absolute values for a sum of products, else that of `Bounded` numbers.
 """
 
 import itertools
@@ -17,16 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend as _backend
-from ..ops import OPS
-from .bounds import share_of
-from .calls import KernelCall, Trace, backward_arguments, forward_arguments, traced
-from .compat import Compat, conventions
-from .data import Array, Mode, draw, draw_like, shape_of
-from .explain import explain
-from .result import Discrepancy
-from .shapes import Problem
-from .spot_truth import truth_of
+from ... import backend as _backend
+from ...ops import OPS
+from ..compat import Compat, conventions
+from ..data import Array, Mode, draw, draw_like, shape_of
+from ..explain.explain import explain
+from ..report.result import Discrepancy
+from ..trace import KernelCall, Trace, backward_arguments, forward_arguments, traced
+from ..truth.error_bound import share_of
+from .benchdnn import Problem
+from .element import truth_of
 
 ELEMENTS = 64
 INTEGER = 3  # the largest of the integers that are drawn
@@ -122,7 +122,7 @@ def spot(
     Parameters
     ----------
     problem : Problem
-        As `shapes.parse` reads it.
+        As `benchdnn.parse` reads it.
     dtype : "float32" or "float64"
     backend : str
         Not the reference, whose equations are the truth here.
@@ -146,8 +146,8 @@ def spot(
 
     Examples
     --------
-    >>> from cnnx.audit.shapes import parse
-    >>> from cnnx.audit.spot import spot
+    >>> from cnnx.audit.spot.benchdnn import parse
+    >>> from cnnx.audit.spot.spot import spot
     >>> found = spot(parse("mb1ic8ih14oc16kh3ph1"))
     >>> [(t.output, t.checked, t.total) for t in found.tensors]
     [('Y', 64, 3136), ('dZ', 64, 1568), ('dF', 64, 1152), ('db', 16, 16)]

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ..ops import Case, Op
-from .calls import Trace, backward_arguments, forward_arguments, gradients, traced
-from .data import Array, frozen
-from .figures import FIGURES, Figure
-from .trial import Check, Trial
+from ...ops import Case, Op
+from ..data import Array, frozen
+from ..figures import FIGURES, Figure
+from ..trace import Trace, backward_arguments, forward_arguments, gradients, traced
+from ..trial import Check, Trial
 
 # A number rounds to a printed one that is half a unit of the last place away; and what computed it rounds too.
 HALF = 0.5
@@ -93,7 +93,7 @@ def _hold(trial: Trial, what: str, got: Any, numbers: Any, places: int | None) -
         )
 
 
-worked = Worked(
+CHECK = Worked(
     "worked",
     _worked,
     why_not=lambda op: "" if any(f.op == op.name for f in FIGURES) else "no figures for this op yet",

@@ -4,11 +4,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..ops import OPS, Op
-from .mutants import CASES, MUTANTS, Mutant, installed
-from .result import Discrepancy
-from .run import CHECKS, DTYPES, judge
-from .trial import Check, Sides
+from ...ops import OPS, Op
+from ..checks import CHECKS
+from ..report.result import Discrepancy
+from ..run import DTYPES
+from ..sides import Sides
+from ..trial import Check
+from ..work import judge
+from . import CASES, MUTANTS, Mutant, installed
 
 Progress = Callable[[str], None]
 

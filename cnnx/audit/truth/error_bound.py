@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .calls import KernelCall, address, lifted, replay
-from .data import Array
-from .numbers import Bounded, BoundedMath
-from .truth import DOUBLES, Equation, Truth, as_float, off
-from .winograd import tile_errors
+from ..data import Array
+from ..trace import KernelCall, address, lifted, replay
+from .arithmetic import Bounded, BoundedMath
+from .exact import DOUBLES, Equation, Truth, as_float, off
+from .winograd_bound import tile_errors
 
 FUNCTION = 4.0  # exp, log, ...: 2 to 4 ulp in units of u, what a good vectorised exponential needs
 

@@ -5,11 +5,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from .._html import render
-from .ledger import NEVER, ledger
+from ..._html import render
+from ..truth.exact import DOUBLES, FRACTIONS, INTEGERS, MPMATH
+from .coverage import NEVER, ledger
 from .machine import facts
-from .result import Report, Result
-from .truth import DOUBLES, FRACTIONS, INTEGERS, MPMATH
+from .report import Report
+from .result import Result
 
 SHOWN = 10  # further discrepancies of a check that are on the page; JSON has all
 
@@ -52,9 +53,9 @@ def page(report: Report, *, verdict: str, command: str = "") -> str:
     """
     checks = list(dict.fromkeys(result.check for result in report.results))
     found = [r.discrepancies for r in report.failures() if r.discrepancies]
-    covered = ledger(report)
+    covered = ledger(report.results)
     return render(
-        "audit/page.html.j2",
+        "audit/report/page.html.j2",
         report=report,
         verdict=verdict,
         state="ok" if report.ok else "interrupted" if report.interrupted else "bad",

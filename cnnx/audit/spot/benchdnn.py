@@ -39,8 +39,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..ops import Case
-from .data import shape_of
+from ...ops import Case
+from ..data import shape_of
 
 KEYS = ("g", "mb", "ic", "ih", "iw", "oc", "oh", "ow", "kh", "kw", "sh", "sw", "ph", "pw", "dh", "dw")
 DEPTH = ("id", "od", "kd", "sd", "pd", "dd")
@@ -126,7 +126,7 @@ def parse(text: str, op: str = "conv2d", *, mb: int | None = None) -> Problem:
 
     Examples
     --------
-    >>> from cnnx.audit.shapes import parse
+    >>> from cnnx.audit.spot.benchdnn import parse
     >>> problem = parse('ic3ih227oc96oh55_kh11sh4ph0_n"alexnet:conv1"')
     >>> problem.case.name, problem.output
     ('alexnet:conv1', (2, 96, 55, 55))

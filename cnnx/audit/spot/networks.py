@@ -22,7 +22,7 @@ mobilenet       A. Howard et al., MobileNets: Efficient Convolutional Neural Net
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .shapes import Problem, parse
+from .benchdnn import Problem, parse
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def network(name: str, *, mb: int = 2) -> list[Layer]:
 
     Examples
     --------
-    >>> from cnnx.audit.networks import network
+    >>> from cnnx.audit.spot.networks import network
     >>> layers = network("vgg16", mb=1)
     >>> sum(layer.count * layer.problem.multiply_adds for layer in layers if layer.problem.op == "conv2d")
     15346630656

@@ -8,9 +8,9 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args, get_origin
 
-from .._check import padding_form
-from ..ops import Case, Op
-from .data import LAYOUTS, shape_of
+from ..._check import padding_form
+from ...ops import Case, Op
+from ..data import LAYOUTS, shape_of
 
 PLAIN = "C-contiguous"  # the layout of inputs, and the number of threads, unless a check is about them
 DEFAULT = "as set"
