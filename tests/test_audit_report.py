@@ -21,6 +21,7 @@ from cnnx.audit.report.coverage import cover, ledger, together
 from cnnx.audit.report.junit import junit
 from cnnx.audit.report.report import Report
 from cnnx.audit.report.result import Compared, Discrepancy, Result
+from cnnx.backend import registry
 from cnnx.cli import main
 from cnnx.cli.doctor import EXTRAS
 from cnnx.ops import OPS, Case
@@ -427,7 +428,7 @@ def written() -> Iterator[tuple[Report, str]]:
 
     report = failing(checks=None, shrink=0.5)
     yield report, page(report, verdict="4 checks failed", command="cnnx audit --backend theirs")
-    backend._registered.pop("theirs", None)
+    registry._registered.pop("theirs", None)
 
 
 def test_page_says_it_all(written: tuple[Report, str]) -> None:

@@ -16,6 +16,7 @@ import pytest
 import cnnx
 from cnnx import backend, native
 from cnnx.audit import CHECKS
+from cnnx.backend import registry
 from cnnx.ops import OPS, optimizer
 
 PACKAGE = Path(cnnx.__file__).parent
@@ -123,7 +124,7 @@ def test_the_walk_sees_imports():
     """What it must find, or the next test is worth nothing."""
     by_name = {name_of(source): set(own_imports(source)) for source in SOURCES if source.suffix == ".py"}
     assert by_name["cnnx"] == {"ops", "backend", "native"}
-    assert by_name["cnnx.backend"] == {"native", "reference"}
+    assert by_name["cnnx.backend.registry"] == {"native", "reference"}
     assert by_name["cnnx.native"] == {"reference", "optimized"}
     assert by_name["cnnx.ops.conv2d"] == {"ops", "backend", "_check"}
     assert by_name["cnnx.__main__"] == {"cli"}
@@ -284,7 +285,7 @@ def test_no_kernel_is_lost():
 def test_twins_have_one_signature(name):
     """Names and kinds: inputs by position, outputs, then numbers by keyword, without defaults."""
     ours, theirs = (
-        inspect.signature(backend._kernels(b)[name]).parameters.values() for b in ("reference", "optimized")
+        inspect.signature(registry.kernels_of(b)[name]).parameters.values() for b in ("reference", "optimized")
     )
     assert [(p.name, p.kind) for p in ours] == [(p.name, p.kind) for p in theirs]
     kinds = [p.kind for p in ours]
@@ -297,7 +298,7 @@ def test_twins_have_one_signature(name):
 
 @pytest.mark.parametrize("name", TWINS)
 def test_optimized_kernels_take_both_dtypes(name):
-    assert set(backend._kernels("optimized")[name].__signatures__) == {"float", "double"}
+    assert set(registry.kernels_of("optimized")[name].__signatures__) == {"float", "double"}
 
 
 def test_every_kernel_belongs_to_one_op():
@@ -311,7 +312,7 @@ def test_every_kernel_belongs_to_one_op():
 def test_every_output_has_its_equation(name):
     """One element function for each output, named after it, with the equation in its docstring."""
     elements = backend.equations(name)
-    parameters = inspect.signature(backend._kernels("reference")[name]).parameters.values()
+    parameters = inspect.signature(registry.kernels_of("reference")[name]).parameters.values()
     assert list(elements) == [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
     inputs = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]
     for output, element in elements.items():
