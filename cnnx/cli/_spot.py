@@ -11,7 +11,8 @@ from cnnx._text import aligned
 from cnnx.audit import Result
 from cnnx.audit.spot.benchdnn import OPS, Problem, parse, parse_file
 from cnnx.audit.spot.networks import NETWORKS, Layer, network
-from cnnx.audit.spot.spot import ELEMENTS, Spot, command, spot
+from cnnx.audit.spot.result import Spot
+from cnnx.audit.spot.spot import ELEMENTS, command, spot
 from cnnx.audit.supervise import Supervisor
 
 from ._speaker import progress

@@ -14,6 +14,7 @@ from ... import backend as _backend
 from ..data import Array
 from . import expression as _r
 from .explanation import Explanation, Factor, Part, Term
+from .recorded import Recorded
 
 
 def explain(
@@ -54,7 +55,7 @@ def explain(
     arrays, index = tuple(inputs), tuple(int(i) for i in index)
     element = _backend.equations(kernel)[output]
     names = list(inspect.signature(element).parameters)[: len(arrays)]
-    root, read = _run(element, {n: _r.Recorded(n, a) for n, a in zip(names, arrays, strict=True)}, index, numbers)
+    root, read = _run(element, {n: Recorded(n, a) for n, a in zip(names, arrays, strict=True)}, index, numbers)
     writer = _r.Writer()
     peeled, frame, frame_numbers = _peel(root, writer)
     terms, looked_at = _terms(peeled), read
@@ -87,7 +88,7 @@ def explain(
 
 def _run(
     element: Callable[..., Any],
-    arrays: Mapping[str, _r.Recorded],
+    arrays: Mapping[str, Recorded],
     index: tuple[int, ...],
     numbers: Mapping[str, float],
 ) -> tuple[_r.Node, list[_r.Element]]:
@@ -113,16 +114,16 @@ def _beyond_the_edge(
     """
     if "p_h" not in numbers:
         return None
-    numbers, recorded = dict(numbers), {name: _r.Recorded(name, a) for name, a in arrays.items()}
+    numbers, recorded = dict(numbers), {name: Recorded(name, a) for name, a in arrays.items()}
     if "Z" in arrays and output != "dZ":
         corner = int(numbers["p_h"]), int(numbers["p_w"])
         numbers |= dict(p_h=0, p_w=0)
         beyond = -math.inf if element.__name__.startswith("max_pool2d") else 0.0
-        recorded["Z"] = _r.Recorded("Z", arrays["Z"], corner=corner, beyond=beyond)
+        recorded["Z"] = Recorded("Z", arrays["Z"], corner=corner, beyond=beyond)
     elif "F" in arrays:
         # As many more rows of outputs as a window has rows: more than reach any pixel.
         rows, columns = (n * int(numbers.get(d, 1)) for n, d in zip(arrays["F"].shape[2:], ("d_h", "d_w"), strict=True))
-        recorded["Delta"] = _r.Recorded("Delta", arrays["Delta"], corner=(rows, columns))
+        recorded["Delta"] = Recorded("Delta", arrays["Delta"], corner=(rows, columns))
         n, c, h, w = index
         index = n, c, h + rows * int(numbers.get("u", 1)), w + columns * int(numbers.get("v", 1))
     else:

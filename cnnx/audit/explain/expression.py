@@ -4,15 +4,12 @@ Every number is a node of an expression tree with its value in double precision,
 Leaves are elements of named arrays, named numbers (eps, rate) and constants.
 """
 
-import itertools
 import operator
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
-
 from ... import backend as _backend
-from ..data import Array
+from ..by_value import ByValue, value_of
 
 # How tightly what a node writes is bound: a sum inside a product needs brackets.
 SUM, QUOTIENT, PRODUCT, ATOM = 1, 2, 3, 4
@@ -41,7 +38,7 @@ class Writer:
         return f"S{i + 1}"
 
 
-class Node:
+class Node(ByValue):
     """A number and how it was made. Compared and tested, it is its value."""
 
     __slots__ = ("parts", "value")
@@ -51,54 +48,37 @@ class Node:
         self.value, self.parts = value, parts
 
     def __add__(self, other: Any) -> "Node":
-        return Sum(self.value + _value(other), self, node(other))
+        return Sum(self.value + value_of(other), self, node(other))
 
     def __radd__(self, other: Any) -> "Node":
         return Sum(other + self.value, node(other), self)
 
     def __sub__(self, other: Any) -> "Node":
-        return Sum(self.value - _value(other), self, Negative(-_value(other), node(other)))
+        return Sum(self.value - value_of(other), self, Negative(-value_of(other), node(other)))
 
     def __rsub__(self, other: Any) -> "Node":
         return Sum(other - self.value, node(other), Negative(-self.value, self))
 
     def __mul__(self, other: Any) -> "Node":
-        return Product(self.value * _value(other), self, node(other))
+        return Product(self.value * value_of(other), self, node(other))
 
     def __rmul__(self, other: Any) -> "Node":
         return Product(other * self.value, node(other), self)
 
     def __truediv__(self, other: Any) -> "Node":
-        return Quotient(self.value / _value(other), self, node(other))
+        return Quotient(self.value / value_of(other), self, node(other))
 
     def __rtruediv__(self, other: Any) -> "Node":
         return Quotient(other / self.value, node(other), self)
 
     def __pow__(self, other: Any) -> "Node":
-        return Power(self.value ** _value(other), self, node(other))
+        return Power(self.value ** value_of(other), self, node(other))
 
     def __neg__(self) -> "Node":
         return Negative(-self.value, self)
 
     def __abs__(self) -> "Node":
         return Function("abs", abs(self.value), self)
-
-    def __lt__(self, other: Any) -> bool:
-        return bool(self.value < _value(other))
-
-    def __le__(self, other: Any) -> bool:
-        return bool(self.value <= _value(other))
-
-    def __gt__(self, other: Any) -> bool:
-        return bool(self.value > _value(other))
-
-    def __ge__(self, other: Any) -> bool:
-        return bool(self.value >= _value(other))
-
-    def __eq__(self, other: object) -> bool:
-        return bool(self.value == _value(other))
-
-    __hash__ = None  # type: ignore[assignment]
 
     def __bool__(self) -> bool:
         return bool(self.value)
@@ -256,49 +236,7 @@ class RecordedMath:
         return lambda x: Function(name, function(x.value), x) if isinstance(x, Node) else function(x)
 
     def pow(self, x: Any, exponent: Any) -> Node:
-        return Power(self._ieee.pow(_value(x), _value(exponent)), node(x), node(exponent))
-
-
-class Recorded:
-    """An array whose elements are nodes, made when they are read; `read` lists them, each once.
-
-    With `corner`, its last two axes go on without end beyond the image, and the image's first pixel is at `corner`.
-    """
-
-    def __init__(self, name: str, array: Array, *, corner: tuple[int, int] | None = None, beyond: float = 0.0):
-        self._name, self._array, self._corner, self._beyond = name, array, corner, beyond
-        self.shape: tuple[int, ...] = array.shape if corner is None else (*array.shape[:-2], *(ENDLESS, ENDLESS))
-        self.read: dict[tuple[int, ...], Element] = {}
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, key: Any) -> Any:
-        keys = key if isinstance(key, tuple) else (key,)
-        keys += (slice(None),) * (len(self.shape) - len(keys))
-        axes = [
-            range(n)[k] if isinstance(k, slice) else (operator.index(k),) for k, n in zip(keys, self.shape, strict=True)
-        ]
-        extents = [len(axis) for axis, k in zip(axes, keys, strict=True) if isinstance(k, slice)]
-        if not extents:
-            return self._element(tuple(axis[0] for axis in axes))
-        picked = np.empty(extents, dtype=object)
-        picked.reshape(-1)[:] = [self._element(index) for index in itertools.product(*axes)]
-        return picked
-
-    def _element(self, index: tuple[int, ...]) -> Element:
-        outside = False
-        if self._corner is not None:
-            *first, h, w = index
-            index = (*first, h - self._corner[0], w - self._corner[1])
-            outside = not all(0 <= i < n for i, n in zip(index, self._array.shape, strict=True))
-        if index not in self.read:
-            value = self._beyond if outside else self._array[index].item()
-            self.read[index] = Element(self._name, index, value, outside=outside)
-        return self.read[index]
-
-
-ENDLESS = 1 << 40
+        return Power(self._ieee.pow(value_of(x), value_of(exponent)), node(x), node(exponent))
 
 
 def node(x: Any) -> Node:
@@ -324,7 +262,3 @@ def named(array: str, index: tuple[int, ...]) -> str:
 def written(value: Any) -> str:
     """A number in words, six digits of it."""
     return str(value) if isinstance(value, int) else f"{value:.6g}"
-
-
-def _value(x: Any) -> Any:
-    return x.value if isinstance(x, Node) else x

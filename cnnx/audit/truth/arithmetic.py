@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 from ... import backend as _backend
+from ..by_value import ByValue
 
 
 class IrrationalError(TypeError):
@@ -189,7 +190,7 @@ class FractionMath:
         raise IrrationalError(name)
 
 
-class Dual:
+class Dual(ByValue):
     """a + b d with d^2 = 0: a number of any kind and its derivative, the exact rules of calculus."""
 
     __slots__ = ("slope", "value")
@@ -233,23 +234,6 @@ class Dual:
     def __abs__(self) -> "Dual":
         return -self if self.value < 0 else self
 
-    def __lt__(self, other: Any) -> bool:
-        return bool(self.value < _value(other))
-
-    def __le__(self, other: Any) -> bool:
-        return bool(self.value <= _value(other))
-
-    def __gt__(self, other: Any) -> bool:
-        return bool(self.value > _value(other))
-
-    def __ge__(self, other: Any) -> bool:
-        return bool(self.value >= _value(other))
-
-    def __eq__(self, other: object) -> bool:
-        return bool(self.value == _value(other))
-
-    __hash__ = None  # type: ignore[assignment]
-
     def __repr__(self) -> str:
         return f"{self.value!r} + {self.slope!r} d"
 
@@ -292,7 +276,3 @@ class DualMath:
         if exponent == 1:
             return x
         return Dual(self.base.pow(x.value, exponent), exponent * self.base.pow(x.value, exponent - 1) * x.slope)
-
-
-def _value(x: Any) -> Any:
-    return x.value if isinstance(x, Dual) else x
