@@ -13,6 +13,9 @@ from .registry import Kernel, Kernels, MissingKernelError, known, loaded, specia
 _environment: Any = getattr(os.environ, "_data", os.environ)
 _VARIABLE: Any = "CNNX_BACKEND" if _environment is os.environ else os.environ.encodekey("CNNX_BACKEND")
 
+# Methods of what is defined elsewhere, since Python calls those of an imported name more slowly: it may be a module.
+_intercepting, _find, _loaded = interceptor.get, specialised.get, loaded.get
+
 _process_choice: str | None = None
 _context_choice: ContextVar[str | None] = ContextVar("cnnx_backend", default=None)
 
@@ -96,9 +99,9 @@ def kernel(name: str, dtype: str, backend: str | None = None) -> Kernel:
         chosen = _context_choice.get() or _process_choice
         if not chosen:
             chosen = get_backend() if _VARIABLE in _environment else "optimized"
-    wrap = interceptor.get()
+    wrap = _intercepting()
     try:
-        found = specialised.get((chosen, name, dtype))
+        found = _find((chosen, name, dtype))
     except TypeError:  # unhashable, hence no name: `known` says so
         found = None
     if found is None:
@@ -121,7 +124,7 @@ def _raiser(error: MissingKernelError) -> Kernel:
 
 def current(backend: str | None = None) -> Kernels | None:
     """The chosen back end's kernels, as long as `kernel` hands out the same ones; None where it is not sure to."""
-    if interceptor.get() is not None:
+    if _intercepting() is not None:
         return None
     chosen = backend or _context_choice.get() or _process_choice
-    return loaded.get(chosen or (get_backend() if _VARIABLE in _environment else "optimized"))
+    return _loaded(chosen or (get_backend() if _VARIABLE in _environment else "optimized"))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..data import Array
-from ._mutant import Mutants, right
+from ._mutant import Mutants, right, truncated
 
 BUGS = Mutants()
 
@@ -37,6 +37,12 @@ def identity_long_tail_missing(Z: Array, Y: Array) -> None:
 @BUGS.of("step", "step", "the step is 1 at 0", "z >= 0 for z > 0; Heaviside's value at 0 is a convention")
 def step_one_at_zero(Z: Array, Y: Array) -> None:
     Y[...] = np.where(np.isnan(Z), Z, Z >= 0)
+
+
+@BUGS.of("sigmoid", "sigmoid", "float32 lacks 5 bits: ten times the bound", "an exponential of one term too few")
+def sigmoid_of_18_bits(Z: Array, Y: Array) -> None:
+    right("sigmoid")(Z, Y)
+    Y[...] = truncated(Y, 18)
 
 
 @BUGS.of("sigmoid", "sigmoid_grad_input", "sigmoid' enters twice", "D19's printed delta^F")
