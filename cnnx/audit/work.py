@@ -1,4 +1,4 @@
-"""One check of one op: case after case, the first finding made small."""
+"""Runs one check over all cases of an op, and shrinks the first finding."""
 
 from collections.abc import Callable
 from dataclasses import replace

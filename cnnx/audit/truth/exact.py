@@ -1,4 +1,4 @@
-"""What a kernel should give: the reference's equations on numbers without rounding.
+"""Exact expected outputs: the reference's equations on integers, Fractions or mpmath's numbers.
 
 Every float is a dyadic number. So a sum of products runs on Python integers once its inputs are scaled by powers of
 two; other rational equations run on Fractions; exp, log, sqrt and erf on mpmath's numbers of 60 digits.
