@@ -48,10 +48,11 @@ def right(name: str) -> Kernel:
 
 
 def truncated(a: Array, bits: int) -> Array:
-    """float32 with the first `bits` of the 23 of its mantissa; float64 as it is."""
+    """float32 with the first `bits` of the 23 of its mantissa; subnormal numbers and float64 as they are."""
     if a.dtype != np.float32:
         return a
-    return np.asarray((a.view(np.uint32) & np.uint32(2**32 - 2 ** (23 - bits))).view(np.float32))
+    fewer = (a.view(np.uint32) & np.uint32(2**32 - 2 ** (23 - bits))).view(np.float32)
+    return np.where(np.abs(a) < np.finfo(np.float32).smallest_normal, a, fewer)
 
 
 @contextmanager
