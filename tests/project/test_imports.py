@@ -228,7 +228,7 @@ def test_optimized_kernels_take_both_dtypes(name):
 
 
 def test_every_kernel_belongs_to_one_op():
-    """Or to an optimiser, whose steps have nothing to differentiate: tests/test_optimizer_kernels.py judges those."""
+    """Or to an optimiser, whose steps have nothing to differentiate: ops/test_optimizer_kernels.py judges those."""
     named = [*(kernel for op in OPS for kernel in (*op.kernels, *op.frozen_kernels)), *optimizer.KERNELS]
     assert sorted(named) == TWINS
     assert len({op.name for op in OPS}) == len(OPS)

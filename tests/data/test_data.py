@@ -1,7 +1,6 @@
 """cnnx.data: the IDX reader and what it refuses, the o/x images, digits, MNIST."""
 
 import gzip
-import os
 import pathlib
 import struct
 import sys
@@ -13,11 +12,9 @@ import hypothesis
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from paths import MNIST, needs_mnist
 
 from cnnx import data
-
-MNIST = pathlib.Path(os.environ.get("CNNX_MNIST") or pathlib.Path(__file__, "../../../shared/data/mnist").resolve())
-needs_mnist = pytest.mark.skipif(not MNIST.is_dir(), reason=f"no MNIST files in {MNIST} (set CNNX_MNIST)")
 
 SIX = bytes([0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3]) + bytes([1, 2, 3, 4, 5, 6])
 

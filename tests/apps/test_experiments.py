@@ -2,17 +2,16 @@
 
 import gzip
 import json
-import os
 import re
 import signal
 import struct
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from paths import MNIST, needs_mnist
 
 from cnnx import data, nn
 from cnnx.cli import main
@@ -22,10 +21,6 @@ pytestmark = pytest.mark.once
 pytest.importorskip("matplotlib", reason="cnnx.experiments needs matplotlib")
 
 from cnnx import experiments  # noqa: E402
-
-ROOT = Path(__file__).resolve().parent.parent
-MNIST = Path(os.environ.get("CNNX_MNIST") or ROOT / "../shared/data/mnist").resolve()
-needs_mnist = pytest.mark.skipif(not MNIST.is_dir(), reason=f"no MNIST files in {MNIST} (set CNNX_MNIST)")
 
 
 def stripes(count):

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from paths import ROOT
 
 from cnnx.bench import against as module
 from cnnx.bench import builds
@@ -21,7 +22,6 @@ from cnnx.bench.record import Measured
 
 pytestmark = pytest.mark.once
 
-ROOT = Path(__file__).resolve().parent.parent
 FIGURES = chosen()
 BUILDS = Build("base", Path("a")), Build("working tree", Path("b"))
 

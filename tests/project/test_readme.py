@@ -3,9 +3,9 @@
 import doctest
 import re
 import tomllib
-from pathlib import Path
 
 import pytest
+from paths import ROOT
 
 import cnnx
 from cnnx.audit import CHECKS
@@ -14,7 +14,6 @@ from cnnx.ops.__main__ import MARKS, table
 
 pytestmark = pytest.mark.once
 
-ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

@@ -5,7 +5,6 @@ import copy
 import inspect
 import itertools
 import os
-import pathlib
 import pickle
 import re
 import signal
@@ -21,6 +20,7 @@ from cnnx import data, nn
 pytestmark = pytest.mark.once
 pytest.importorskip("sklearn", reason="scikit-learn is not installed (extra sklearn)")
 
+from paths import MNIST, needs_mnist
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
@@ -532,9 +532,6 @@ def test_without_scikit_learn():
 
 
 # ------------------------------------------------------------------------------------ how well they learn
-
-MNIST = pathlib.Path(os.environ.get("CNNX_MNIST") or pathlib.Path(__file__, "../../../shared/data/mnist").resolve())
-needs_mnist = pytest.mark.skipif(not MNIST.is_dir(), reason=f"no MNIST files in {MNIST} (set CNNX_MNIST)")
 
 
 def test_digits():

@@ -3,7 +3,6 @@
 import gzip
 import json
 import os
-import pathlib
 import re
 import signal
 import struct
@@ -14,13 +13,10 @@ import warnings
 
 import numpy as np
 import pytest
+from paths import MNIST, needs_mnist
 
 from cnnx import data, nn
 from cnnx.cli import main
-
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-MNIST = pathlib.Path(os.environ.get("CNNX_MNIST") or ROOT / "../shared/data/mnist").resolve()
-needs_mnist = pytest.mark.skipif(not MNIST.is_dir(), reason=f"no MNIST files in {MNIST} (set CNNX_MNIST)")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
-"""What D19 gets wrong (cnnx/equations.md, section 6): one test per row, named after it, as in test_sources_errata.py.
+"""What D19 gets wrong (cnnx/equations.md, section 6): one test per row, named after it, as in test_errata.py.
 
-The figures with sigmoid' twice are in test_sources_ox.py, to their digits. That D19's C_T and outputs after 5,000
+The figures with sigmoid' twice are in test_ox.py, to their digits. That D19's C_T and outputs after 5,000
 updates do not belong together can be shown, but not what is right: its six images and its step are not printed.
 """
 

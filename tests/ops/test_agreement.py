@@ -46,7 +46,7 @@ def test_every_option_of_every_op_is_in_a_case() -> None:
     import inspect
 
     not_options = {"backend", "grad_output", "input_grad", "winners", "algorithm"}
-    not_options |= {"statistics", "return_statistics"}  # tests/test_batch_norm2d.py
+    not_options |= {"statistics", "return_statistics"}  # test_batch_norm2d.py
     for op in OPS:
         public = {
             name

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from paths import ROOT
 
 import cnnx
 from cnnx.bench import process
 
-FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
+FOLDER = ROOT / "benchmarks"
 sys.path.append(str(FOLDER))
 
 from peers import measure, memory, report  # noqa: E402

@@ -1,6 +1,6 @@
 """Pictures: that they show what they were given, and that they look as they did when they were last looked at.
 
-Baselines lie in tests/pictures, without text and with the axes on a plain grid, so that neither fonts nor matplotlib's
+Baselines lie in `pictures`, without text and with the axes on a plain grid, so that neither fonts nor matplotlib's
 layout, which goes by them, matter. After a change that is meant, run the tests with CNNX_NEW_PICTURES=1, and look at
 what they wrote, and at the pictures as they are.
 """

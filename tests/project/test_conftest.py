@@ -3,13 +3,11 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from paths import ROOT
 
 from cnnx import native
-
-ROOT = Path(__file__).resolve().parent.parent
 
 CHOSEN = """
 import subprocess, sys

@@ -11,13 +11,11 @@ import sys
 import tarfile
 import textwrap
 import zipfile
-from pathlib import Path
 
 import pytest
+from paths import ROOT
 
 import cnnx
-
-ROOT = Path(__file__).resolve().parent.parent
 
 FOLDERS = ("v2", "v3", "v4") if platform.machine() in ("x86_64", "AMD64") else ("baseline",)
 

@@ -4,9 +4,9 @@ import importlib.resources
 import re
 
 import pytest
-import test_sources_errata as errata
-import test_sources_errata_d19 as errata_d19
-import test_sources_ox as ox_figures
+import test_errata as errata
+import test_errata_d19 as errata_d19
+import test_ox as ox_figures
 
 import cnnx.ops
 

@@ -6,10 +6,10 @@ import math
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from paths import ROOT
 from scipy import stats
 
 import cnnx
@@ -413,7 +413,7 @@ def test_the_report_as_json():
 
 
 def test_the_projects_budgets():
-    budgets = read(Path(__file__).parents[1] / "benchmarks" / "budgets.toml")
+    budgets = read(ROOT / "benchmarks" / "budgets.toml")
     assert budgets.default == 0.10
     assert budgets.of(Figure("conv2d", "cn layer 2", "backward", 2)) == 0.08
     assert budgets.of(Figure("relu", "images", "forward", 1)) == 0.10

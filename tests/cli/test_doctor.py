@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from paths import ROOT
 
 import cnnx
 from cnnx import backend, cli, native
@@ -124,7 +125,7 @@ def test_processor(monkeypatch):
 
 
 def test_extras_are_those_of_the_metadata():
-    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = {
         name: re.match(r"[\w-]+", requirements[0])[0]
         for name, requirements in project["optional-dependencies"].items()

@@ -5,7 +5,7 @@ does the right thing, which is found by a way of its own: counting windows, addi
 
 Shown elsewhere or not at all:
 
-- D19's rows: test_sources_errata_d19.py.
+- D19's rows: test_errata_d19.py.
 - M17 (14), "a gradient check at a tie reports the tie": with the gradient check's own tests.
 - W15's formulas are lost, so which bound it names is not known: each one alone is shown not to be enough.
 - That CN's `epoch` counts updates: its program is not part of the note. What can be shown is that cnnx keeps the two

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from paths import ROOT
 
 from cnnx import native
 from cnnx.audit.calls import KernelCall
@@ -21,7 +22,6 @@ from cnnx.ops import OPS
 
 pytestmark = pytest.mark.once
 
-ROOT = Path(__file__).resolve().parent.parent
 CN = Figure("conv2d", "cn layer 2", "forward", 1)
 RELU = Figure("relu", "images", "forward", 1)
 FLATTEN = Figure("flatten", "images", "forward", 1)
