@@ -12,7 +12,7 @@ def read(text, op="conv2d"):
     return problem.case.arrays, problem.case.options, problem.output
 
 
-def test_the_issues_example():
+def test_a_convolution():
     arrays, options, output = read("g1mb8ic64ih56oc64oh56kh3ph1")
     assert arrays == {"x": (8, 64, 56, 56), "weight": (64, 64, 3, 3), "bias": (64,)}
     assert options == dict(stride=(1, 1), padding=((1, 1), (1, 1)), dilation=(1, 1), groups=1)

@@ -51,7 +51,7 @@ def vs_peers(*arguments, **environment):
 def test_shapes():
     assert CONVOLUTIONS["F"].output == (8, 64, 112, 112)
     assert CONVOLUTIONS["C"].output == (64, 16, 10, 10)
-    assert 2 * CONVOLUTIONS["H"].multiply_adds == pytest.approx(7.17e9, rel=1e-3)  # GFLOP, as PERFORMANCE.md has them
+    assert 2 * CONVOLUTIONS["H"].multiply_adds == pytest.approx(7.17e9, rel=1e-3)  # two operations each
     assert 2 * CONVOLUTIONS["J"].multiply_adds == pytest.approx(0.0578e9, rel=1e-3)
     assert len(CONVOLUTIONS) == 11
 

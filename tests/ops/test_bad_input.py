@@ -579,7 +579,7 @@ def near(draw, like):
 
 
 def bound(name, arguments):
-    """The shape that DESIGN gives the forward result of pooling and convolution, counted window by window."""
+    """The shape of the forward result of pooling and convolution, counted window by window."""
     x, pooling = arguments["x"], "kernel_size" in arguments
 
     def two(value):

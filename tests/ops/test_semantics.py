@@ -1,4 +1,4 @@
-"""What DESIGN.md calls settled, by hand: NaN and infinities, kinks, padding, ceil_mode, divisors, dtypes, layouts.
+"""What no equation settles, by hand: NaN and infinities, kinks, padding, ceil_mode, divisors, dtypes, layouts.
 
 Expected values are worked out on paper, never by the function under test; where another formula is used, it is plain
 NumPy. Everything holds in both back ends and for both dtypes.

@@ -101,12 +101,21 @@ def test_the_algorithm_is_c1_exactly(t, p_h):
         assert y(Z, U, b, *index, **numbers) == c1(Z, F, b, *index, **numbers)
 
 
-def test_the_reference_computes_the_equation():
-    x, weight, bias = drawn((1, 2, 5, 4), 2, 1, "float32")
-    direct, winograd = (
-        cnnx.conv2d(x, weight, bias, padding=1, algorithm=name, backend="reference") for name in ("direct", "winograd")
-    )
-    np.testing.assert_array_equal(direct, winograd)
+@pytest.mark.parametrize("groups", [1, 2])
+def test_the_reference_is_c1_and_c5_whatever_the_algorithm(groups):
+    """Against NumPy's windows, on integers."""
+    x, weight, bias = (np.round(4 * a) for a in drawn((2, 4, 5, 4), 6, groups, "float64"))
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3)).reshape(2, groups, -1, 5, 4, 3, 3)
+    w = weight.reshape(groups, -1, 4 // groups, 3, 3)
+    y = np.einsum("ngcpqrs,gkcrs->ngkpq", windows, w).reshape(2, 6, 5, 4) + bias[:, None, None]
+    delta = np.round(4 * np.random.default_rng(1).standard_normal(y.shape))
+    spread = np.pad(delta, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    windows = np.lib.stride_tricks.sliding_window_view(spread, (3, 3), axis=(2, 3)).reshape(2, groups, -1, 5, 4, 3, 3)
+    grad_x = np.einsum("ngkpqrs,gkcrs->ngcpq", windows, w[..., ::-1, ::-1]).reshape(x.shape)
+    options = {"padding": 1, "groups": groups, "algorithm": "winograd", "backend": "reference"}
+    np.testing.assert_array_equal(cnnx.conv2d(x, weight, bias, **options), y)
+    np.testing.assert_array_equal(cnnx.conv2d_backward(delta, x, weight, **options)[0], grad_x)
 
 
 def test_a_back_end_without_it_says_so():

@@ -1,4 +1,4 @@
-"""Who may import whom (DESIGN.md), by walking the sources; and that kernels, twins and OPS fit together."""
+"""Who may import whom (`ALLOWED`), by walking the sources; and that kernels, twins and OPS fit together."""
 
 import ast
 import doctest
@@ -135,7 +135,7 @@ def test_imports(source):
     if own == "cli":  # it may import everything but kernels
         assert not found & {"reference", "optimized"}
         return
-    assert own in ALLOWED, f"DESIGN.md does not say what {own} may import"
+    assert own in ALLOWED, f"ALLOWED does not say what {own} may import"
     assert found <= ALLOWED[own]
     if own != "__main__":  # the console script; what may be imported by whom is also said the other way round
         assert not found & (NEVER_IMPORTED - {"bench": {"audit"}, "experiments": {"plot"}}.get(own, set()))
