@@ -3,6 +3,7 @@
 tox sets CNNX_TEST_BUILD to the build that its environment is about (shipped, checked or serial); then cnnx has to be
 that build, installed. Without it any cnnx will do that has kernels, one built in place too. CNNX_TEST_ISA names the
 instruction set whose kernels are tested, here and in what the tests start; without it that is the best one.
+CNNX_TEST_MEMO names a folder where what the reference computed is kept for the next environment (memo.py).
 """
 
 import os
@@ -18,17 +19,22 @@ from cnnx import backend, native
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = os.environ.get("CNNX_TEST_BUILD")
 ISA = os.environ.get("CNNX_TEST_ISA")
+MEMO = os.environ.get("CNNX_TEST_MEMO")
 
 # A shell that starts the tests in its background makes them and what they start ignore Ctrl-C, which some are about.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The developer's settings; cnnx and OpenMP read them when the first kernel is wanted.
-KEPT = {"CNNX_TEST_BUILD", "CNNX_TEST_ISA", "CNNX_MNIST", "CNNX_NEW_PICTURES"}  # the tests' own
+KEPT = {"CNNX_TEST_BUILD", "CNNX_TEST_ISA", "CNNX_TEST_MEMO", "CNNX_MNIST", "CNNX_NEW_PICTURES"}  # the tests' own
 for name in [name for name in os.environ if name.startswith(("CNNX_", "OMP_")) and name not in KEPT]:
     del os.environ[name]
 if ISA:
     os.environ["CNNX_ISA"] = ISA
+if MEMO:
+    import memo
+
+    memo.install(Path(MEMO))
 
 hypothesis.settings.register_profile("cnnx", database=None, deadline=None, derandomize=True)
 hypothesis.settings.load_profile("cnnx")
@@ -49,6 +55,14 @@ def pytest_configure() -> None:
     built = native.build_info()
     if not expected.items() <= built.items():
         raise pytest.UsageError(f"expected the {BUILD} build, got {built}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Under pytest-xdist, tests that share a fixture of their module share a process, so that it is made once."""
+    for item in items:
+        found = [f for name in item.fixturenames for f in item._fixtureinfo.name2fixturedefs.get(name, ())]
+        if any(fixture.scope == "module" for fixture in found):
+            item.add_marker(pytest.mark.xdist_group(item.module.__name__))
 
 
 @pytest.fixture(autouse=True)

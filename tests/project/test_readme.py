@@ -1,4 +1,4 @@
-"""The README is true: its op table, its examples, its commands and what it says of the audit."""
+"""The READMEs are true: the op table, the examples, the commands, what is said of the audit, where tests are."""
 
 import doctest
 import re
@@ -67,6 +67,11 @@ def test_links_lead_somewhere(path: str) -> None:
     file, _, heading = path.partition("#")
     assert (ROOT / file).exists()
     assert not heading or f"\n## {heading.replace('-', ' ')}\n" in README.lower()
+
+
+@pytest.mark.parametrize("path", re.findall(r"`(\w+/test_\w+\.py)`", (ROOT / "tests" / "README.md").read_text()))
+def test_the_tests_readme_names_files_that_are_there(path: str) -> None:
+    assert (ROOT / "tests" / path).is_file()
 
 
 def test_changelog_names_this_version_and_every_op() -> None:
