@@ -7,15 +7,18 @@ import numpy as np
 import pytest
 
 import cnnx
-from cnnx.audit import Report, audit
+from cnnx.audit import CHECKS, Report, audit
 
 pytestmark = pytest.mark.once
 
 
 def first_run(name: str, op: str, kernels: dict[str, Callable[..., Any]]) -> Report:
-    """Register kernels as a back end and audit it with what the command line takes by default."""
+    """Register kernels as a back end and audit it with what the command line takes by default.
+
+    But for `dual`, which holds the reference against itself.
+    """
     cnnx.register_backend(name, kernels)
-    return audit([op], backend=name, measure=False)
+    return audit([op], checks=[check for check in CHECKS if check != "dual"], backend=name, measure=False)
 
 
 def named(report: Report) -> set[tuple[str, str]]:
