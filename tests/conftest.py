@@ -6,9 +6,11 @@ instruction set whose kernels are tested, here and in what the tests start; with
 CNNX_TEST_MEMO names a folder where what the reference computed is kept for the next environment (memo.py).
 """
 
+import functools
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -57,12 +59,21 @@ def pytest_configure() -> None:
         raise pytest.UsageError(f"expected the {BUILD} build, got {built}")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Under pytest-xdist, tests that share a fixture of their module share a process, so that it is made once."""
-    for item in items:
-        found = [f for name in item.fixturenames for f in item._fixtureinfo.name2fixturedefs.get(name, ())]
-        if any(fixture.scope == "module" for fixture in found):
-            item.add_marker(pytest.mark.xdist_group(item.module.__name__))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A module whose tests share a fixture, which may be a build, goes to one process; all other tests go anywhere."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    @functools.cache
+    def shares(module: str) -> bool:
+        return 'scope="module"' in (config.rootpath / module).read_text(encoding="utf-8")
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            module = nodeid.partition("::")[0]
+            return module if shares(module) else nodeid
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(autouse=True)
