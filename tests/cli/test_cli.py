@@ -12,6 +12,8 @@ import pytest
 import cnnx
 from cnnx import cli
 
+pytestmark = pytest.mark.once
+
 
 def run(*arguments, code=None, **environment):
     """`python -m cnnx arguments` in a process of its own; `code` is run before, to put a command in place."""

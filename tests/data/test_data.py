@@ -16,6 +16,8 @@ from paths import MNIST, needs_mnist
 
 from cnnx import data
 
+pytestmark = pytest.mark.once
+
 SIX = bytes([0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3]) + bytes([1, 2, 3, 4, 5, 6])
 
 

@@ -13,6 +13,8 @@ import sympy
 
 from cnnx import backend
 
+pytestmark = pytest.mark.once
+
 
 def fractions(numbers, *shape):
     return np.array([Fraction(number) for number in numbers.split()], dtype=object).reshape(shape)

@@ -10,6 +10,8 @@ import test_ox as ox_figures
 
 import cnnx.ops
 
+pytestmark = pytest.mark.once
+
 SHEET = importlib.resources.files("cnnx").joinpath("equations.md").read_text(encoding="utf-8")
 KEYS = ["C1", "C2", "C3", "C4", "C5", "C6", "W1", "W2", "W3", "A1", "A2", "P1", "P2", "P3", "P4"]
 KEYS += ["F1", "F2", "F3", "E1", "E2", "E3", "G1", "G2", "G3"]
