@@ -31,6 +31,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 KEPT = {"CNNX_TEST_BUILD", "CNNX_TEST_ISA", "CNNX_TEST_MEMO", "CNNX_MNIST", "CNNX_NEW_PICTURES"}  # the tests' own
 for name in [name for name in os.environ if name.startswith(("CNNX_", "OMP_")) and name not in KEPT]:
     del os.environ[name]
+os.environ["OMP_WAIT_POLICY"] = "passive"  # tests run side by side: a thread that spins takes a core from others
 if ISA:
     os.environ["CNNX_ISA"] = ISA
 if MEMO:
