@@ -215,8 +215,9 @@ def test_killed_at_any_moment_it_leaves_whole_lines_and_no_lock(tmp_path: Path) 
             writer.wait(timeout=moments.uniform(0, 0.05))
         except subprocess.TimeoutExpired:
             writer.send_signal(signal.SIGKILL)
-        done += [f"{life}.{int(i)}" for i in writer.communicate(timeout=60)[0].split()]
-        assert writer.returncode == -signal.SIGKILL
+        done += [f"{life}.{int(i)}" for i in writer.stdout.read().split()]  # where `readline` left off
+        writer.stdout.close()
+        assert writer.wait(timeout=60) == -signal.SIGKILL
         commits = [one.commit for one in history.read(path)]
         extra = [commit for commit in commits if commit not in done]
         assert [commit for commit in commits if commit in done] == done
