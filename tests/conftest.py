@@ -3,11 +3,14 @@
 tox sets CNNX_TEST_BUILD to the build that its environment is about (shipped, checked or serial); then cnnx has to be
 that build, installed. Without it any cnnx will do that has kernels, one built in place too. CNNX_TEST_ISA names the
 instruction set whose kernels are tested, here and in what the tests start; without it that is the best one.
+CNNX_TEST_MEMO names a folder where what the reference computed is kept for the next environment (memo.py).
 """
 
+import functools
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -19,17 +22,23 @@ from cnnx.backend import choice, registry
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = os.environ.get("CNNX_TEST_BUILD")
 ISA = os.environ.get("CNNX_TEST_ISA")
+MEMO = os.environ.get("CNNX_TEST_MEMO")
 
 # A shell that starts the tests in its background makes them and what they start ignore Ctrl-C, which some are about.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The developer's settings; cnnx and OpenMP read them when the first kernel is wanted.
-KEPT = {"CNNX_TEST_BUILD", "CNNX_TEST_ISA", "CNNX_MNIST", "CNNX_NEW_PICTURES"}  # the tests' own
+KEPT = {"CNNX_TEST_BUILD", "CNNX_TEST_ISA", "CNNX_TEST_MEMO", "CNNX_MNIST", "CNNX_NEW_PICTURES"}  # the tests' own
 for name in [name for name in os.environ if name.startswith(("CNNX_", "OMP_")) and name not in KEPT]:
     del os.environ[name]
+os.environ["OMP_WAIT_POLICY"] = "passive"  # tests run side by side: a thread that spins takes a core from others
 if ISA:
     os.environ["CNNX_ISA"] = ISA
+if MEMO:
+    import memo
+
+    memo.install(Path(MEMO))
 
 hypothesis.settings.register_profile("cnnx", database=None, deadline=None, derandomize=True)
 hypothesis.settings.load_profile("cnnx")
@@ -50,6 +59,23 @@ def pytest_configure() -> None:
     built = native.build_info()
     if not expected.items() <= built.items():
         raise pytest.UsageError(f"expected the {BUILD} build, got {built}")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A module whose tests share a fixture, which may be a build, goes to one process; all other tests go anywhere."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    @functools.cache
+    def shares(module: str) -> bool:
+        return 'scope="module"' in (config.rootpath / module).read_text(encoding="utf-8")
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            module = nodeid.partition("::")[0]
+            return module if shares(module) else nodeid
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(autouse=True)

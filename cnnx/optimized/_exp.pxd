@@ -1,5 +1,5 @@
 # Exponentials and kin of one number, for float32 and float64 alike. Without a branch, a table or a call: a loop over
-# any of them becomes vectors. Errors, in units in the last place, are the largest that tests/test_ops_functions.py
+# any of them becomes vectors. Errors, in units in the last place, are the largest that tests/ops/test_functions.py
 # meets; NaN stays NaN.
 
 from cython cimport floating

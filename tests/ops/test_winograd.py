@@ -1,0 +1,308 @@
+"""Winograd's algorithm: against the direct one, where it fits, the same bits, transformed kernels, frozen layers."""
+
+import copy
+import pickle
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import cnnx
+from cnnx import backend, native, nn
+from cnnx.audit import audit
+from cnnx.ops import _winograd
+
+SHAPES = [  # x, K, groups, padding
+    ((1, 1, 3, 3), 1, 1, 0),
+    ((2, 3, 5, 5), 4, 1, 1),
+    ((1, 1, 1, 1), 1, 1, 1),
+    ((3, 5, 17, 13), 9, 1, ((0, 2), (3, 1))),
+    ((2, 20, 14, 14), 70, 1, 1),
+    ((1, 2, 3, 130), 3, 1, (0, 1)),
+    ((5, 6, 9, 4), 18, 2, "same"),
+    ((2, 3, 6, 7), 3, 3, 2),
+    ((1, 2, 2, 3), 2, 1, (5, 7)),
+    ((0, 2, 6, 6), 3, 1, 1),
+    ((1, 200, 3, 4), 200, 1, 1),  # transformed kernels of more than 4 MiB
+]
+
+
+def drawn(x, K, groups, dtype, seed=0):
+    rng = np.random.default_rng(seed)
+    shapes = x, (K, x[1] // groups, 3, 3), (K,)
+    return [rng.standard_normal(shape).astype(dtype) for shape in shapes]
+
+
+def scale(*arrays):
+    return max(1.0, *(float(np.abs(a).max(initial=0.0)) for a in arrays))
+
+
+@pytest.mark.parametrize(("shape", "K", "groups", "padding"), SHAPES)
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-13), ("float32", 5e-5)])
+def test_same_result_as_direct(shape, K, groups, padding, dtype, tolerance):
+    x, weight, bias = drawn(shape, K, groups, dtype)
+    options = {"padding": padding, "groups": groups}
+    y = cnnx.conv2d(x, weight, bias, **options)
+    delta = np.random.default_rng(1).standard_normal(y.shape).astype(dtype)
+    direct = (y, *cnnx.conv2d_backward(delta, x, weight, **options))
+    options["algorithm"] = "winograd"
+    winograd = (cnnx.conv2d(x, weight, bias, **options), *cnnx.conv2d_backward(delta, x, weight, **options))
+    for got, expected in zip(winograd, direct, strict=True):
+        assert got.dtype == expected.dtype
+        np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance * scale(expected))
+
+
+@pytest.mark.parametrize("t", [2, 4])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_both_tiles_for_any_shape(t, dtype):
+    for shape, K, groups, padding in SHAPES:
+        x, weight, bias = drawn(shape, K, groups, dtype)
+        expected = cnnx.conv2d(x, weight, bias, padding=padding, groups=groups)
+        rows, columns = cnnx._check.paddings(padding, shape[2:], (3, 3), (1, 1))
+        y = np.full_like(expected, np.nan)
+        numbers = {"t": t, "p_h": rows[0], "p_w": columns[0], "groups": groups}
+        backend.kernel("conv2d_winograd", dtype)(x, weight, bias, y, **numbers)
+        np.testing.assert_allclose(y, expected, rtol=0, atol=scale(y) * (1e-13 if dtype == "float64" else 5e-5))
+        # What a frozen layer calls gives the same bits.
+        U = np.full((groups * -(-(K // groups) // 8), t + 2, t + 2, shape[1] // groups, 8), np.nan, dtype)
+        backend.kernel("conv2d_winograd_weight", dtype)(weight, U, t=t, groups=groups)
+        frozen = np.full_like(y, np.nan)
+        backend.kernel("conv2d_winograd_frozen", dtype)(x, U, bias, frozen, **numbers)
+        assert y.tobytes() == frozen.tobytes()
+
+
+@pytest.mark.parametrize("t", [2, 4])
+def test_transformed_kernels_are_w1(t):
+    _, weight, _ = drawn((1, 6, 3, 3), 10, 2, "float64")
+    ours, theirs = (np.full((2, t + 2, t + 2, 3, 8), np.nan) for _ in range(2))
+    backend.kernel("conv2d_winograd_weight", "float64")(weight, ours, t=t, groups=2)
+    backend.reference_kernel("conv2d_winograd_weight")(weight, theirs, t=t, groups=2)
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=4e-15)
+    assert not ours[..., 5:].any()  # five kernels in a group
+
+
+@pytest.mark.parametrize("t", [2, 4])
+@pytest.mark.parametrize("p_h", [0, 1, 3])
+def test_the_algorithm_is_c1_exactly(t, p_h):
+    """W1-W3 on fractions equal C1: its matrices are right."""
+    rng = np.random.default_rng(t)
+    Z, F, b = (
+        np.array([Fraction(int(i), 7) for i in rng.integers(-9, 10, int(np.prod(shape)))]).reshape(shape)
+        for shape in ((1, 2, 5, 5), (2, 1, 3, 3), (2,))
+    )
+    numbers = {"t": t, "groups": 2}
+    u = backend.equations("conv2d_winograd_weight")["U"]
+    U = np.empty((2, t + 2, t + 2, 1, 8), dtype=object)
+    for index in np.ndindex(U.shape):
+        U[index] = u(F, *index, **numbers)
+    numbers |= {"p_h": p_h, "p_w": 1}
+    y, c1 = (backend.equations(f"conv2d_winograd{kernel}")["Y"] for kernel in ("_frozen", ""))
+    for index in np.ndindex(1, 2, 3 + p_h, 5):
+        assert y(Z, U, b, *index, **numbers) == c1(Z, F, b, *index, **numbers)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_the_reference_is_c1_and_c5_whatever_the_algorithm(groups):
+    """Against NumPy's windows, on integers."""
+    x, weight, bias = (np.round(4 * a) for a in drawn((2, 4, 5, 4), 6, groups, "float64"))
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3)).reshape(2, groups, -1, 5, 4, 3, 3)
+    w = weight.reshape(groups, -1, 4 // groups, 3, 3)
+    y = np.einsum("ngcpqrs,gkcrs->ngkpq", windows, w).reshape(2, 6, 5, 4) + bias[:, None, None]
+    delta = np.round(4 * np.random.default_rng(1).standard_normal(y.shape))
+    spread = np.pad(delta, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    windows = np.lib.stride_tricks.sliding_window_view(spread, (3, 3), axis=(2, 3)).reshape(2, groups, -1, 5, 4, 3, 3)
+    grad_x = np.einsum("ngkpqrs,gkcrs->ngcpq", windows, w[..., ::-1, ::-1]).reshape(x.shape)
+    options = {"padding": 1, "groups": groups, "algorithm": "winograd", "backend": "reference"}
+    np.testing.assert_array_equal(cnnx.conv2d(x, weight, bias, **options), y)
+    np.testing.assert_array_equal(cnnx.conv2d_backward(delta, x, weight, **options)[0], grad_x)
+
+
+def test_a_back_end_without_it_says_so():
+    kernel = backend.kernel("conv2d", "float32", "optimized")
+    cnnx.register_backend("no-winograd", {"conv2d": kernel})
+    x, weight, _ = drawn((1, 2, 5, 4), 2, 1, "float32")
+    with pytest.raises(NotImplementedError, match="back end 'no-winograd' has no kernel 'conv2d_winograd'"):
+        cnnx.conv2d(x, weight, algorithm="winograd", backend="no-winograd")
+
+
+@pytest.mark.parametrize(
+    ("extents", "options", "got"),
+    [
+        ((2, 3), {}, "kernels of 2x3"),
+        ((5, 5), {"stride": 2}, "kernels of 5x5 and stride 2x2"),
+        ((3, 3), {"stride": (1, 2)}, "stride 1x2"),
+        ((3, 3), {"dilation": 2}, "dilation 2x2"),
+    ],
+)
+def test_where_it_does_not_fit(extents, options, got):
+    x, weight = np.ones((1, 1, 9, 9)), np.ones((1, 1, *extents))
+    message = f"algorithm: expected 'direct', since 'winograd' is for kernels of 3x3, .*got {got}$"
+    with pytest.raises(ValueError, match=message):
+        cnnx.conv2d(x, weight, algorithm="winograd", **options)
+    y = cnnx.conv2d(x, weight, **options)
+    with pytest.raises(ValueError, match=message):
+        cnnx.conv2d_backward(y, x, weight, algorithm="winograd", **options)
+    with pytest.raises(ValueError, match=message):
+        nn.Conv2d(1, 1, extents, algorithm="winograd", **options)
+
+
+def test_tiles_follow_the_shape():
+    assert [_winograd.tile(n, n) for n in range(1, 11)] == [2, 2, 4, 4, 2, 2, 4, 4, 4, 4]
+    assert _winograd.tile(14, 14) == _winograd.tile(56, 56) == 4
+
+
+@pytest.mark.skipif(not native.build_info()["openmp"], reason="this build has no OpenMP, so one thread count only")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(1, 40, 30, 30), (1, 40, 8, 8), (7, 9, 14, 14)])
+def test_same_bits_for_any_number_of_threads(shape, dtype):
+    x, weight, bias = drawn(shape, 70, 1, dtype)
+    results = set()
+    for n in (1, 2, 3, 5):
+        cnnx.set_num_threads(n)
+        with native.always_parallel():
+            y = cnnx.conv2d(x, weight, bias, padding=1, algorithm="winograd")
+            grad_x, *_ = cnnx.conv2d_backward(y, x, weight, padding=1, algorithm="winograd")
+        results.add((y.tobytes(), grad_x.tobytes()))
+    assert len(results) == 1
+
+
+def test_nan_stays_within_its_tile():
+    x, weight, _ = drawn((1, 1, 14, 14), 1, 1, "float32")
+    x[0, 0, 5, 5] = np.nan
+    y = cnnx.conv2d(x, weight, padding=1, algorithm="winograd")
+    bad = np.isnan(y[0, 0])
+    assert bad[4:7, 4:7].all()
+    assert not bad[8:].any()
+    assert not bad[:, 8:].any()
+    assert not bad[:4].any()
+
+
+@pytest.mark.parametrize("shape", [(2, 64, 28, 28), (2, 256, 14, 14)])
+def test_error_of_float32(shape):
+    """The figures in conv2d's docstring, with room for other processors."""
+    x, weight, _ = drawn(shape, 32, 1, "float32")
+    exact = cnnx.conv2d(x.astype("float64"), weight.astype("float64"), padding=1)
+    largest = np.abs(exact).max()
+    for t, most in ((2, 2e-6), (4, 3e-5)):
+        y = np.empty(exact.shape, "float32")
+        backend.kernel("conv2d_winograd", "float32")(x, weight, np.zeros(32, "float32"), y, t=t, p_h=1, p_w=1, groups=1)
+        assert np.abs(y - exact).max() < most * largest
+
+
+# ----------------------------------------------------------------------------------------------- layers
+
+
+def network():
+    return nn.Sequential(
+        nn.Conv2d(2, 3, 3, padding=1, algorithm="winograd", seed=0),
+        nn.ReLU(),
+        nn.Sequential(nn.Conv2d(3, 4, 3, algorithm="winograd", seed=1), nn.Flatten()),
+    )
+
+
+def kernels_of(call):
+    used = []
+    with backend.intercept(lambda name, kernel: used.append(name) or kernel):
+        call()
+    return [name for name in used if name.startswith("conv2d")]
+
+
+def test_layer_and_model_take_the_algorithm():
+    model = nn.cn_network(algorithm="winograd", seed=0)
+    direct = nn.cn_network(seed=0)
+    assert "Conv2d(1, 4, 3, padding=1, algorithm='winograd')" in repr(model)
+    x = np.random.default_rng(0).standard_normal((3, 1, 28, 28)).astype("float32")
+    assert kernels_of(lambda: model.forward(x)) == ["conv2d_winograd"] * 2
+    np.testing.assert_allclose(model.forward(x), direct.forward(x), rtol=0, atol=1e-4)
+    assert "conv2d_winograd_grad_input" in kernels_of(lambda: model.backward(np.ones((3, 10), "float32")))
+
+
+@pytest.mark.parametrize("name", ["optimized", "reference"])
+def test_frozen_layer_transforms_its_kernels_once(name):
+    model, x = network(), drawn((1, 2, 6, 5), 1, 1, "float32")[0]
+    model.backend = name
+    before = model.forward(x)
+    assert model.freeze() is model
+    assert model.frozen
+    first = kernels_of(lambda: model.forward(x))
+    assert first == ["conv2d_winograd_weight", "conv2d_winograd_frozen"] * 2
+    assert kernels_of(lambda: model.forward(x)) == ["conv2d_winograd_frozen"] * 2
+    np.testing.assert_allclose(model.forward(x), before, rtol=0, atol=0 if name == "optimized" else 1e-5)
+    # An image of another size takes other tiles.
+    assert "conv2d_winograd_weight" in kernels_of(lambda: model.forward(np.ones((1, 2, 8, 8), "float32")))
+    assert not model.unfreeze().frozen
+    assert kernels_of(lambda: model.forward(x)) == ["conv2d_winograd"] * 2
+
+
+def test_what_was_kept_is_dropped():
+    model, x = network(), drawn((1, 2, 6, 5), 1, 1, "float32")[0]
+    before = model.freeze().forward(x)
+    model.unfreeze()
+    model.parameters["0.weight"][...] *= 2
+    after = model.freeze().forward(x)
+    assert not np.allclose(before, after)
+    np.testing.assert_array_equal(after, model.unfreeze().forward(x))
+
+
+def test_frozen_layer_does_not_learn():
+    model, x = network(), drawn((1, 2, 6, 5), 1, 1, "float32")[0]
+    grad = np.ones_like(model.forward(x))
+    model.backward(grad)
+    model[2].freeze()  # a part is enough
+    with pytest.raises(RuntimeError, match=r"Sequential\.backward: expected a layer that may change, got a frozen one"):
+        model.backward(grad)
+    with pytest.raises(RuntimeError, match=r"SGD\.step: expected .*call unfreeze\(\) first"):
+        nn.SGD(0.1).step(model)
+    model.unfreeze()
+    model.backward(grad)
+    nn.SGD(0.1).step(model)
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_copies_of_frozen_layers_are_not_frozen(again):
+    model, x = network().freeze(), drawn((1, 2, 6, 5), 1, 1, "float32")[0]
+    expected = model.forward(x)
+    size = len(pickle.dumps(network()))
+    assert len(pickle.dumps(model)) < size + 100  # what was kept stays here
+    other = again(model)
+    assert not any(layer.frozen for layer in other._walk())
+    np.testing.assert_array_equal(other.forward(x), expected)
+    other.backward(np.ones_like(expected))
+    assert model.frozen
+
+
+# ---------------------------------------------------------------------------------------------- its budget
+
+
+def test_the_audit_has_a_budget_per_tile():
+    (result,) = audit(["conv2d"], checks=["bound"], dtypes=["float32"], measure=False).results
+    assert result.ok
+    assert result.share < 1
+
+
+@pytest.mark.parametrize(("number", "t"), [((3, 1), 4), ((1, 0), 4), ((3, 1), 2)])
+def test_one_wrong_number_of_a_matrix_is_caught(number, t):
+    """The algorithm with a number of A doubled, or 1 where 0 should be, but otherwise without fault."""
+    A, B, G = (np.array(matrix, dtype=float) for matrix in backend.winograd_matrices(t))
+    A[number] = 2 * A[number] if A[number] else 1
+
+    def wrong(Z, F, b, Y, *, t, p_h, p_w, groups):
+        a, (P, Q) = t + 2, Y.shape[2:]
+        rows, columns = -(-P // t), -(-Q // t)
+        padded = np.zeros((*Z.shape[:2], t * rows + 2 + p_h + Z.shape[2], t * columns + 2 + p_w + Z.shape[3]))
+        padded[:, :, p_h : p_h + Z.shape[2], p_w : p_w + Z.shape[3]] = Z
+        if len(A) != a or groups > 1:
+            return backend.kernel("conv2d_winograd", Z.dtype.name, "optimized")(
+                Z, F, b, Y, t=t, p_h=p_h, p_w=p_w, groups=groups
+            )
+        for p, q in np.ndindex(rows, columns):
+            V = B.T @ padded[:, :, t * p : t * p + a, t * q : t * q + a] @ B
+            y = A.T @ np.einsum("kcij,ncij->nkij", G @ F.astype(float) @ G.T, V) @ A
+            y = y[:, :, : P - t * p, : Q - t * q]
+            Y[:, :, t * p : t * p + t, t * q : t * q + t] = y + b[:, None, None]
+        return None
+
+    cnnx.register_backend("wrong-winograd", {"conv2d_winograd": wrong})
+    (result,) = audit(["conv2d"], backend="wrong-winograd", checks=["bound"], dtypes=["float32"], measure=False).results
+    assert {d.what.split(" at ")[0] for d in result.discrepancies} == {"conv2d_winograd"}

@@ -1,0 +1,81 @@
+"""The READMEs are true: the op table, the examples, the commands, what is said of the audit, where tests are."""
+
+import doctest
+import re
+import tomllib
+
+import pytest
+from paths import ROOT
+
+import cnnx
+from cnnx.audit import CHECKS
+from cnnx.ops import OPS
+from cnnx.ops.__main__ import MARKS, table
+
+pytestmark = pytest.mark.once
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_op_table_is_current() -> None:
+    begin, end = MARKS
+    shown = README.partition(begin)[2].partition(end)[0].strip()
+    assert shown == table(), "the README's op table is not what `python -m cnnx.ops` prints"
+
+
+def test_examples() -> None:
+    pytest.importorskip("sklearn", reason="one of the examples is an estimator")
+    test = doctest.DocTestParser().get_doctest(README, {}, "README.md", "README.md", 0)
+    assert len(test.examples) >= 10
+    report: list[str] = []
+    runner = doctest.DocTestRunner()
+    runner.run(test, out=report.append)
+    assert not runner.failures, "".join(report)
+
+
+def test_commands_stand_as_ci_runs_them() -> None:
+    commands = re.findall(r"```sh\n(.*?)\n```", README, re.S)
+    assert commands == ["python -m pip install . && cnnx audit", "python -m pip install tox && python -m tox"]
+    assert commands[1] in (ROOT / ".ci" / "run").read_text()
+
+
+def test_tox_environments_are_named() -> None:
+    tox = (ROOT / "tox.ini").read_text()
+    names = re.search(r"^env_list = (.*)$", tox, re.M)
+    assert names is not None
+    for name in (*names[1].split(", "), *re.findall(r"^\[testenv:([a-z][\w-]*)\]$", tox, re.M)):
+        assert f"`{name}`" in README or f"-e {name}" in README, name
+
+
+def test_extras_are_named() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for name in extras:
+        assert f"`{name}`" in README
+
+
+def test_audit_output_has_every_op_and_check() -> None:
+    output = README.partition("$ cnnx audit\n")[2].partition("```")[0]
+    header = next(line for line in output.splitlines() if line.startswith("op "))
+    assert header.split() == ["op", *CHECKS, "budget", "speed-up"]
+    rows = [line.split()[0] for line in output.splitlines()[3:] if re.match(r"\w+ +[\d-]", line)]
+    assert rows[: len(OPS)] == [op.name for op in OPS]
+    assert f"{len(OPS)} ops: all agree" in output
+
+
+@pytest.mark.parametrize("path", re.findall(r"\]\(([^)]+)\)", README))
+def test_links_lead_somewhere(path: str) -> None:
+    file, _, heading = path.partition("#")
+    assert (ROOT / file).exists()
+    assert not heading or f"\n## {heading.replace('-', ' ')}\n" in README.lower()
+
+
+@pytest.mark.parametrize("path", re.findall(r"`(\w+/test_\w+\.py)`", (ROOT / "tests" / "README.md").read_text()))
+def test_the_tests_readme_names_files_that_are_there(path: str) -> None:
+    assert (ROOT / "tests" / path).is_file()
+
+
+def test_changelog_names_this_version_and_every_op() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"[{cnnx.__version__}]" in changelog
+    for op in OPS:
+        assert op.name in changelog
