@@ -183,7 +183,11 @@ class BuildKernels(build_ext):
         self.force = self.force or not stamp.exists() or stamp.read_text() != settings
         stamp.unlink(missing_ok=True)
         written = cythonize(
-            [Extension(f"cnnx.optimized.{path.stem}", [path.as_posix()]) for path in SOURCES],
+            [
+                Extension(CYUTILITY, []),
+                *(Extension(f"cnnx.optimized.{path.stem}", [path.as_posix()]) for path in SOURCES),
+            ],
+            shared_utility_qualified_name=CYUTILITY,
             build_dir=self.build_temp,  # no .c file among the sources, hence none in a wheel
             compiler_directives=directives,
             force=self.force,
@@ -228,11 +232,13 @@ def remove_orphans(build_lib):
 
 
 SOURCES = sorted(Path("cnnx/optimized").glob("*.pyx"))
+CYUTILITY = "cnnx.optimized._cyutility"  # Cython's own support code, above all its memoryviews; Cython writes it
 ONCE = ("_cpu", "_threads")  # one for the process: they run before an instruction set is chosen, or count for all
 
 
 def extension_names():
-    """One extension per source and instruction set."""
+    """One extension per source and instruction set, and Cython's support code."""
+    yield CYUTILITY
     for source in SOURCES:
         for folder in [None] if source.stem in ONCE else instruction_sets():
             yield ".".join(filter(None, ("cnnx.optimized", folder, source.stem)))
@@ -244,6 +250,9 @@ if __name__ == "__main__":  # cythonize may start processes that import this fil
     except OptionError as error:  # setup() would say it so
         raise SystemExit(f"error: {error}") from None
     setup(
-        ext_modules=[Extension(name, [f"cnnx/optimized/{name.rpartition('.')[2]}.pyx"]) for name in names],
+        ext_modules=[
+            Extension(name, [f"cnnx/optimized/{name.rpartition('.')[2]}.pyx"] if name != CYUTILITY else [])
+            for name in names
+        ],
         cmdclass={"build_ext": BuildKernels},
     )

@@ -163,7 +163,7 @@ def test_wheel_holds_kernels_and_no_c(shipped):
     small, archive, _ = shipped
     names = archive.namelist()
     binary = [name.partition(".")[0] for name in names if name.endswith((".so", ".pyd"))]
-    once = ["cnnx/optimized/_cpu", "cnnx/optimized/_threads"]
+    once = ["cnnx/optimized/_cpu", "cnnx/optimized/_cyutility", "cnnx/optimized/_threads"]
     assert sorted(binary) == sorted([*once, *(f"cnnx/optimized/{folder}/mistakes" for folder in FOLDERS)])
     data = {"py.typed", "equations.md", "audit/schema.json", "optimized/_threads.pxd"}
     data |= {path.relative_to(small / "cnnx").as_posix() for path in (small / "cnnx").rglob("*.j2")}
