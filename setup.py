@@ -248,8 +248,11 @@ class BuildKernels(build_ext):
             c_file.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(c_files[stem], c_file)
             extension.sources = [str(c_file)]
-        # What takes longest first, or it would be what the last compiler is busy with while the others have ended.
-        self.extensions.sort(key=lambda extension: -Path(extension.sources[0]).stat().st_size)
+        # What takes longest first, or the last compiler is busy with it while the others have nothing left to do: the
+        # micro-kernels, whose loops are unrolled, and then by length.
+        self.extensions.sort(
+            key=lambda e: (kernels_of(e)[1] == "_microkernels", Path(e.sources[0]).stat().st_size), reverse=True
+        )
         command = self.compiler.compiler_so
         self.compiler_version = subprocess.run([*command, "--version"], capture_output=True, check=False).stdout
         super().build_extensions()
