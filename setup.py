@@ -4,12 +4,18 @@ The environment decides how:
 
 CNNX_OPENMP      auto (default): with OpenMP if a probe compiles, links and runs, else serial, with a warning;
                  on: with OpenMP, or the build fails; off: serial
-CNNX_BUILD_ISA   the instruction sets, separated by commas: v2, v3 and v4 on x86-64 (default: all three), or baseline,
-                 which is what the compiler makes without being told (default elsewhere)
+CNNX_BUILD_ISA   the instruction sets, separated by commas: on x86-64 some of v2, v3, v4, baseline (what the compiler
+                 makes without being told) and best (the highest that this processor has); elsewhere baseline.
+                 Default: v2,best. Wheels for others are built with v2,v3,v4.
 CNNX_CHECKED     1: kernels that check every index and every integer operation, for tests; 0 (default): they trust
 CNNX_BUILD_JOBS  how many compilers run at once (default: one per processor)
+
+A second build makes what changed: C if a source's text changed, or that of a file which it includes or cimports; an
+extension if its C, the flags or the compiler changed. Time stamps do not count: pip installs another copy of
+Cython, whose own .pxd files are then new, for every build.
 """
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -19,8 +25,10 @@ import tempfile
 import warnings
 from pathlib import Path
 
+import Cython
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError, OptionError, PlatformError
 
@@ -54,7 +62,6 @@ int main(void) {
 }
 """
 
-
 # As cnnx/optimized/_threads.pxd has it: with gcc and GNU's or LLVM's linker a region of one thread can be a call.
 WRAP_PROBE = """
 #include <omp.h>
@@ -75,6 +82,10 @@ int main(void) {
 """
 WRAP = ["-Wl,--wrap=GOMP_parallel"]
 
+LEVEL_PROBE = """
+#include "cnnx/optimized/cpu_level.h"
+int main(void) { return cnnx_level(); }
+"""
 
 # A folder of kernels for each; which one is used is decided at run time (cnnx/native.py). gcc takes 256 bits for
 # AVX-512 if it may choose.
@@ -84,6 +95,13 @@ INSTRUCTION_SETS = {
     "v3": ["-march=x86-64-v3"],
     "v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
 }
+if not sysconfig.get_platform().endswith(("x86_64", "amd64")):
+    INSTRUCTION_SETS = {"baseline": []}
+
+OPTIMIZED = Path("cnnx/optimized")
+SOURCES = {path.stem: path for path in sorted(OPTIMIZED.glob("*.pyx"))}
+CYUTILITY = "_cyutility"  # Cython's own support code, above all its memoryviews; Cython writes it
+ONCE = ("_cpu", "_threads", CYUTILITY)  # not chosen with an instruction set: they count for all, or come before
 
 
 def setting(name, default, allowed):
@@ -102,14 +120,27 @@ def build_jobs():
     return int(value)
 
 
-def instruction_sets():
-    """What to build for."""
-    on_x86 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
-    allowed = list(INSTRUCTION_SETS) if on_x86 else ["baseline"]
-    wanted = (os.environ.get("CNNX_BUILD_ISA") or ("v2,v3,v4" if on_x86 else "baseline")).split(",")
+def instruction_sets(compiler):
+    """What to build for, lowest first."""
+    default = "v2,best" if "v2" in INSTRUCTION_SETS else "best"
+    wanted = (os.environ.get("CNNX_BUILD_ISA") or default).split(",")
+    allowed = [*INSTRUCTION_SETS, "best"]
     if not set(wanted) <= set(allowed):
         raise OptionError(f"CNNX_BUILD_ISA: expected some of {', '.join(allowed)}, got {','.join(wanted)!r}")
-    return [name for name in allowed if name in wanted]
+    if "best" in wanted:
+        wanted.append(best(compiler))
+    return [name for name in INSTRUCTION_SETS if name in wanted]
+
+
+def best(compiler):
+    """The highest instruction set of this processor."""
+    level = probed(compiler, LEVEL_PROBE)
+    if level is None:
+        raise PlatformError(
+            "the compiler could not build and run a program that asks the processor for its instruction set; "
+            f"name some of {', '.join(INSTRUCTION_SETS)} with CNNX_BUILD_ISA"
+        )
+    return f"v{level}" if level > 1 else "baseline"
 
 
 def optimisation():
@@ -128,25 +159,26 @@ def openmp():
     return ["-fopenmp"], ["-fopenmp"]
 
 
-def openmp_works(compiler, probe=PROBE, link_flags_too=()):
-    """Compile, link and run a program, since a compiler may take the flag and lack header or library."""
-    compile_flags, link_flags = openmp()
-    link_flags = [*link_flags, *link_flags_too]
+def probed(compiler, program_text, compile_flags=(), link_flags=()):
+    """Compile, link and run a program: what it returns, or None where one of these fails."""
     with tempfile.TemporaryDirectory() as folder:
         source, program = Path(folder, "probe.c"), Path(folder, "probe")
-        source.write_text(probe)
+        source.write_text(program_text)
         try:
-            objects = compiler.compile([str(source)], output_dir=folder, extra_postargs=compile_flags)
-            compiler.link_executable(objects, str(program), extra_postargs=link_flags)
-            return subprocess.run([program], timeout=60).returncode == 0
+            objects = compiler.compile(
+                [str(source)], output_dir=folder, include_dirs=["."], extra_postargs=list(compile_flags)
+            )
+            compiler.link_executable(objects, str(program), extra_postargs=list(link_flags))
+            code = subprocess.run([program], timeout=60).returncode
         except (CompileError, LinkError, OSError, subprocess.TimeoutExpired):
-            return False
+            return None
+        return code if code >= 0 else None
 
 
 def openmp_wanted(compiler):
-    """Whether to build with OpenMP, by CNNX_OPENMP and the probe."""
+    """By CNNX_OPENMP and a probe, since a compiler may take the flag and lack header or library."""
     wish = setting("CNNX_OPENMP", "auto", ("auto", "on", "off"))
-    if wish == "off" or openmp_works(compiler):
+    if wish == "off" or probed(compiler, PROBE, *openmp()) == 0:
         return wish != "off"
     problem = "the compiler could not build and run a program with OpenMP"
     if wish == "on":
@@ -156,6 +188,30 @@ def openmp_wanted(compiler):
         )
     warnings.warn(f"cnnx is built without threads: {problem} (CNNX_OPENMP=on makes this an error)", stacklevel=1)
     return False
+
+
+def fingerprint(files, *settings):
+    """Changes with the settings and with what the files hold."""
+    found = hashlib.sha256(repr(settings).encode())
+    for path in files:
+        found.update(repr((str(path), path.read_bytes())).encode())
+    return found.hexdigest()
+
+
+def same(record, value):
+    """Whether a file holds this text."""
+    return record.exists() and record.read_text() == value
+
+
+class Build(build):
+    """A folder for each kind of build: one does not undo another's work, and they may run side by side."""
+
+    def initialize_options(self):
+        super().initialize_options()
+        if os.environ.get("CNNX_CHECKED") == "1":
+            self.build_base = os.path.join(self.build_base, "checked")
+        elif os.environ.get("CNNX_OPENMP") == "off":
+            self.build_base = os.path.join(self.build_base, "serial")
 
 
 class BuildKernels(build_ext):
@@ -169,54 +225,100 @@ class BuildKernels(build_ext):
         if self.compiler.compiler_type == "msvc":
             raise PlatformError("cnnx needs gcc or clang, whose vector types its kernels use; got Microsoft's compiler")
         checked = setting("CNNX_CHECKED", "0", ("0", "1"))
-        directives = CHECKED if checked == "1" else DIRECTIVES
         compile_flags, link_flags = openmp() if openmp_wanted(self.compiler) else ([], [])
         flags = optimisation() + compile_flags
-        if compile_flags and openmp_works(self.compiler, WRAP_PROBE, WRAP):
+        if compile_flags and probed(self.compiler, WRAP_PROBE, compile_flags, link_flags + WRAP) == 0:
             flags.append("-DCNNX_WRAPS_GOMP")
             link_flags = link_flags + WRAP
 
-        remove_orphans(Path(self.build_lib))
-        # Time stamps alone would take the files of a build with other settings for up to date.
-        settings = repr((directives, flags, instruction_sets(), getattr(self.compiler, "compiler_so", None)))
-        stamp = Path(self.build_temp, "settings")
-        self.force = self.force or not stamp.exists() or stamp.read_text() != settings
-        stamp.unlink(missing_ok=True)
-        written = cythonize(
-            [Extension(f"cnnx.optimized.{path.stem}", [path.as_posix()]) for path in SOURCES],
-            build_dir=self.build_temp,  # no .c file among the sources, hence none in a wheel
-            compiler_directives=directives,
-            force=self.force,
-            nthreads=self.parallel if self.parallel > 1 else 0,
-        )
-        c_files = {Path(with_c.sources[0]).stem: with_c.sources[0] for with_c in written}
+        sets = instruction_sets(self.compiler)
+        self.extensions = [e for e in self.extensions if kernels_of(e)[0] in (None, *sets)]
+        # What build_info() and the choice of an instruction set at run time ask for.
+        macros = {"_threads": [("CNNX_CHECKED", checked)], "_cpu": [("CNNX_BUILT_FOR", f'"{" ".join(sets)}"')]}
+        remove_orphans(Path(self.build_lib), self.extensions)
+        c_files = self.write_c(CHECKED if checked == "1" else DIRECTIVES)
         for extension in self.extensions:
-            *_, folder, stem = extension.name.split(".")
+            folder, stem = kernels_of(extension)
             extension.extra_compile_args = flags + INSTRUCTION_SETS.get(folder, [])
             extension.extra_link_args = link_flags
-            # Tells build_info() and the choice of an instruction set at run time.
-            extension.define_macros = [
-                ("CNNX_CHECKED", checked),
-                ("CNNX_BUILT_FOR", f'"{" ".join(instruction_sets())}"'),
-            ]
+            extension.define_macros = macros.get(stem, [])
+            extension.include_dirs = ["."]
             # One C file for all instruction sets, in a folder for each, or they would overwrite each other's objects.
-            c_file = Path(self.build_temp, folder, f"{stem}.c")
+            c_file = Path(self.build_temp, folder or "once", f"{stem}.c")
             c_file.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(c_files[stem], c_file)
             extension.sources = [str(c_file)]
+        # What takes longest first, or the last compiler is busy with it while the others have nothing left to do: the
+        # micro-kernels, whose loops are unrolled, and then by length.
+        self.extensions.sort(
+            key=lambda e: (kernels_of(e)[1] == "_microkernels", Path(e.sources[0]).stat().st_size), reverse=True
+        )
+        command = self.compiler.compiler_so
+        self.compiler_version = subprocess.run([*command, "--version"], capture_output=True, check=False).stdout
         super().build_extensions()
-        stamp.parent.mkdir(parents=True, exist_ok=True)
-        stamp.write_text(settings)
+
+    def write_c(self, directives):
+        """The C file of every source, written anew where it is not what Cython would write now."""
+        settings = (Cython.__version__, directives)
+        folder = Path(self.build_temp, OPTIMIZED)
+        c_files = {stem: folder / f"{stem}.c" for stem in (*SOURCES, CYUTILITY)}
+        records = {stem: folder / f"{stem}.fingerprint" for stem in c_files}
+        stale = [
+            stem
+            for stem, c_file in c_files.items()
+            if self.force or not c_file.exists() or not same(records[stem], fingerprint(read_by(c_file), settings))
+        ]
+        for stem in stale:
+            records[stem].unlink(missing_ok=True)
+        if stale:
+            cythonize(
+                [Extension(f"cnnx.optimized.{s}", [SOURCES[s].as_posix()] if s in SOURCES else []) for s in stale],
+                shared_utility_qualified_name=f"cnnx.optimized.{CYUTILITY}",
+                build_dir=self.build_temp,  # no .c file among the sources, hence none in a wheel
+                compiler_directives=directives,
+                depfile=True,
+                force=True,
+                nthreads=self.parallel if self.parallel > 1 else 0,
+            )
+        for stem in stale:
+            records[stem].write_text(fingerprint(read_by(c_files[stem]), settings))
+        return c_files
+
+    def build_extension(self, extension):
+        """Compile and link, unless that would make what is there."""
+        target, c_file = Path(self.get_ext_fullpath(extension.name)), Path(extension.sources[0])
+        record = c_file.with_suffix(".fingerprint")
+        found = fingerprint(
+            [c_file, *sorted(OPTIMIZED.rglob("*.h"))],
+            str(target),
+            self.compiler_version,
+            (self.compiler.compiler_so, extension.extra_compile_args, extension.define_macros),
+            (self.compiler.linker_so, extension.extra_link_args),
+        )
+        if not self.force and target.exists() and same(record, found):
+            return
+        record.unlink(missing_ok=True)
+        target.unlink(missing_ok=True)  # setuptools makes what is missing
+        super().build_extension(extension)
+        record.write_text(found)
 
     def copy_extensions_to_source(self):  # an in-place build
-        for name in instruction_sets():
-            Path("cnnx/optimized", name).mkdir(exist_ok=True)
+        for extension in self.extensions:
+            Path(*extension.name.split(".")).parent.mkdir(exist_ok=True)
         super().copy_extensions_to_source()
 
 
-def remove_orphans(build_lib):
+def read_by(c_file):
+    """The project's files that a C file was made of, as Cython noted them; its own .pxd files go with its version."""
+    noted = c_file.with_suffix(".c.dep")
+    names = noted.read_text().partition(":")[2].split() if noted.exists() else []
+    paths = {OPTIMIZED / f"{c_file.stem}.pxd", *map(Path, names)}  # Cython reads that one unasked, once it is there
+    return sorted(path for path in paths if path.is_relative_to("cnnx") and path.exists())
+
+
+def remove_orphans(build_lib, extensions):
     """Delete what an earlier build left and the sources no longer have: setuptools would pack it into the wheel."""
-    kept = {name.replace(".", "/") for name in extension_names()}
+    kept = {extension.name.replace(".", "/") for extension in extensions}
     for built in build_lib.glob("cnnx/**/*.*"):
         source = built.relative_to(build_lib)
         if built.suffix in (".so", ".pyd"):
@@ -227,23 +329,19 @@ def remove_orphans(build_lib):
             built.unlink()
 
 
-SOURCES = sorted(Path("cnnx/optimized").glob("*.pyx"))
-ONCE = ("_cpu", "_threads")  # one for the process: they run before an instruction set is chosen, or count for all
+def kernels_of(extension):
+    """The folder of an extension, None for those that are there once, and its file's stem."""
+    *_, folder, stem = extension.name.split(".")
+    return None if stem in ONCE else folder, stem
 
 
-def extension_names():
-    """One extension per source and instruction set."""
-    for source in SOURCES:
-        for folder in [None] if source.stem in ONCE else instruction_sets():
-            yield ".".join(filter(None, ("cnnx.optimized", folder, source.stem)))
+def extensions():
+    """One per source and instruction set, all that could be wanted: the processor is asked once there is a compiler."""
+    for stem in (*SOURCES, CYUTILITY):
+        for folder in [None] if stem in ONCE else INSTRUCTION_SETS:
+            name = ".".join(filter(None, ("cnnx.optimized", folder, stem)))
+            yield Extension(name, [SOURCES[stem].as_posix()] if stem in SOURCES else [])
 
 
 if __name__ == "__main__":  # cythonize may start processes that import this file
-    try:
-        names = list(extension_names())
-    except OptionError as error:  # setup() would say it so
-        raise SystemExit(f"error: {error}") from None
-    setup(
-        ext_modules=[Extension(name, [f"cnnx/optimized/{name.rpartition('.')[2]}.pyx"]) for name in names],
-        cmdclass={"build_ext": BuildKernels},
-    )
+    setup(ext_modules=list(extensions()), cmdclass={"build": Build, "build_ext": BuildKernels})

@@ -1,7 +1,8 @@
 """The compiled half of cnnx: which instruction set its kernels use, how many threads, and how it was built.
 
-On x86-64 every kernel is there for x86-64-v2, -v3 (AVX2) and -v4 (AVX-512); the best that the processor
-offers is taken, or the one that `CNNX_ISA` names. Elsewhere there is one build, "baseline".
+On x86-64 every kernel is there for some of x86-64-v2, -v3 (AVX2) and -v4 (AVX-512): a wheel has all three, a build on
+the machine itself v2 and the best of its processor. The best that the processor offers is taken, or the one that
+`CNNX_ISA` names. Elsewhere there is one build, "baseline".
 """
 
 import importlib
@@ -55,6 +56,13 @@ def instruction_sets() -> tuple[str, ...]:
     return tuple(name for name in cpu.built_for() if name in cpu.offered())
 
 
+def better_instruction_set() -> str | None:
+    """The best one of this processor, if it was not built."""
+    cpu = load("optimized._cpu")
+    best: str = cpu.offered()[-1]
+    return None if best in cpu.built_for() else best
+
+
 def instruction_set() -> str:
     """The instruction set of the kernels in this process: `CNNX_ISA`, else the best; chosen once.
 
@@ -72,7 +80,7 @@ def instruction_set() -> str:
             built = ", ".join(load("optimized._cpu").built_for())
             raise ImportError(
                 f"this processor has none of the instruction sets that cnnx was built for ({built}); build it here "
-                'with CNNX_BUILD_ISA=baseline, or choose the slow back end by name: cnnx.set_backend("reference")'
+                'with CNNX_BUILD_ISA=best, or choose the slow back end by name: cnnx.set_backend("reference")'
             )
         if wanted and wanted not in usable:
             raise ValueError(

@@ -78,6 +78,7 @@ def examine() -> Findings:
     find("extension", lambda: built.get("path"))
     find("compiler", lambda: f"{built['compiler']}, Cython {built['cython']}" if built else None)
     find("instruction set", _instruction_set)
+    find("instruction sets built", lambda: ", ".join(built["instruction_sets"]) if built else None)
     find("checked", lambda: built.get("checked"))
     find("OpenMP", lambda: built.get("openmp"))
     find("threads", _threads)
@@ -85,6 +86,13 @@ def examine() -> Findings:
         findings.notices.append("the kernels are checked ones, slow and for tests; build without CNNX_CHECKED for use")
     if built.get("openmp") is False:
         findings.notices.append("the kernels were built without OpenMP and use one thread; build with CNNX_OPENMP=on")
+
+    better = native.better_instruction_set() if built else None
+    if better:
+        findings.notices.append(
+            f"this processor has {better}, which would be faster and was not built: build cnnx on this machine "
+            f"(pip install --force-reinstall --no-cache-dir .), or with CNNX_BUILD_ISA={better}"
+        )
 
     for name in backend.backends():
         find(f"back end {name}", partial(_back_end, name))

@@ -45,6 +45,20 @@ def test_the_build_is_reported(capsys):
     assert ("CNNX_CHECKED" in str(found["notices"])) is built["checked"]
 
 
+@pytest.mark.parametrize(("offered", "better"), [("v9", True), ("built", False)])
+def test_a_processor_that_has_more_than_was_built(capsys, monkeypatch, offered, better):
+    built = native.build_info()["instruction_sets"]
+    cpu = native.load("optimized._cpu")
+    monkeypatch.setattr(cpu, "offered", lambda: (*built, offered) if better else built)
+    code, found = examined(capsys)
+    assert (code, found["problems"]) == (0, [])
+    assert found["facts"]["instruction sets built"] == ", ".join(built)
+    assert found["facts"]["instruction set"].startswith(native.instruction_set())
+    notices = [notice for notice in found["notices"] if "CNNX_BUILD_ISA" in notice]
+    assert len(notices) == better
+    assert all("this processor has v9, which would be faster and was not built" in notice for notice in notices)
+
+
 def test_text_is_aligned(capsys):
     assert cli.main(["doctor"]) == 0
     lines = capsys.readouterr().out.splitlines()

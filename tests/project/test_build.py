@@ -1,23 +1,31 @@
 """The build: what the archives hold, CNNX_OPENMP, compilers, checked kernels, and that a checked one is fatal.
 
-Each build takes a copy of the sources, reduced to one small kernel where all of them would only take longer.
+Each build takes a copy of the sources, reduced to one small kernel where all of them would only take longer, and of
+what was built of them before, which also tests that a build takes over what it may, and nothing else.
 """
 
 import os
 import platform
+import re
+import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import textwrap
 import zipfile
+from pathlib import Path
 
 import pytest
 from paths import ROOT
 
 import cnnx
+from cnnx import native
 
 FOLDERS = ("v2", "v3", "v4") if platform.machine() in ("x86_64", "AMD64") else ("baseline",)
+
+COMPILER = Path(shutil.which(shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC"))[0]))
 
 KERNEL = '''
 """A kernel with mistakes that only a checked build notices."""
@@ -53,8 +61,11 @@ def copy_sources(folder):
 
 
 def copy_small(folder):
-    """A copy of the sources in `folder` with two short kernel files."""
-    copy = copy_sources(folder)
+    """A copy in `folder` of what a build needs, with one short kernel file."""
+    copy = folder / "sources"
+    shutil.copytree(ROOT / "cnnx", copy / "cnnx", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    for name in ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
     for source in (copy / "cnnx" / "optimized").glob("*.pyx"):
         if source.stem not in ("_cpu", "_threads"):
             source.unlink()
@@ -62,9 +73,19 @@ def copy_small(folder):
     return copy
 
 
+def compiler_in(folder, script):
+    """An environment whose compiler has the usual one's name, and runs `script` before it calls the usual one."""
+    folder.mkdir()
+    compiler = folder / COMPILER.name
+    compiler.write_text(f'#!/bin/sh\n{script}\nexec {COMPILER} "$@"\n')
+    compiler.chmod(0o755)
+    return {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+
+
 @pytest.fixture
-def small(tmp_path):
-    return copy_small(tmp_path)
+def small(shipped, tmp_path):
+    """The small sources, and what `shipped` built of them."""
+    return shutil.copytree(shipped[0], tmp_path / "sources")
 
 
 def backend_call(hook, sources, **environment):
@@ -74,7 +95,7 @@ def backend_call(hook, sources, **environment):
     done = subprocess.run(
         [sys.executable, "-c", f"from setuptools import build_meta; print(build_meta.{hook}({str(out)!r}))"],
         cwd=sources,
-        env=os.environ | environment,
+        env=os.environ | {"CC": COMPILER.name} | environment,
         capture_output=True,
         text=True,
         timeout=600,
@@ -101,30 +122,27 @@ def in_wheel(archive, code, folder):
     return done.stdout
 
 
-BUILD = "from cnnx import native; i = native.build_info(); print(i['compiler'], i['openmp'], i['checked'])"
+BUILD = "from cnnx import native; i = native.build_info(); print(i['compiler'], i['openmp'], i['checked'])\n"
 MISTAKES = """
-    import numpy as np
-    from cnnx import native
-    mistakes = native.kernels("mistakes")
-    Z = np.arange(6.0)[2:4]
-    for i in (1, 2, -1):
-        try:
-            print(mistakes.element(Z, i))
-        except IndexError:
-            print("IndexError")
-    print(mistakes.quotient(1.0, 0.0))
-    sys.unraisablehook = lambda event: print(event.exc_type.__name__)
-    mistakes.overflow(2**40)
+import numpy as np
+from cnnx import native
+mistakes = native.kernels("mistakes")
+Z = np.arange(6.0)[2:4]
+for i in (1, 2, -1):
+    try:
+        print(mistakes.element(Z, i))
+    except IndexError:
+        print("IndexError")
+print(mistakes.quotient(1.0, 0.0))
+sys.unraisablehook = lambda event: print(event.exc_type.__name__)
+mistakes.overflow(2**40)
 """
 
 
 @pytest.fixture
 def without_openmp(tmp_path):
     """A C compiler that takes everything but OpenMP."""
-    compiler = tmp_path / "cc-without-openmp"
-    compiler.write_text('#!/bin/sh\ncase " $* " in *" -fopenmp "*) exit 1;; esac\nexec cc "$@"\n')
-    compiler.chmod(0o755)
-    return str(compiler)
+    return compiler_in(tmp_path / "without-openmp", 'case " $* " in *" -fopenmp "*) exit 1;; esac')
 
 
 def test_sdist_holds_what_a_build_and_the_tests_need(tmp_path):
@@ -148,12 +166,11 @@ def test_sdist_holds_what_a_build_and_the_tests_need(tmp_path):
 def shipped(tmp_path_factory):
     """The sources, the wheel as it ships and the flags that the compiler was called with."""
     folder = tmp_path_factory.mktemp("shipped")
-    calls, compiler = folder / "calls", folder / "cc-that-notes"
-    compiler.write_text(f'#!/bin/sh\necho "$@" >> {calls}\nexec cc "$@"\n')
-    compiler.chmod(0o755)
+    calls = folder / "calls"
     small = copy_small(folder)
     (small / "cnnx" / "optimized" / "_threads.c").write_text("an old file")
-    with wheel(small, CC=str(compiler)) as archive:
+    noting = compiler_in(folder / "noting", f'echo "$@" >> {calls}')
+    with wheel(small, **noting, CNNX_BUILD_ISA=",".join(FOLDERS)) as archive:
         yield small, archive, calls.read_text().split()
 
 
@@ -161,10 +178,12 @@ def test_wheel_holds_kernels_and_no_c(shipped):
     small, archive, _ = shipped
     names = archive.namelist()
     binary = [name.partition(".")[0] for name in names if name.endswith((".so", ".pyd"))]
-    once = ["cnnx/optimized/_cpu", "cnnx/optimized/_threads"]
+    once = ["cnnx/optimized/_cpu", "cnnx/optimized/_cyutility", "cnnx/optimized/_threads"]
     assert sorted(binary) == sorted([*once, *(f"cnnx/optimized/{folder}/mistakes" for folder in FOLDERS)])
-    data = {"py.typed", "equations.md", "audit/report/schema.json", "optimized/_threads.pxd"}
-    data |= {path.relative_to(small / "cnnx").as_posix() for path in (small / "cnnx").rglob("*.j2")}
+    data = {"py.typed", "equations.md", "audit/report/schema.json"}
+    for pattern in ("*.j2", "optimized/**/*.p[yx][xdi]", "optimized/**/*.h", "optimized/**/*.md"):
+        data |= {path.relative_to(small / "cnnx").as_posix() for path in (small / "cnnx").rglob(pattern)}
+    assert {"optimized/_threads.pxd", "optimized/cpu_level.h"} <= data
     assert {"_html/base.html.j2", "audit/report/page.html.j2"} <= data
     assert {f"cnnx/{name}" for name in data} <= set(names)
     assert not [name for name in names if name.endswith((".c", ".o", ".html"))]
@@ -218,7 +237,110 @@ def test_a_processor_without_any_of_them_is_an_error(small, tmp_path):
         ]
         printed = in_wheel(archive, code, tmp_path / "site")
     assert "none of the instruction sets that cnnx was built for (v3)" in printed
-    assert "CNNX_BUILD_ISA=baseline" in printed
+    assert "CNNX_BUILD_ISA=best" in printed
+
+
+# ------------------------------------------------------------------------------- what is compiled
+
+# Notes which files are compiled, and makes empty ones in the compiler's place: nobody runs them.
+NOTES = """
+case " $* " in *" --version "*) echo "$FAKE_VERSION"; exit;; esac
+case "$*" in *build/*temp*)
+    case " $* " in *" -c "*) echo "$@" >> "$CALLS";; esac
+    while [ $# -gt 0 ]; do [ "$1" = -o ] && : > "$2"; shift; done
+    exit;;
+esac"""
+
+
+@pytest.fixture
+def compiled(tmp_path):
+    """Build a tree in place with a compiler that only notes; which extensions it compiled and Cython translated."""
+    calls = tmp_path / "calls"
+    fake = {"CC": COMPILER.name, "CALLS": str(calls), "CNNX_OPENMP": "off"} | compiler_in(tmp_path / "notes", NOTES)
+
+    def build(sources, **environment):
+        calls.write_text("")
+        done = subprocess.run(
+            [sys.executable, "setup.py", "build_ext", "--inplace"],
+            cwd=sources,
+            env=os.environ | fake | environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        found = {
+            "code": done.returncode,
+            "cython": set(re.findall(r"Cythonizing \S+/(\w+)\.pyx", done.stdout)),
+            "compiler": set(re.findall(r" -c \S+?/temp[^/]*/(\w+/\w+)\.c ", calls.read_text())),
+            "flags": set(re.findall(r"-march=\S+", calls.read_text())),
+        }
+        assert done.returncode == 0 or "error" in done.stderr.lower(), done.stderr
+        return found
+
+    return build
+
+
+def test_a_build_makes_what_changed(tmp_path, compiled):
+    sources, first = copy_small(tmp_path), FOLDERS[0]
+    optimized = sources / "cnnx" / "optimized"
+    for path, text in {
+        "deep/__init__.py": "",
+        "deep/one.pxd": "cdef inline int one() noexcept nogil:\n    return 1\n",
+        "deep/two.pxd": "from .one cimport one\n\ncdef inline int two() noexcept nogil:\n    return 2 * one()\n",
+        "deep/part.pxi": "def part():\n    return 3\n",
+        "uses.pyx": "from .deep.two cimport two\n\ndef uses():\n    return two()\n",
+        "includes.pyx": 'include "deep/part.pxi"\n',
+    }.items():
+        (optimized / path).parent.mkdir(exist_ok=True)
+        (optimized / path).write_text(text)
+    every = {"once/_cpu", "once/_threads", "once/_cyutility"} | {
+        f"{first}/{k}" for k in ("mistakes", "uses", "includes")
+    }
+
+    def again(**environment):
+        found = compiled(sources, **{"CNNX_BUILD_ISA": first} | environment)
+        assert found["code"] == 0
+        return found["cython"], found["compiler"]
+
+    def edit(path, old, new):
+        text = (optimized / path).read_text()
+        assert old in text
+        (optimized / path).write_text(text.replace(old, new))
+
+    assert again() == ({"_cpu", "_threads", "mistakes", "uses", "includes"}, every)
+    for path in sources.rglob("*.*"):  # as Cython's own files are new in every environment that pip makes
+        os.utime(path)
+    assert again() == (set(), set())
+    edit("mistakes.pyx", "a / b", "a / b / b")
+    assert again() == ({"mistakes"}, {f"{first}/mistakes"})
+    edit("deep/one.pxd", "1", "5")  # of which uses.pyx knows by deep/two.pxd alone
+    assert again() == ({"uses"}, {f"{first}/uses"})
+    edit("deep/part.pxi", "3", "4")
+    assert again() == ({"includes"}, {f"{first}/includes"})
+    edit("mistakes.pyx", "Z[i]", "Z[")
+    assert compiled(sources, CNNX_BUILD_ISA=first)["code"] != 0
+    edit("mistakes.pyx", "Z[", "Z[i + 1]")
+    assert again() == ({"mistakes"}, {f"{first}/mistakes"})
+    assert again(CFLAGS="-DOTHER_FLAGS") == (set(), every)
+    assert again(CFLAGS="-DOTHER_FLAGS", FAKE_VERSION="another") == (set(), every)
+    if FOLDERS[1:]:
+        assert again(CFLAGS="-DOTHER_FLAGS", FAKE_VERSION="another", CNNX_BUILD_ISA=",".join(FOLDERS[:2])) == (
+            set(),
+            {"once/_cpu", *(f"{FOLDERS[1]}/{kernel}" for kernel in ("mistakes", "uses", "includes"))},
+        )
+
+
+@pytest.mark.parametrize("wanted", ["", "best"])
+def test_a_build_is_for_this_processor(small, compiled, wanted):
+    """By default for any of the last fifteen years too, should the folder go elsewhere."""
+    best = native.load("optimized._cpu").offered()[-1]
+    expected = {best} if wanted or FOLDERS == ("baseline",) else {"v2", best}
+    found = compiled(small, CNNX_BUILD_ISA=wanted)
+    assert {name.partition("/")[0] for name in found["compiler"]} == {"once", *expected}
+    assert found["flags"] == {f"-march=x86-64-{name}" for name in expected - {"baseline"}}
+
+
+# ------------------------------------------------------------------------- what a build computes
 
 
 def test_shipped_kernels_trust_their_caller(shipped, tmp_path):
@@ -227,15 +349,16 @@ def test_shipped_kernels_trust_their_caller(shipped, tmp_path):
     assert in_wheel(archive, MISTAKES, tmp_path).split()[-1] == "inf"
 
 
-@pytest.mark.slow
-def test_deleted_sources_and_changed_settings_reach_the_next_wheel(small, tmp_path):
+def test_deleted_sources_do_not_reach_the_next_wheel(small):
     extra = small / "cnnx" / "extra.py"
-    extra.write_text("")
-    wheel(small, CNNX_OPENMP="off").close()
-    extra.unlink()
-    with wheel(small, CNNX_OPENMP="off", CNNX_CHECKED="1") as archive:
-        assert "cnnx/extra.py" not in archive.namelist()
-        assert in_wheel(archive, BUILD, tmp_path / "site").split()[-2:] == ["False", "True"]
+    for exists in (True, False):
+        extra.write_text("") if exists else extra.unlink()
+        with wheel(small, CNNX_BUILD_ISA=FOLDERS[0]) as archive:
+            assert ("cnnx/extra.py" in archive.namelist()) is exists
+            folders = {
+                name.split("/")[2] for name in archive.namelist() if name.partition(".")[0].endswith("/mistakes")
+            }
+            assert folders - {"mistakes.pyx"} == {FOLDERS[0]}
 
 
 @pytest.mark.parametrize(
@@ -254,7 +377,7 @@ def test_unknown_setting_fails_the_build(small, name, value, expected):
 
 
 def test_openmp_on_fails_with_a_compiler_that_has_none(small, without_openmp):
-    done, _ = backend_call("build_wheel", small, CC=without_openmp, CNNX_OPENMP="on")
+    done, _ = backend_call("build_wheel", small, **without_openmp, CNNX_OPENMP="on")
     assert done.returncode != 0
     assert "error: CNNX_OPENMP=on, but the compiler could not build and run a program with OpenMP" in done.stderr
     assert "CNNX_OPENMP=off" in done.stderr
@@ -262,7 +385,7 @@ def test_openmp_on_fails_with_a_compiler_that_has_none(small, without_openmp):
 
 
 def test_openmp_auto_warns_and_builds_serially(small, without_openmp, tmp_path):
-    done, path = backend_call("build_wheel", small, CC=without_openmp)
+    done, path = backend_call("build_wheel", small, **without_openmp, CNNX_BUILD_ISA=FOLDERS[0])
     assert done.returncode == 0, done.stderr
     assert "cnnx is built without threads" in done.stderr
     with zipfile.ZipFile(path) as archive:
@@ -271,15 +394,17 @@ def test_openmp_auto_warns_and_builds_serially(small, without_openmp, tmp_path):
 
 @pytest.mark.skipif(not shutil.which("clang"), reason="clang is not installed")
 def test_clang(small, tmp_path):
-    with wheel(small, CC="clang") as archive:
+    with wheel(small, CC="clang", CNNX_BUILD_ISA=FOLDERS[0]) as archive:
         assert in_wheel(archive, BUILD, tmp_path / "site").startswith("clang ")
 
 
 def test_checked_kernels_notice_mistakes(small, tmp_path):
     """An index beyond either end and an overflow are errors; a division by zero is IEEE's, as in the shipped build."""
-    with wheel(small, CNNX_CHECKED="1") as archive:
-        printed = in_wheel(archive, MISTAKES, tmp_path / "site").split()
-    assert printed == ["3.0", "IndexError", "IndexError", "inf", "OverflowError"]
+    with wheel(small, CNNX_CHECKED="1", CNNX_BUILD_ISA=FOLDERS[0]) as archive:
+        printed = in_wheel(archive, BUILD + MISTAKES, tmp_path / "checked").split()
+    assert printed[-6:] == ["True", "3.0", "IndexError", "IndexError", "inf", "OverflowError"]
+    with wheel(small, CNNX_BUILD_ISA=FOLDERS[0]) as archive:  # the next one is not checked
+        assert in_wheel(archive, BUILD, tmp_path / "site").split()[-1] == "False"
 
 
 def test_what_a_kernel_can_only_print_fails_the_tests(tmp_path):
