@@ -4,7 +4,6 @@ import importlib.util
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -179,34 +178,6 @@ def test_a_result_that_differs_is_an_exit_code(tmp_path, capsys):
     out = capsys.readouterr().out
     assert re.search(r"^strict A .* WRONG$", out, re.MULTILINE), out
     assert f"numpy: none for strict A: {DIFFERS} by more than 1e-12 of the largest number" in out
-
-
-def test_ctrl_c_keeps_what_was_measured(tmp_path):
-    path = tmp_path / "run.json"
-    cases = tmp_path / "cases.toml"
-    cases.write_text('[groups.g]\nop = "relu"\n[groups.g.cases]\nA = { x = [100] }\nB = { x = [200] }\n')
-    log = tmp_path / "log"
-    code = (
-        "import sys, cnnx.cli._lines as lines, cnnx.cli.bench as bench\n"
-        "bench.progress = lambda words: print(words, file=sys.stderr, flush=True)\n"
-        "from cnnx.cli import main; sys.exit(main(sys.argv[1:]))"
-    )
-    options = ["--cases", str(cases), "--vs", "numpy", "--threads", "1", "--rounds", "10000", "--json", str(path)]
-    with log.open("w") as errors:
-        started = subprocess.Popen(
-            [sys.executable, "-c", code, "bench", *options], stdout=subprocess.PIPE, stderr=errors, text=True
-        )
-        while log.read_text().count("%, ") < 4:  # two rounds and more
-            assert started.poll() is None, log.read_text()
-        started.send_signal(signal.SIGINT)
-        out, _ = started.communicate(timeout=60)
-    assert started.returncode == 130, log.read_text()
-    assert "interrupted: this is what was measured" in log.read_text()
-    assert "Traceback" not in log.read_text()
-    record = Record.from_dict(load_json(path))
-    assert record.interrupted
-    assert [m.figure.case for m in record.figures] == ["g A", "g B"]
-    assert re.search(r"^g A .*\d+-\d", out, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
