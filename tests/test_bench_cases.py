@@ -218,7 +218,10 @@ def test_what_a_case_has_from_where(tmp_path):
         (CONV + "target_ratio = { v5 = [1.0] }", "A.target_ratio: expected some of v2, v3, v4, baseline, got 'v5'"),
         (CONV + "target_ratio = { v4 = [1] }", "A.target_ratio.v4: expected ratios on 1 thread, 2, ..., as [1.5, 1.2]"),
         (CONV.replace("[groups.conv.c", "target_mean = 1\n[groups.conv.c"), "conv.target_mean: expected a table"),
-        (CONV.replace("[groups.conv.c", 'beside = "me"\n[groups.conv.c'), "conv.beside: expected one of peer, limit"),
+        (
+            CONV.replace("[groups.conv.c", 'beside = "me"\n[groups.conv.c'),
+            "beside: expected one of torch, onnxruntime,",
+        ),
         (TWICE, "groups: expected each \"group case\" once, got 'conv A B' 2 times"),
     ],
 )

@@ -14,6 +14,8 @@ import pytest
 import cnnx
 from cnnx import native
 from cnnx.bench import memory
+from cnnx.bench.against import Outcome
+from cnnx.bench.builds import Build
 from cnnx.bench.cases_file import read
 from cnnx.bench.measure import DIFFERS
 from cnnx.bench.process import environment
@@ -75,7 +77,7 @@ def test_a_ratio_is_the_median_of_rounds_between_quartiles():
     assert (found["target"], found["verdict"]) == (0.9, "missed")
 
 
-def test_only_torch_and_the_limit_have_targets():
+def test_a_target_is_about_one_peer_or_the_limit():
     [found] = judge(run_of({"conv D": [0.5]}, beside="numpy"), TARGETS, ["numpy"])["figures"]
     assert (found["ratio"], found["target"], found["verdict"]) == (0.5, None, "-")
     [found] = judge(run_of({"peak D": [0.95]}, beside=LIMIT), TARGETS, ["torch"])["figures"]
@@ -118,10 +120,11 @@ def test_the_table():
 SMALL = """
 [groups.dense]
 op = "affine"
+beside = "numpy"
 x = [8, 60]
 weight = [20, 60]
 [groups.dense.cases]
-forward = { target_ratio = { v2 = [0.01], v3 = [0.01], v4 = [0.01] } }
+forward = { target_ratio = { v2 = [99.0], v3 = [99.0], v4 = [99.0], baseline = [99.0] } }
 "x alone" = { direction = "grad_input" }
 
 [groups.share]
@@ -132,6 +135,7 @@ weight = [20, 60]
 target_ratio = { v2 = [0.001], v3 = [0.001], v4 = [0.001], baseline = [0.001] }
 cases = { forward = {} }
 """
+INDICES = 'target = { shape = [1], kind = "index", high = 10 }\n'
 
 
 @pytest.fixture
@@ -155,12 +159,12 @@ def test_a_run_beside_a_peer_and_the_limit(small, tmp_path, capsys):
     assert share.multiply_adds == 8 * 60 * 20
     assert record.targets["file"] == str(small)
     assert {v["name"]: (v["beside"], v["verdict"]) for v in record.targets["figures"]} == {
-        "dense forward": ("numpy", "-"),
+        "dense forward": ("numpy", "missed"),
         "dense x alone": ("numpy", "-"),
         "share forward": (LIMIT, "reached"),
     }
     assert set(record.targets["sides"]) == {"cnnx", "numpy"}
-    assert re.search(r"^dense forward .* [\d.]+-[\d.]+ +- +-$", out, re.MULTILINE), out
+    assert re.search(r"^dense forward .* [\d.]+-[\d.]+ +99.00 +missed$", out, re.MULTILINE), out
     assert re.search(r"^share forward .* [\d.]+-[\d.]+ +0.00 +reached$", out, re.MULTILINE), out
     assert re.search(r"^1 thread: at most \d+ GFLOP/s", out, re.MULTILINE)
     again = tmp_path / "again.json"
@@ -277,6 +281,34 @@ def test_memory_of_a_convolution(capsys):
 
 
 # ------------------------------------------------------------------------------------------------ torch
+
+
+def test_cases_of_a_file_against_a_commit(small, monkeypatch, capsys):
+    """The figures and the calls are the file's, and CN's network, which is no op, is not audited."""
+    small.write_text(SMALL + '[groups.t.cases.A]\nop = "cn_network"\nx = [1, 1, 8, 8]\n' + INDICES)
+    audited, asked = [], []
+    monkeypatch.setattr("cnnx.bench.run._passes_in", lambda folder, op, dtypes: not audited.append(op))
+
+    class Built:
+        root = Path()
+
+        def commit(self, revision):
+            return revision
+
+        def build(self, revision, instruction_set, say):
+            return Build(str(revision), Path("/nowhere"))
+
+    def against(base, tree, figures, budgets, rounds, again, say, call):
+        asked.extend(call(figure) for figure in figures)
+        return Outcome(base, tree, {figures[0]: [1.0]})
+
+    monkeypatch.setattr("cnnx.cli.bench.Repository", Built)
+    monkeypatch.setattr("cnnx.cli.bench.against", against)
+    assert main(["bench", "--against", "HEAD", "--cases", str(small)]) == 0
+    assert [call.figure.case for call in asked] == ["dense forward", "dense x alone", "share forward", "t A"]
+    assert asked[0].arrays["x"].shape == (8, 60)
+    assert audited == ["affine"]
+    assert "no regression" in capsys.readouterr().out
 
 
 @needs_torch

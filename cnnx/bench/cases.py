@@ -12,7 +12,6 @@ from .figures import BY_NAME, TOLERANCE, Call, among, call_of_case
 from .record import Figure
 
 NETWORK, UPDATE = "cn_network", "update"  # CN's network stands for an op, whose one direction is an update
-PEER = "peer"
 
 Targets = Mapping[str, tuple[float, ...]]  # by instruction set: on 1 thread, on 2 threads, ...
 
@@ -44,7 +43,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Group:
-    """Cases that have a mean. beside: "peer", or "limit" where the machine's limit is what they are held against."""
+    """Cases that have a mean. beside: whom their targets are about, a peer or the machine's limit."""
 
     name: str
     beside: str
@@ -92,7 +91,7 @@ class Cases:
         return self._entries[figure.case]
 
     def beside(self, figure: Figure) -> str:
-        """ "peer" or "limit"."""
+        """What its target is about: a peer, or "limit"."""
         return self.groups[self.entry(figure).group].beside
 
     def call_of(self, figure: Figure) -> Call:

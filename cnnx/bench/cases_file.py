@@ -10,9 +10,9 @@ from typing import Any, get_args
 from ..nn._files import reading
 from ..ops import Case, Draw, Op
 from ..ops._spec import Kind
-from .cases import NETWORK, PEER, UPDATE, Cases, Entry, Group, Targets
+from .cases import NETWORK, UPDATE, Cases, Entry, Group, Targets
 from .figures import BY_NAME, DIRECTIONS, TOLERANCE
-from .record import LIMIT
+from .record import LIMIT, PEERS
 
 ISAS = ("v2", "v3", "v4", "baseline")
 DTYPES = ("float32", "float64")
@@ -30,7 +30,8 @@ def read(path: str | os.PathLike[str]) -> Cases:
         under its name, or under the one that it gives as `shape`; over that what its group says; over that its own:
         `op`, `direction`, `dtype`, `tolerance` (how far results may be apart, as a share of the largest number),
         `target_ratio`, and the op's arrays and options by name. An array is its shape, or a table of `shape`, `kind`
-        and `high` as `cnnx.ops.Draw` has them. A group has also `beside` ("peer", or "limit") and `target_mean`, of
+        and `high` as `cnnx.ops.Draw` has them. A group has also `beside` (what the targets are about: "torch", another
+        peer, or "limit") and `target_mean`, of
         the geometric mean. Both targets are tables: by instruction set a list, for 1 thread, 2 threads, ....
 
     Raises
@@ -60,7 +61,7 @@ def read(path: str | os.PathLike[str]) -> Cases:
 
 def _group(source: str, name: str, table: dict[str, Any], shapes: dict[str, dict[str, Any]]) -> Group:
     where = f"{source}: groups.{name}"
-    beside = _one_of(f"{where}.beside", table.get("beside", PEER), (PEER, LIMIT))
+    beside = _one_of(f"{where}.beside", table.get("beside", PEERS[0]), (*PEERS, LIMIT))
     cases = _tables(f"{where}.cases", table.get("cases", {}))
     if not cases:
         raise ValueError(f"{where}.cases: expected at least one case, got none")

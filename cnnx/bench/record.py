@@ -12,6 +12,7 @@ from ..nn._files import reading, replacing
 
 VERSION = 1
 LIMIT, REFERENCE = "limit", "reference"  # yardsticks that every figure has; the others are peers
+PEERS = ("torch", "onnxruntime", "numpy")
 PYTEST = "pytest-benchmark"  # among the versions of a record that was read from its files
 MULTIPLY_ADDS, COPY = "multiply-adds", "copy"  # what may bind
 

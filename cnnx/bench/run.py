@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .. import native as _native
 from ..audit import audit
-from .cases import PEER, Cases
+from .cases import Cases
 from .figures import BY_NAME, call_of
 from .fingerprint import commit_of, fingerprint, versions
 from .measure import OURS, Rounds, Side
@@ -20,7 +20,6 @@ from .record import LIMIT, Figure, Record
 from .targets import judge
 
 ROUNDS = 10
-PEERS = ("torch", "onnxruntime", "numpy")
 AUDITED = ("exact", "bound", "layout", "gradient", "adjoint", "worked")  # the audit's checks that take seconds
 
 
@@ -98,6 +97,17 @@ def side(worker: str = OURS, folder: Path = OUR_FOLDER, *, must_agree: bool = Tr
     )
 
 
+def _parts(
+    figures: Sequence[Figure], peers: Sequence[str], cases: Cases | None
+) -> list[tuple[Sequence[Figure], Sequence[str], bool]]:
+    """Figures, the peers beside which they are measured, and whether the limit is."""
+    if cases is None:
+        return [(figures, peers, True)]
+    beside_limit = [figure for figure in figures if cases.beside(figure) == LIMIT]
+    others = [figure for figure in figures if figure not in beside_limit]
+    return [(others, peers, False), (beside_limit, (), True)]
+
+
 def run(
     figures: Sequence[Figure],
     peers: Sequence[str] = (),
@@ -121,8 +131,8 @@ def run(
     command : str
         The command line, for the record.
     cases : Cases, optional
-        The file that the figures are of. Each is then measured beside the peers, or beside the limit, whichever its
-        group says, and the record says which targets are reached.
+        The file that the figures are of. Each is then measured beside the peers, or beside the limit if its group
+        says so, and the record says which targets are reached.
     keep_memory : bool
         False: freed memory may go back to the system after every call, as by glibc's defaults.
 
@@ -144,16 +154,16 @@ def run(
     with ExitStack() as stack:
         parts = [
             Rounds(
-                [figure for figure in figures if cases is None or cases.beside(figure) == beside],
+                some,
                 side(keep_memory=keep_memory),
-                {name: side(name, keep_memory=keep_memory) for name in peers if beside != LIMIT},
+                {name: side(name, keep_memory=keep_memory) for name in others},
                 Path(stack.enter_context(tempfile.TemporaryDirectory())),
-                limits=beside != PEER,
+                limits=limits,
                 with_reference=cases is None,
                 call=call_of if cases is None else cases.call_of,
                 say=say,
             )
-            for beside in ((None,) if cases is None else (PEER, LIMIT))
+            for some, others, limits in _parts(figures, peers, cases)
         ]
         try:
             if cases is not None:

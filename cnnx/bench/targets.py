@@ -5,12 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .cases import PEER, Cases, Group, target
+from .cases import Cases, Group, target
 from .measure import DIFFERS
 from .record import LIMIT, Measured, Record
 
 REACHED, MISSED, WRONG, NONE = "reached", "missed", "WRONG", "-"
-JUDGED = ("torch", LIMIT)  # the targets are about these
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ def judge(record: Record, cases: Cases, peers: Sequence[str]) -> dict[str, Any]:
     for threads in dict.fromkeys(measured.figure.threads for measured in record.figures):
         found = {m.figure.case: m for m in record.figures if m.figure.threads == threads}
         for group in cases.groups.values():
-            for beside in peers if group.beside == PEER else (LIMIT,):
+            for beside in (LIMIT,) if group.beside == LIMIT else peers:
                 members = list(_members(group, found, threads, beside, isa))
                 figures += members
                 if members and group.target_mean:
@@ -70,7 +69,7 @@ def _members(group: Group, found: Mapping[str, Measured], threads: int, beside: 
             measured = found[entry.key]
             ratios = measured.ratios.get(beside)
             ratio = statistics.median(ratios) if ratios else None
-            least = target(entry.target_ratio, threads, isa) if beside in JUDGED else None
+            least = target(entry.target_ratio, threads, isa) if beside == group.beside else None
             quartiles = quartiles_of(ratios) if ratios else None
             wrong = measured.missing.get(beside, "").startswith(DIFFERS)
             said = WRONG if wrong else verdict(ratio, least, quartiles)
@@ -84,7 +83,7 @@ def _mean(group: Group, members: Sequence[Verdict], threads: int, beside: str, i
     mean = statistics.geometric_mean(ratios) if ratios else None
     complete = len(ratios) == len(group.entries)
     name = f"{group.name}, geometric mean" + ("" if complete else f" of {len(ratios)}")
-    least = target(group.target_mean, threads, isa) if beside in JUDGED else None
+    least = target(group.target_mean, threads, isa) if beside == group.beside else None
     said = verdict(mean, least) if complete else NONE
     return Verdict(group.name, name, threads, beside, None, mean, None, least, said)
 

@@ -9,8 +9,8 @@ from cnnx import native
 from cnnx.bench.against import AGAIN
 from cnnx.bench.against import ROUNDS as SCREENING
 from cnnx.bench.figures import DIRECTIONS
-from cnnx.bench.record import LIMIT, REFERENCE
-from cnnx.bench.run import PEERS, ROUNDS
+from cnnx.bench.record import LIMIT, PEERS, REFERENCE
+from cnnx.bench.run import ROUNDS
 from cnnx.nn._files import check_replaceable
 
 DTYPES = ("float32", "float64")

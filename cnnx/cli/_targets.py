@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from cnnx.bench.cases import PEER, Cases
+from cnnx.bench.cases import Cases
 from cnnx.bench.memory import needed
 from cnnx.bench.record import LIMIT, Figure, Record
 
@@ -17,7 +17,7 @@ SECTIONS = {LIMIT: "the limit's time / cnnx's, which is the share of it that is 
 
 def check(figures: Sequence[Figure], cases: Cases, peers: Sequence[str]) -> None:
     """Raise where a figure has nothing to be measured beside; say so if the machine is busy."""
-    if not peers and any(cases.beside(figure) == PEER for figure in figures):
+    if not peers and any(cases.beside(figure) != LIMIT for figure in figures):
         raise ValueError(f"--cases: expected --vs, as {cases.source} has figures that are measured beside a peer")
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     if load > BUSY:

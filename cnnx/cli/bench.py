@@ -20,8 +20,8 @@ from cnnx.bench.cases_file import read
 from cnnx.bench.figures import call_of, chosen, usable_threads
 from cnnx.bench.fingerprint import fingerprint
 from cnnx.bench.process import OURS
-from cnnx.bench.record import Figure, Record, load_json, write_json
-from cnnx.bench.run import PEERS, ROUNDS, check_peers, trusted
+from cnnx.bench.record import PEERS, Figure, Record, load_json, write_json
+from cnnx.bench.run import ROUNDS, check_peers, trusted
 from cnnx.bench.run import run as measure
 from cnnx.bench.targets import WRONG
 from cnnx.nn._files import replacing
