@@ -96,6 +96,15 @@ def test_every_op_is_walked() -> None:
     assert {case.values[0].op for case in CASES if case.values[1] == "reference"} == with_kernels
 
 
+def test_a_wrong_result_is_seen() -> None:
+    call = call_of(Figure("affine", "64 x 196 to 20", "forward", 1))
+    result = call()
+    check(call, result)
+    for wrong in (result * np.nan, result[1:], (result, result)):
+        with pytest.raises((AssertionError, ValueError)):
+            check(call, wrong)
+
+
 @pytest.mark.parametrize(("figure", "backend"), CASES)
 def test_speed(benchmark: Any, speed_ups: list[tuple[str, ...]], figure: Figure, backend: str) -> None:
     benchmark.group = f"{figure.op}, {figure.case}"
