@@ -135,7 +135,6 @@ weight = [20, 60]
 target_ratio = { v2 = [0.001], v3 = [0.001], v4 = [0.001], baseline = [0.001] }
 cases = { forward = {} }
 """
-INDICES = 'target = { shape = [1], kind = "index", high = 10 }\n'
 
 
 @pytest.fixture
@@ -285,7 +284,7 @@ def test_memory_of_a_convolution(capsys):
 
 def test_cases_of_a_file_against_a_commit(small, monkeypatch, capsys):
     """The figures and the calls are the file's, and CN's network, which is no op, is not audited."""
-    small.write_text(SMALL + '[groups.t.cases.A]\nop = "cn_network"\nx = [1, 1, 8, 8]\n' + INDICES)
+    small.write_text(SMALL + '[groups.t.cases.A]\nop = "cn_network"\nx = [1, 1, 8, 8]\n')
     audited, asked = [], []
     monkeypatch.setattr("cnnx.bench.run._passes_in", lambda folder, op, dtypes: not audited.append(op))
 

@@ -12,6 +12,7 @@ from .figures import BY_NAME, TOLERANCE, Call, among, call_of_case
 from .record import Figure
 
 NETWORK, UPDATE = "cn_network", "update"  # CN's network stands for an op, whose one direction is an update
+CLASSES = 10
 
 Targets = Mapping[str, tuple[float, ...]]  # by instruction set: on 1 thread, on 2 threads, ...
 
@@ -115,17 +116,13 @@ class Cases:
 
 
 def _update(entry: Entry, figure: Figure) -> Call:
-    x, target = entry.case.arrays["x"], entry.case.arrays["target"]
+    """Images, classes and the network's parameters, which the sides take from here."""
+    x = entry.case.arrays["x"]
     if isinstance(x, Draw) or len(x) != 4:
         raise ValueError(f"x: expected a shape (N, C, H, W), got {x}")
     N, C, H, W = x
-    if not isinstance(target, Draw) or target.kind != "index" or target.shape != (N,):
-        raise ValueError(f"target: expected {N} numbers of kind index, got {target}")
-    image, classes = (C, H, W), target.high
     rng = np.random.default_rng(0)
-    arrays = {"x": rng.standard_normal(x), "target": rng.integers(classes, size=N)}
-    for name, value in nn.cn_network(image=image, classes=classes).parameters.items():
-        arrays[name] = 0.1 * rng.standard_normal(value.shape)
-    arrays = {name: a if name == "target" else a.astype(entry.dtype) for name, a in arrays.items()}
-    options = {"image": image, "classes": classes}
-    return Call(figure, nn.cn_network, arrays, options, entry.tolerance)
+    arrays = {"x": rng.standard_normal(x).astype(entry.dtype), "target": rng.integers(CLASSES, size=N)}
+    for name, value in nn.cn_network(image=(C, H, W), classes=CLASSES).parameters.items():
+        arrays[name] = (0.1 * rng.standard_normal(value.shape)).astype(entry.dtype)
+    return Call(figure, nn.cn_network, arrays, {"image": (C, H, W), "classes": CLASSES}, entry.tolerance)

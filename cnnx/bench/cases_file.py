@@ -30,9 +30,9 @@ def read(path: str | os.PathLike[str]) -> Cases:
         under its name, or under the one that it gives as `shape`; over that what its group says; over that its own:
         `op`, `direction`, `dtype`, `tolerance` (how far results may be apart, as a share of the largest number),
         `target_ratio`, and the op's arrays and options by name. An array is its shape, or a table of `shape`, `kind`
-        and `high` as `cnnx.ops.Draw` has them. A group has also `beside` (what the targets are about: "torch", another
-        peer, or "limit") and `target_mean`, of
-        the geometric mean. Both targets are tables: by instruction set a list, for 1 thread, 2 threads, ....
+        and `high` as `cnnx.ops.Draw` has them. A group has also `beside` (whom the targets are about: "torch", another
+        peer, or "limit") and `target_mean`, that of the geometric mean. Both targets are tables: by instruction set a
+        list, for 1 thread, 2 threads, ....
 
     Raises
     ------
@@ -91,7 +91,7 @@ def _entry(where: str, group: str, name: str, found: dict[str, Any]) -> Entry:
     _keys(where, found, (*_OWN, *known_arrays, *known_options))
     arrays = {key: _array(f"{where}.{key}", value) for key, value in found.items() if key in known_arrays}
     options = {key: _tuples(value) for key, value in found.items() if key in known_options}
-    for key in ("x", "target") if op is None else _needed(op):
+    for key in ["x"] if op is None else _needed(op):
         if key not in arrays:
             raise ValueError(f"{where}.{key}: expected the shape of an array of {op_name}, got none")
     dtype = _one_of(f"{where}.dtype", found.get("dtype", DTYPES[0]), DTYPES)
@@ -107,7 +107,7 @@ def _directions(op: Op) -> tuple[str, ...]:
 def _arguments(op: Op | None) -> tuple[list[str], list[str]]:
     """The names of an op's arrays and of its options."""
     if op is None:
-        return ["x", "target"], []
+        return ["x"], []
     arrays = list(dict.fromkeys(name for case in (*op.cases, *op.bench) for name in case.arrays))
     options = {name for function in (op.forward, op.backward) for name in signature(function).parameters}
     return arrays, sorted(options - {*arrays, "grad_output", "winners", "return_winners", "backend"})
