@@ -19,6 +19,7 @@ from cnnx.bench.measure import Rounds, Side
 from cnnx.bench.process import WORKER, AbsentError, Worker, WorkerError, environment, wait_for_rest
 from cnnx.bench.record import COPY, LIMIT, MULTIPLY_ADDS, REFERENCE, Figure, Record, RecordError, load_json
 from cnnx.bench.run import side
+from cnnx.bench.worker import as_written
 from cnnx.ops import OPS
 
 pytestmark = pytest.mark.once
@@ -187,6 +188,18 @@ def test_the_reference_is_measured_where_it_is_quick(monkeypatch):
 
 
 # ------------------------------------------------------------------------------------------ workers
+
+
+def test_a_call_is_written_as_users_write_it():
+    """By position up to the first array that is not there, or that has to be named."""
+
+    def function(x, weight, bias=None, *, mask=None, stride=1):
+        return x, weight, bias, mask, stride
+
+    call = as_written(function, {"weight": 2, "x": 1, "mask": 4}, {"stride": 5})
+    assert (call.args, call.keywords) == ((1, 2), {"mask": 4, "stride": 5})
+    assert call() == (1, 2, None, 4, 5)
+    assert as_written(function, {"x": 1, "weight": 2, "bias": 3, "mask": 4}, {}).args == (1, 2, 3)
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from inspect import signature
 from typing import Any, Protocol, TextIO
 
 import numpy as np
@@ -92,9 +93,10 @@ class Cnnx:
             return self._update(op, arrays, options)
         if direction == "both":
             forward, backward = self._public(op), self._public(f"{op}_backward")
-            return lambda: (forward(**arrays, **options), backward(**arrays, **options))
+            call, back = as_written(forward, arrays, options), as_written(backward, arrays, options)
+            return lambda: (call(), back())
         function = self._public(op if direction == "forward" else f"{op}_backward")
-        call = partial(function, **arrays, **options)
+        call = as_written(function, arrays, options)
         return call if direction in ("forward", "backward") else self._kernel(f"{op}_{direction}", call)
 
     def _public(self, name: str) -> Callable[..., Any]:
@@ -150,6 +152,16 @@ class Cnnx:
     def result(self, returned: Any) -> list[np.ndarray]:
         parts = returned if isinstance(returned, tuple) else [returned]
         return [np.asarray(part) for part in parts if part is not None]
+
+
+def as_written(function: Callable[..., Any], arrays: Arrays, options: Answer) -> Callable[[], Any]:
+    """The call as users write it, arrays by position as far as that goes: tiny calls notice how they are passed."""
+    named, positional = dict(arrays), []
+    for name, parameter in signature(function).parameters.items():
+        if name not in named or parameter.kind is parameter.KEYWORD_ONLY:
+            break
+        positional.append(named.pop(name))
+    return partial(function, *positional, **named, **options)
 
 
 class Worker:
