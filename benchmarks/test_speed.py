@@ -5,18 +5,25 @@
 Each result's `extra_info` has what the equation asks for (multiply-adds, bytes), the rates, the share of the machine's
 limit and the speed-up over the reference, all measured in the same run. `cnnx bench` measures the same in turns and in
 several processes, for those who compare; this is for those who know pytest-benchmark.
-No time is asserted: a machine that is busy must not fail a test.
+No time is asserted, as a machine that is busy must not fail a test; that every call gives finite numbers of the right
+shapes is, with --benchmark-disable too.
 """
 
 import functools
+import math
 from typing import Any
 
+import numpy as np
 import pytest
 
 import cnnx
 from cnnx.bench import limits, reference
 from cnnx.bench.figures import Call, call_of, chosen, parts, work
+from cnnx.bench.peers._asked import in_full, window
 from cnnx.bench.record import Figure
+from cnnx.ops import OPS
+
+pytestmark = pytest.mark.once
 
 BACKENDS = ("reference", "optimized")
 THREADS = tuple(dict.fromkeys((1, cnnx.get_num_threads())))
@@ -52,6 +59,52 @@ def about(figure: Figure, call: Call, seconds: float) -> dict[str, Any]:
     }
 
 
+def shapes(call: Call) -> list[tuple[int, ...]]:
+    """What each result of the call has to be like."""
+    op, _ = parts(call.figure)
+    arrays = call.arrays
+    if call.figure.direction == "backward":  # gradients are like their arrays, which not every call is given
+        missing = {"x": lambda: arrays["grad_output"].shape, "bias": lambda: (len(arrays["weight"]),)}
+        return [arrays[name].shape if name in arrays else missing[name]() for name in op.differentiable]
+    if op.cost:
+        return [()]
+    x = arrays["x"].shape
+    if op.name == "flatten":
+        return [(x[0], math.prod(x[1:]))]
+    channels = (len(arrays["weight"]),) if "weight" in arrays and op.name != "batch_norm2d" else x[1:2]
+    if op.name in ("conv2d", "max_pool2d", "avg_pool2d", "lp_pool2d"):
+        w = window(dict(arrays), in_full(op.name, "forward", dict(call.options)))
+        spans = [d * (size - 1) + 1 for d, size in zip(w.dilation, w.size, strict=True)]
+        padded = [n + sum(p) for n, p in zip(x[2:], (w.rows, w.columns), strict=True)]
+        outputs = ((n - span) // u + 1 for n, span, u in zip(padded, spans, w.stride, strict=True))
+        return [(x[0], *channels, *outputs)]
+    return [(x[0], *channels, *x[2:])]
+
+
+def check(call: Call, result: Any) -> None:
+    """Finite numbers of the right shapes."""
+    results = result if isinstance(result, tuple) else (result,)
+    for number, shape in zip(results, shapes(call), strict=True):
+        assert np.isfinite(number).all()
+        assert np.shape(number) == shape
+
+
+def test_every_op_is_walked() -> None:
+    walked = {(case.values[0].op, case.values[0].direction) for case in CASES}
+    assert walked == {(op.name, direction) for op in OPS for direction in ("forward", "backward")}
+    with_kernels = {op.name for op in OPS if op.kernels}
+    assert {case.values[0].op for case in CASES if case.values[1] == "reference"} == with_kernels
+
+
+def test_a_wrong_result_is_seen() -> None:
+    call = call_of(Figure("affine", "64 x 196 to 20", "forward", 1))
+    result = call()
+    check(call, result)
+    for wrong in (result * np.nan, result[1:], (result, result)):
+        with pytest.raises((AssertionError, ValueError)):
+            check(call, wrong)
+
+
 @pytest.mark.parametrize(("figure", "backend"), CASES)
 def test_speed(benchmark: Any, speed_ups: list[tuple[str, ...]], figure: Figure, backend: str) -> None:
     benchmark.group = f"{figure.op}, {figure.case}"
@@ -62,10 +115,11 @@ def test_speed(benchmark: Any, speed_ups: list[tuple[str, ...]], figure: Figure,
         seconds = reference.estimate(call)
         if seconds is not None and seconds > reference.PATIENCE:
             pytest.skip(f"the reference takes about {seconds:.1f} s, as one row of its output says")
-        benchmark.pedantic(call, kwargs={"backend": "reference"}, rounds=3)
+        result = benchmark.pedantic(call, kwargs={"backend": "reference"}, rounds=3)
     else:
         # By its name, as CNNX_BACKEND may say otherwise; what has no kernels has no back end either.
-        benchmark(call, **({"backend": backend} if parts(figure)[0].kernels else {}))
+        result = benchmark(call, **({"backend": backend} if parts(figure)[0].kernels else {}))
+    check(call, result)
     if benchmark.stats is None or backend == "reference":  # or --benchmark-disable
         return
     found = about(figure, call, benchmark.stats.stats.median)

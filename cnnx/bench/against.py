@@ -15,6 +15,7 @@ from pathlib import Path
 
 from .budgets import Budgets
 from .builds import Build
+from .figures import Call, call_of
 from .measure import Rounds
 from .record import Figure
 from .run import side
@@ -74,12 +75,13 @@ def against(
     rounds: int = ROUNDS,
     again: int = AGAIN,
     say: Callable[[int, int, Figure], None] = lambda done, total, figure: None,
+    call: Callable[[Figure], Call] = call_of,
 ) -> Outcome:
-    """Hold one build against another. Ctrl-C ends it with what was found so far."""
+    """Hold one build against another. Ctrl-C ends it with what was found so far. `call` is as `Rounds` has it."""
     outcome = Outcome(base, tree)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            first = _rounds(outcome, figures, Path(folder), say)
+            first = _rounds(outcome, figures, Path(folder), say, call)
             try:
                 first.run(rounds)
             finally:
@@ -95,7 +97,7 @@ def against(
                 if statistics.median(ratios) - 1 < -budgets.of(figure) / 2
             ]
             if outcome.suspects:
-                second = _rounds(outcome, [suspect.figure for suspect in outcome.suspects], Path(folder), say)
+                second = _rounds(outcome, [suspect.figure for suspect in outcome.suspects], Path(folder), say, call)
                 second.run(again)
                 measured_again = {measured.figure: measured.ratios.get(BASE, []) for measured in second.found}
                 for suspect in outcome.suspects:
@@ -108,11 +110,15 @@ def against(
 
 
 def _rounds(
-    outcome: Outcome, figures: Sequence[Figure], folder: Path, say: Callable[[int, int, Figure], None]
+    outcome: Outcome,
+    figures: Sequence[Figure],
+    folder: Path,
+    say: Callable[[int, int, Figure], None],
+    call: Callable[[Figure], Call],
 ) -> Rounds:
     sides = {BASE: side(folder=outcome.base.folder, must_agree=False)}
     ours = side(folder=outcome.tree.folder)
-    return Rounds(figures, ours, sides, folder, limits=False, with_reference=False, say=say)
+    return Rounds(figures, ours, sides, folder, limits=False, with_reference=False, call=call, say=say)
 
 
 def _judge(suspects: Sequence[Suspect], budgets: Budgets) -> None:

@@ -11,13 +11,14 @@ import numpy as np
 import cnnx
 
 from .. import backend as _backend
-from ..audit.data import draw, draw_like, shape_of
+from ..audit.data import draw, draw_like
 from ..audit.trace import backward_arguments, first, forward_arguments, traced
 from ..ops import OPS, Case, Op
 from .record import Figure
 
 DIRECTIONS = ("forward", "backward")
-_OPS = {op.name: op for op in OPS}
+TOLERANCE = 1e-4  # results differ by at most this share of their largest number, or are not compared
+BY_NAME = {op.name: op for op in OPS}
 
 
 def cases_of(op: Op) -> tuple[Case, ...]:
@@ -39,21 +40,21 @@ def chosen(
     ValueError
         There is no op or bench case of that name.
     """
-    wanted_ops = _known("op", ops, _OPS)
-    names = [case.name for op in wanted_ops for case in cases_of(_OPS[op])]
-    wanted_cases = _known("case", cases, names)
+    wanted_ops = among("op", ops, BY_NAME)
+    names = [case.name for op in wanted_ops for case in cases_of(BY_NAME[op])]
+    wanted_cases = among("case", cases, names)
     return [
         Figure(op, case.name, direction, count, dtype)
         for count in threads
         for dtype in dtypes
         for op in wanted_ops
-        for case in cases_of(_OPS[op])
+        for case in cases_of(BY_NAME[op])
         if case.name in wanted_cases
         for direction in (directions or DIRECTIONS)
     ]
 
 
-def _known(what: str, names: Iterable[str] | None, known: Iterable[str]) -> list[str]:
+def among(what: str, names: Iterable[str] | None, known: Iterable[str]) -> list[str]:
     """The names, each once, if they are known."""
     known = list(dict.fromkeys(known))
     wanted = known if names is None else list(dict.fromkeys(names))
@@ -65,34 +66,39 @@ def _known(what: str, names: Iterable[str] | None, known: Iterable[str]) -> list
 
 def parts(figure: Figure) -> tuple[Op, Case]:
     """The op and the case that a figure names."""
-    op = _OPS[figure.op]
+    op = BY_NAME[figure.op]
     return op, next(case for case in cases_of(op) if case.name == figure.case)
 
 
 @dataclass(frozen=True)
 class Call:
-    """A call of a public function: its arrays and its options, by name."""
+    """A call of a public function: its arrays and its options, by name; how far results may be apart."""
 
     figure: Figure
     function: Callable[..., Any]
     arrays: Mapping[str, np.ndarray]
     options: Mapping[str, Any]
+    tolerance: float = TOLERANCE
 
     def __call__(self, **more: Any) -> Any:
         return self.function(**self.arrays, **self.options, **more)
 
 
 def call_of(figure: Figure) -> Call:
-    """The call that a figure stands for, its arrays drawn from one seed.
+    """The call that a figure stands for, its arrays drawn from one seed."""
+    return call_of_case(figure, *parts(figure))
 
-    Backward calls have what a forward call gave (winners) among their arrays.
+
+def call_of_case(figure: Figure, op: Op, case: Case, tolerance: float = TOLERANCE) -> Call:
+    """The call of an op on a case, its arrays drawn from one seed.
+
+    Backward calls, and gradients alone, have what a forward call gave (winners) among their arrays.
     """
-    op, case = parts(figure)
     rng = np.random.default_rng(0)
     arrays = draw(op, case, figure.dtype, "real", rng)
     arguments = forward_arguments(op, case, arrays)
     function = op.forward
-    if figure.direction == "backward":
+    if figure.direction not in ("forward", "both"):
         function = op.backward
         saving = "return_winners" in inspect.signature(op.forward).parameters  # as a layer that trains does
         with _backend.use_backend("optimized"):
@@ -104,6 +110,7 @@ def call_of(figure: Figure) -> Call:
         function,
         {name: value for name, value in arguments.items() if isinstance(value, np.ndarray)},
         {name: value for name, value in arguments.items() if not isinstance(value, np.ndarray)},
+        tolerance,
     )
 
 
@@ -112,8 +119,7 @@ def work(call: Call) -> tuple[int, int]:
 
     Winograd's algorithm needs fewer multiply-adds than the equation, whose number counts all the same.
     """
-    figure = call.figure
-    op, case = parts(figure)
+    op, direction = BY_NAME[call.figure.op], call.figure.direction
     trace = traced(call.function, {**call.arrays, **call.options}, "optimized")
     results = trace.result if isinstance(trace.result, tuple) else (trace.result,)
     if not trace.calls:
@@ -124,10 +130,9 @@ def work(call: Call) -> tuple[int, int]:
     moved += sum(np.asarray(result).nbytes for result in results if result is not None)
     if op.multiply_adds is None:
         return 0, moved
-    shapes = {name: shape_of(case, name) for name in case.arrays}
-    output = call.arrays["grad_output"] if figure.direction == "backward" else first(trace.result)
-    counts = op.multiply_adds(shapes, output.shape)
-    return counts[DIRECTIONS.index(figure.direction)], moved
+    shapes = {name: a.shape for name, a in call.arrays.items()}
+    output = call.arrays["grad_output"] if direction == "backward" else first(trace.result)
+    return op.multiply_adds(shapes, output.shape)[DIRECTIONS.index(direction)], moved
 
 
 def _place(a: np.ndarray) -> int:

@@ -5,7 +5,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from .record import COPY, LIMIT, MULTIPLY_ADDS, REFERENCE, Figure, Measured
 
 TURNS = 5  # of each side, in a round
 REFERENCE_SECONDS = 1.0  # of the reference's calls for a figure, in all rounds together
-TOLERANCE = 1e-4  # two results differ by at most this share of their largest number, or are not compared
+DIFFERS = "its result differs from ours"
 OURS = "cnnx"
 
 Say = Callable[[int, int, Figure], None]  # steps done, of how many, what comes now
@@ -62,6 +62,8 @@ class Rounds:
         For arrays; its owner deletes it.
     limits, with_reference : bool
         Whether the machine's limit and the reference are measured too.
+    call : callable
+        Gives the call that a figure stands for.
     say : callable
         Told of each figure before it is measured.
 
@@ -80,14 +82,17 @@ class Rounds:
         *,
         limits: bool = True,
         with_reference: bool = True,
+        call: Callable[[Figure], Call] = call_of,
         say: Say = lambda done, total, figure: None,
     ) -> None:
         self._sides = {OURS: ours, **others}
         self._folder = folder
-        self._limits, self._with_reference, self._say = limits, with_reference, say
+        self._limits, self._with_reference, self._call, self._say = limits, with_reference, call, say
         self._prepared: dict[Figure, Prepared] = {}
+        self._drawn: dict[Figure, tuple[Call, Path, tuple[int, int]]] = {}
         self._figures = figures
         self._names = itertools.count()
+        self.abouts: dict[str, dict[str, str]] = {}  # by side: versions
         self.limits: dict[str, dict[str, float]] = {}  # by number of threads, per second
         self.failed: dict[Figure, str] = {}
 
@@ -96,6 +101,11 @@ class Rounds:
         """Of the figures that were measured at least once, in their order."""
         prepared = (self._prepared.get(figure) for figure in self._figures)
         return [each.measured for each in prepared if each is not None and each.measured.seconds]
+
+    def prepare(self) -> None:
+        """Draw all arrays now: what a call does not take is an error before anything is measured."""
+        for figure in self._figures:
+            self._ready(figure)
 
     def run(self, count: int) -> None:
         """So many rounds; each has processes of its own for each number of threads."""
@@ -120,7 +130,9 @@ class Rounds:
 
     def _worker(self, name: str, threads: int, stack: ExitStack) -> Worker:
         side = self._sides[name]
-        return stack.enter_context(Worker(side.worker, side.environment(threads)))
+        worker = stack.enter_context(Worker(side.worker, side.environment(threads)))
+        self.abouts[name] = worker.about
+        return worker
 
     def _round(self, figure: Figure, workers: dict[str, Worker], stack: ExitStack, number: int) -> None:
         prepared = self._ready(figure)
@@ -136,7 +148,7 @@ class Rounds:
                 answer = {"missing": str(error)}
                 workers[name] = self._worker(name, figure.threads, stack)  # it may have died
             if "missing" not in answer and name != OURS and results:
-                answer |= self._compared(results, name)
+                answer |= self._compared(results, name, prepared.call.tolerance)
             if "missing" not in answer:
                 sides.append((name, worker, "call"))
             elif name == OURS:
@@ -160,13 +172,22 @@ class Rounds:
 
     def _ready(self, figure: Figure) -> Prepared:
         if figure not in self._prepared:
-            call = call_of(figure)
-            arrays = self._folder / f"{next(self._names)}.npz"
-            by_name: dict[str, Any] = dict(call.arrays)
-            np.savez(arrays, **by_name)
-            count, moved = work(call)
-            self._prepared[figure] = Prepared(call, arrays, Measured(figure, count, moved))
+            alike = replace(figure, threads=1)  # whatever the number of threads, the arrays are the same
+            if alike not in self._drawn:
+                self._drawn[alike] = self._draw(alike)
+            call, arrays, amounts = self._drawn[alike]
+            self._prepared[figure] = Prepared(call, arrays, Measured(figure, *amounts))
         return self._prepared[figure]
+
+    def _draw(self, figure: Figure) -> tuple[Call, Path, tuple[int, int]]:
+        """The call, the file of its arrays, and what it has to do."""
+        call = self._call(figure)
+        arrays = self._folder / f"{next(self._names)}.npz"
+        by_name: dict[str, Any] = dict(call.arrays)
+        np.savez(arrays, **by_name)
+        amounts = work(call) if self._limits else (0, 0)
+        # Many large arrays are too much to keep where the sides alone need them, which read the file.
+        return call if self._with_reference else replace(call, arrays={}), arrays, amounts
 
     def _question(self, prepared: Prepared, results: dict[str, Path], name: str, *, first: bool) -> dict[str, Any]:
         """What a worker is asked to prepare; its first result is saved, to be compared."""
@@ -182,9 +203,9 @@ class Rounds:
             "save": str(results[name]) if first else None,
         }
 
-    def _compared(self, results: dict[str, Path], name: str) -> dict[str, str]:
-        if self._sides[name].must_agree and not same(_loaded(results[OURS]), _loaded(results[name]), TOLERANCE):
-            return {"missing": f"its result differs from ours by more than {TOLERANCE:g} of the largest number"}
+    def _compared(self, results: dict[str, Path], name: str, tolerance: float) -> dict[str, str]:
+        if self._sides[name].must_agree and not same(_loaded(results[OURS]), _loaded(results[name]), tolerance):
+            return {"missing": f"{DIFFERS} by more than {tolerance:g} of the largest number"}
         return {}
 
 

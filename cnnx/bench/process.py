@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -35,12 +34,13 @@ class AbsentError(ImportError):
     """What a worker measures is not installed."""
 
 
-def environment(threads: int, instruction_set: str, folder: Path = OURS) -> dict[str, str]:
+def environment(threads: int, instruction_set: str, folder: Path = OURS, *, keep_memory: bool = True) -> dict[str, str]:
     """The whole environment of a worker that imports cnnx from `folder`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith((*FOREIGN, "PYTHON"))}
     numbers = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
     limited = LIMITED.get(instruction_set, {})
-    return {**kept, **KEEP_MEMORY, **numbers, **limited, "CNNX_ISA": instruction_set, "PYTHONPATH": str(folder)}
+    memory = KEEP_MEMORY if keep_memory else {}
+    return {**kept, **memory, **numbers, **limited, "CNNX_ISA": instruction_set, "PYTHONPATH": str(folder)}
 
 
 class Worker:
@@ -52,8 +52,6 @@ class Worker:
         "cnnx", or a peer.
     environment : dict
         As `environment` makes it.
-    command : sequence of str
-        What answers as worker.py does, which is the default.
 
     Raises
     ------
@@ -63,10 +61,10 @@ class Worker:
         It died.
     """
 
-    def __init__(self, name: str, environment: dict[str, str], command: Sequence[str] | None = None) -> None:
+    def __init__(self, name: str, environment: dict[str, str]) -> None:
         self.name = name
         self._process = subprocess.Popen(
-            command or [sys.executable, "-P", str(WORKER), name],
+            [sys.executable, "-P", str(WORKER), name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,

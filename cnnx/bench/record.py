@@ -12,6 +12,7 @@ from .._files import reading, replacing
 
 VERSION = 1
 LIMIT, REFERENCE = "limit", "reference"  # yardsticks that every figure has; the others are peers
+PEERS = ("torch", "onnxruntime", "numpy")
 PYTEST = "pytest-benchmark"  # among the versions of a record that was read from its files
 MULTIPLY_ADDS, COPY = "multiply-adds", "copy"  # what may bind
 
@@ -89,6 +90,7 @@ class Record:
     commit : of the sources that were measured, with "+" behind it if they were changed; "" where nobody knows.
     date : ISO 8601, UTC.
     limits : by number of threads: multiply-adds and copied bytes (read and written) per second.
+    targets : of a run of a file of cases, what `cnnx.bench.targets.judge` says, and what the sides say of themselves.
     """
 
     fingerprint: dict[str, str]
@@ -99,6 +101,7 @@ class Record:
     limits: dict[str, dict[str, float]] = field(default_factory=dict)
     command: str = ""
     interrupted: bool = False
+    targets: dict[str, Any] | None = None
 
     def by_figure(self) -> dict[Figure, Measured]:
         """What was found, by figure."""
@@ -106,7 +109,8 @@ class Record:
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it."""
-        found = {name: value for name, value in vars(self).items() if name != "figures"}
+        left_out = {"figures"} if self.targets is not None else {"figures", "targets"}
+        found = {name: value for name, value in vars(self).items() if name not in left_out}
         return {"cnnx_bench": VERSION, **found, "figures": [measured.as_dict() for measured in self.figures]}
 
     @classmethod

@@ -5,18 +5,21 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from .. import native as _native
 from ..audit import audit
+from .cases import Cases
+from .figures import BY_NAME, call_of
 from .fingerprint import commit_of, fingerprint, versions
 from .measure import OURS, Rounds, Side
 from .process import OURS as OUR_FOLDER
 from .process import Worker, WorkerError, environment
-from .record import Figure, Record
+from .record import LIMIT, Figure, Record
+from .targets import judge
 
 ROUNDS = 10
-PEERS = ("torch", "onnxruntime", "numpy")
 AUDITED = ("exact", "bound", "layout", "gradient", "adjoint", "worked")  # the audit's checks that take seconds
 
 
@@ -41,7 +44,7 @@ def trusted(
         The cnnx of another folder could not be audited.
     """
     wrong = []
-    for op in dict.fromkeys(figure.op for figure in figures):
+    for op in dict.fromkeys(figure.op for figure in figures if figure.op in BY_NAME):
         say(f"auditing {op}")
         dtypes = tuple(dict.fromkeys(figure.dtype for figure in figures if figure.op == op))
         if not (_passes(op, dtypes) if folder == OUR_FOLDER else _passes_in(folder, op, dtypes)):
@@ -86,10 +89,23 @@ def check_peers(peers: Sequence[str]) -> None:
         Worker(name, environment(1, _native.instruction_set())).close()
 
 
-def side(worker: str = OURS, folder: Path = OUR_FOLDER, *, must_agree: bool = True) -> Side:
+def side(worker: str = OURS, folder: Path = OUR_FOLDER, *, must_agree: bool = True, keep_memory: bool = True) -> Side:
     """A side of a comparison: a peer, or cnnx out of a folder, with the instruction set of this process."""
     instruction_set = _native.instruction_set()
-    return Side(worker, lambda threads: environment(threads, instruction_set, folder), must_agree)
+    return Side(
+        worker, lambda threads: environment(threads, instruction_set, folder, keep_memory=keep_memory), must_agree
+    )
+
+
+def _parts(
+    figures: Sequence[Figure], peers: Sequence[str], cases: Cases | None
+) -> list[tuple[Sequence[Figure], Sequence[str], bool]]:
+    """Figures, the peers beside which they are measured, and whether the limit is."""
+    if cases is None:
+        return [(figures, peers, True)]
+    beside_limit = [figure for figure in figures if cases.beside(figure) == LIMIT]
+    others = [figure for figure in figures if figure not in beside_limit]
+    return [(others, peers, False), (beside_limit, (), True)]
 
 
 def run(
@@ -98,10 +114,27 @@ def run(
     rounds: int = ROUNDS,
     say: Callable[[int, int, Figure], None] = lambda done, total, figure: None,
     command: str = "",
+    cases: Cases | None = None,
+    keep_memory: bool = True,
 ) -> tuple[Record, dict[Figure, str]]:
     """Measure figures beside the machine's limit, the reference and peers.
 
     Ctrl-C ends it: the record then has what was measured, and says that it was interrupted.
+
+    Parameters
+    ----------
+    figures : sequence of Figure
+    peers : sequence of str
+    rounds : int
+    say : callable
+        Told of each figure before it is measured.
+    command : str
+        The command line, for the record.
+    cases : Cases, optional
+        The file that the figures are of. Each is then measured beside the peers, or beside the limit if its group
+        says so, and the record says which targets are reached.
+    keep_memory : bool
+        False: freed memory may go back to the system after every call, as by glibc's defaults.
 
     Returns
     -------
@@ -113,15 +146,39 @@ def run(
     ------
     AbsentError
         A peer is not installed.
+    ValueError
+        A case of the file has arrays or options that its op does not take.
     """
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     record = Record(fingerprint(), commit=commit_of(OUR_FOLDER), date=now, command=command)
-    with tempfile.TemporaryDirectory() as folder:
-        measuring = Rounds(figures, side(), {name: side(name) for name in peers}, Path(folder), say=say)
+    with ExitStack() as stack:
+        parts = [
+            Rounds(
+                some,
+                side(keep_memory=keep_memory),
+                {name: side(name, keep_memory=keep_memory) for name in others},
+                Path(stack.enter_context(tempfile.TemporaryDirectory())),
+                limits=limits,
+                with_reference=cases is None,
+                call=call_of if cases is None else cases.call_of,
+                say=say,
+            )
+            for some, others, limits in _parts(figures, peers, cases)
+        ]
         try:
-            measuring.run(rounds)
+            if cases is not None:
+                for part in parts:
+                    part.prepare()
+            for part in parts:
+                part.run(rounds)
         except KeyboardInterrupt:
             record.interrupted = True
-        record.figures, record.limits = measuring.found, measuring.limits
+        found = {measured.figure: measured for part in parts for measured in part.found}
+        record.figures = [found[figure] for figure in figures if figure in found]
+        record.limits = {threads: limit for part in parts for threads, limit in part.limits.items()}
         record.versions = versions()
-    return record, measuring.failed
+        if cases is not None:
+            record.targets = judge(record, cases, peers) | {
+                "sides": {n: a for part in parts for n, a in part.abouts.items()}
+            }
+    return record, {figure: why for part in parts for figure, why in part.failed.items()}

@@ -5,14 +5,17 @@ It is asked in lines of JSON and answers alike; between two questions it waits i
     {"do": "about"}
         versions, and where it comes from
     {"do": "prepare", "op", "direction", "arrays": FILE, "options", "threads", "save": FILE}
-        one call, its result saved; then calls until it is warm: {"seconds": of a call}, or {"missing": why}
+        one call, its result saved; then calls until it is warm: {"seconds": of a call}, or {"missing": why}.
+        A direction is "forward", "backward", "both" (a cost and its gradient), one gradient of several by the name of
+        its kernel ("grad_input"), or "update" of a network's parameters
     {"do": "limit", "multiply_adds", "bytes", "dtype"}
         the machine's limit of that work: {"bound": which}
     {"do": "turn", "what": "call" or "limit"}
         {"seconds": of a call, or of the work at the limit}
 
-It is run by its path and needs NumPy and cnnx's public functions alone, so that it can also measure builds of cnnx
-that are older than this file. Only what is asked for limits and peers needs cnnx.bench.
+It is run by its path and needs NumPy, cnnx's public functions and, for one gradient alone, `cnnx.backend.intercept`, so
+that it can also measure builds of cnnx that are older than this file. Only what is asked for limits and peers needs
+cnnx.bench.
 """
 
 import gc
@@ -22,6 +25,9 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from inspect import signature
 from typing import Any, Protocol, TextIO
 
 import numpy as np
@@ -29,7 +35,7 @@ import numpy as np
 WARM = 0.01  # seconds of calls before the first turn
 TURN = 0.005  # seconds of calls that a turn should have
 LONG = 0.1  # seconds of a call that needs no other before it
-
+LEARNING_RATE = 0.01
 
 Arrays = dict[str, np.ndarray]
 Answer = dict[str, Any]
@@ -51,8 +57,25 @@ class Side(Protocol):
         """What the call returned, as arrays."""
 
 
+@dataclass(frozen=True)
+class Update:
+    """A call that changes parameters, of which `read` gives copies; its result is what three of them add."""
+
+    step: Callable[[], Any]
+    read: Callable[[], list[Any]]
+
+    def __call__(self) -> None:
+        self.step()
+
+    def result(self) -> tuple[Any, ...]:
+        before = self.read()
+        for _ in range(3):
+            self.step()
+        return tuple(now - then for now, then in zip(self.read(), before, strict=True))
+
+
 class Cnnx:
-    """Calls of cnnx's public functions."""
+    """Calls of cnnx's public functions, and what is a part of one or several."""
 
     def __init__(self) -> None:
         import cnnx
@@ -66,15 +89,79 @@ class Cnnx:
         self.cnnx.set_num_threads(n)
 
     def prepare(self, op: str, direction: str, arrays: Arrays, options: Answer) -> Callable[[], Any]:
-        name = op if direction == "forward" else f"{op}_backward"
-        function = getattr(self.cnnx, name, None)
-        if function is None:
+        if direction == "update":
+            return self._update(op, arrays, options)
+        if direction == "both":
+            forward, backward = self._public(op), self._public(f"{op}_backward")
+            call, back = as_written(forward, arrays, options), as_written(backward, arrays, options)
+            return lambda: (call(), back())
+        function = self._public(op if direction == "forward" else f"{op}_backward")
+        call = as_written(function, arrays, options)
+        return call if direction in ("forward", "backward") else self._kernel(f"{op}_{direction}", call)
+
+    def _public(self, name: str) -> Callable[..., Any]:
+        found: Callable[..., Any] | None = getattr(self.cnnx, name, None)
+        if found is None:
             raise NotImplementedError(f"it has no {name}")
-        return lambda: function(**arrays, **options)
+        return found
+
+    def _kernel(self, name: str, call: Callable[[], Any]) -> Callable[[], Any]:
+        """The kernel `name` as `call` calls it, but with a new output each time: one of several gradients, alone."""
+        found: list[tuple[Callable[..., None], tuple[Any, ...], Answer]] = []
+
+        def note(asked: str, kernel: Callable[..., None]) -> Callable[..., None]:
+            def noting(*arrays: Any, **numbers: Any) -> None:
+                if asked == name:
+                    found.append((kernel, arrays, numbers))
+                kernel(*arrays, **numbers)
+
+            return noting
+
+        with self.cnnx.backend.intercept(note):
+            call()
+        if not found:
+            raise NotImplementedError(f"the public call does not use the kernel {name}")
+        kernel, (*inputs, output), numbers = found[-1]
+        shape, dtype, empty = output.shape, output.dtype, np.empty
+
+        def once() -> Any:
+            made = empty(shape, dtype)
+            kernel(*inputs, made, **numbers)
+            return made
+
+        return once
+
+    def _update(self, network: str, arrays: Arrays, options: Answer) -> Callable[[], Any]:
+        """An update of a network's parameters as `cnnx.nn.fit` does it, in buffers that are used again."""
+        nn = importlib.import_module(f"{self.cnnx.__name__}.nn")
+        x, target = arrays.pop("x"), arrays.pop("target")
+        model = getattr(nn, network)(**options, dtype=x.dtype).reuse_buffers()
+        cost, optimizer = nn.CrossEntropy().reuse_buffers(), nn.SGD(LEARNING_RATE)
+        for name, value in arrays.items():
+            model.parameters[name][...] = value
+        learnt = [model.parameters[name] for name in arrays]
+        model.train()
+
+        def step() -> None:
+            cost.forward(model.forward(x), target)
+            model.backward(cost.backward(), input_grad=False)
+            optimizer.step(model)
+
+        return Update(step, lambda: [parameter.copy() for parameter in learnt])
 
     def result(self, returned: Any) -> list[np.ndarray]:
         parts = returned if isinstance(returned, tuple) else [returned]
         return [np.asarray(part) for part in parts if part is not None]
+
+
+def as_written(function: Callable[..., Any], arrays: Arrays, options: Answer) -> Callable[[], Any]:
+    """The call as users write it, arrays by position as far as that goes: tiny calls notice how they are passed."""
+    named, positional = dict(arrays), []
+    for name, parameter in signature(function).parameters.items():
+        if name not in named or parameter.kind is parameter.KEYWORD_ONLY:
+            break
+        positional.append(named.pop(name))
+    return partial(function, *positional, **named, **options)
 
 
 class Worker:
@@ -98,7 +185,7 @@ class Worker:
             loaded = {name: file[name] for name in file.files}
         try:
             self.call = self.side.prepare(op, direction, loaded, {k: tuples(v) for k, v in options.items()})
-            result = self.call()
+            result = getattr(self.call, "result", self.call)()
         except (NotImplementedError, TypeError, ValueError) as error:  # an older cnnx may lack an option
             return {"missing": " ".join(str(error).split()) or type(error).__name__}
         if save is not None:

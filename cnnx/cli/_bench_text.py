@@ -31,11 +31,8 @@ def instruction_set() -> str:
 
 def table(record: Record) -> Iterable[str]:
     """The figures of a run."""
-    yield _head(record)
-    for name, found in record.limits.items():
-        count = "1 thread" if name == "1" else f"{name} threads"
-        multiply_adds, copied = 2e-9 * found[MULTIPLY_ADDS], 1e-9 * found[COPY]
-        yield f"{count}: at most {multiply_adds:.0f} GFLOP/s, and {copied:.1f} GB/s copied in memory (read + written)"
+    yield head(record)
+    yield from limits(record)
     if not record.figures:
         return
     peers = sorted({name for m in record.figures for name in (*m.ratios, *m.missing)} - {LIMIT, REFERENCE})
@@ -49,10 +46,19 @@ def table(record: Record) -> Iterable[str]:
     yield from _legend(record, peers)
 
 
-def _head(record: Record) -> str:
+def head(record: Record) -> str:
+    """Versions and the processor."""
     facts = record.fingerprint
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
     return f"{versions}; {facts['instruction set']} kernels; {facts['processor']}"
+
+
+def limits(record: Record) -> Iterable[str]:
+    """The machine's, by number of threads."""
+    for name, found in record.limits.items():
+        count = "1 thread" if name == "1" else f"{name} threads"
+        multiply_adds, copied = 2e-9 * found[MULTIPLY_ADDS], 1e-9 * found[COPY]
+        yield f"{count}: at most {multiply_adds:.0f} GFLOP/s, and {copied:.1f} GB/s copied in memory (read + written)"
 
 
 def _row(measured: Measured, peers: Iterable[str]) -> list[str]:

@@ -1,6 +1,6 @@
 """What no kernel can beat: multiply-adds that need no memory, and a copy that needs no arithmetic.
 
-For cnnx.bench and benchmarks/vs_peers.py, at this process's instruction set and number of threads, in float32. No
+For cnnx.bench, at this process's instruction set and number of threads, in float32. No
 memoryviews: they would make this module five times as large.
 """
 

@@ -199,7 +199,7 @@ class Scripted:
 def outcome(monkeypatch, ratio, budgets=None, **options):
     asked = []
 
-    def scripted(outcome, figures, folder, say):
+    def scripted(outcome, figures, folder, say, call):
         asked.append(list(figures))
         return Scripted(figures, ratio, **options)
 

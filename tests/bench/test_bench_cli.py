@@ -228,19 +228,43 @@ def test_an_interrupted_audit_accuses_nobody(monkeypatch, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+CASES = '[groups.g]\nop = "relu"\n[groups.g.cases]\nA = { x = [100] }\nB = { x = [200] }\n'
+# Progress is for terminals; here it tells when to interrupt.
+SAID = """
+import sys
+import cnnx.cli.bench
+from cnnx.cli import main
+cnnx.cli.bench.progress = lambda words: print(words, file=sys.stderr, flush=True)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGINT")
-def test_ctrl_c_keeps_what_was_measured(tmp_path):
-    path = tmp_path / "run.json"
-    command = [sys.executable, "-m", "cnnx", "bench", "--op", "flatten", "--op", "relu", "--threads", "1"]
-    process = subprocess.Popen(
-        [*command, "--rounds", "10000", "--json", str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    time.sleep(6)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
-    assert err == "interrupted: this is what was measured\n"
-    record = Record.from_dict(load_json(path))
+@pytest.mark.parametrize(
+    ("options", "cases"),
+    [(["--op", "flatten", "--op", "relu"], {"images"}), (["--cases", "cases.toml", "--vs", "numpy"], {"g A", "g B"})],
+    ids=["ops", "cases"],
+)
+def test_ctrl_c_keeps_what_was_measured(tmp_path, options, cases):
+    """In the second round, of two figures."""
+    tmp_path.joinpath("cases.toml").write_text(CASES)
+    log = tmp_path / "log"
+    command = [sys.executable, "-c", SAID, "bench", *options, "--threads", "1", "--rounds", "10000"]
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            [*command, "--json", "run.json"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=errors, text=True
+        )
+        while log.read_text().count("1 thread") < 3:
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+    said = log.read_text()
+    assert process.returncode == 130, said
+    assert said.endswith("\ninterrupted: this is what was measured\n")
+    assert "Traceback" not in said
+    record = Record.from_dict(load_json(tmp_path / "run.json"))
     assert record.interrupted
-    assert {m.figure.op for m in record.figures} == {"flatten", "relu"}
-    assert "relu" in out
+    assert len(record.figures) == 2
+    assert {m.figure.case for m in record.figures} == cases
+    assert all(m.figure.op in out or m.figure.case in out for m in record.figures)

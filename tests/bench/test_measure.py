@@ -4,6 +4,8 @@ import math
 import os
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,9 +18,10 @@ from cnnx.audit.trace import KernelCall
 from cnnx.bench import limits, measure, reference
 from cnnx.bench.figures import call_of, chosen, parts, same, work
 from cnnx.bench.measure import Rounds, Side
-from cnnx.bench.process import WORKER, AbsentError, Worker, WorkerError, environment
+from cnnx.bench.process import WORKER, AbsentError, Worker, WorkerError, environment, wait_for_rest
 from cnnx.bench.record import COPY, LIMIT, MULTIPLY_ADDS, REFERENCE, Figure, Record, RecordError, load_json
 from cnnx.bench.run import side
+from cnnx.bench.worker import as_written
 from cnnx.ops import OPS
 
 pytestmark = pytest.mark.once
@@ -91,6 +94,14 @@ def test_same_results():
     assert not same([a], [np.array([1.0, math.nan])], 1e-5)
     assert same([np.zeros(3)], [np.zeros(3)], 0.0)
     assert not same([np.full(3, 1e-30)], [np.zeros(3)], 1.0)
+
+
+def test_one_wrong_number_among_many_is_found():
+    right = np.random.default_rng(0).standard_normal((2, 3, 4)).astype("float32")
+    wrong = right.copy()
+    wrong[1, 2, 3] += 1e-3 * np.abs(right).max()
+    assert not same([right], [wrong], 1e-4)
+    assert same([right], [wrong], 1.1e-3)
 
 
 # ------------------------------------------------------------------------------------------ limits
@@ -180,6 +191,18 @@ def test_the_reference_is_measured_where_it_is_quick(monkeypatch):
 # ------------------------------------------------------------------------------------------ workers
 
 
+def test_a_call_is_written_as_users_write_it():
+    """By position up to the first array that is not there, or that has to be named."""
+
+    def function(x, weight, bias=None, *, mask=None, stride=1):
+        return x, weight, bias, mask, stride
+
+    call = as_written(function, {"weight": 2, "x": 1, "mask": 4}, {"stride": 5})
+    assert (call.args, call.keywords) == ((1, 2), {"mask": 4, "stride": 5})
+    assert call() == (1, 2, None, 4, 5)
+    assert as_written(function, {"x": 1, "weight": 2, "bias": 3, "mask": 4}, {}).args == (1, 2, 3)
+
+
 @pytest.fixture(scope="module")
 def surroundings():
     return environment(1, native.instruction_set())
@@ -242,6 +265,14 @@ def test_a_worker_that_nobody_hears_ends_in_silence(surroundings):
         assert process.wait(10) == 0
 
 
+def test_a_process_comes_to_rest(surroundings):
+    with Worker("cnnx", surroundings) as worker:
+        start = time.monotonic()
+        worker.rest()
+        assert time.monotonic() - start < 10
+    wait_for_rest(2**22 + 1)  # it is gone
+
+
 def test_a_peer_that_is_not_there(surroundings):
     with pytest.raises(AbsentError, match=r"nothing cannot be imported: .*of_nothing"):
         Worker("nothing", surroundings)
@@ -270,6 +301,51 @@ def test_a_round_gives_each_yardstick_a_number(tmp_path):
     assert set(measuring.limits) == {"1"}
     assert set(measuring.limits["1"]) == {MULTIPLY_ADDS, COPY}
     assert measuring.failed == {}
+
+
+class Noted:
+    """A worker that notes when it is asked."""
+
+    def __init__(self, name, diary):
+        self.name, self.diary = name, diary
+
+    def rest(self):
+        self.diary.append((self.name, "rests"))
+
+    def turn(self, what):
+        self.diary.append((self.name, what))
+        return 0.5
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_turns_alternate(reverse):
+    diary = []
+    ours, theirs = Noted("cnnx", diary), Noted("torch", diary)
+    turns = measure._turns([("cnnx", ours, "call"), ("torch", theirs, "call"), (LIMIT, ours, "limit")], reverse=reverse)
+    once = [("cnnx", "call"), ("torch", "call"), ("cnnx", "limit")]
+    assert {name for name, what in diary[:3]} == {"cnnx", "torch"}
+    assert [what for _, what in diary[:3]] == ["rests"] * 3
+    assert diary[3:] == once[:: -1 if reverse else 1] * measure.TURNS
+    assert turns == dict.fromkeys(("cnnx", "torch", LIMIT), [0.5] * measure.TURNS)
+
+
+def test_two_processes_have_the_same_bits_and_arrays_are_drawn_once(tmp_path):
+    """Whatever the number of threads; and they are not kept, as the sides read them from a file."""
+    drawn = []
+
+    def strict(figure):
+        drawn.append(figure)
+        return replace(call_of(figure), tolerance=0.0)
+
+    figures = [replace(CN, threads=threads) for threads in (1, 2)]
+    measuring = rounds(tmp_path, figures, {"again": side()}, limits=False, with_reference=False, call=strict)
+    measuring.prepare()
+    assert [path.suffix for path in tmp_path.iterdir()] == [".npz"]
+    measuring.run(1)
+    assert drawn == figures[:1]
+    assert [(m.figure, m.missing, len(m.ratios["again"])) for m in measuring.found] == [(f, {}, 1) for f in figures]
+    assert not any(prepared.call.arrays for prepared in measuring._prepared.values())
+    assert set(measuring.abouts) == {"cnnx", "again"}
 
 
 def test_what_was_measured_before_an_interruption_is_there(tmp_path):

@@ -33,6 +33,8 @@ def set_threads(n: int) -> None:
 
 def prepare(op: str, direction: str, arrays: Arrays, options: Options) -> Call:
     """The call to be timed: cnnx's public function, its kernels NumPy's."""
+    if direction not in ("forward", "backward"):
+        raise NotImplementedError("its back end is timed by public calls alone")
     if not BY_NAME[op].kernels:
         raise NotImplementedError("cnnx's own is NumPy's")
     function = public(op, direction)

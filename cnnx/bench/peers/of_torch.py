@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...ops.squared_error import divisor
+from ..worker import LEARNING_RATE, Update
 from ._asked import Array, Arrays, Call, Options, flat, in_full, window
 
 try:
@@ -36,7 +37,7 @@ _mode = contextlib.ExitStack()
 
 def about() -> dict[str, str]:
     """Versions."""
-    return {"torch": torch.__version__}
+    return {"torch": torch.__version__, "instruction set": torch.backends.cpu.get_cpu_capability()}
 
 
 def set_threads(n: int) -> None:
@@ -54,11 +55,15 @@ def inference(wanted: bool) -> None:
 
 
 def prepare(op: str, direction: str, arrays: Arrays, options: Options) -> Call:
-    """The call to be timed. Afterwards the thread is in inference mode, until `inference(False)`."""
+    """The call to be timed. Afterwards the thread is in inference mode if that can be, until `inference(False)`."""
     if (op, direction) in LACKS:
         raise NotImplementedError(LACKS[op, direction])
     inference(direction == "forward")
     tensors = {name: torch.tensor(a) for name, a in arrays.items()}
+    if direction not in ("forward", "backward"):
+        if (op, direction) not in PARTS:
+            raise NotImplementedError(f"nobody has said how torch computes {direction} of {op} alone")
+        return PARTS[op, direction](tensors, options)
     o = in_full(op, direction, options)
     if direction == "forward":
         return FORWARD[op](tensors, o)
@@ -210,4 +215,77 @@ BACKWARD: dict[str, Callable[[Tensors, Options], Call]] = {
     "dropout": lambda t, o: _dropout({**t, "x": t["grad_output"]}, o),
     "squared_error": _squared_error_backward,
     "cross_entropy": _cross_entropy_backward,
+}
+
+
+# ---------------------------------------------------------------------- a part of a call, or several
+
+
+def _conv2d_grad_input(t: Tensors, options: Options) -> Call:
+    t["x"].requires_grad_()
+    node = _conv2d(t, in_full("conv2d", "backward", options))().grad_fn
+    grad_output = t["grad_output"]
+    inference(True)
+    return lambda: node(grad_output)[0]
+
+
+def _affine_grad_input(t: Tensors, options: Options) -> Call:
+    inference(True)
+    grad_output, weight = t["grad_output"], t["weight"]
+    return lambda: grad_output.mm(weight)
+
+
+def _affine_grad_weight(t: Tensors, options: Options) -> Call:
+    inference(True)
+    grad_output, x = t["grad_output"], t["x"]
+    return lambda: grad_output.t().mm(x)
+
+
+def _cross_entropy_both(t: Tensors, options: Options) -> Call:
+    """As a user has both: through autograd's engine."""
+    logits = t["logits"].requires_grad_()
+    cost = _cross_entropy(t, in_full("cross_entropy", "forward", options))
+
+    def both() -> Any:
+        logits.grad = None
+        value = cost()
+        value.backward()
+        return value.detach(), logits.grad
+
+    return both
+
+
+def _update(t: Tensors, options: Options) -> Call:
+    """One update of CN's network, its parameters in their order."""
+    nn = torch.nn
+    x, target = t.pop("x"), t.pop("target")
+    weights = [value for value in t.values() if value.ndim > 1]
+    layers: list[Any] = []
+    for weight in weights:
+        outputs, inputs = weight.shape[:2]
+        if weight.ndim == 4:
+            layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+        else:
+            layers += [nn.ReLU() if isinstance(layers[-1], nn.Linear) else nn.Flatten(), nn.Linear(inputs, outputs)]
+    model = nn.Sequential(*layers).to(x.dtype)
+    learnt = list(model.parameters())
+    with torch.no_grad():
+        for parameter, value in zip(learnt, t.values(), strict=True):
+            parameter.copy_(value)
+    cost, optimizer = nn.CrossEntropyLoss(), torch.optim.SGD(learnt, lr=LEARNING_RATE)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        cost(model(x), target).backward()
+        optimizer.step()
+
+    return Update(step, lambda: [parameter.detach().clone() for parameter in learnt])
+
+
+PARTS: dict[tuple[str, str], Callable[[Tensors, Options], Call]] = {
+    ("conv2d", "grad_input"): _conv2d_grad_input,
+    ("affine", "grad_input"): _affine_grad_input,
+    ("affine", "grad_weight"): _affine_grad_weight,
+    ("cross_entropy", "both"): _cross_entropy_both,
+    ("cn_network", "update"): _update,
 }
