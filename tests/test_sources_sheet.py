@@ -83,6 +83,23 @@ def test_every_equation_stands_in_the_code_and_in_the_tests(key):
     assert found["tests"]
 
 
+@pytest.mark.parametrize(
+    ("folder", "pattern", "said"),
+    [
+        ("reference", "*.py", _places._functions),
+        ("optimized", "*.p[yx][xdi]", _places._cython),
+        ("ops", "*.py", _places._functions),
+    ],
+)
+def test_the_code_cites_what_the_sheet_has(folder, pattern, said):
+    cited = set()
+    for path in (_places.ROOT / "cnnx" / folder).rglob(pattern):
+        for line, words, _ in said(path.read_text(encoding="utf-8")):
+            assert _places.cited(words) <= set(KEYS), f"{path}:{line}"
+            cited |= _places.cited(words)
+    assert len(cited) > 20
+
+
 def test_every_kernel_stands_at_its_line():
     stands = {}
     for key in KEYS:
