@@ -1,21 +1,25 @@
-"""Print the equation sheet with its sources and errata, or the part of a key.
+"""Print the equation sheet with its sources and errata, or the part of a key and where it stands in the code.
 
-A key is an equation's (C1, P2, G3), a source's (M17), an op's (conv2d), a section's number, `symbols` or `errata`.
+A key is an equation's (C1, P2, N3), a source's (M17), an op's (conv2d), a section's number, `symbols` or `errata`.
 """
 
 import argparse
+import difflib
 import re
 from importlib import resources
 
 from cnnx.ops import OPS
 
-_EQUATION = re.compile(r" {4}([A-Z]\d)  \S")
+from ._places import places
+
+_KEY = re.compile(r"[A-Z]\d")
+_EQUATION = re.compile(rf" {{4}}({_KEY.pattern})  \S")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `cnnx equations`."""
     parser.add_argument(
-        "key", nargs="?", metavar="KEY", help="C1, P2, G3, a source (M17), an op, 1 to 7, symbols, errata"
+        "key", nargs="?", metavar="KEY", help="C1, P2, N3, a source (M17), an op, 1 to 7, symbols, errata"
     )
 
 
@@ -28,8 +32,13 @@ def run(arguments: argparse.Namespace) -> int:
     parts = Sheet(sheet).parts()
     known = {key.lower(): key for key in parts}
     if arguments.key.lower() not in known:
-        raise ValueError(f"expected a key of {', '.join(parts)}, got {arguments.key!r}")
-    print(parts[known[arguments.key.lower()]])
+        near = [known[key] for key in difflib.get_close_matches(arguments.key.lower(), known, n=6, cutoff=0.5)]
+        keys = f"the nearest are {', '.join(near)}" if near else f"the keys are {', '.join(parts)}"
+        raise ValueError(f"KEY: expected one of the sheet's keys, got {arguments.key!r}; {keys}")
+    key = known[arguments.key.lower()]
+    print(parts[key])
+    if _KEY.fullmatch(key):
+        print("", *places(key), sep="\n")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Optimisers: how a gradient changes the weights (G1 to G3)."""
+"""Optimisers: how a gradient changes the weights (G1 to G4)."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -150,7 +150,7 @@ def _leaves(model: Layer, prefix: str) -> Iterator[tuple[Layer, str]]:
 class SGD(Optimizer):
     """Gradient descent, w <- w - eta dE/dw; with momentum mu, v <- mu v + dE/dw and w <- w - eta v.
 
-    G1, G2. Sources: D19 (5), (6), (11), (12); momentum and weight decay are not in them.
+    G1, G2, G4. Sources: D19 (5), (6), (11), (12); momentum and weight decay are not in them.
 
     Parameters
     ----------
@@ -219,7 +219,7 @@ class Adam(Optimizer):
         m <- b1 m + (1 - b1) g,  v <- b2 v + (1 - b2) g^2,
         w <- w - eta (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
 
-    G3. Not in the sources.
+    G3, G4. Not in the sources.
 
     Parameters
     ----------

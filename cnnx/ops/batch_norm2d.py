@@ -25,8 +25,8 @@ def batch_norm2d(
 
         Y = g (Z - mean) / sqrt(var + eps) + b
 
-    equations.md section 4, standard (U19 mentions a normalisation after pooling). Training uses the
-    batch's mean and biased variance over (n, h, w), inference the running ones. Neither is written to.
+    N1, N2. Sources: standard; U19 mentions a normalisation after pooling. Training uses the batch's mean and
+    biased variance over (n, h, w), inference the running ones. Neither is written to.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def batch_norm2d_backward(
         training:   dZ = g / sqrt(var + eps) (Delta - db/M - Zh dg/M), M = N H W
         inference:  dZ = g Delta / sqrt(var + eps)
 
-    equations.md section 4.
+    N3, N4 (training), N5 (inference): standard.
 
     Parameters
     ----------
@@ -222,7 +222,7 @@ OP = Op(
     forward=batch_norm2d,
     backward=batch_norm2d_backward,
     summary="each channel to mean b and deviation g; training and inference",
-    equations="section 4",
+    equations="N1-N5",
     kernels=(
         "batch_norm2d",
         "batch_norm2d_statistics_mean",

@@ -85,7 +85,8 @@ def conv2d(
     array([[[[3., 1.],
              [1., 1.]]]], dtype=float32)
     """
-    kept = weight if isinstance(weight, _winograd.Kept) else None
+    given: object = weight
+    kept = given if isinstance(given, _winograd.Kept) else None
     if bias is None:
         if not _check.plain(x, weight):
             x, weight = _check.floats(x=x, weight=weight)

@@ -16,7 +16,7 @@ def dropout(x: Array, mask: Array, rate: float, *, backend: str | None = None) -
 
         Y = m Z / (1 - rate), m in {0, 1}
 
-    equations.md section 4, standard; CN's classifier takes a rate.
+    D1. Source: standard; CN's classifier takes a rate.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def dropout(x: Array, mask: Array, rate: float, *, backend: str | None = None) -
 def dropout_backward(grad_output: Array, mask: Array, rate: float, *, backend: str | None = None) -> Array:
     """Gradient of a cost through `dropout`: dZ = m Delta / (1 - rate).
 
-    equations.md section 4.
+    D1.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ OP = Op(
     forward=dropout,
     backward=dropout_backward,
     summary="kept elements over 1 - rate, the others 0; the mask is an argument",
-    equations="section 4",
+    equations="D1",
     kernels=("dropout", "dropout_grad_input"),
     differentiable=("x",),
     linear=("x",),

@@ -1,4 +1,4 @@
-"""How optimisers change weights (G1 to G3): what `cnnx.nn.SGD` and `cnnx.nn.Adam` call.
+"""How optimisers change weights (G1 to G4): what `cnnx.nn.SGD` and `cnnx.nn.Adam` call.
 
 An optimiser's step has nothing to differentiate, so its kernels belong to no Op: KERNELS is the list that tests walk.
 """
@@ -92,7 +92,7 @@ def sgd_step(
 ) -> None:
     """Gradient descent in place: w <- w - rate g (G1), or with momentum, for which each weight keeps v, G2.
 
-    slopes : dE/dw of each, as its `Weight.gradient` returned it; g is dE/dw + decay w.
+    slopes : dE/dw of each, as its `Weight.gradient` returned it; g is dE/dw + decay w (G4).
 
     Raises
     ------

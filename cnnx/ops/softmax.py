@@ -14,7 +14,7 @@ def softmax(x: Array, axis: int = 1, *, backend: str | None = None) -> Array:
 
         Y_i = exp(Z_i - max Z) / sum_j exp(Z_j - max Z)
 
-    equations.md section 2. Source: U19 footnote 4.
+    A3. Source: U19 footnote 4.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def softmax_backward(grad_output: Array, x: Array, axis: int = 1, *, backend: st
 
         dZ_i = Y_i (Delta_i - sum_j Delta_j Y_j)
 
-    equations.md section 2.
+    A3. Source: U19 footnote 4.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def log_softmax(x: Array, axis: int = 1, *, backend: str | None = None) -> Array
 
         Y_i = Z_i - max Z - log sum_j exp(Z_j - max Z)
 
-    equations.md section 2, standard.
+    A4. Source: standard.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def log_softmax_backward(grad_output: Array, x: Array, axis: int = 1, *, backend
 
         dZ_i = Delta_i - exp(Y_i) sum_j Delta_j
 
-    equations.md section 2, standard.
+    A4. Source: standard.
 
     Parameters
     ----------
@@ -189,13 +189,13 @@ def _cases() -> tuple[Case, ...]:
     )
 
 
-def _op(name: str, summary: str) -> Op:
+def _op(name: str, summary: str, equations: str) -> Op:
     return Op(
         name=name,
         forward=globals()[name],
         backward=globals()[f"{name}_backward"],
         summary=summary,
-        equations="section 2",
+        equations=equations,
         kernels=(name, f"{name}_grad_input"),
         differentiable=("x",),
         cases=_cases(),
@@ -205,6 +205,6 @@ def _op(name: str, summary: str) -> Op:
 
 
 OPS = (
-    _op("softmax", "softmax along an axis, maximum shifted out"),
-    _op("log_softmax", "logarithm of the softmax"),
+    _op("softmax", "softmax along an axis, maximum shifted out", "A3"),
+    _op("log_softmax", "logarithm of the softmax", "A4"),
 )

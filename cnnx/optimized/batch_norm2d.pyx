@@ -1,4 +1,4 @@
-"""Batch normalisation: equations.md section 4. Sums are taken in double, in parts that the shapes alone determine."""
+"""Batch normalisation: N1-N5 of equations.md. Sums are taken in double, in parts that the shapes alone determine."""
 
 from cython cimport floating
 from cython.parallel cimport prange
@@ -48,6 +48,7 @@ cdef double* channel_sums(const floating[:, :, :, ::1] Delta, const floating[:, 
 
 
 def batch_norm2d_statistics_mean(const floating[:, :, :, ::1] Z, /, floating[::1] mean):
+    # N1
     cdef Py_ssize_t c, M = Z.shape[0] * Z.shape[2] * Z.shape[3]
     cdef double* totals = channel_sums(Z, Z, <const floating*>NULL, NUMBERS)
     for c in range(Z.shape[1]):
@@ -56,6 +57,7 @@ def batch_norm2d_statistics_mean(const floating[:, :, :, ::1] Z, /, floating[::1
 
 
 def batch_norm2d_statistics_var(const floating[:, :, :, ::1] Z, const floating[::1] mean, /, floating[::1] var):
+    # N1
     cdef Py_ssize_t c, M = Z.shape[0] * Z.shape[2] * Z.shape[3]
     cdef double* totals = channel_sums(Z, Z, &mean[0], SQUARES)
     for c in range(Z.shape[1]):
@@ -64,12 +66,14 @@ def batch_norm2d_statistics_var(const floating[:, :, :, ::1] Z, const floating[:
 
 
 def batch_norm2d_grad_bias(const floating[:, :, :, ::1] Delta, /, floating[::1] db):
+    # N3
     grad_bias(Delta, db)
 
 
 def batch_norm2d_grad_weight(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z,
                              const floating[::1] mean, const floating[::1] var, /, floating[::1] dg, *, double eps):
     cdef Py_ssize_t c
+    # N3: the root is a factor of every term, so that the sum is divided by it.
     cdef double* totals = channel_sums(Delta, Z, &mean[0], PRODUCTS)
     for c in range(Z.shape[1]):
         dg[c] = <floating>(totals[c] / sqrt(var[c] + eps))
@@ -157,6 +161,7 @@ def batch_norm2d(const floating[:, :, :, ::1] Z, const floating[::1] g, const fl
     cdef Py_ssize_t c
     for c in range(g.shape[0]):
         lines[c] = line_of(g[c] / sqrt(var[c] + eps), b[c], 0, mean[c])
+    # N2
     elements(Z, Z, lines, Y, NORMALISE)
     free(lines)
 
@@ -171,6 +176,7 @@ def batch_norm2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:
     for c in range(g.shape[0]):
         deviation = sqrt(var[c] + eps)
         lines[c] = line_of(g[c] / deviation, db[c] / M, dg[c] / M / deviation, mean[c])
+    # N4
     elements(Delta, Z, lines, dZ, GRADIENT)
     free(lines)
 
@@ -181,5 +187,6 @@ def batch_norm2d_grad_input_inference(const floating[:, :, :, ::1] Delta, const 
     cdef Py_ssize_t c
     for c in range(g.shape[0]):
         lines[c] = line_of(g[c] / sqrt(var[c] + eps), 0, 0, 0)
+    # N5
     elements(Delta, Delta, lines, dZ, SCALE)
     free(lines)

@@ -37,7 +37,7 @@ cdef inline Py_ssize_t place(Py_ssize_t i, Py_ssize_t lane, Py_ssize_t M) noexce
 
 
 cdef inline double E_rows(const floating* Z, const floating* t, Py_ssize_t M, Py_ssize_t count) noexcept nogil:
-    # -sum_i t_i log y_i of some rows; 0 log 0 is 0, but a NaN is not lost with its term.
+    # E3: -sum_i t_i log y_i of some rows; 0 log 0 is 0, but a NaN is not lost with its term.
     cdef floating turned[TURNED]
     cdef floating turned_t[TURNED]
     cdef const floating* rows = laid_out(Z, M, count, &turned[0])
@@ -71,6 +71,7 @@ cdef inline double E_rows(const floating* Z, const floating* t, Py_ssize_t M, Py
 
 
 cdef inline double E_index_rows(const floating* Z, const Py_ssize_t* t, Py_ssize_t M, Py_ssize_t count) noexcept nogil:
+    # E3: -log y_t of some rows.
     cdef floating turned[TURNED]
     cdef const floating* rows = laid_out(Z, M, count, &turned[0])
     cdef Walk walk = walk_of(M)
@@ -87,6 +88,7 @@ cdef inline double E_index_rows(const floating* Z, const Py_ssize_t* t, Py_ssize
 
 cdef inline void dZ_rows(const floating* Z, const floating* t, floating* dZ, Py_ssize_t M, Py_ssize_t count,
                          Py_ssize_t divisor) noexcept nogil:
+    # E3: y_i sum_j t_j - t_i, over the divisor (E2).
     cdef floating turned[TURNED]
     cdef floating turned_t[TURNED]
     cdef floating turned_dZ[TURNED]
@@ -119,6 +121,7 @@ cdef inline void dZ_rows(const floating* Z, const floating* t, floating* dZ, Py_
 
 cdef inline void dZ_index_rows(const floating* Z, const Py_ssize_t* t, floating* dZ, Py_ssize_t M, Py_ssize_t count,
                                Py_ssize_t divisor) noexcept nogil:
+    # E3: y_i - [i = t], over the divisor (E2).
     cdef floating turned[TURNED]
     cdef floating turned_dZ[TURNED]
     cdef const floating* rows = laid_out(Z, M, count, &turned[0])
@@ -195,7 +198,7 @@ def cross_entropy(const floating[:, ::1] Z, const floating[:, ::1] t, /, double[
     cdef int threads = threads_for(EXP * <double>Z.shape[0] * Z.shape[1])
     for part in prange(PARTS, nogil=True, schedule="static", num_threads=threads):
         E_part(Z, t, &parts[0], part)
-    E[0] = sum_of(parts) / divisor
+    E[0] = sum_of(parts) / divisor  # E2
 
 
 def cross_entropy_grad_input(const floating[:, ::1] Z, const floating[:, ::1] t, /, floating[:, ::1] dZ, *,
@@ -212,7 +215,7 @@ def cross_entropy_index(const floating[:, ::1] Z, const Py_ssize_t[::1] t, /, do
     cdef int threads = threads_for(EXP * <double>Z.shape[0] * Z.shape[1])
     for part in prange(PARTS, nogil=True, schedule="static", num_threads=threads):
         E_index_part(Z, t, &parts[0], part)
-    E[0] = sum_of(parts) / divisor
+    E[0] = sum_of(parts) / divisor  # E2
 
 
 def cross_entropy_index_grad_input(const floating[:, ::1] Z, const Py_ssize_t[::1] t, /, floating[:, ::1] dZ, *,

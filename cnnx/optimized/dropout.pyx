@@ -1,4 +1,4 @@
-"""Dropout: equations.md section 4 in typed loops."""
+"""Dropout: D1 of equations.md in typed loops."""
 
 from cython cimport floating
 from cython.parallel cimport prange
@@ -13,6 +13,7 @@ cdef enum:
 
 cdef inline void keep(const floating* Z, const uint8_t* mask, floating* Y, Py_ssize_t length,
                       double rate) noexcept nogil:
+    # D1, forward and backward alike.
     # A factor, rounded once too often, does where the product is a double that becomes a float; else it is a division.
     cdef Py_ssize_t i
     cdef double factor = 1 / (1 - rate), share = 1 - rate

@@ -1,4 +1,4 @@
-"""Optimisers: G1 to G3 of equations.md in typed loops, one pass over memory.
+"""Optimisers: G1 to G4 of equations.md in typed loops, one pass over memory.
 
 An output may be the input of its name. A compiler that sees them as pointers would have to take each store for a
 change of what it reads next, so a block's results are gathered in a buffer before they are stored. Everything is
@@ -57,15 +57,17 @@ cdef inline void block(floating* w, const floating* dE, floating* a, floating* b
     for i in range(length):
         g = dE[i]
         if decays:
-            g = g + f.decay * old_w[i]
+            g = g + f.decay * old_w[i]  # G4
         if kind == PLAIN:
-            new_w[i] = <floating>(old_w[i] - f.rate * g)
+            new_w[i] = <floating>(old_w[i] - f.rate * g)  # G1
         elif kind == ADAM:
+            # G3
             x = f.beta1 * old_a[i] + f.rest1 * g
             y = f.beta2 * old_b[i] + f.rest2 * (g * g)
             new_a[i], new_b[i] = <floating>x, <floating>y
             new_w[i] = <floating>(old_w[i] - f.rate * x / (sqrt(f.scale2 * y) + f.eps))
         else:
+            # G2
             x = f.momentum * old_a[i] + g
             new_a[i] = <floating>x
             new_w[i] = <floating>(old_w[i] - f.rate * (g + f.momentum * x if kind == NESTEROV else x))

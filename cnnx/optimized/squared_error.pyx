@@ -23,11 +23,13 @@ def squared_error(const floating[::1] A, const floating[::1] T, /, double[::1] E
                                      count * (part + 1) // parts, DISTANCES)
         for part in range(parts):
             total += sums[part]
+    # E1, E2
     E[0] = total / 2 / divisor
 
 
 def squared_error_grad_input(const floating[::1] A, const floating[::1] T, /, floating[::1] dA, *,
                              Py_ssize_t divisor):
+    # E1, E2: the divisor is 1 or N.
     cdef Py_ssize_t i
     for i in prange(dA.shape[0], nogil=True, schedule="static", num_threads=threads_for(dA.shape[0])):
         dA[i] = <floating>((<double>A[i] - T[i]) / divisor)

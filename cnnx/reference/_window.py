@@ -2,12 +2,12 @@
 
 
 def P_min(h, *, u, p_h, R, d_h=1):
-    """First output row whose window reaches input row h: max(0, ceil((h + p_h - d_h (R-1)) / u)). M17 (8)."""
+    """First output row whose window reaches input row h: max(0, ceil((h + p_h - d_h (R-1)) / u)). C6: M17 (8)."""
     return max(0, -((d_h * (R - 1) - h - p_h) // u))
 
 
 def P_max(h, *, u, p_h, P):
-    """Last output row whose window reaches input row h: min(P-1, floor((h + p_h) / u)). M17 (8)."""
+    """Last output row whose window reaches input row h: min(P-1, floor((h + p_h) / u)). C6: M17 (8)."""
     return min(P - 1, (h + p_h) // u)
 
 
@@ -20,7 +20,7 @@ def window(Z, p, q, *, R, S, u, v, p_h, p_w):
 
 
 def covering(Delta, h, w, *, R, S, u, v, p_h, p_w):
-    """The outputs (p, q) whose window holds (h, w). M17 (8), (9)."""
+    """The outputs (p, q) whose window holds (h, w). C6: M17 (8), (9)."""
     P, Q = Delta.shape[2:]
     rows = range(P_min(h, u=u, p_h=p_h, R=R), P_max(h, u=u, p_h=p_h, P=P) + 1)
     columns = range(P_min(w, u=v, p_h=p_w, R=S), P_max(w, u=v, p_h=p_w, P=Q) + 1)

@@ -1,4 +1,4 @@
-"""Batch normalisation per channel: equations.md section 4. M = N H W members in a channel."""
+"""Batch normalisation per channel: N1-N5 of cnnx/equations.md. M = N H W members in a channel."""
 
 from ._numbers import IEEE, computes
 
@@ -16,7 +16,10 @@ def members_count(Z):
 
 
 def batch_norm2d_mean(Z, c):
-    """mean[c] = (1/M) sum_{n,h,w} Z[n,c,h,w]."""
+    """mean[c] = (1/M) sum_{n,h,w} Z[n,c,h,w].
+
+    N1: standard.
+    """
     total = 0
     for n, h, w in members(Z):
         total = total + Z[n, c, h, w]
@@ -24,7 +27,10 @@ def batch_norm2d_mean(Z, c):
 
 
 def batch_norm2d_var(Z, mean, c):
-    """var[c] = (1/M) sum_{n,h,w} (Z[n,c,h,w] - mean[c])^2."""
+    """var[c] = (1/M) sum_{n,h,w} (Z[n,c,h,w] - mean[c])^2.
+
+    N1: standard.
+    """
     total = 0
     for n, h, w in members(Z):
         distance = Z[n, c, h, w] - mean[c]
@@ -33,17 +39,26 @@ def batch_norm2d_var(Z, mean, c):
 
 
 def batch_norm2d_Zh(Z, mean, var, n, c, h, w, *, eps, m=IEEE):
-    """Zh = (Z - mean) / sqrt(var + eps)."""
+    """Zh = (Z - mean) / sqrt(var + eps).
+
+    N2: standard.
+    """
     return (Z[n, c, h, w] - mean[c]) / m.sqrt(var[c] + eps)
 
 
 def batch_norm2d_Y(Z, g, b, mean, var, n, c, h, w, *, eps, m=IEEE):
-    """Y[n,c,h,w] = g[c] Zh + b[c]."""
+    """Y[n,c,h,w] = g[c] Zh + b[c].
+
+    N2: standard; U19 mentions a normalisation after pooling.
+    """
     return g[c] * batch_norm2d_Zh(Z, mean, var, n, c, h, w, eps=eps, m=m) + b[c]
 
 
 def batch_norm2d_db(Delta, c):
-    """db[c] = sum_{n,h,w} Delta[n,c,h,w]."""
+    """db[c] = sum_{n,h,w} Delta[n,c,h,w].
+
+    N3: standard.
+    """
     db = 0
     for n, h, w in members(Delta):
         db = db + Delta[n, c, h, w]
@@ -51,7 +66,10 @@ def batch_norm2d_db(Delta, c):
 
 
 def batch_norm2d_dg(Delta, Z, mean, var, c, *, eps, m=IEEE):
-    """dg[c] = sum_{n,h,w} Delta[n,c,h,w] Zh."""
+    """dg[c] = sum_{n,h,w} Delta[n,c,h,w] Zh.
+
+    N3: standard.
+    """
     dg = 0
     for n, h, w in members(Delta):
         dg = dg + Delta[n, c, h, w] * batch_norm2d_Zh(Z, mean, var, n, c, h, w, eps=eps, m=m)
@@ -59,14 +77,20 @@ def batch_norm2d_dg(Delta, Z, mean, var, c, *, eps, m=IEEE):
 
 
 def batch_norm2d_dZ(Delta, Z, g, mean, var, dg, db, n, c, h, w, *, eps, m=IEEE):
-    """dZ = g / sqrt(var + eps) (Delta - db/M - Zh dg/M): training, where mean and var depend on Z."""
+    """dZ = g / sqrt(var + eps) (Delta - db/M - Zh dg/M): training, where mean and var depend on Z.
+
+    N4: standard.
+    """
     M = members_count(Z)
     Zh = batch_norm2d_Zh(Z, mean, var, n, c, h, w, eps=eps, m=m)
     return g[c] / m.sqrt(var[c] + eps) * (Delta[n, c, h, w] - db[c] / M - Zh * dg[c] / M)
 
 
 def batch_norm2d_dZ_inference(Delta, g, var, n, c, h, w, *, eps, m=IEEE):
-    """dZ = g Delta / sqrt(var + eps): running statistics, which do not depend on Z."""
+    """dZ = g Delta / sqrt(var + eps): running statistics, which do not depend on Z.
+
+    N5: standard.
+    """
     return g[c] * Delta[n, c, h, w] / m.sqrt(var[c] + eps)
 
 

@@ -83,7 +83,7 @@ def conv2d_dZ(Delta, F, n, c, h, w, *, u, v, p_h, p_w, d_h, d_w, groups):
 
 @computes(Y=conv2d_Y)
 def conv2d(Z, F, b, /, Y, *, u, v, p_h, p_w, d_h, d_w, groups):
-    """Z (N,C,H,W), F (K,C/groups,R,S), b (K) -> Y (N,K,P,Q)."""
+    """Z (N,C,H,W), F (K,C/groups,R,S), b (K) -> Y (N,K,P,Q), P and Q as C2 has them."""
 
 
 @computes(dZ=conv2d_dZ)

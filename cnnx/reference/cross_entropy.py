@@ -33,7 +33,7 @@ def cross_entropy_dZ(Z, t, n, i, *, divisor, m=IEEE):
 
 
 def cross_entropy_index_E(Z, t, _, *, divisor, m=IEEE):
-    """E = (1/divisor) sum_n E_n, E_n = -log y_{t[n]}: E3 with t_i = 1 at i = t[n] alone."""
+    """E = (1/divisor) sum_n E_n, E_n = -log y_{t[n]}: E3, E2 with t_i = 1 at i = t[n] alone."""
     total = 0
     for n in range(Z.shape[0]):
         total = total - log_y(Z[n], m=m)[t[n]]

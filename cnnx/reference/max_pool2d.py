@@ -70,7 +70,7 @@ def max_pool2d_dZ_winners(Delta, B, n, c, h, w, *, R, S, u, v, p_h, p_w):
 
 @computes(Y=max_pool2d_Y)
 def max_pool2d(Z, /, Y, *, R, S, u, v, p_h, p_w):
-    """Z (N,C,H,W) -> Y (N,C,P,Q)."""
+    """Z (N,C,H,W) -> Y (N,C,P,Q), P and Q as C2 has them."""
 
 
 @computes(Y=max_pool2d_Y, B=max_pool2d_B)

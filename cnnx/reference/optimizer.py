@@ -1,4 +1,4 @@
-"""Optimisers, the change of each weight: equations.md section 5, G1 to G3.
+"""Optimisers, the change of each weight: equations.md section 5, G1 to G4.
 
 Unlike other kernels these may be given one array as input and as output, to change it in place.
 """
@@ -7,7 +7,7 @@ from ._numbers import IEEE, computes
 
 
 def slope(w, dE, i, decay):
-    """g = dE/dw + decay w; without decay nothing is added, whatever w holds."""
+    """G4: g = dE/dw + decay w; without decay nothing is added, whatever w holds."""
     return dE[i] + decay * w[i] if decay else dE[i]
 
 

@@ -1,4 +1,4 @@
-"""Softmax (U19 footnote 4) and its logarithm, with the maximum shifted out.
+"""Softmax and its logarithm, with the maximum shifted out: A3, A4 of cnnx/equations.md.
 
 Arrays are (A, M, B): softmax runs along the middle axis, A and B count the rest.
 """
@@ -39,7 +39,7 @@ def log_y(z, *, m=IEEE):
 def softmax_Y(Z, a, i, b, *, m=IEEE):
     """Y_i = exp(Z_i - max Z) / sum_j exp(Z_j - max Z).
 
-    equations.md section 2: U19.
+    A3: U19 footnote 4.
     """
     return y(Z[a, :, b], m=m)[i]
 
@@ -47,7 +47,7 @@ def softmax_Y(Z, a, i, b, *, m=IEEE):
 def softmax_dZ(Delta, Z, a, i, b, *, m=IEEE):
     """dZ_i = Y_i (Delta_i - sum_j Delta_j Y_j).
 
-    equations.md section 2.
+    A3: U19 footnote 4.
     """
     Y = y(Z[a, :, b], m=m)
     total = 0
@@ -59,7 +59,7 @@ def softmax_dZ(Delta, Z, a, i, b, *, m=IEEE):
 def log_softmax_Y(Z, a, i, b, *, m=IEEE):
     """Y_i = Z_i - max Z - log sum_j exp(Z_j - max Z).
 
-    equations.md section 2, standard.
+    A4: standard.
     """
     return log_y(Z[a, :, b], m=m)[i]
 
@@ -67,7 +67,7 @@ def log_softmax_Y(Z, a, i, b, *, m=IEEE):
 def log_softmax_dZ(Delta, Z, a, i, b, *, m=IEEE):
     """dZ_i = Delta_i - exp(Y_i) sum_j Delta_j.
 
-    equations.md section 2, standard; exp(Y_i) is the softmax.
+    A4: standard; exp(Y_i) is the softmax.
     """
     total = 0
     for j in range(Z.shape[1]):

@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from cnnx import backend, cli
 from cnnx.audit import explain
 from cnnx.audit.data import draw, draw_like
 from cnnx.audit.trace import backward_arguments, first, forward_arguments, traced
+from cnnx.cli import _places
 from cnnx.ops import OPS
 
 pytestmark = pytest.mark.once
@@ -359,6 +361,8 @@ def test_the_whole_sheet(capsys):
         ("C1", ["## 1 Convolution", "C1  Y[n,k,p,q] = b[k]", "g C/groups + c", "M17 (4)"], ["C2", "C3"]),
         ("p2", ["## 3 Pooling", "P2  backward", "B = 1 where"], ["P1", "P3"]),
         ("G3", ["Adam", "Kingma"], ["momentum"]),
+        ("N3", ["db[c] = ", "dg[c] = "], ["N2", "N4"]),
+        ("a3", ["softmax:", "backward:", "U19 footnote 4"], ["A4", "log-softmax"]),
         ("M17", ["宮本崇, 2017-04-07", "C1  Y", "F3  dZ", "| M17 table 1 |"], ["| W15, backward", "P4"]),
         ("W15", ["2015-09-23", "| W15, backward"], ["| M17 table 1"]),
         ("errata", ["## 6 Errata", "| M17 (4), (6) |", "| CN (1) |"], ["## 7"]),
@@ -370,20 +374,60 @@ def test_the_whole_sheet(capsys):
 )
 def test_a_key(capsys, key, has, has_not):
     code, out, _ = run(capsys, "equations", key)
+    sheet, stands, _ = out.partition("Where ")
     assert code == 0
-    assert all(words in out for words in has)
-    assert not any(words in out for words in has_not)
+    assert all(words in sheet for words in has)
+    assert not any(words in sheet for words in has_not)
+    assert bool(stands) is bool(re.fullmatch(r"\w\d", key))  # an equation's
 
 
 def test_every_key_that_the_ops_name(capsys):
     for op in OPS:
-        for key in re.findall(r"\b[A-Z]\d\b", op.equations):
+        for key in _places.cited(op.equations):
             code, out, _ = run(capsys, "equations", key)
             assert (code, f"    {key}  " in out) == (0, True)
 
 
-def test_an_unknown_key(capsys):
-    code, out, err = run(capsys, "equations", "X9")
+def test_where_an_equation_stands(capsys):
+    _, out, _ = run(capsys, "equations", "N3")
+    element = inspect.getsourcelines(backend.equations("batch_norm2d_grad_weight")["dg"])[1]
+    lines = out.partition("Where N3 stands, below ")[2].splitlines()
+    assert lines[0] == f"{_places.ROOT}:"
+    places = {line.split()[-2]: line.split()[-1] for line in lines if re.search(r":\d+  ", line)}
+    assert places[f"cnnx/reference/batch_norm2d.py:{element}"] == "batch_norm2d_dg"
+    assert "batch_norm2d_grad_weight" in places.values()  # its twin
+    assert "batch_norm2d_backward" in places.values()
+    assert "test_batch_norm2d_by_hand" in places.values()
+    assert lines[-1].startswith("audit      cnnx audit batch_norm2d: bound, layout, ")
+
+
+def test_an_equation_of_no_op(capsys):
+    _, out, _ = run(capsys, "equations", "G2")
+    assert out.endswith("no op has this equation, and the audit judges ops: see the tests\n")
+
+
+def test_where_the_tests_are(capsys, monkeypatch, tmp_path):
+    clone = next(folder for folder in Path(__file__).resolve().parents if folder.name == "tests").parent
+    monkeypatch.chdir(clone / "tests")
+    assert _places._clone() in (clone, _places.ROOT)
+    monkeypatch.chdir(tmp_path)
+    assert _places._clone() == (clone if clone == _places.ROOT else None)
+    monkeypatch.setattr(_places, "_clone", lambda: None)
+    code, out, _ = run(capsys, "equations", "C1")
+    assert (code, "/test_" in out) == (0, False)
+    assert "tests      not installed; call this within a clone" in out
+
+
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        ("N9", "the nearest are N5, N4, N3, N2, N1"),
+        ("convd", "the nearest are conv2d"),
+        ("X", "the keys are C1, C2,"),
+        ("", "the keys are C1, C2,"),
+    ],
+)
+def test_an_unknown_key(capsys, key, says):
+    code, out, err = run(capsys, "equations", key)
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "expected a key of C1, C2" in err
-    assert "errata" in err
+    assert f"KEY: expected one of the sheet's keys, got {key!r}; {says}" in err

@@ -19,7 +19,6 @@ from cnnx.cli import main
 
 pytestmark = pytest.mark.once
 
-ROOT = Path(__file__).resolve().parent.parent
 TARGETS = read(ROOT / "benchmarks" / "targets.toml")
 CONVOLUTIONS = ("A", "A2", "B", "C", "D", "E", "F", "G", "H", "I", "J")
 

@@ -25,7 +25,7 @@ from cnnx.cli import _targets, main
 
 pytestmark = pytest.mark.once
 
-FILE = Path(__file__).resolve().parent.parent / "benchmarks" / "targets.toml"
+FILE = ROOT / "benchmarks" / "targets.toml"
 TARGETS = read(FILE)
 BENCH = ["bench", "--cases", str(FILE)]
 

@@ -16,7 +16,7 @@ def images(shape, dtype, offset=0.0):
 
 
 def expected(x, delta, g, b, eps):
-    """Y, dZ, dg, db of equations.md section 4, in long double."""
+    """Y, dZ, dg, db of N1 to N4, in long double."""
     x, delta = x.astype(np.longdouble), delta.astype(np.longdouble)
     g, b = g.astype(np.longdouble)[:, None, None], b.astype(np.longdouble)[:, None, None]
     M, axes = x.size // x.shape[1], (0, 2, 3)
@@ -76,6 +76,7 @@ def test_parts_and_chunks_do_not_depend_on_threads(shape, dtype):
 @pytest.mark.parametrize("shape", [(4095,), (16384,), (3, 16385), (40_001,)], ids=str)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_dropout_of_many_elements(shape, dtype):
+    """D1, forward and backward."""
     x, delta = images(shape, dtype)
     mask = delta > 0
     for z in cnnx.dropout(x, mask, 0.3), cnnx.dropout_backward(x, mask, 0.3):

@@ -170,6 +170,7 @@ def test_a_wrong_kernel_is_noticed():
 
 
 def test_equations_by_hand_in_fractions():
+    """G1 to G4."""
     half, w, dE, v = Fraction(1, 2), [Fraction(3)], [Fraction(1, 3)], [Fraction(2, 5)]
     assert backend.equations("sgd")["w_new"](w, dE, 0, rate=half, decay=half) == Fraction(25, 12)
     numbers = {"rate": half, "momentum": Fraction(1, 4), "decay": 0}

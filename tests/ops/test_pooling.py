@@ -46,6 +46,7 @@ def drawn(seed, dtype):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_max(seed, dtype):
+    """P1, P2."""
     rng, x, geometry, options = drawn(seed, dtype)
     options["ceil_mode"] = bool(seed % 3 == 0)
     y, winners = cnnx.max_pool2d(x, **options, return_winners=True)
@@ -74,6 +75,7 @@ def test_max(seed, dtype):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_average_and_norms(seed, dtype):
+    """P3, P4."""
     rng, x, geometry, options = drawn(seed, dtype)
     x[~np.isfinite(x)] = 1
     y = cnnx.avg_pool2d(x, **options)

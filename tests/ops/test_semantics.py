@@ -323,6 +323,7 @@ def test_divisors(backend, dtype):
 
 
 def test_lp_pool2d_by_hand(backend, dtype):
+    """P4."""
     x = np.array([[[[3, -4, 0], [0, 0, 0]]]], dtype)
     close = {"rtol": 1e-6}
     np.testing.assert_allclose(cnnx.lp_pool2d(x, 1, (2, 3)).ravel(), [7 / 6], **close)
@@ -387,6 +388,7 @@ def test_softmax_axes(backend, dtype):
 
 
 def test_cross_entropy_by_hand(backend, dtype):
+    """E2, E3."""
     logits = np.log(np.array([[1, 3], [1, 1]], dtype))  # y = 1/4, 3/4 and 1/2, 1/2
     target = np.array([0, 1])
     np.testing.assert_allclose(cnnx.cross_entropy(logits, target), (math.log(4) + math.log(2)) / 2, rtol=1e-6)
@@ -431,6 +433,7 @@ def test_impossible_classes_without_a_share_cost_nothing(backend, dtype):
 
 
 def test_squared_error_by_hand(backend, dtype):
+    """E1, E2."""
     y, target = np.array([[1, 2, 3], [4, 5, 6]], dtype), np.array([[1, 0, 6], [0, 5, 5]], dtype)
     # Differences 0 2 -3, 4 0 1: squares 13 and 17.
     assert cnnx.squared_error(y, target) == 7.5
@@ -471,6 +474,7 @@ def test_costs_of_no_examples(backend, dtype):
 
 
 def test_batch_norm2d_by_hand(backend, dtype):
+    """N1 to N5."""
     x = np.array([1, 3, 5, 7, 10, 10, 10, 10], dtype).reshape(2, 4, 1, 1).transpose(1, 0, 2, 3)  # N 4, C 2
     x[:, 1, 0, 0] = [10, 20, 10, 20]
     weight, bias, eps = np.array([2, -1], dtype), np.array([0.5, 0], dtype), 0.25
@@ -512,6 +516,7 @@ def test_batch_norm2d_with_a_variance_of_zero(backend, dtype):
 
 
 def test_dropout_scales_what_it_keeps(backend, dtype):
+    """D1."""
     x, mask = np.array([[1, 2], [3, -4]], dtype), np.array([[True, False], [True, True]])
     same(cnnx.dropout(x, mask, 0.75), np.array([[4, 0], [12, -16]], dtype))
     same(cnnx.dropout(x, mask, 0), np.array([[1, 0], [3, -4]], dtype))

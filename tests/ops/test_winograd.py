@@ -73,6 +73,7 @@ def test_both_tiles_for_any_shape(t, dtype):
 
 @pytest.mark.parametrize("t", [2, 4])
 def test_transformed_kernels_are_w1(t):
+    """W1."""
     _, weight, _ = drawn((1, 6, 3, 3), 10, 2, "float64")
     ours, theirs = (np.full((2, t + 2, t + 2, 3, 8), np.nan) for _ in range(2))
     backend.kernel("conv2d_winograd_weight", "float64")(weight, ours, t=t, groups=2)

@@ -9,6 +9,7 @@ from paths import ROOT
 
 import cnnx
 from cnnx.audit import CHECKS
+from cnnx.cli import _places
 from cnnx.ops import OPS
 from cnnx.ops.__main__ import MARKS, table
 
@@ -31,6 +32,19 @@ def test_examples() -> None:
     runner = doctest.DocTestRunner()
     runner.run(test, out=report.append)
     assert not runner.failures, "".join(report)
+
+
+def test_where_an_equation_stands() -> None:
+    """What the command prints, but for line numbers and folders."""
+    shown = README.partition("\nWhere N5 stands, below ")[2].partition("```")[0].splitlines()[1:]
+    printed = list(_places.places("N5"))[1:]
+    assert [_numberless(line) for line in shown] == [
+        _numberless(line) for line in printed if "tests are those of the clone" not in line
+    ]
+
+
+def _numberless(line: str) -> str:
+    return re.sub(r":\d+ +", ":", re.sub(r"tests/(\w+/)+", "tests/", line))
 
 
 def test_commands_stand_as_ci_runs_them() -> None:

@@ -44,7 +44,7 @@ def test_u19_z_ij(backend):
 
 
 def test_w15_flipped_kernel(backend):
-    """The gradient of the input is a convolution with the kernel turned by 180 degrees."""
+    """C5: the gradient of the input is a convolution with the kernel turned by 180 degrees."""
     C, H, W, K, R, S = 2, 6, 5, 3, 3, 2
     F, Delta = integers(1, K, C, R, S), integers(2, 2, K, H - R + 1, W - S + 1)
     turned = np.array([[np.rot90(F[k, c], 2) for k in range(K)] for c in range(C)])
@@ -61,7 +61,7 @@ def test_w15_flipped_kernel(backend):
     ("H", "W", "H_F", "W_F", "S", "P"), [(5, 4, 2, 3, 1, 0), (6, 7, 3, 2, 2, 1), (4, 4, 1, 1, 3, 0)]
 )
 def test_cn_2(H, W, H_F, W_F, S, P, backend):
-    """CN's X holds its padding; indices count from 0."""
+    """C1 to C5: CN's X holds its padding; indices count from 0."""
     image, F, b = integers(1, 1, 1, H, W), integers(2, 1, 1, H_F, W_F), integers(3, 1)
     X = ox.pad(image, (P, P), (P, P))[0, 0]
     OH, OW = floor((H + 2 * P - H_F) / S) + 1, floor((W + 2 * P - W_F) / S) + 1
@@ -91,7 +91,7 @@ def test_cn_2(H, W, H_F, W_F, S, P, backend):
 
 
 def test_cn_3_4(backend):
-    """Windows H_P x W_P side by side, as corrected: rows i H_P to i H_P + H_P, columns j W_P to j W_P + W_P."""
+    """P1-P3. Windows H_P x W_P, side by side, as corrected: rows i H_P to i H_P + H_P, columns j W_P to j W_P + W_P."""
     H_P, W_P = 2, 4
     X = np.random.default_rng(1).permutation(6 * 8).reshape(6, 8).astype(float)  # no ties
     dJ_dZ = integers(2, 3, 2)
@@ -194,7 +194,7 @@ def test_convolution_of_the_whole_image_is_affine(backend):
 
 
 def test_average_pooling_is_a_depthwise_convolution(backend):
-    """With a kernel of 1/|R|; |R| = 8 divides without rounding."""
+    """P3 with a kernel of 1/|R|; |R| = 8 divides without rounding."""
     Z, kernel = integers(1, 2, 3, 7, 9), np.full((3, 1, 2, 4), 1 / 8)
     expected = correlate(Z.reshape(6, 1, 7, 9), kernel[:1], np.zeros(1), 2, 3).reshape(2, 3, 3, 2)
     assert_array_equal(cnnx.avg_pool2d(Z, (2, 4), stride=(2, 3), backend=backend), expected)
@@ -220,7 +220,7 @@ def test_pooling_means_are_ordered(backend):
 
 
 def test_softmax_and_cross_entropy(backend):
-    """E3: -t/y through the softmax's derivative is y sum_j t_j - t; the exponential is taken apart here."""
+    """A3, A4 and E3: -t/y through the softmax's derivative is y sum_j t_j - t; the exponential is taken apart here."""
     logits = np.array([[1.5, -0.5, 0.0, 2.0], [-3.0, 0.25, 1.0, -1.0]])
     t = np.array([[0.0, 1.0, 0.0, 0.0], [0.5, 0.0, 1.25, 0.25]])  # the second row does not add up to 1
     y = np.array([[math.exp(z) / sum(map(math.exp, row)) for z in row] for row in logits.tolist()])

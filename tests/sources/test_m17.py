@@ -106,6 +106,7 @@ def m17_7(Delta, F, H, W, u, v, p_h, p_w):
 
 @geometries
 def test_m17_4(geometry, backend):
+    """C1."""
     N, C, H, W, K, R, S, u, v, p_h, p_w = geometry
     Z, F, b = integers(1, N, C, H, W), integers(2, K, C, R, S), integers(3, K)
     Y = cnnx.conv2d(Z, F, b, stride=(u, v), padding=(p_h, p_w), backend=backend)
@@ -114,6 +115,7 @@ def test_m17_4(geometry, backend):
 
 @geometries
 def test_m17_5_to_9(geometry, backend):
+    """C3 to C6."""
     N, C, H, W, K, R, S, u, v, p_h, p_w = geometry
     Z, F = integers(1, N, C, H, W), integers(2, K, C, R, S)
     Delta = integers(3, N, K, *m17_sizes(H, W, R, S, u, v, p_h, p_w))  # one example's: dE_n/dY
@@ -176,6 +178,7 @@ windows = pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
 
 @windows
 def test_m17_13_14(window, backend):
+    """P1, and P2 by each way to say who wins."""
     R, S, u, v, p_h, p_w = window
     options = dict(stride=(u, v), padding=(p_h, p_w), backend=backend)
     tied = integers(4, 2, 2, 6, 7, least=-3, most=0)  # negative, so that a padding of 0 would win
@@ -207,7 +210,7 @@ ACTIVATIONS = {
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_m17_15_16(name, backend):
-    """With W15's and D19's functions; the derivatives are written out, not by y."""
+    """A1, A2 with W15's and D19's functions; the derivatives are written out, not by y."""
     phi, phi_prime = ACTIVATIONS[name]
     Z = np.array([-3.0, -1.25, -0.5, 0.0, 0.5, 1.25, 3.0]).reshape(1, 7, 1, 1)
     Delta = np.array([2.0, -3.0, 0.5, 4.0, -1.0, 7.0, 0.25]).reshape(1, 7, 1, 1)
@@ -245,6 +248,7 @@ def m17_20(Delta, w):
 
 
 def test_m17_17_to_20(backend):
+    """F1-F3."""
     N = 4
     Z, w, b, Delta = integers(1, N, 5), integers(2, 3, 5), integers(3, 3), integers(4, N, 3)
     assert_array_equal(cnnx.affine(Z, w, b, backend=backend), m17_17(Z, w, b))

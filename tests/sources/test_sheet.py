@@ -1,20 +1,26 @@
-"""The equation sheet that comes with the package: it defines what the code cites, and each erratum has its test."""
+"""The equation sheet that comes with the package: it defines what the code cites, each equation stands in the
+reference, the kernels and the tests, and each erratum has its test.
+"""
 
 import importlib.resources
 import re
+from pathlib import Path
 
 import pytest
 import test_errata as errata
 import test_errata_d19 as errata_d19
 import test_ox as ox_figures
 
-import cnnx.ops
+import cnnx
+from cnnx import backend
+from cnnx.cli import _places
+from cnnx.ops import OPS, optimizer
 
 pytestmark = pytest.mark.once
 
 SHEET = importlib.resources.files("cnnx").joinpath("equations.md").read_text(encoding="utf-8")
-KEYS = ["C1", "C2", "C3", "C4", "C5", "C6", "W1", "W2", "W3", "A1", "A2", "P1", "P2", "P3", "P4"]
-KEYS += ["F1", "F2", "F3", "E1", "E2", "E3", "G1", "G2", "G3"]
+KEYS = list(dict.fromkeys(re.findall(r"^    ([A-Z]\d)  \S", SHEET, re.MULTILINE)))
+KERNELS = backend.kernel_names("reference")
 
 # The first column of section 6 and the tests that show what stands there.
 TESTS = {
@@ -54,9 +60,74 @@ def section(number):
     return SHEET.split(f"\n## {number} ")[1].split("\n## ")[0]
 
 
+def test_keys_are_those_of_the_ops_and_the_optimizers():
+    of_ops = set().union(*(_places.cited(op.equations) for op in OPS))
+    assert set(KEYS) == of_ops | _places.cited(optimizer.__doc__)
+    assert {"C1", "W3", "A4", "P4", "F3", "D1", "N5", "E3", "G4"} <= set(KEYS)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_every_output_of_a_kernel_cites_its_equation(kernel):
+    for output, element in backend.equations(kernel).items():
+        cited = _places.cited(element.__doc__)
+        assert cited, output
+        assert cited <= set(KEYS), output
+
+
 @pytest.mark.parametrize("key", KEYS)
-def test_sheet_defines(key):
-    assert re.search(rf"^    {key}  \S", SHEET, re.MULTILINE)
+def test_every_equation_stands_in_the_code_and_in_the_tests(key):
+    found = _places.found(key)
+    for path, line in found["reference"]:
+        assert re.match(r" *def \w+\(", text_of(path)[line - 1])
+    assert found["reference"]
+    assert found["optimized"] or key == "C2"  # outputs come with their extents, which ops/ computes
+    assert found["ops"] or key in ("A1", "A2")  # whose docstrings are written when ops/ is imported
+    assert found["tests"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "pattern", "said"),
+    [
+        ("reference", "*.py", _places._functions),
+        ("optimized", "*.p[yx][xdi]", _places._cython),
+        ("ops", "*.py", _places._functions),
+    ],
+)
+def test_the_code_cites_what_the_sheet_has(folder, pattern, said):
+    cited = set()
+    for path in (_places.ROOT / "cnnx" / folder).rglob(pattern):
+        for line, words, _ in said(path.read_text(encoding="utf-8")):
+            assert _places.cited(words) <= set(KEYS), f"{path}:{line}"
+            cited |= _places.cited(words)
+    assert len(cited) > 20
+
+
+def test_every_kernel_stands_at_its_line():
+    stands = {}
+    for key in KEYS:
+        stands |= {name: place for place, name in _places._twins(key).items()}
+    assert sorted(stands) == list(KERNELS)
+    for name, (path, line) in stands.items():
+        assert text_of(path)[line - 1].startswith(f"def {name}(")
+
+
+def text_of(path):
+    return (Path(cnnx.__file__).parent.parent / path).read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("C1: M17 (4), D19, CN (2)", {"C1"}),
+        ("C1, C3-C6", {"C1", "C3", "C4", "C5", "C6"}),
+        ("G1 to G3 and E2", {"G1", "G2", "G3", "E2"}),
+        ("from F1 to the next; W15, x_C1, AC1, C10", {"F1"}),
+        ("", set()),
+        (None, set()),
+    ],
+)
+def test_citations(text, keys):
+    assert _places.cited(text) == keys
 
 
 def test_sheet_names_its_sources():
@@ -64,13 +135,13 @@ def test_sheet_names_its_sources():
     assert re.findall(r"^\| ([A-Z]+\d*) \|", table, re.MULTILINE) == ["W15", "M17", "U19", "D19", "CN"]
 
 
-@pytest.mark.parametrize("op", cnnx.ops.OPS, ids=lambda op: op.name)
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
 def test_sheet_holds_the_ops_equations(op):
-    """`equations` of an op: "C1-C6", "P1, P2", "section 4", "M17 2.5"."""
-    cited = re.findall(r"\b([A-Z]\d)\b", op.equations)
-    for number in re.findall(r"section (\d)", op.equations):
-        assert op.name.split("_")[0] in section(number)
-    assert set(cited) <= set(KEYS)
+    cited = _places.cited(op.equations)
+    assert cited <= set(KEYS)
+    assert cited or op.equations == "M17 2.5"  # flatten, which has no kernel
+    for kernel in (*op.kernels, *op.frozen_kernels):
+        assert set().union(*(_places.cited(e.__doc__) for e in backend.equations(kernel).values())) <= cited
     assert f"`{op.name}`" in SHEET
 
 
