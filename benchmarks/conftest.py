@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from cnnx._text import aligned
 from cnnx.bench.fingerprint import fingerprint
 
 HEADER = ("op", "case", "direction", "threads", "time", "GFLOP/s", "GB/s", "share of limit", "speed-up")
@@ -25,9 +26,6 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     measured = config.stash.get(SPEED_UPS, [])
     if not measured:
         return
-    rows = [HEADER, *measured]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     terminalreporter.section("optimized back end (float32, medians; ~: reference's time from one row of its output)")
-    for row in rows:
-        cells = [cell.ljust(w) if i < 3 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
-        terminalreporter.write_line("  ".join(cells))
+    for line in aligned([HEADER, *measured], left=3):
+        terminalreporter.write_line(line)

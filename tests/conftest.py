@@ -16,7 +16,8 @@ import hypothesis
 import pytest
 
 import cnnx
-from cnnx import backend, native
+from cnnx import native
+from cnnx.backend import choice, registry
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = os.environ.get("CNNX_TEST_BUILD")
@@ -81,12 +82,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def library_state():
     """Put back what a test changed in the process: the chosen back end, registered ones, the thread count."""
     threads = native.get_num_threads()
-    choice, registered = backend._process_choice, dict(backend._registered)
+    chosen, registered = choice._process_choice, dict(registry._registered)
     yield
-    backend._process_choice, backend._registered = choice, registered
-    for cache in (backend._loaded, backend._specialised):
+    choice._process_choice = chosen
+    registry._registered.clear()
+    registry._registered.update(registered)
+    for cache in (registry.loaded, registry.specialised):
         for key in list(cache):
-            if (key if isinstance(key, str) else key[0]) not in backend._BUILTIN:
+            if (key if isinstance(key, str) else key[0]) not in registry.BUILTIN:
                 del cache[key]
     if native.get_num_threads() != threads:
         native.set_num_threads(threads)

@@ -3,18 +3,16 @@
 import json
 import shlex
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from ..ops import OPS, Case, Draw, Op
 from ..ops._spec import Kind
-
-if TYPE_CHECKING:
-    from .trial import Sides
+from .sides import Sides
 
 _FIELDS = {"op": str, "check": str, "case": str, "dtype": str, "seed": int}
 
 
-def command(op: Op, check: str, case: Case, dtype: str, seed: int, sides: "Sides") -> str:
+def command(op: Op, check: str, case: Case, dtype: str, seed: int, sides: Sides) -> str:
     """The command line that judges this case again."""
     words = ["cnnx", "audit", "--backend", sides.backend]
     if sides.against != "reference":

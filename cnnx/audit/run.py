@@ -11,16 +11,17 @@ from .. import backend as _backend
 from .. import native as _native
 from ..ops import OPS, Case, Op
 from . import repro
-from .calls import forward_arguments
+from .checks import CHECKS
 from .compat import Compat, conventions
 from .data import draw
-from .result import Report, Result
+from .report.report import Report
+from .report.result import Result
 from .shrink import refusal
+from .sides import Sides
 from .supervise import Supervisor
-from .trial import Check, Sides
-from .work import CHECKS as CHECKS
+from .trace import forward_arguments
+from .trial import Check
 from .work import Say, explained, judge_op, mistrust_zeros
-from .work import judge as judge
 
 T = TypeVar("T")
 

@@ -15,9 +15,9 @@ import numpy as np
 
 from .. import backend as _backend
 from ..ops import Case, Draw, Op
-from .calls import backward_arguments, first, forward_arguments
 from .data import draw
-from .result import Discrepancy
+from .report.result import Discrepancy
+from .trace import backward_arguments, first, forward_arguments
 
 Axis = tuple[str, int]  # an array's name and which extent; HIGH stands for the bound of its integers
 HIGH = -1

@@ -7,7 +7,7 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any
 
-from .result import Discrepancy, Result
+from .report.result import Discrepancy, Result
 
 # What a worker is asked to do: called there with `say`, which tells of each case before it is judged.
 Work = Callable[..., Any]

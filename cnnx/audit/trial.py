@@ -9,22 +9,13 @@ import numpy as np
 from .. import backend as _backend
 from ..ops import Case, Op
 from . import repro
-from .calls import Trace, backward_arguments, first, forward_arguments, traced
-from .compat import COMPAT, Compat
 from .data import Array, Arrays, Mode, draw_like
-from .result import Compared, Discrepancy, Result
-from .settings import DEFAULT, PLAIN
+from .report.axes import DEFAULT, PLAIN
+from .report.result import Compared, Discrepancy, Result
+from .sides import Sides
+from .trace import Trace, backward_arguments, first, forward_arguments, traced
 
 DIRECTIONS = ("forward", "backward")
-
-
-@dataclass(frozen=True)
-class Sides:
-    """The back end under audit, the one it is held against, and by which conventions."""
-
-    backend: str
-    against: str = "reference"
-    compat: Compat = COMPAT[""]
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,15 @@
-"""One check of one op: case after case, the first finding made small."""
+"""Runs one check over all cases of an op, and shrinks the first finding."""
 
 from collections.abc import Callable
 from dataclasses import replace
 
 from ..ops import Case, Op
-from .agreement import bound, exact
-from .exact import adjoint, dual
-from .explain import explain
-from .gradient import gradient
-from .invariance import layout, special, threads
+from .explain.explain import explain
+from .report.result import Discrepancy, Result
 from .repro import command
-from .result import Discrepancy, Result
 from .shrink import describe, shrunk
-from .trial import Check, Sides, Trial
-from .worked import worked
-
-CHECKS: dict[str, Check] = {
-    check.name: check for check in (exact, bound, layout, special, threads, gradient, dual, adjoint, worked)
-}
+from .sides import Sides
+from .trial import Check, Trial
 
 # Hears of each case before it: its name, the dtype and the command that judges it alone.
 Say = Callable[[str, str, str], None]

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..nn._files import reading
+from .._files import reading
 from ..ops import OPS
 from .record import Figure, Record
 

@@ -11,8 +11,8 @@ import numpy as np
 import cnnx
 
 from .. import backend as _backend
-from ..audit.calls import backward_arguments, first, forward_arguments, traced
 from ..audit.data import draw, draw_like, shape_of
+from ..audit.trace import backward_arguments, first, forward_arguments, traced
 from ..ops import OPS, Case, Op
 from .record import Figure
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from ..nn._files import check_replaceable, reading, replacing
+from .._files import check_replaceable, reading, replacing
 from .record import Record, RecordError
 
 

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from ..audit.page import render
+from .._html import render
 from .compare import METHOD, SAME
 from .curves import Curve, Machine, Point, by_how_much, in_words, verdict
 from .record import COPY, LIMIT, MULTIPLY_ADDS, REFERENCE, Record
@@ -45,7 +45,7 @@ def page(machines: Sequence[Machine], *, command: str = "") -> str:
         raise ValueError("machines: expected at least one, got none")
     words, worse = verdict(machines[0])
     return render(
-        "bench",
+        "bench/page.html.j2",
         verdict=words,
         state="bad" if worse else "ok",
         command=command,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-from ..nn._files import reading, replacing
+from .._files import reading, replacing
 
 VERSION = 1
 LIMIT, REFERENCE = "limit", "reference"  # yardsticks that every figure has; the others are peers

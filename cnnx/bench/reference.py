@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import backend as _backend
-from ..audit.calls import KernelCall, traced
+from ..audit.trace import KernelCall, traced
 from .figures import Call
 
 PATIENCE = 1.0  # seconds of a call that is measured as a whole

@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from cnnx import native
+from cnnx._text import aligned
 from cnnx.bench.against import Outcome, Suspect
 from cnnx.bench.budgets import Budgets
 from cnnx.bench.record import COPY, LIMIT, MULTIPLY_ADDS, REFERENCE, Measured, Record
 from cnnx.bench.statistic import interval
-
-from ._lines import aligned
 
 WIDTH = 10  # characters of a whole bar
 UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}

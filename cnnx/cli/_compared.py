@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 
+from cnnx._text import aligned
 from cnnx.bench.compare import FASTER, METHOD, NOISY, SAME, SLOWER, Change, Comparison
 from cnnx.bench.record import LIMIT, Figure
 from cnnx.bench.statistic import LEVEL, interval
-
-from ._lines import aligned
 
 SHOWN = 5  # names of figures that a line lists
 

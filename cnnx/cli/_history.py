@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
+from .._text import aligned
 from ..bench.compare import METHOD, SAME
 from ..bench.curves import Curve, Machine, by_how_much, in_words, verdict
-from ._lines import aligned
 
 
 def lines(machines: Sequence[Machine]) -> Iterator[str]:
@@ -15,7 +15,7 @@ def lines(machines: Sequence[Machine]) -> Iterator[str]:
         yield f"  {verdict(machine)[0]}"
         head = ["figure", "newest", "interval", "change", "since first", ""]
         rows = aligned([head, *map(_row, machine.curves)])
-        yield from (f"  {row}".rstrip() for row in rows)
+        yield from (f"  {row}" for row in rows)
     yield "%: of the machine's limit; x: the reference's speed, or another's"
     yield f"faster, slower: beyond budget and noise ({METHOD})"
 

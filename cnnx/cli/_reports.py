@@ -4,10 +4,10 @@ import argparse
 import os
 import sys
 
+from cnnx._files import check_replaceable, replacing
 from cnnx.audit import Report
-from cnnx.audit.junit import junit
-from cnnx.audit.save import save
-from cnnx.nn._files import check_replaceable, replacing
+from cnnx.audit.report.arrays import save
+from cnnx.audit.report.junit import junit
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,13 +31,13 @@ def check(arguments: argparse.Namespace) -> None:
         os.makedirs(arguments.save, exist_ok=True)
         check_replaceable(os.path.join(arguments.save, "finding.npz"))
     if arguments.report is not None:
-        import cnnx.audit.page  # noqa: F401
+        import cnnx.audit.report.page  # noqa: F401
 
 
 def write(report: Report, arguments: argparse.Namespace, verdict: str) -> None:
     """Write the files that were asked for, each as a whole."""
     if arguments.report is not None:
-        from cnnx.audit.page import page
+        from cnnx.audit.report.page import page
 
         text = page(report, verdict=verdict, command=arguments.command)
         with replacing(arguments.report) as file:

@@ -5,9 +5,9 @@ import json
 import textwrap
 
 from cnnx.audit.mutants import CASES, MUTANTS
-from cnnx.audit.selftest import SelfTest, self_test
+from cnnx.audit.mutants.selftest import SelfTest, self_test
 
-from ._lines import progress
+from ._speaker import progress
 
 CAUGHT, ONLY, NOT = "x", "O", "."
 

@@ -6,6 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+def progress(words: str) -> None:
+    """On a terminal alone: what runs now, in the place of what ran before; "" clears it."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        sys.stderr.write(f"\r{words}\x1b[K")
+        sys.stderr.flush()
+
+
 class Speaker:
     """Prints lines at once, so that a reader of a pipe sees them too.
 

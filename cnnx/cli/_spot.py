@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
+from cnnx._text import aligned
 from cnnx.audit import Result
-from cnnx.audit.networks import NETWORKS, Layer, network
-from cnnx.audit.shapes import OPS, Problem, parse, parse_file
-from cnnx.audit.spot import ELEMENTS, Spot, command, spot
+from cnnx.audit.spot.benchdnn import OPS, Problem, parse, parse_file
+from cnnx.audit.spot.networks import NETWORKS, Layer, network
+from cnnx.audit.spot.result import Spot
+from cnnx.audit.spot.spot import ELEMENTS, command, spot
 from cnnx.audit.supervise import Supervisor
 
-from ._lines import aligned, progress
+from ._speaker import progress
 
 SHOWN = 20  # discrepancies that are printed; --json has all
 OUTPUTS = ("Y", "dZ", "dF", "db")
@@ -25,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "production shapes",
         "Some elements of the output and of every gradient are held against the reference's equations. --op says what "
         f"a shape is: {', '.join(OPS)} (default {OPS[0]}); --dtype is float32 if it is not given. The grammar is "
-        "benchdnn's; pydoc cnnx.audit.shapes has it.",
+        "benchdnn's; pydoc cnnx.audit.spot.benchdnn has it.",
     )
     add = group.add_argument
     add("--shape", action="append", metavar="TEXT", help='a problem, "g1mb8ic64ih56oc64oh56kh3ph1"; may be given again')

@@ -10,15 +10,16 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterable
 
+from cnnx._text import aligned
 from cnnx.audit import CHECKS, DTYPES, Report, Result, audit
 from cnnx.audit.compat import COMPAT
-from cnnx.audit.ledger import ledger
+from cnnx.audit.report.coverage import ledger
 from cnnx.audit.run import again
-from cnnx.audit.truth import DOUBLES, FRACTIONS, INTEGERS, MPMATH
+from cnnx.audit.truth.exact import DOUBLES, FRACTIONS, INTEGERS, MPMATH
 from cnnx.ops import OPS
 
 from . import _reports, _spot
-from ._lines import aligned, progress
+from ._speaker import progress
 
 SHRINK = 10.0  # seconds for each check's first discrepancy
 TIMEOUT = 60.0
@@ -51,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--self-test", action="store_true", help="judge the audit: does it catch bugs that are put in on purpose?")
     add("--no-speed", action="store_true", help="leave the speed-up out")
     add("--ledger", action="store_true", help="show all that was not tested")
-    add("--json", action="store_true", help="print JSON, as cnnx/audit/schema.json describes it")
+    add("--json", action="store_true", help="print JSON, as cnnx/audit/report/schema.json describes it")
     _reports.add_arguments(parser)
     _spot.add_arguments(parser)
 
@@ -170,7 +171,7 @@ def _text(report: Report, checks: list[str], *, budgets: bool = False, whole_led
     lines = [head, "", *aligned(rows), ""]
     lines += _legend(report)
     lines += _budgets(report) if budgets else []
-    lines += [*ledger(report).text(), ""] if whole_ledger else ledger(report).summary()
+    lines += [*ledger(report.results).text(), ""] if whole_ledger else ledger(report.results).summary()
     lines += _discrepancies(report)
     lines += [f"mistrusted: {d}" for r in report.results for d in r.mistrusted]
     lines += [f"{r.op}: {r.check}: no case ran" for r in report.failures() if not r.discrepancies and not r.mistrusted]

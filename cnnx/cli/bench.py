@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cnnx._files import check_replaceable, replacing
+from cnnx._text import time_left
 from cnnx.bench.against import AGAIN, LEVEL, against
 from cnnx.bench.against import ROUNDS as SCREENING
 from cnnx.bench.budgets import find
@@ -21,12 +23,10 @@ from cnnx.bench.process import OURS
 from cnnx.bench.record import LIMIT, REFERENCE, Figure, Record, load_json, write_json
 from cnnx.bench.run import PEERS, ROUNDS, check_peers, trusted
 from cnnx.bench.run import run as measure
-from cnnx.nn._files import check_replaceable, replacing
-from cnnx.nn._progress import time_left
 
 from . import _bench_text, _compared
 from ._history import lines as history_lines
-from ._lines import progress
+from ._speaker import progress
 
 DTYPES = ("float32", "float64")
 

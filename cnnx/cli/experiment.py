@@ -13,8 +13,8 @@ from typing import Any
 
 import cnnx
 from cnnx import data
+from cnnx._check import integer
 from cnnx.nn._arguments import natural, not_negative
-from cnnx.ops._check import integer
 
 # What is run by default; `filters` trains one network for each size.
 DEFAULTS: dict[str, dict[str, float]] = {

@@ -15,10 +15,10 @@ import numpy as np
 
 from cnnx import backend
 from cnnx.audit import DTYPES, explain
-from cnnx.audit.calls import KernelCall, address, backward_arguments, first, forward_arguments, traced
 from cnnx.audit.data import draw, draw_like, shape_of
-from cnnx.audit.shapes import OPS as WITH_NOTATION
-from cnnx.audit.shapes import parse
+from cnnx.audit.spot.benchdnn import OPS as WITH_NOTATION
+from cnnx.audit.spot.benchdnn import parse
+from cnnx.audit.trace import KernelCall, address, backward_arguments, first, forward_arguments, traced
 from cnnx.ops import OPS, Case, Draw, Op
 
 ARRAYS = tuple(dict.fromkeys(name for op in OPS for case in op.cases for name in case.arrays))

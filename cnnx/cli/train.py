@@ -20,10 +20,10 @@ import numpy as np
 
 import cnnx
 from cnnx import data, nn
+from cnnx._check import integer
+from cnnx._files import check_replaceable
+from cnnx._text import time_left
 from cnnx.nn._arguments import natural, not_negative
-from cnnx.nn._files import check_replaceable
-from cnnx.nn._progress import time_left
-from cnnx.ops._check import integer
 
 from ._ranks import together
 from ._speaker import Speaker

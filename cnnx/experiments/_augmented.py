@@ -4,9 +4,9 @@ import statistics
 from typing import Any
 
 from .. import nn, plot
+from .._check import integer
 from ..data import Augmentation, Split
 from ..nn._arguments import Seed, generator
-from ..ops._check import integer
 from ._report import Report, percent
 from ._runs import Plan, Runs, Say, common_settings
 

@@ -3,9 +3,9 @@
 from functools import partial
 
 from .. import nn, plot
+from .._check import integer
 from ..data import Split
 from ..nn._arguments import Seed
-from ..ops._check import integer
 from ._report import Report
 from ._runs import Plan, Runs, Say, common_settings
 

@@ -1,8 +1,8 @@
 """CN's comparison: its CNN and its MLP, trained alike on the same images."""
 
 from .. import nn, plot
+from .._check import integer
 from ..data import Split
-from ..ops._check import integer
 from ._report import Report, percent
 from ._runs import Plan, Runs, Say, common_settings
 

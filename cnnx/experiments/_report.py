@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from .. import plot
-from ..nn._files import replacing
+from .._files import replacing
 
 
 @dataclass(frozen=True)

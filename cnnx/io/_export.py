@@ -6,12 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import __version__, nn
+from .. import __version__, _check, nn
+from .._check import Array
+from .._files import replacing
 from ..nn._arguments import instance
-from ..nn._files import replacing
 from ..nn.evaluate import evaluating
-from ..ops import _check
-from ..ops._check import Array
 from ._layers import LAYERS
 from ._operators import ACTIVATIONS, DTYPES, no_images, onnx, output
 

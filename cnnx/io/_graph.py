@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from ..ops import _check
-from ..ops._check import Array
+from .. import _check
+from .._check import Array
 from ._operators import DTYPES, no_images, onnx
 
 OLDEST_OPSET = 13  # Softmax meant something else before

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import nn
-from ..nn._files import reading
+from .. import _check, nn
+from .._check import Array
+from .._files import reading
 from ..nn.evaluate import evaluating
 from ..nn.init import blank
-from ..ops import _check
-from ..ops._check import Array
 from ._graph import LARGEST_FILE, Node, read
 from ._layers import arrays, fill
 from ._operators import ACTIVATIONS, output

@@ -7,11 +7,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .. import nn
+from .. import _check, nn
+from .._check import Array
 from ..nn._layer import arguments
 from ..nn.init import blank
-from ..ops import _check
-from ..ops._check import Array
 
 # The layers that can be saved, by the name under which they are.
 LAYERS: dict[str, type[nn.Layer]] = {

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import nn
+from .. import _check, nn
+from .._check import Array
+from .._files import reading, replacing
 from ..nn._arguments import instance
-from ..nn._files import reading, replacing
-from ..ops import _check
-from ..ops._check import Array
 from . import _layers
 
 try:

@@ -4,9 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import nn
-from ..ops import _check
-from ..ops._check import Array
+from .. import _check, nn
+from .._check import Array
 
 try:
     import onnx as onnx

@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .. import use_backend
-from ..ops import _check
+from .. import _check, use_backend
 
 Seed = int | np.random.SeedSequence | np.random.Generator | None
 

@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
-from ..ops import _check
-from ..ops._check import Array
+from .. import _check
+from .._check import Array
 from ..ops._plan import lender, lending
 from ..ops._replay import Replay
 from ._arguments import back_end
@@ -146,6 +146,10 @@ class Layer(Reuse):
         for child in self._children:
             yield from child._walk()
 
+    def _parts(self) -> Iterator[tuple[str, "Layer"]]:
+        """The layers that it calls one behind the other, each with its place in it; of most that is itself."""
+        yield "", self
+
     @property
     def parameters(self) -> Mapping[str, Array]:
         """What is learnt: name -> array. Optimisers write into these arrays, `parameters[name][...] = w`."""
@@ -253,7 +257,14 @@ class Layer(Reuse):
         ------------------------------------------------------------------
         for one image                        1,490          2,736  7.5 KiB
         """
-        return summarize(self, input_shape)
+        dtypes = [w.dtype for w in self.parameters.values()]
+        before = [(one, one.training, one._saved) for one in self._walk()]
+        self.eval()
+        try:
+            return summarize(self._parts(), input_shape, dtypes[0] if dtypes else np.float32)
+        finally:  # the call costs nothing and leaves no trace
+            for one, training, saved in before:
+                one.training, one._saved = training, saved
 
     def train(self, mode: bool = True) -> Self:
         """Switch to training, or with False to evaluation; returns the layer."""

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
-from ._files import replacing
+from .._files import replacing
 from .history import Epoch
 
 

@@ -2,9 +2,9 @@
 
 import sys
 import time
-from datetime import timedelta
 from typing import Any, Self
 
+from .._text import time_left
 from .evaluate import Tally
 
 _INTERVAL = 0.1  # seconds between two drawings
@@ -77,11 +77,6 @@ class Progress:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
             self._next = 0.0
-
-
-def time_left(seconds: float) -> str:
-    """Hours, minutes and seconds: 0:01:30."""
-    return str(timedelta(seconds=round(seconds)))
 
 
 def _rich_bar() -> Any:

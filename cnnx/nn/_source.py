@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from ..ops import _check
-from ..ops._check import Array
+from .. import _check
+from .._check import Array
 from ..ops._plan import Buffers
 from ._share import Share
 from .evaluate import batches, examples

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ops._check import Array
+from .._check import Array
 from ._arguments import not_negative
 from ._interrupt import Interrupt
 from ._layer import Layer

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from .. import ops
-from ..ops import _check
-from ..ops._check import Array
+from .. import _check, ops
+from .._check import Array
 from ._layer import Layer
 
 

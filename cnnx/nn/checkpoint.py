@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from ..ops import _check
-from ..ops._check import Array
-from ._files import replacing
+from .. import _check
+from .._check import Array
+from .._files import replacing
 from ._layer import Layer
 from .optimizer import Optimizer
 

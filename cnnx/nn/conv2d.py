@@ -4,10 +4,10 @@ from typing import Any, Self, get_args
 
 import numpy.typing as npt
 
-from .. import ops
+from .. import _check, ops
+from .._check import Array, Padding2d, Pair
 from ..data._dataset import floating
-from ..ops import _check, _winograd
-from ..ops._check import Array, Padding2d, Pair
+from ..ops import _winograd
 from ..ops._conv import Algorithm
 from ._arguments import Seed
 from ._layer import Layer

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from typing import ClassVar, Literal
 
-from .. import ops
-from ..ops import _check
-from ..ops._check import Array
+from .. import _check, ops
+from .._check import Array
 from ..ops._plan import lending
 from ..ops.cross_entropy import Rows
 from ._arguments import back_end

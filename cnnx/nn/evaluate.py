@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from ..ops import _check
-from ..ops._check import Array
+from .. import _check
+from .._check import Array
 from ._arguments import instance
 from ._layer import Layer
 from .cost import Cost

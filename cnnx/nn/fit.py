@@ -4,9 +4,8 @@ import copy
 import os
 from collections.abc import Callable
 
-from .. import get_backend
-from ..ops import _check
-from ..ops._check import Array
+from .. import _check, get_backend
+from .._check import Array
 from ._arguments import Seed, generator, instance
 from ._layer import Layer
 from ._log import Log

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .. import _check
+from .._check import Array
 from ..data._dataset import floating
-from ..ops import _check
-from ..ops._check import Array
 from ._arguments import Seed, generator
 
 

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import ops
+from .. import _check, ops
+from .._check import Array
 from ..data._dataset import floating
-from ..ops import _check, _plan
-from ..ops._check import Array
+from ..ops import _plan
 from ._arguments import Seed, below_one, generator, number
 from ._layer import Layer
 from ._share import share

@@ -7,8 +7,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..ops import _check
-from ..ops._check import Pair
+from .. import _check
+from .._check import Pair
 from ..ops._conv import Algorithm
 from ._arguments import Seed, below_one, generator
 from ._layer import Layer

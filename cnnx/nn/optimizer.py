@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..ops import _check
-from ..ops._check import Array
+from .. import _check
+from .._check import Array
 from ..ops.optimizer import Weight, adam_step, sgd_step
 from ._arguments import back_end, below_one, not_negative, number
 from ._layer import Layer, described, frozen_error

@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..ops._check import Array
+from .._check import Array
 from ._layer import Layer
 from .checkpoint import difference
 

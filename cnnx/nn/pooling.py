@@ -2,9 +2,8 @@
 
 from typing import Any, Literal
 
-from .. import ops
-from ..ops import _check
-from ..ops._check import Array, Padding2d, Pair
+from .. import _check, ops
+from .._check import Array, Padding2d, Pair
 from ..ops._winners import Winners
 from ._arguments import number
 from ._layer import Layer

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..ops import _check
+from .. import _check
 from ._arguments import not_negative, number
 
 Schedule = Callable[[int], float]

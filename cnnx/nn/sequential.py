@@ -1,12 +1,12 @@
 """Layers one behind the other."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, overload
 
 import numpy as np
 
-from ..ops._check import Array
+from .._check import Array
 from ._layer import Layer
 
 
@@ -67,6 +67,11 @@ class Sequential(Layer):
     @property
     def layers(self) -> tuple[Layer, ...]:
         return self._children
+
+    def _parts(self) -> Iterator[tuple[str, Layer]]:
+        for i, layer in enumerate(self._children):
+            for place, part in layer._parts():
+                yield (f"{i}.{place}" if place else str(i)), part
 
     def _joined(self, name: str) -> Mapping[str, Any]:
         joined, names = {}, self._names

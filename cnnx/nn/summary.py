@@ -1,16 +1,16 @@
 """What a network is made of: shapes, parameters, multiply-adds and memory, layer by layer."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
-from ..ops import _check
-
-if TYPE_CHECKING:
-    from ._layer import Layer
+from .. import _check
+from .._check import Array
+from .._text import aligned
 
 
 @dataclass(frozen=True)
@@ -80,56 +80,45 @@ class Summary:
         ]
         rows += [(one.layer, _shape(one.output_shape), *_figures(one)) for one in self.layers]
         rows.append(("for one image", "", *_figures(self)))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(f"{cell:{'<' if i < 2 else '>'}{widths[i]}}" for i, cell in enumerate(row)).rstrip()
-            for row in rows
-        ]
-        rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+        lines = [*aligned(rows, left=2)]
+        rule = "-" * max(map(len, lines))
         return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
 
     __repr__ = __str__  # so that a prompt and a notebook show the table
 
 
-def summarize(model: "Layer", input_shape: object) -> Summary:
-    """The summary of a model, found by a forward call of no image, which costs nothing and leaves no trace."""
+class Part(Protocol):
+    """What a summary asks of a layer."""
+
+    @property
+    def parameters(self) -> Mapping[str, Array]: ...
+    @property
+    def buffers(self) -> Mapping[str, Array]: ...
+    def forward(self, x: Array) -> Array: ...
+
+
+def summarize(parts: Iterable[tuple[str, Part]], input_shape: object, dtype: npt.DTypeLike) -> Summary:
+    """The summary of layers one behind the other, each with its place, found by a forward call of no image."""
     if not isinstance(input_shape, (tuple, list)) or not input_shape:
         raise TypeError(f"input_shape: expected the integers (C, H, W) or (J,), got {_check.shown(input_shape)}")
     shape = tuple(_check.integer(f"input_shape[{i}]", extent, 1) for i, extent in enumerate(input_shape))
-    dtypes = [w.dtype for w in model.parameters.values()]
-    before = [(one, one.training, one._saved) for one in model._walk()]
-    model.eval()
-    try:
-        rows = list(_walk(model, np.zeros((0, *shape), dtypes[0] if dtypes else np.float32), ""))
-    finally:
-        for one, training, saved in before:
-            one.training, one._saved = training, saved
-    return Summary(shape, tuple(row for row, _ in rows))
+    x, rows = np.zeros((0, *shape), dtype), []
+    for place, layer in parts:
+        x = layer.forward(x)
+        rows.append(_row(place, layer, x))
+    return Summary(shape, tuple(rows))
 
 
-def _walk(layer: "Layer", x: Any, place: str) -> Iterator[tuple[LayerSummary, Any]]:
-    """The rows of a layer, or of those in a Sequential, each with what comes out of it."""
-    from .sequential import Sequential  # which imports what imports this
-
-    if isinstance(layer, Sequential):
-        for i, child in enumerate(layer.layers):
-            for row, y in _walk(child, x, f"{place}.{i}" if place else str(i)):
-                yield row, y
-            x = y
-        return
-    y = layer.forward(x)
+def _row(place: str, layer: Part, y: Array) -> LayerSummary:
+    """What there is to say of a layer that gives y."""
     learnt = layer.parameters.values()
-    per_image = math.prod(y.shape[1:])
     kept = sum(array.nbytes for array in (*learnt, *layer.buffers.values()))
-    yield (
-        LayerSummary(
-            layer=f"({place}) {layer!r}" if place else repr(layer),
-            output_shape=y.shape[1:],
-            parameters=sum(w.size for w in learnt),
-            multiply_adds=sum(w.size * math.prod(y.shape[2:]) for w in learnt if w.ndim > 1),
-            memory=per_image * y.dtype.itemsize + kept,
-        ),
-        y,
+    return LayerSummary(
+        layer=f"({place}) {layer!r}" if place else repr(layer),
+        output_shape=y.shape[1:],
+        parameters=sum(w.size for w in learnt),
+        multiply_adds=sum(w.size * math.prod(y.shape[2:]) for w in learnt if w.ndim > 1),
+        memory=math.prod(y.shape[1:]) * y.dtype.itemsize + kept,
     )
 
 

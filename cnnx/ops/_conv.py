@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from . import _check, _plan, _winograd
+from .. import _check
+from . import _plan, _winograd
 
 Algorithm = Literal["direct", "winograd"]
 

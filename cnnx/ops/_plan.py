@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from .._check import Array
+
 Shapes = tuple[tuple[int, ...], ...]
 Plan = TypeVar("Plan")
 Result = TypeVar("Result")

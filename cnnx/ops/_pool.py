@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from . import _check, _plan
-from ._check import Padding
+from .. import _check
+from .._check import Padding
+from . import _plan
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from .. import _check
 from .. import backend as _backend
-from . import _check
 from ._plan import Buffers, lending
 
 Result = TypeVar("Result")

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from .. import _check
 from .. import backend as _backend
-from . import _check, _plan, _pool
-from ._check import Array, Pair
+from .._check import Array, Pair
+from . import _plan, _pool
 
 _INT32 = np.dtype(np.int32)
 

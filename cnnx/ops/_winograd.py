@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from .. import _check
 from .. import backend as _backend
-from . import _check
-from ._check import Array, Pair
+from .._check import Array, Pair
 
 SIDE = 8  # output channels that stand side by side in transformed kernels
 

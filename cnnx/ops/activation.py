@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from typing import Literal
 
+from .. import _check
 from .. import backend as _backend
-from . import _check, _plan
+from .._check import Array
+from . import _plan
 from ._activation_doc import docstrings
-from ._check import Array
 from ._spec import Case, Op
 
 _SHAPES: dict[str, tuple[int, ...]] = {

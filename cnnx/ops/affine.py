@@ -3,9 +3,10 @@
 import math
 from collections.abc import Mapping
 
+from .. import _check
 from .. import backend as _backend
-from . import _check, _plan
-from ._check import Array
+from .._check import Array
+from . import _plan
 from ._spec import Case, Op, Shape
 
 

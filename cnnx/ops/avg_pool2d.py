@@ -1,8 +1,9 @@
 """Average pooling (P3)."""
 
+from .. import _check
 from .. import backend as _backend
-from . import _check, _plan, _pool
-from ._check import Array, Padding2d, Pair
+from .._check import Array, Padding2d, Pair
+from . import _plan, _pool
 from ._spec import Case, Op
 
 

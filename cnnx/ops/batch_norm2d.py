@@ -1,8 +1,9 @@
 """Batch normalisation per channel."""
 
+from .. import _check
 from .. import backend as _backend
-from . import _check, _plan
-from ._check import Array
+from .._check import Array
+from . import _plan
 from ._spec import Case, Draw, Op, Shape
 
 Statistics = tuple[Array, Array]

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Mapping
 
+from .. import _check
 from .. import backend as _backend
-from . import _check, _plan, _winograd
-from ._check import Array, Padding2d, Pair
+from .._check import Array, Padding2d, Pair
+from . import _plan, _winograd
 from ._conv import Algorithm, geometry
 from ._spec import Case, Op, Shape
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from .. import _check
 from .. import backend as _backend
-from . import _check, _plan
-from ._check import Array
+from .._check import Array
+from . import _plan
 from ._spec import Case, Draw, Op
 from .squared_error import Reduction, divisor
 

@@ -2,8 +2,8 @@
 
 import math
 
-from . import _check
-from ._check import Array
+from .. import _check
+from .._check import Array
 from ._spec import Case, Op
 
 

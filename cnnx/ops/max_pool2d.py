@@ -2,9 +2,10 @@
 
 from typing import Literal
 
+from .. import _check
 from .. import backend as _backend
-from . import _check, _plan, _pool, _winners
-from ._check import Array, Padding2d, Pair
+from .._check import Array, Padding2d, Pair
+from . import _plan, _pool, _winners
 from ._spec import Case, Op
 
 

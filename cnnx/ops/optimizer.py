@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .. import _check
 from .. import backend as _backend
-from . import _check
-from ._check import Array
+from .._check import Array
 
 KERNELS = ("sgd", "sgd_momentum", "adam")
 

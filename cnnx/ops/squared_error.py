@@ -4,9 +4,10 @@ from typing import Literal
 
 import numpy as np
 
+from .. import _check
 from .. import backend as _backend
-from . import _check, _plan
-from ._check import Array
+from .._check import Array
+from . import _plan
 from ._spec import Case, Op
 
 Reduction = Literal["mean", "sum"]

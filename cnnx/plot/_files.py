@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from ..nn._files import check_replaceable, replacing
+from .._files import check_replaceable, replacing
 
 _FORMATS = ".png", ".pdf", ".svg", ".jpg"
 

@@ -10,11 +10,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .. import nn, softmax
+from .. import _check, nn, softmax
+from .._check import Array
 from ..data._dataset import floating
 from ..nn._arguments import number
-from ..ops import _check
-from ..ops._check import Array
 from ._best import Best
 from ._cores import limited, most_threads
 

@@ -1,7 +1,7 @@
 """Early stopping: when to end, and which weights to keep."""
 
 from .. import nn
-from ..ops._check import Array
+from .._check import Array
 
 
 class Best:

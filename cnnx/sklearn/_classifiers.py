@@ -7,9 +7,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from .. import nn
-from ..ops import _check
-from ..ops._check import Pair
+from .. import _check, nn
+from .._check import Pair
 from ._base import NetworkClassifier, Shape
 
 Schedule = Callable[[int], float] | str | None

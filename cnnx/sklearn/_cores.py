@@ -9,8 +9,7 @@ import joblib
 from joblib.parallel import get_active_backend
 from threadpoolctl import ThreadpoolController
 
-from .. import get_num_threads, set_num_threads
-from ..ops import _check
+from .. import _check, get_num_threads, set_num_threads
 
 _lock = threading.Lock()
 _controller: Any = None

@@ -13,7 +13,7 @@ import pytest
 import cnnx
 from cnnx import backend
 from cnnx.audit import audit
-from cnnx.audit.numbers import Bounded, BoundedMath, UndecidedError
+from cnnx.audit.truth.arithmetic import Bounded, BoundedMath, UndecidedError
 from cnnx.cli import main
 
 pytestmark = pytest.mark.once

@@ -11,8 +11,8 @@ import pytest
 
 from cnnx import backend, cli
 from cnnx.audit import explain
-from cnnx.audit.calls import backward_arguments, first, forward_arguments, traced
 from cnnx.audit.data import draw, draw_like
+from cnnx.audit.trace import backward_arguments, first, forward_arguments, traced
 from cnnx.ops import OPS
 
 pytestmark = pytest.mark.once

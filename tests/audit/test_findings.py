@@ -11,9 +11,10 @@ import cnnx
 from cnnx import backend
 from cnnx.audit import CHECKS, audit
 from cnnx.audit import repro as repro_text
-from cnnx.audit.run import again, judge
+from cnnx.audit.run import again
 from cnnx.audit.shrink import refusal
-from cnnx.audit.trial import Sides
+from cnnx.audit.sides import Sides
+from cnnx.audit.work import judge
 from cnnx.cli import main
 from cnnx.ops import OPS, Case, Draw, Op
 
@@ -231,8 +232,7 @@ def test_a_case_alone_sees_the_numbers_that_it_sees_within_the_whole(check: str,
         seen.append((case.name, mode, b"".join(a.tobytes() for a in arrays.values())))
         return arrays
 
-    for module in ("agreement", "invariance", "gradient", "exact"):
-        monkeypatch.setattr(f"cnnx.audit.{module}.draw", watched)
+    monkeypatch.setattr(f"cnnx.audit.checks.{check}.draw", watched)
     audit(["affine"], checks=[check], dtypes=["float32"], measure=False)
     whole = [entry for entry in seen if entry[0] == "batch"]
     seen.clear()
@@ -296,7 +296,7 @@ def test_inputs_at_their_kinks_make_the_gradient_check_mistrusted(monkeypatch) -
     """leaky_relu, whose slope at 0 the quotient cannot see: nothing is compared, so nothing passes."""
     monkeypatch.setattr("cnnx.audit.data.MARGIN", 0.0)
     monkeypatch.setattr("cnnx.audit.data._numbers", lambda shape, mode, rng: np.zeros(shape))
-    monkeypatch.setattr("cnnx.audit.gradient.draw_like", lambda y, *rest: np.ones(np.shape(y)))
+    monkeypatch.setattr("cnnx.audit.checks.gradient.draw_like", lambda y, *rest: np.ones(np.shape(y)))
     (result,) = audit(["leaky_relu"], checks=["gradient"], cases=["vector"], measure=False).results
     assert not result.ok
     assert not result.discrepancies

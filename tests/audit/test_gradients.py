@@ -8,7 +8,7 @@ import pytest
 import cnnx
 from cnnx import data, nn
 from cnnx.audit import audit, gradient_check
-from cnnx.audit.numbers import Dual, DualMath
+from cnnx.audit.truth.arithmetic import Dual, DualMath
 from cnnx.ops import OPS, Op
 
 

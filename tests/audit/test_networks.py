@@ -2,7 +2,7 @@
 
 import pytest
 
-from cnnx.audit.networks import NETWORKS, network
+from cnnx.audit.spot.networks import NETWORKS, network
 
 pytestmark = pytest.mark.once
 

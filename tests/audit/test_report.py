@@ -16,10 +16,12 @@ from pages import Tags, chromium, needs_nothing
 import cnnx
 from cnnx import backend
 from cnnx.audit import audit
-from cnnx.audit.junit import junit
-from cnnx.audit.ledger import cover, ledger, together
-from cnnx.audit.result import Compared, Discrepancy, Report, Result
-from cnnx.audit.settings import BEYOND, PLAIN, WIDE, axes_of, possible, settings_of
+from cnnx.audit.report.axes import BEYOND, PLAIN, WIDE, axes_of, possible, settings_of
+from cnnx.audit.report.coverage import cover, ledger, together
+from cnnx.audit.report.junit import junit
+from cnnx.audit.report.report import Report
+from cnnx.audit.report.result import Compared, Discrepancy, Result
+from cnnx.backend import registry
 from cnnx.cli import main
 from cnnx.cli.doctor import EXTRAS
 from cnnx.ops import OPS, Case
@@ -27,7 +29,7 @@ from cnnx.ops import OPS, Case
 pytestmark = pytest.mark.once
 
 OP = {op.name: op for op in OPS}
-SCHEMA = json.loads((Path(cnnx.__file__).parent / "audit" / "schema.json").read_text())
+SCHEMA = json.loads((Path(cnnx.__file__).parent / "audit" / "report" / "schema.json").read_text())
 HOSTILE = '<script src="https://example.org/x.js">alert(1)</script></pre><img src=x> & \x00 ' + "wide" * 100
 
 
@@ -190,7 +192,7 @@ def test_winners_and_all_ties_are_refused_together() -> None:
 
 def test_ledger_has_what_ran_and_nothing_else() -> None:
     report = audit(["conv2d"], cases=["groups"], checks=["exact"], dtypes=["float32"], measure=False)
-    covered = ledger(report).ops["conv2d"]
+    covered = ledger(report.results).ops["conv2d"]
     tested = {
         ("dtype", "float32"),
         ("direction", "forward"),
@@ -220,7 +222,7 @@ def test_layout_and_threads_are_in_the_ledger_as_the_checks_had_them() -> None:
     report = audit(["relu"], cases=["one"], checks=["layout", "threads"], dtypes=["float64"], measure=False)
     if any(result.skipped for result in report.results):
         pytest.skip("this build has one thread only")
-    covered = ledger(report).ops["relu"]
+    covered = ledger(report.results).ops["relu"]
     assert covered.gaps == {"dtype": ["float32"]}
     assert covered.axes["threads"] == {"as set": 1, "1": 1, "2": 1, "3": 1}
     assert covered.axes["layout"] == dict.fromkeys(covered.axes["layout"], 1)
@@ -229,7 +231,7 @@ def test_layout_and_threads_are_in_the_ledger_as_the_checks_had_them() -> None:
 
 
 def test_what_a_back_end_lacks_or_refuses_was_not_tested() -> None:
-    covered = ledger(failing(dtypes=["float32"])).ops
+    covered = ledger(failing(dtypes=["float32"]).results).ops
     assert covered["tanh"].axes["direction"] == {"forward": 2, "backward": 0}
     assert covered["sigmoid"].axes["direction"]["forward"] == 0
     assert covered["relu"].axes["direction"] == {"forward": 2, "backward": 2}
@@ -238,7 +240,7 @@ def test_what_a_back_end_lacks_or_refuses_was_not_tested() -> None:
 def test_checks_of_the_reference_alone_do_not_count() -> None:
     report = audit(["relu"], cases=["one"], checks=["dual"], measure=False)
     assert report.ran > 0
-    covered = ledger(report).ops["relu"]
+    covered = ledger(report.results).ops["relu"]
     assert covered.combinations == (0, 2 * 2 * 6 * 4)
     assert not any(n for values in covered.axes.values() for n in values.values())
 
@@ -422,11 +424,11 @@ def test_junit_of_what_is_mistrusted_or_interrupted_or_empty_fails(monkeypatch: 
 @pytest.fixture(scope="module")
 def written() -> Iterator[tuple[Report, str]]:
     pytest.importorskip("jinja2", reason="extra report")
-    from cnnx.audit.page import page
+    from cnnx.audit.report.page import page
 
     report = failing(checks=None, shrink=0.5)
     yield report, page(report, verdict="4 checks failed", command="cnnx audit --backend theirs")
-    backend._registered.pop("theirs", None)
+    registry._registered.pop("theirs", None)
 
 
 def test_page_says_it_all(written: tuple[Report, str]) -> None:
@@ -553,7 +555,8 @@ def test_without_jinja2_the_page_is_refused_before_the_audit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "jinja2", None)
-    monkeypatch.delitem(__import__("sys").modules, "cnnx.audit.page", raising=False)
+    for page in ("cnnx.audit.report.page", "cnnx._html"):
+        monkeypatch.delitem(__import__("sys").modules, page, raising=False)
     assert main([*QUICK, "--report", str(tmp_path / "audit.html")]) == 2
     assert "python -m pip install 'cnnx[report]'" in capsys.readouterr().err
     assert EXTRAS["report"] == "jinja2"

@@ -15,8 +15,7 @@ from cnnx import backend, native
 from cnnx.audit import CHECKS
 from cnnx.audit.figures import FIGURES
 from cnnx.audit.mutants import CASES, MUTANTS, Mutant, installed
-from cnnx.audit.selftest import self_test
-from cnnx.audit.worked import worked
+from cnnx.audit.mutants.selftest import self_test
 from cnnx.cli import _self_test
 from cnnx.ops import OPS
 
@@ -105,7 +104,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
 def small(monkeypatch: pytest.MonkeyPatch, mutants: Iterable[Mutant], *checks: str) -> None:
     """The self-test of these mutants and checks."""
     monkeypatch.setattr(_self_test, "MUTANTS", tuple(mutants))
-    monkeypatch.setattr("cnnx.audit.selftest.CHECKS", {name: CHECKS[name] for name in checks})
+    monkeypatch.setattr("cnnx.audit.mutants.selftest.CHECKS", {name: CHECKS[name] for name in checks})
 
 
 def test_passes_where_every_check_is_needed(monkeypatch, capsys) -> None:
@@ -217,8 +216,8 @@ def test_every_op_has_figures_forward_and_backward() -> None:
 
 
 def test_every_kernel_is_run_by_a_figure() -> None:
-    from cnnx.audit.run import judge
-    from cnnx.audit.trial import Sides
+    from cnnx.audit.sides import Sides
+    from cnnx.audit.work import judge
 
     ran: set[str] = set()
 
@@ -231,8 +230,8 @@ def test_every_kernel_is_run_by_a_figure() -> None:
 
     with backend.registered("noting", {name: noting(name) for name in backend.kernel_names("reference")}):
         for op in OPS:
-            for case in worked.cases(op):
-                result = judge(op, worked, case, "float64", Sides("noting"), 0)
+            for case in CHECKS["worked"].cases(op):
+                result = judge(op, CHECKS["worked"], case, "float64", Sides("noting"), 0)
                 assert not result.discrepancies
     assert ran == {kernel for op in OPS for kernel in op.kernels}
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cnnx.audit.shapes import ShapeError, parse, parse_file
+from cnnx.audit.spot.benchdnn import ShapeError, parse, parse_file
 
 pytestmark = pytest.mark.once
 

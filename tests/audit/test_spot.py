@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from cnnx import backend, cli
-from cnnx.audit.calls import KernelCall, lifted
-from cnnx.audit.numbers import Bounded
-from cnnx.audit.shapes import parse
-from cnnx.audit.spot import places, spot
-from cnnx.audit.spot_truth import truth_of
+from cnnx.audit.spot.benchdnn import parse
+from cnnx.audit.spot.element import truth_of
+from cnnx.audit.spot.spot import places, spot
+from cnnx.audit.trace import KernelCall, lifted
+from cnnx.audit.truth.arithmetic import Bounded
 
 pytestmark = pytest.mark.once
 
@@ -206,7 +206,7 @@ def test_sums_that_float32_cannot_hold_exactly_are_left_out(monkeypatch):
     assert parse("mb16ic8ih200oc4kh3ph1").longest_sum == 16 * 200 * 200  # dF's
     assert parse("mb1ic512ih14oc4kh3ph1").longest_sum == 512 * 3 * 3 + 1  # Y's, with the bias
     assert parse("mb1ic4ih14oc512kh3ph1g2").longest_sum == 256 * 3 * 3  # dZ's
-    monkeypatch.setattr("cnnx.audit.spot.INTEGER", 600)
+    monkeypatch.setattr("cnnx.audit.spot.spot.INTEGER", 600)
     found = spot(parse("mb1ic1ih9iw9oc1kh1kw1"))  # 360,000 x 81
     assert not any(t.exact for t in found.tensors)
     assert "a sum of 81 products may pass 2^24" in found.note

@@ -7,9 +7,10 @@ import pytest
 
 import cnnx
 from cnnx import backend
-from cnnx.audit import audit, truth
-from cnnx.audit.bounds import Comparison
-from cnnx.audit.calls import KernelCall, traced
+from cnnx.audit import audit
+from cnnx.audit.trace import KernelCall, traced
+from cnnx.audit.truth import exact as truth
+from cnnx.audit.truth.error_bound import Comparison
 
 mpmath = pytest.importorskip("mpmath")
 
@@ -158,7 +159,7 @@ def test_the_report_says_which_truth_was_used() -> None:
 
 
 def test_without_mpmath_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("truth", "agreement"):
+    for name in ("truth.exact", "checks._compare"):
         monkeypatch.setattr(f"cnnx.audit.{name}.mpmath_context", lambda: None)
     ops = ["sigmoid", "affine", "squared_error", "batch_norm2d", "dropout"]
     report = audit(ops, checks=["bound"], dtypes=["float32"], measure=False)

@@ -12,7 +12,7 @@ import pytest
 from paths import ROOT
 
 from cnnx import native
-from cnnx.audit.calls import KernelCall
+from cnnx.audit.trace import KernelCall
 from cnnx.bench import limits, measure, reference
 from cnnx.bench.figures import call_of, chosen, parts, same, work
 from cnnx.bench.measure import Rounds, Side

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cnnx.audit.calls import backward_arguments, first, forward_arguments
 from cnnx.audit.data import draw, draw_like
+from cnnx.audit.trace import backward_arguments, first, forward_arguments
 from cnnx.bench.peers import of_numpy
 from cnnx.bench.peers._asked import flat
 from cnnx.ops import OPS, Case, Op

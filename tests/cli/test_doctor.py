@@ -11,7 +11,8 @@ import pytest
 from paths import ROOT
 
 import cnnx
-from cnnx import backend, cli, native
+from cnnx import cli, native
+from cnnx.backend import registry
 from cnnx.cli import doctor
 
 
@@ -96,7 +97,7 @@ def test_wrong_kernel(capsys, monkeypatch):
     def wrong(*arrays, **numbers):
         arrays[-1][...] = 0
 
-    monkeypatch.setitem(backend._specialised, ("optimized", "conv2d", "float64"), wrong)
+    monkeypatch.setitem(registry.specialised, ("optimized", "conv2d", "float64"), wrong)
     code, found = examined(capsys)
     assert code == 1
     assert "conv2d" in found["problems"][0]
@@ -104,7 +105,7 @@ def test_wrong_kernel(capsys, monkeypatch):
 
 
 def test_back_end_of_an_entry_point_that_does_not_load(capsys, monkeypatch):
-    point = importlib.metadata.EntryPoint("theirs", "no_such_module:kernels", backend.ENTRY_POINTS)
+    point = importlib.metadata.EntryPoint("theirs", "no_such_module:kernels", registry.ENTRY_POINTS)
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: importlib.metadata.EntryPoints([point]))
     code, found = examined(capsys)
     assert code == 1

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from cnnx import data, nn
+from cnnx._text import time_left
 from cnnx.cli import main
-from cnnx.nn._progress import Progress, time_left
+from cnnx.nn._progress import Progress
 from cnnx.nn.evaluate import Tally
 
 pytestmark = pytest.mark.once

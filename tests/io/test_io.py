@@ -14,7 +14,7 @@ import pytest
 
 import cnnx
 from cnnx import nn
-from cnnx.nn._files import replacing
+from cnnx._files import replacing
 
 pytestmark = pytest.mark.once
 safetensors_numpy = pytest.importorskip("safetensors.numpy", reason="saved models need safetensors")

@@ -16,6 +16,7 @@ import pytest
 
 import cnnx
 from cnnx import backend, native
+from cnnx.backend import choice
 
 X = np.array([-1.0, 2.0])
 
@@ -33,7 +34,7 @@ def filled(value):
 def choices(monkeypatch):
     """Nothing is chosen, and back ends one ... five fill with their number."""
     monkeypatch.delenv("CNNX_BACKEND", raising=False)
-    monkeypatch.setattr(backend, "_process_choice", None)
+    monkeypatch.setattr(choice, "_process_choice", None)
     for i, name in enumerate(("one", "two", "three", "four", "five"), 1):
         cnnx.register_backend(name, {"relu": filled(i)})
 

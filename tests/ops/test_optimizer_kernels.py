@@ -8,9 +8,9 @@ import pytest
 
 import cnnx
 from cnnx import backend, native, nn
-from cnnx.audit.bounds import Comparison
-from cnnx.audit.calls import KernelCall
 from cnnx.audit.data import LAYOUTS
+from cnnx.audit.trace import KernelCall
+from cnnx.audit.truth.error_bound import Comparison
 from cnnx.ops import optimizer
 from cnnx.ops.optimizer import Weight, adam_step, sgd_step
 

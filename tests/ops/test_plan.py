@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import cnnx
-from cnnx.ops import _check, _plan
+from cnnx import _check
+from cnnx.ops import _plan
 
 X = np.random.default_rng(2).standard_normal((1, 2, 6, 5))
 W = np.random.default_rng(3).standard_normal((2, 2, 2, 2))

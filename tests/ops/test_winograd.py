@@ -58,7 +58,7 @@ def test_both_tiles_for_any_shape(t, dtype):
     for shape, K, groups, padding in SHAPES:
         x, weight, bias = drawn(shape, K, groups, dtype)
         expected = cnnx.conv2d(x, weight, bias, padding=padding, groups=groups)
-        rows, columns = cnnx.ops._check.paddings(padding, shape[2:], (3, 3), (1, 1))
+        rows, columns = cnnx._check.paddings(padding, shape[2:], (3, 3), (1, 1))
         y = np.full_like(expected, np.nan)
         numbers = {"t": t, "p_h": rows[0], "p_w": columns[0], "groups": groups}
         backend.kernel("conv2d_winograd", dtype)(x, weight, bias, y, **numbers)

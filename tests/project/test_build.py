@@ -138,7 +138,7 @@ def test_sdist_holds_what_a_build_and_the_tests_need(tmp_path):
     tracked = [p.relative_to(sources).as_posix() for p in tracked if p.suffix not in (".c", ".html")]
     assert "cnnx/optimized/conv2d.pyx" in tracked
     assert "cnnx/optimized/_threads.pxd" in tracked
-    assert {"cnnx/equations.md", "cnnx/audit/page.html.j2"} <= set(tracked)
+    assert {"cnnx/equations.md", "cnnx/audit/report/page.html.j2"} <= set(tracked)
     assert set(needed + tracked) <= names
     assert not [name for name in names if name.endswith((".c", ".so", ".pyc"))]
     assert path.name == f"cnnx-{cnnx.__version__}.tar.gz"
@@ -163,9 +163,9 @@ def test_wheel_holds_kernels_and_no_c(shipped):
     binary = [name.partition(".")[0] for name in names if name.endswith((".so", ".pyd"))]
     once = ["cnnx/optimized/_cpu", "cnnx/optimized/_threads"]
     assert sorted(binary) == sorted([*once, *(f"cnnx/optimized/{folder}/mistakes" for folder in FOLDERS)])
-    data = {"py.typed", "equations.md", "audit/schema.json", "optimized/_threads.pxd"}
+    data = {"py.typed", "equations.md", "audit/report/schema.json", "optimized/_threads.pxd"}
     data |= {path.relative_to(small / "cnnx").as_posix() for path in (small / "cnnx").rglob("*.j2")}
-    assert {"audit/base.html.j2", "audit/page.html.j2"} <= data
+    assert {"_html/base.html.j2", "audit/report/page.html.j2"} <= data
     assert {f"cnnx/{name}" for name in data} <= set(names)
     assert not [name for name in names if name.endswith((".c", ".o", ".html"))]
     assert {name.partition("/")[0] for name in names} == {"cnnx", f"cnnx-{cnnx.__version__}.dist-info"}

@@ -2,6 +2,7 @@
 
 import ast
 import doctest
+import graphlib
 import importlib
 import inspect
 import pkgutil
@@ -14,25 +15,30 @@ import pytest
 
 import cnnx
 from cnnx import backend, native
+from cnnx.audit import CHECKS
+from cnnx.backend import registry
 from cnnx.ops import OPS, optimizer
 
 PACKAGE = Path(cnnx.__file__).parent
 
 # Part of cnnx -> the parts that it may import, apart from itself. "cnnx" is the face, __init__.py: backend and ops.
 FACE = {"cnnx", "ops", "backend", "native"}
-LEAF = {*FACE, "nn", "data"}
+SHARED = {"_check", "_files", "_text"}  # below all who use them, and themselves on nothing
+LEAF = {*FACE, *SHARED, "nn", "data"}
 ALLOWED = {
     "cnnx": {"ops", "backend", "native"},
     "reference": set(),
     "optimized": set(),
     "native": {"reference", "optimized"},
     "backend": {"native", "reference", "optimized"},
-    "ops": {"backend"},
+    "ops": {"backend", "_check"},
+    **{name: set() for name in SHARED},
+    "_html": {"_text"},
     "data": set(),
-    "nn": {*FACE, "data"} - {"backend", "native"},
+    "nn": {*FACE, *SHARED, "data"} - {"backend", "native"},
     "adapters": {"backend"},
-    "audit": {*FACE, "nn"},
-    "bench": {*FACE, "nn", "audit"},
+    "audit": {*FACE, *SHARED, "_html", "nn"},
+    "bench": {*FACE, *SHARED, "_html", "nn", "audit"},
     "sklearn": LEAF,
     "plot": LEAF,
     "io": LEAF,
@@ -118,9 +124,9 @@ def test_the_walk_sees_imports():
     """What it must find, or the next test is worth nothing."""
     by_name = {name_of(source): set(own_imports(source)) for source in SOURCES if source.suffix == ".py"}
     assert by_name["cnnx"] == {"ops", "backend", "native"}
-    assert by_name["cnnx.backend"] == {"native", "reference"}
+    assert by_name["cnnx.backend.registry"] == {"native", "reference"}
     assert by_name["cnnx.native"] == {"reference", "optimized"}
-    assert by_name["cnnx.ops.conv2d"] == {"ops", "backend"}
+    assert by_name["cnnx.ops.conv2d"] == {"ops", "backend", "_check"}
     assert by_name["cnnx.__main__"] == {"cli"}
     for name in ("nn", "cli", "reference", "optimized"):
         assert any(name_of(source).startswith(f"cnnx.{name}.") for source in SOURCES), name
@@ -160,14 +166,82 @@ def test_import_cnnx_is_light():
     before, _ = modules_after("import numpy")
     packages, parts = modules_after("import cnnx")
     assert {name for name in packages - before if name not in sys.stdlib_module_names} == {"cnnx"}
-    assert parts == {"cnnx", "backend", "native", "ops"}
+    assert parts == {"cnnx", "backend", "native", "ops", "_check"}
 
 
 def test_a_back_end_is_loaded_alone():
     statement = "import cnnx, numpy; cnnx.relu(numpy.ones(2), backend={!r})"
     packages, parts = modules_after(statement.format("reference"))
-    assert parts == {"cnnx", "backend", "native", "ops", "reference"}
+    assert parts == {"cnnx", "backend", "native", "ops", "_check", "reference"}
     assert not packages & {"scipy", "sklearn", "matplotlib", "rich"}
+
+
+# ------------------------------------------------------------------------------------ within a part
+
+# Rooms of the audit from the bottom up: a module imports those of its own room and of the rooms before it.
+AUDIT = (
+    {"data", "trace", "compat", "sides", "by_value"},
+    {"truth"},
+    {"explain"},
+    {"figures"},
+    {"report"},
+    {"repro", "trial", "shrink", "supervise"},
+    {"checks"},
+    {"spot"},
+    {"work", "run"},
+    {"mutants"},
+)
+
+
+def imports_within(folder):
+    """By module of a folder of the package, the folder's modules that it imports: within functions too, and those
+    for annotations alone."""
+    sources = [p for p in folder.rglob("*.py") if "__pycache__" not in p.parts]
+    names = {name_of(source) for source in sources}
+
+    def module_of(name):  # of a name within a module, that module
+        while name not in names and "." in name:
+            name = name.rpartition(".")[0]
+        return name
+
+    return {name_of(source): {*map(module_of, python_imports(source))} & names for source in sources}
+
+
+def test_the_walk_sees_imports_within_a_part():
+    audit = imports_within(PACKAGE / "audit")
+    assert {"cnnx.audit.truth.exact", "cnnx.audit.trace", "cnnx.audit.data"} <= audit["cnnx.audit.truth.error_bound"]
+    assert "cnnx.audit.mutants" in audit["cnnx.audit.mutants.selftest"]
+    assert len(audit) > 50
+
+
+def test_no_circles():
+    graphlib.TopologicalSorter(imports_within(PACKAGE)).prepare()
+
+
+@pytest.mark.parametrize("way_back", ["from ..b import y", "if TYPE_CHECKING:\n    from ..b import y"])
+def test_a_circle_is_seen(way_back, tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), "PACKAGE", tmp_path)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b" / "__init__.py").write_text("def y():\n    from ..a import x\n")
+    (tmp_path / "a" / "x.py").write_text(way_back)
+    with pytest.raises(graphlib.CycleError, match="cnnx"):
+        graphlib.TopologicalSorter(imports_within(tmp_path)).prepare()
+
+
+def test_rooms_of_the_audit():
+    floor = {room: i for i, rooms in enumerate(AUDIT) for room in rooms}
+    for module, imported in imports_within(PACKAGE / "audit").items():
+        if module != "cnnx.audit":  # its face, which nothing in it imports
+            own = module.split(".")[2]
+            assert own in floor, f"AUDIT does not say where {own} stands"
+            for other in imported:
+                assert floor[other.split(".")[2]] <= floor[own], f"{module} imports {other}, which stands above it"
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_a_check_stands_in_the_file_of_its_name(name):
+    assert importlib.import_module(f"cnnx.audit.checks.{name}").CHECK is CHECKS[name]
 
 
 # ------------------------------------------------------------------------------------ kernels and twins
@@ -211,7 +285,7 @@ def test_no_kernel_is_lost():
 def test_twins_have_one_signature(name):
     """Names and kinds: inputs by position, outputs, then numbers by keyword, without defaults."""
     ours, theirs = (
-        inspect.signature(backend._kernels(b)[name]).parameters.values() for b in ("reference", "optimized")
+        inspect.signature(registry.kernels_of(b)[name]).parameters.values() for b in ("reference", "optimized")
     )
     assert [(p.name, p.kind) for p in ours] == [(p.name, p.kind) for p in theirs]
     kinds = [p.kind for p in ours]
@@ -224,7 +298,7 @@ def test_twins_have_one_signature(name):
 
 @pytest.mark.parametrize("name", TWINS)
 def test_optimized_kernels_take_both_dtypes(name):
-    assert set(backend._kernels("optimized")[name].__signatures__) == {"float", "double"}
+    assert set(registry.kernels_of("optimized")[name].__signatures__) == {"float", "double"}
 
 
 def test_every_kernel_belongs_to_one_op():
@@ -238,7 +312,7 @@ def test_every_kernel_belongs_to_one_op():
 def test_every_output_has_its_equation(name):
     """One element function for each output, named after it, with the equation in its docstring."""
     elements = backend.equations(name)
-    parameters = inspect.signature(backend._kernels("reference")[name]).parameters.values()
+    parameters = inspect.signature(registry.kernels_of("reference")[name]).parameters.values()
     assert list(elements) == [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
     inputs = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]
     for output, element in elements.items():

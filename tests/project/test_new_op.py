@@ -12,15 +12,16 @@ from paths import ROOT
 FACE = '''"""Scale every element by 2."""
 
 from .. import backend as _backend
-from . import _check
-from ._check import Array
+from .. import _check
+from .._check import Array
+from . import _plan
 from ._spec import Case, Op
 
 
 def twice(x: Array, *, backend: str | None = None) -> Array:
     """Y = 2 Z."""
     (x,) = _check.floats(x=x)
-    y = _check.new(x.shape, x.dtype)
+    y = _plan.new(x.shape, x.dtype)
     _backend.kernel("twice", x.dtype.name, backend)(x.reshape(-1), y.reshape(-1))
     return y
 
@@ -29,7 +30,7 @@ def twice_backward(grad_output: Array, x: Array, *, backend: str | None = None) 
     """dZ = 2 Delta."""
     grad_output, x = _check.floats(grad_output=grad_output, x=x)
     _check.shape("grad_output", grad_output, x.shape, "(x's)")
-    grad_x = _check.new(x.shape, x.dtype)
+    grad_x = _plan.new(x.shape, x.dtype)
     _backend.kernel("twice_grad_input", x.dtype.name, backend)(grad_output.reshape(-1), grad_x.reshape(-1))
     return grad_x
 

@@ -6,7 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from ... import backend as _backend
+from ..data import Array
 
 Kernel = Callable[..., Any]
 Element = Callable[..., Any]
@@ -42,6 +45,14 @@ class Mutant:
 def right(name: str) -> Kernel:
     """The correct kernel, for arrays of any dtype."""
     return lambda *arrays, **numbers: _backend.kernel(name, arrays[0].dtype.name, CORRECT)(*arrays, **numbers)
+
+
+def truncated(a: Array, bits: int) -> Array:
+    """float32 with the first `bits` of the 23 of its mantissa; subnormal numbers and float64 as they are."""
+    if a.dtype != np.float32:
+        return a
+    fewer = (a.view(np.uint32) & np.uint32(2**32 - 2 ** (23 - bits))).view(np.float32)
+    return np.where(np.abs(a) < np.finfo(np.float32).smallest_normal, a, fewer)
 
 
 @contextmanager

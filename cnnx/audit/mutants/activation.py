@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..data import Array
-from ._mutant import Mutants, right
+from ._mutant import Mutants, right, truncated
 
 BUGS = Mutants()
 
@@ -105,6 +105,12 @@ def softmax_without_shift(Z: Array, Y: Array) -> None:
     with np.errstate(all="ignore"):
         e = np.exp(Z)
         Y[...] = e / e.sum(axis=1, keepdims=True)
+
+
+@BUGS.of("softmax", "softmax", "float32 lacks 7 bits: ten times the bound", "an exponential of one term too few")
+def softmax_of_16_bits(Z: Array, Y: Array) -> None:
+    right("softmax")(Z, Y)
+    Y[...] = truncated(Y, 16)
 
 
 @BUGS.of("softmax", "softmax_grad_input", "only the diagonal of the Jacobian", "y (1 - y), as if it were a sigmoid")

@@ -7,7 +7,7 @@ import numpy as np
 
 from ... import native as _native
 from ..data import Array
-from ._mutant import Mutants, right
+from ._mutant import Mutants, right, truncated
 
 BUGS = Mutants()
 
@@ -77,9 +77,12 @@ def conv2d_in_float16(Z: Array, F: Array, b: Array, Y: Array, **numbers: int) ->
     "TF32, PyTorch's default for cuDNN's convolutions",
 )
 def conv2d_in_tf32(Z: Array, F: Array, b: Array, Y: Array, **numbers: int) -> None:
-    if Z.dtype == np.float32:
-        Z = (Z.view(np.uint32) & np.uint32(0xFFFFE000)).view(np.float32)
-    right("conv2d")(Z, F, b, Y, **numbers)
+    right("conv2d")(truncated(Z, 10), F, b, Y, **numbers)
+
+
+@BUGS.of("conv2d", "conv2d", "float32 weights lack 5 bits: ten times the bound", "weights packed in fewer bits")
+def conv2d_weight_of_18_bits(Z: Array, F: Array, b: Array, Y: Array, **numbers: int) -> None:
+    right("conv2d")(Z, truncated(F, 18), b, Y, **numbers)
 
 
 @BUGS.of("conv2d", "conv2d", "sums are kept in float16", "half-precision accumulators")

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...ops import OPS, Op, _check
+from ... import _check
+from ...ops import OPS, Op
 
 Array = np.ndarray[Any, Any]
 Arrays = dict[str, Array]

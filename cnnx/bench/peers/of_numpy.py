@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ...audit.calls import known
+from ...audit.trace import known
 from ...backend import MissingKernelError
 from ._asked import BY_NAME, Array, Arrays, Call, Options, flat, public
 

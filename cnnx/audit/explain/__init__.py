@@ -1,0 +1,1 @@
+"""Why: one element of an output, term by term."""

@@ -1,0 +1,87 @@
+"""A report as JUnit XML, for CI systems: one suite per op, one test case per check and dtype."""
+
+import xml.etree.ElementTree as ET
+
+from ..._text import clean
+from .report import Report
+from .result import Discrepancy, Result
+
+
+def junit(report: Report) -> bytes:
+    """The report as XML.
+
+    A discrepancy, and a check that is mistrusted or ran nothing, is a failure; a check that does not apply to the op,
+    or whose kernels the back end lacks, is skipped. An audit that was interrupted, or that judged nothing of the back
+    end, has an error of its own, so that nobody takes it for a clean one.
+
+    Returns
+    -------
+    bytes
+        In UTF-8, with an XML declaration.
+    """
+    root = ET.Element("testsuites", name=clean(f"cnnx audit of {report.backend} against {report.against}"))
+    for op in dict.fromkeys(result.op for result in report.results):
+        suite = ET.SubElement(root, "testsuite", name=op)
+        for result in report.results:
+            if result.op == op:
+                _add_cases(suite, result)
+    incomplete = _incomplete(report)
+    if incomplete:
+        suite = ET.SubElement(root, "testsuite", name="audit")
+        case = ET.SubElement(suite, "testcase", classname="cnnx.audit", name="complete")
+        ET.SubElement(case, "error", message=clean(incomplete), type="incomplete")
+    for suite in root:
+        _count(suite, suite)
+    _count(root, root)
+    ET.indent(root)
+    xml: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return xml
+
+
+def _incomplete(report: Report) -> str:
+    if report.interrupted:
+        return "the audit was interrupted"
+    return "" if report.judged else f"nothing of back end {report.backend} ran"
+
+
+def _add_cases(suite: ET.Element, result: Result) -> None:
+    findings = [*result.discrepancies, *result.mistrusted]
+    dtypes = sorted({t.dtype for t in result.tested} | {d.dtype for d in findings}) or [""]
+    for dtype in dtypes:
+        name = f"{result.check}[{dtype}]" if dtype else result.check
+        case = ET.SubElement(suite, "testcase", classname=clean(f"cnnx.audit.{result.op}"), name=clean(name))
+        failed = [d for d in result.discrepancies if d.dtype == dtype]
+        mistrusted = [d for d in result.mistrusted if d.dtype == dtype]
+        if failed:
+            _fail(case, "discrepancy", failed)
+        if mistrusted:
+            _fail(case, "mistrusted", mistrusted)
+        if not failed and not mistrusted and not any(t.dtype == dtype for t in result.tested):
+            _nothing_ran(case, result)
+
+
+def _fail(case: ET.Element, kind: str, found: list[Discrepancy]) -> None:
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    failure = ET.SubElement(case, "failure", type=kind, message=clean(f"{found[0].what}{more}"))
+    failure.text = clean("\n\n".join(_words(d) for d in found))
+
+
+def _words(found: Discrepancy) -> str:
+    again = [f"again: {found.repro}"] if found.repro else []
+    return "\n".join([str(found), *found.terms, *again])
+
+
+def _nothing_ran(case: ET.Element, result: Result) -> None:
+    if result.skipped:
+        ET.SubElement(case, "skipped", message=clean(result.skipped))
+    elif result.lacking:
+        ET.SubElement(case, "skipped", message=clean(f"the back end lacks {', '.join(sorted(result.lacking))}"))
+    else:
+        ET.SubElement(case, "failure", type="nothing ran", message="no case ran")
+
+
+def _count(element: ET.Element, within: ET.Element) -> None:
+    cases = list(within.iter("testcase"))
+    element.set("tests", str(len(cases)))
+    for plural, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        element.set(plural, str(sum(case.find(tag) is not None for case in cases)))

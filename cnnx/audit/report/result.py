@@ -1,0 +1,213 @@
+"""What a check found."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ...ops import Case
+from ..data import Array
+
+
+@dataclass(frozen=True)
+class Discrepancy:
+    """One disagreement: where it was seen, and what was expected and got there.
+
+    Attributes
+    ----------
+    op, check, case, dtype : str
+        Where.
+    what : str
+        In words.
+    kernel, output, index : str, str, tuple of int or None
+        The element, where there is one: the kernel, the output by its name in the reference's signature ("Y", "dF").
+    expected, got : float or None
+        The two numbers at that element.
+    error, share : float or None
+        The bound on |got - expected|, and |got - expected| in units of it.
+    repro : str
+        The command line that judges this case again.
+    shrunk : str
+        The shapes and options of the smallest case found that still fails, where the finding is of that; or "".
+    terms : tuple of str
+        The equation at that element with its numbers, one line each; empty until it is asked for.
+    arrays : mapping or None
+        The inputs of the kernel's call, by their names in the reference's signature. Not in JSON.
+    results : mapping or None
+        "got" and "expected": that output of both calls. Not in JSON.
+    numbers : mapping
+        The numbers that the kernel was called with.
+    """
+
+    op: str
+    check: str
+    case: str
+    dtype: str
+    what: str
+    kernel: str = ""
+    output: str = ""
+    index: tuple[int, ...] | None = None
+    expected: float | None = None
+    got: float | None = None
+    error: float | None = None
+    share: float | None = None
+    repro: str = ""
+    shrunk: str = ""
+    terms: tuple[str, ...] = ()
+    arrays: Mapping[str, Array] | None = field(default=None, repr=False, compare=False)
+    results: Mapping[str, Array] | None = field(default=None, repr=False, compare=False)
+    numbers: Mapping[str, float] = field(default_factory=dict, repr=False, compare=False)
+
+    def __str__(self) -> str:
+        shrunk = f", shrunk to {self.shrunk}" if self.shrunk else ""
+        return f"{self.op}: {self.check}, case {self.case!r}, {self.dtype}{shrunk}: {self.what}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; what is not finite becomes its name, what is not there is left out."""
+        at = {} if self.index is None else {"kernel": self.kernel, "output": self.output, "index": list(self.index)}
+        numbers = {n: _number(getattr(self, n)) for n in ("expected", "got", "error", "share")}
+        return {
+            "case": self.case,
+            "dtype": self.dtype,
+            "what": self.what,
+            **at,
+            **{name: value for name, value in numbers.items() if value is not None},
+            "shrunk": self.shrunk,
+            "repro": self.repro,
+            "terms": list(self.terms),
+        }
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The element that used the largest share of its error budget."""
+
+    share: float
+    case: str
+    kernel: str
+    output: str
+    index: tuple[int, ...]
+    expected: float
+    got: float
+    error: float
+    truth: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        numbers = {n: _number(getattr(self, n)) for n in ("share", "expected", "got", "error")}
+        where = {"case": self.case, "kernel": self.kernel, "output": self.output, "index": list(self.index)}
+        return {**where, **numbers, "truth": self.truth}
+
+
+class Compared(NamedTuple):
+    """What was compared: a case in a dtype, in one direction, with inputs in a memory layout, on so many threads."""
+
+    case: str
+    dtype: str
+    direction: str
+    layout: str
+    threads: str
+
+
+@dataclass
+class Result:
+    """One check of one op: how many cases ran, and what they found.
+
+    share : the largest share of the error budget that any element used; None where there is no
+        budget (results must be equal).
+    worst : by dtype, the element that used most of its budget.
+    truth : by dtype, how many elements were held against which truth.
+    tested, cases : what was compared, and the cases in it by name.
+    notes : what else has to be said.
+    skipped : why nothing ran, where the check does not apply to the op.
+    lacking : what the back end does not have, so that it could not be judged, and why, if it says so.
+    mistrusted : why what passed says nothing.
+    zeros : of what was compared (a kernel's output, gradients), how many numbers were to be 0, and how many there were.
+    """
+
+    op: str
+    check: str
+    ran: int = 0
+    share: float | None = None
+    worst: dict[str, Worst] = field(default_factory=dict)
+    truth: dict[str, Counter[str]] = field(default_factory=dict)
+    tested: set[Compared] = field(default_factory=set)
+    cases: dict[str, Case] = field(default_factory=dict)
+    notes: set[str] = field(default_factory=set)
+    skipped: str = ""
+    lacking: dict[str, str] = field(default_factory=dict)
+    mistrusted: list[Discrepancy] = field(default_factory=list)
+    zeros: dict[str, tuple[int, int]] = field(default_factory=dict)
+    discrepancies: list[Discrepancy] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """No discrepancy, nothing mistrusted; and something ran, unless the check does not apply. No case run is a
+        failure."""
+        found = self.discrepancies or self.mistrusted
+        return not found and (self.ran > 0 or bool(self.skipped or self.lacking))
+
+    @property
+    def note(self) -> str:
+        """The notes in one line."""
+        return " and ".join(sorted(self.notes))
+
+    def used(self, share: float) -> None:
+        """Note a share of the error budget."""
+        self.share = share if self.share is None else max(self.share, share)
+
+    def note_worst(self, dtype: str, worst: Worst) -> None:
+        """Keep the worse of two elements."""
+        if dtype not in self.worst or worst.share > self.worst[dtype].share:
+            self.worst[dtype] = worst
+
+    def compared(self, what: str, zeros: int, total: int) -> None:
+        """Count what was compared, and how much of it was to be 0."""
+        before = self.zeros.get(what, (0, 0))
+        self.zeros[what] = before[0] + zeros, before[1] + total
+
+    def lacks(self, what: str, why: str = "") -> None:
+        """Note what the back end does not have."""
+        self.lacking.setdefault(what, why)
+
+    def merge(self, other: "Result") -> None:
+        """Take in what another case of the same op and check gave."""
+        self.ran += other.ran
+        if other.share is not None:
+            self.used(other.share)
+        for dtype, worst in other.worst.items():
+            self.note_worst(dtype, worst)
+        for dtype, count in other.truth.items():
+            self.truth.setdefault(dtype, Counter()).update(count)
+        self.tested |= other.tested
+        self.cases |= other.cases
+        for what, (zeros, total) in other.zeros.items():
+            self.compared(what, zeros, total)
+        self.notes |= other.notes
+        self.lacking = {**other.lacking, **self.lacking}
+        self.skipped = self.skipped or other.skipped
+        self.mistrusted += other.mistrusted
+        self.discrepancies += other.discrepancies
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "op": self.op,
+            "check": self.check,
+            "ok": self.ok,
+            "ran": self.ran,
+            "share": _number(self.share),
+            "worst": {dtype: worst.as_dict() for dtype, worst in self.worst.items()},
+            "truth": {dtype: dict(sorted(count.items())) for dtype, count in self.truth.items()},
+            "note": self.note,
+            "skipped": self.skipped,
+            "lacking": self.lacking,
+            "mistrusted": [d.as_dict() for d in self.mistrusted],
+            "discrepancies": [d.as_dict() for d in self.discrepancies],
+        }
+
+
+def _number(value: float | None) -> float | str | None:
+    """JSON has no NaN and no infinities."""
+    return value if value is None or math.isfinite(value) else str(value)

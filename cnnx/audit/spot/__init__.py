@@ -1,0 +1,1 @@
+"""Production shapes: some elements of a large layer, held against their equations."""

@@ -1,0 +1,278 @@
+"""Numbers that the reference's element functions run on, besides floats.
+
+`Bounded` carries a bound on the rounding error that any order of summation can make; `Dual` carries
+a derivative; `Fraction` (the standard library's) has no rounding at all. Each comes with its
+namespace of functions, passed to an element function as `m=`.
+"""
+
+import math
+from fractions import Fraction
+from typing import Any
+
+from ... import backend as _backend
+from ..by_value import ByValue
+
+
+class IrrationalError(TypeError):
+    """A function was asked of Fractions whose value is not one."""
+
+
+class UndecidedError(ValueError):
+    """Two numbers were compared whose error bounds overlap."""
+
+
+class Bounded:
+    """A number with a bound on its rounding error in arithmetic of machine epsilon `eps`.
+
+    A sum remembers the mass of its terms (the sum of their absolute values) and their count, so
+    that its bound, errors of the terms + (count - 1) eps mass, holds in whatever order they are added.
+    A product, quotient or function adds eps times its own size.
+    """
+
+    __slots__ = ("eps", "inherited", "mass", "terms", "tiny", "value")
+
+    def __init__(
+        self, value: float, eps: float, tiny: float, inherited: float = 0.0, mass: float = -1.0, terms: int = 1
+    ):
+        self.value, self.eps, self.tiny = value, eps, tiny
+        self.inherited = inherited
+        self.mass = abs(value) if mass < 0 else mass
+        self.terms = terms
+
+    @property
+    def error(self) -> float:
+        """How far from `value` a correct result may be."""
+        if self.terms == 1:  # also where the mass is infinite
+            return self.inherited
+        return self.inherited + (self.terms - 1) * self.eps * self.mass
+
+    def _made(self, value: float, inherited: float) -> "Bounded":
+        return Bounded(value, self.eps, self.tiny, inherited)
+
+    def __add__(self, other: Any) -> "Bounded":
+        if not isinstance(other, Bounded):
+            if not isinstance(other, (int, float)):
+                return NotImplemented  # a Dual knows what to do
+            if other == 0:
+                return self
+            other = self._made(float(other), 0.0)
+        return Bounded(
+            self.value + other.value,
+            self.eps,
+            self.tiny,
+            self.inherited + other.inherited,
+            self.mass + other.mass,
+            self.terms + other.terms,
+        )
+
+    __radd__ = __add__
+
+    def __neg__(self) -> "Bounded":
+        return Bounded(-self.value, self.eps, self.tiny, self.inherited, self.mass, self.terms)
+
+    def __sub__(self, other: Any) -> Any:
+        return self + (-other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return -self + other
+
+    def __mul__(self, other: Any) -> "Bounded":
+        if not isinstance(other, Bounded):
+            if not isinstance(other, (int, float)):
+                return NotImplemented  # a Dual knows what to do
+            if other == 1:
+                return self
+            other = self._made(float(other), 0.0)
+        a, b, value = self.error, other.error, self.value * other.value
+        if (self.value == 0 and a == 0) or (other.value == 0 and b == 0):
+            return self._made(value, 0.0)
+        inherited = abs(self.value) * b + abs(other.value) * a + a * b + self.eps * abs(value) + self.tiny
+        return self._made(value, inherited)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> "Bounded":
+        if not isinstance(other, Bounded):
+            if not isinstance(other, (int, float)):
+                return NotImplemented  # a Dual knows what to do
+            if other == 1:
+                return self
+            other = self._made(float(other), 0.0)
+        if self.value == 0 and self.error == 0:
+            return self._made(0.0, 0.0)
+        value, room = self.value / other.value, abs(other.value) - other.error
+        if room <= 0:
+            raise UndecidedError(f"division by {other.value} +- {other.error}")
+        inherited = (self.error + abs(value) * other.error) / room + self.eps * abs(value) + self.tiny
+        return self._made(value, inherited)
+
+    def __rtruediv__(self, other: Any) -> "Bounded":
+        return self._made(float(other), 0.0) / self
+
+    def __abs__(self) -> "Bounded":
+        return -self if self.value < 0 else self
+
+    def _sign(self, other: Any) -> float:
+        """Of self - other: negative, 0 or positive; NaN where either is."""
+        theirs, their_error = (other.value, other.error) if isinstance(other, Bounded) else (other, 0.0)
+        if self is other or (self.value == theirs and math.isinf(theirs)):
+            return math.nan if math.isnan(self.value) else 0.0
+        distance: float = self.value - theirs
+        if math.isfinite(distance) and 0 < self.error + their_error >= abs(distance):
+            raise UndecidedError(f"{self!r} against {other!r}")
+        return distance
+
+    def __lt__(self, other: Any) -> Any:
+        return NotImplemented if isinstance(other, Dual) else self._sign(other) < 0
+
+    def __le__(self, other: Any) -> Any:
+        return NotImplemented if isinstance(other, Dual) else self._sign(other) <= 0
+
+    def __gt__(self, other: Any) -> Any:
+        return NotImplemented if isinstance(other, Dual) else self._sign(other) > 0
+
+    def __ge__(self, other: Any) -> Any:
+        return NotImplemented if isinstance(other, Dual) else self._sign(other) >= 0
+
+    def __eq__(self, other: object) -> Any:
+        return NotImplemented if isinstance(other, Dual) else self._sign(other) == 0
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"{self.value!r} +- {self.error:.1e}"
+
+
+class BoundedMath:
+    """exp, log, ... of Bounded numbers, each granted an error of its own: `own` times eps."""
+
+    _monotone = ("exp", "expm1", "log", "log1p", "sqrt", "erfc")
+
+    def __init__(self, own: float = 2.0) -> None:
+        self._own = own
+        self._ieee = _backend.reference_math()
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in self._monotone:
+            raise AttributeError(name)
+        function = getattr(self._ieee, name)
+        return lambda x: self._apply(function, x)
+
+    def pow(self, x: Any, exponent: Any) -> Any:
+        power, error = (exponent.value, exponent.error) if isinstance(exponent, Bounded) else (exponent, 0.0)
+        if power == 1:
+            return x
+        y = self._apply(lambda v: self._ieee.pow(max(v, 0.0), power), x)
+        if error and isinstance(y, Bounded) and y.value != 0:  # d(x^p)/dp = x^p log x
+            y.inherited += abs(y.value * self._ieee.log(x.value)) * error
+        return y
+
+    def _apply(self, function: Any, x: Any) -> Any:
+        if not isinstance(x, Bounded):
+            return function(x)
+        value, error = function(x.value), x.error
+        if value == 0 and error == 0:
+            return Bounded(0.0, x.eps, x.tiny)
+        moved = max(abs(function(x.value + error) - value), abs(function(x.value - error) - value)) if error else 0.0
+        return Bounded(value, x.eps, x.tiny, moved + self._own * x.eps * abs(value) + x.tiny)
+
+
+class FractionMath:
+    """What is left of the functions on Fractions: whole powers."""
+
+    @staticmethod
+    def pow(x: Fraction, exponent: Any) -> Fraction:
+        if Fraction(exponent).denominator != 1:
+            raise IrrationalError(f"{x} to the power {exponent}")
+        return x ** int(exponent)
+
+    def __getattr__(self, name: str) -> Any:
+        raise IrrationalError(name)
+
+
+class Dual(ByValue):
+    """a + b d with d^2 = 0: a number of any kind and its derivative, the exact rules of calculus."""
+
+    __slots__ = ("slope", "value")
+
+    def __init__(self, value: Any, slope: Any):
+        self.value, self.slope = value, slope
+
+    def __add__(self, other: Any) -> "Dual":
+        if isinstance(other, Dual):
+            return Dual(self.value + other.value, self.slope + other.slope)
+        return Dual(self.value + other, self.slope)
+
+    __radd__ = __add__
+
+    def __neg__(self) -> "Dual":
+        return Dual(-self.value, -self.slope)
+
+    def __sub__(self, other: Any) -> Any:
+        return self + (-other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return -self + other
+
+    def __mul__(self, other: Any) -> "Dual":
+        if isinstance(other, Dual):
+            return Dual(self.value * other.value, self.slope * other.value + self.value * other.slope)
+        return Dual(self.value * other, self.slope * other)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> "Dual":
+        if isinstance(other, Dual):
+            value = self.value / other.value
+            return Dual(value, (self.slope - value * other.slope) / other.value)
+        return Dual(self.value / other, self.slope / other)
+
+    def __rtruediv__(self, other: Any) -> "Dual":
+        value = other / self.value
+        return Dual(value, -(value * self.slope) / self.value)
+
+    def __abs__(self) -> "Dual":
+        return -self if self.value < 0 else self
+
+    def __repr__(self) -> str:
+        return f"{self.value!r} + {self.slope!r} d"
+
+
+class DualMath:
+    """exp, log, ... of Dual numbers over any kind of number, whose own functions are `base`."""
+
+    def __init__(self, base: Any):
+        self.base = base
+
+    def _chain(self, x: Any, name: str, slope: Any) -> Any:
+        """f(x), and for a Dual f'(x) x' with f'(x) = slope(value, f(value))."""
+        function = getattr(self.base, name)
+        if not isinstance(x, Dual):
+            return function(x)
+        y = function(x.value)
+        return Dual(y, slope(x.value, y) * x.slope)
+
+    def exp(self, x: Any) -> Any:
+        return self._chain(x, "exp", lambda v, y: y)
+
+    def expm1(self, x: Any) -> Any:
+        return self._chain(x, "expm1", lambda v, y: self.base.exp(v))
+
+    def log(self, x: Any) -> Any:
+        return self._chain(x, "log", lambda v, y: 1 / v)
+
+    def log1p(self, x: Any) -> Any:
+        return self._chain(x, "log1p", lambda v, y: 1 / (1 + v))
+
+    def sqrt(self, x: Any) -> Any:
+        return self._chain(x, "sqrt", lambda v, y: 1 / (2 * y))
+
+    def erfc(self, x: Any) -> Any:
+        return self._chain(x, "erfc", lambda v, y: -2 / math.sqrt(math.pi) * self.base.exp(-(v * v)))
+
+    def pow(self, x: Any, exponent: Any) -> Any:
+        if not isinstance(x, Dual):
+            return self.base.pow(x, exponent)
+        if exponent == 1:
+            return x
+        return Dual(self.base.pow(x.value, exponent), exponent * self.base.pow(x.value, exponent - 1) * x.slope)

@@ -1,0 +1,156 @@
+"""The error bound of recorded kernel calls, and how much of it two results use."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..data import Array
+from ..trace import KernelCall, address, lifted, replay
+from .arithmetic import Bounded, BoundedMath
+from .exact import DOUBLES, Equation, Truth, as_float, off
+from .winograd_bound import tile_errors
+
+FUNCTION = 4.0  # exp, log, ...: 2 to 4 ulp in units of u, what a good vectorised exponential needs
+
+# Where the truth is computed in double, with rounding: in float64 its own errors take up as much as the result's may.
+DOUBLE_TRUTH = {"float32": 1.0, "float64": 2.0}
+
+GOLDEN = (math.sqrt(5) - 1) / 2
+Index = tuple[int, ...]
+
+# How many exponentials and the like mpmath computes for one output; its elements beyond are held against doubles.
+MPMATH_CALLS = 600
+
+
+@dataclass(frozen=True)
+class Use:
+    """How much of its error bound an element uses, and what it was held against."""
+
+    share: float
+    index: tuple[int, ...]
+    expected: float
+    got: float
+    error: float
+    truth: str
+
+
+class Comparison:
+    """Bounds for the outputs of calls, from the reference's equations run on `Bounded` numbers in arithmetic with
+    rounding error u, and their true values, from the equations on numbers without rounding.
+
+    finite=False: the inputs hold NaN or infinities; of numbers without a bound only the kind is compared.
+    flushed=True: a number below the smallest normal one may be 0.
+    doubles=True: the truth is in doubles, and so are number arguments (an optimiser's, which cancel where rounded).
+    """
+
+    def __init__(
+        self,
+        calls: list[KernelCall],
+        dtype: str,
+        *,
+        finite: bool = True,
+        flushed: bool = False,
+        doubles: bool = False,
+    ):
+        info = np.finfo(dtype)
+        u = float(info.eps) / 2
+        tiny = float(info.smallest_normal if flushed else info.smallest_subnormal)
+
+        def lift(a: Array) -> Array:
+            return lifted(a, lambda value: Bounded(value, u, tiny))
+
+        def number(value: float) -> Any:
+            """A number argument: it comes as a double, and a kernel may round it to the arrays' dtype."""
+            return Bounded(value, u, tiny, abs(value - float(np.dtype(dtype).type(value))))
+
+        self._finite, self._slack = finite, DOUBLE_TRUTH[dtype]
+        self._bounds = replay(calls, lift, float if doubles else number, BoundedMath(FUNCTION))
+        self._tiles = {address(call.outputs[0]): tile_errors(call, u) for call in calls}
+        self._truth = Truth(calls) if finite and not doubles else None
+        self.truths: Counter[str] = Counter()
+
+    def worst(self, got: Array, reference: Array) -> Use | None:
+        """Where either result uses the largest share of the bound; None where there are no elements."""
+        bounds = self._bounds[address(reference)].reshape(reference.shape)
+        numbers = {i: (float(got[i]), float(reference[i])) for i in np.ndindex(bounds.shape)}
+        uses = {i: self._by_doubles(i, bounds[i], numbers[i], reference) for i in numbers}
+        if self._truth is not None:
+            self._exactly(self._truth.of(reference), uses, bounds, numbers, reference)
+        self.truths.update(use.truth for use in uses.values())
+        return max(uses.values(), key=lambda use: use.share, default=None)
+
+    def _by_doubles(self, index: Index, bounded: Any, numbers: tuple[float, float], reference: Array) -> Use:
+        value, error = (bounded.value, bounded.error) if isinstance(bounded, Bounded) else (float(bounded), 0.0)
+        error *= self._slack
+        tiles = self._tiles.get(address(reference))
+        if tiles is None:
+            shares = [share_of(number, value, error, finite=self._finite) for number in numbers]
+        else:
+            tile = float(tiles[index]) * self._slack
+            shares = [_share_of_tile(number, value, error, tile, finite=self._finite) for number in numbers]
+        share = max(shares)
+        return Use(share, index, value, numbers[shares.index(share)], error, DOUBLES)
+
+    def _exactly(
+        self,
+        equation: Equation,
+        uses: dict[Index, Use],
+        bounds: Array,
+        numbers: dict[Index, tuple[float, float]],
+        reference: Array,
+    ) -> None:
+        """Put what numbers without rounding say in the place of what doubles said.
+
+        For all elements; on mpmath's numbers for as many as its work allows, by turns those that use most of their
+        bound and others spread evenly.
+        """
+        tiles = self._tiles.get(address(reference))
+        for index in _by_turns(uses):
+            if equation.asked > MPMATH_CALLS:
+                break
+            value, bounded = equation.value(index), bounds[index]
+            if value is None:
+                continue
+            error = bounded.error if isinstance(bounded, Bounded) else 0.0
+            if tiles is not None:
+                error += float(tiles[index])
+            shares = [_of_room(off(number, value), error) for number in numbers[index]]
+            share = max(shares)
+            number = numbers[index][shares.index(share)]
+            uses[index] = Use(share, index, as_float(value), number, error, equation.kind)
+
+
+def _by_turns(uses: dict[Index, Use]) -> list[Index]:
+    """The elements, by turns the one with the largest share and one of a sequence that spreads evenly."""
+    largest = sorted(uses, key=lambda index: -uses[index].share)
+    spread = [index for _, index in sorted((i * GOLDEN % 1, index) for i, index in enumerate(uses))]
+    return list(dict.fromkeys(index for pair in zip(largest, spread, strict=True) for index in pair))
+
+
+def _of_room(off: float, room: float) -> float:
+    share = 0.0 if off == 0 else (off / room if room > 0 else math.inf)
+    return math.inf if math.isnan(share) or not math.isfinite(room) else share
+
+
+def share_of(number: float, value: float, error: float, *, finite: bool) -> float:
+    """How much of the error a number uses; infinite where it is of another kind, or where there is no bound."""
+    if math.isfinite(value) and math.isfinite(error):
+        return _of_room(abs(number - value), error)
+    if finite:
+        return math.inf  # finite numbers went in: an infinite bound would pass anything
+    same = (
+        number == value
+        or (math.isnan(number) and math.isnan(value))
+        or (math.isfinite(number) and math.isfinite(value))
+    )
+    return 0.0 if same else math.inf
+
+
+def _share_of_tile(number: float, value: float, error: float, tile: float, *, finite: bool) -> float:
+    """The same for an output of a tile with an error of its own; what is not finite may spread within the tile."""
+    if finite or math.isfinite(tile):
+        return share_of(number, value, error + tile, finite=finite)
+    return 0.0 if math.isfinite(value) or not math.isfinite(number) else math.inf

@@ -1,0 +1,172 @@
+"""Error budgets are tight: how much of them is used, kernel by kernel; and what is ten times beyond them is caught."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cnnx.audit import CHECKS, DTYPES, audit
+from cnnx.audit.mutants import CASES, MUTANTS, installed
+from cnnx.audit.report.result import Result
+from cnnx.audit.sides import Sides
+from cnnx.audit.spot.benchdnn import parse
+from cnnx.audit.spot.spot import spot
+from cnnx.audit.trial import Trial
+from cnnx.audit.work import judge
+from cnnx.ops import OPS, Op
+
+EXACT = (0.0, 0.0)  # nothing is rounded
+COST = None  # float32's cost is computed in double, and judged by what one computed in float32 needs
+
+# The largest share of its bound that an output uses on its op's cases with numbers about 1, in float32 and in float64.
+SHARES: dict[str, tuple[float | None, float]] = {
+    "conv2d Y": (0.93, 0.83),
+    "conv2d_grad_bias db": (0.37, 0.48),
+    "conv2d_grad_input dZ": (0.8, 0.82),
+    "conv2d_grad_weight dF": (0.79, 0.89),
+    "conv2d_winograd Y": (0.029, 0.026),
+    "conv2d_winograd_grad_input dZ": (0.022, 0.021),
+    "max_pool2d Y": EXACT,
+    "max_pool2d_grad_input dZ": (1, 0.96),
+    "max_pool2d_grad_input_all dZ": (0.96, 0.74),
+    "max_pool2d_grad_input_winners dZ": (0.93, 1),
+    "max_pool2d_winners B": EXACT,
+    "max_pool2d_winners Y": EXACT,
+    "avg_pool2d Y": (0.63, 0.47),
+    "avg_pool2d_grad_input dZ": (0.88, 0.93),
+    "lp_pool2d Y": (0.3, 0.44),
+    "lp_pool2d_grad_input dZ": (0.16, 0.27),
+    "relu Y": EXACT,
+    "relu_grad_input dZ": EXACT,
+    "sigmoid Y": (0.61, 0.59),
+    "sigmoid_grad_input dZ": (0.33, 0.3),
+    "sigmoid_grad_input_output dZ": (0.59, 0.53),
+    "tanh Y": (0.28, 0.32),
+    "tanh_grad_input dZ": (0.64, 0.47),
+    "tanh_grad_input_output dZ": (0.58, 0.65),
+    "step Y": EXACT,
+    "step_grad_input dZ": EXACT,
+    "identity Y": EXACT,
+    "identity_grad_input dZ": EXACT,
+    "leaky_relu Y": (0.99, 1),
+    "leaky_relu_grad_input dZ": (0.99, 0.98),
+    "elu Y": (0.37, 0.39),
+    "elu_grad_input dZ": (0.36, 0.38),
+    "softplus Y": (0.71, 0.71),
+    "softplus_grad_input dZ": (0.51, 0.5),
+    "gelu Y": (0.67, 0.67),
+    "gelu_grad_input dZ": (0.55, 0.43),
+    "softmax Y": (0.17, 0.18),
+    "softmax_grad_input dZ": (0.077, 0.12),
+    "log_softmax Y": (0.15, 0.27),
+    "log_softmax_grad_input dZ": (0.38, 0.39),
+    "affine Y": (0.8, 0.68),
+    "affine_grad_bias db": (0.23, 0.42),
+    "affine_grad_input dZ": (0.85, 0.88),
+    "affine_grad_weight dw": (0.98, 0.89),
+    "dropout Y": (0.26, 0.41),
+    "dropout_grad_input dZ": (0.32, 0.49),
+    "batch_norm2d Y": (0.79, 0.64),
+    "batch_norm2d_grad_bias db": (0.081, 0.13),
+    "batch_norm2d_grad_input dZ": (0.042, 0.074),
+    "batch_norm2d_grad_input_inference dZ": (0.22, 0.32),
+    "batch_norm2d_grad_weight dg": (0.076, 0.061),
+    "batch_norm2d_statistics_mean mean": (0.033, 0.27),
+    "batch_norm2d_statistics_var var": (0.037, 0.075),
+    "squared_error E": (COST, 0.21),
+    "squared_error_grad_input dA": (0.97, 0.92),
+    "cross_entropy E": (COST, 0.046),
+    "cross_entropy_grad_input dZ": (0.19, 0.43),
+    "cross_entropy_index E": (COST, 0.035),
+    "cross_entropy_index_grad_input dZ": (0.25, 0.21),
+}
+APART = 2.0  # shares of two instruction sets are apart by a quarter
+
+
+def shares(op: Op, dtype: str, **chosen: Any) -> dict[str, float]:
+    """The largest share of its bound that each of an op's outputs uses; the audit itself finds nothing.
+
+    On numbers about 1: on those of all sizes the largest shares are those of results next to 0, whatever the budget.
+    """
+    found: dict[str, float] = {}
+    run, note, modes = Trial.run, Result.note_worst, [""]
+
+    def running(self: Trial, backend: str, arrays: Any, mode: Any) -> Any:
+        modes[0] = mode
+        return run(self, backend, arrays, mode)
+
+    def noting(self: Result, dtype: str, worst: Any) -> None:
+        output = f"{worst.kernel} {worst.output}"
+        if modes[0] == "real":
+            found[output] = max(found.get(output, 0.0), worst.share)
+        note(self, dtype, worst)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trial, "run", running)
+        patch.setattr(Result, "note_worst", noting)
+        (result,) = audit([op.name], checks=["bound"], dtypes=[dtype], measure=False, **chosen).results
+    assert not result.discrepancies, "\n".join(map(str, result.discrepancies))
+    assert result.ok
+    return found
+
+
+def outside(found: dict[str, float], dtype: str) -> dict[str, float]:
+    """Shares that are not what they are known to be: the budget, or what is computed, has become another."""
+    expected = {output: SHARES[output][DTYPES.index(dtype)] for output in found}
+    return {
+        output: share
+        for output, share in found.items()
+        if (known := expected[output]) is not None and not known / APART <= share <= known * APART
+    }
+
+
+def of(name: str) -> Op:
+    return next(op for op in OPS if op.name == name)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+def test_share_of_the_budget_that_is_used(op: Op, dtype: str) -> None:
+    found = shares(op, dtype)
+    assert {output.split()[0] for output in found} == set(op.kernels)
+    assert outside(found, dtype) == {}
+
+
+@pytest.mark.parametrize(
+    ("output", "case", "budget", "wide"),
+    [
+        ("conv2d_winograd Y", "Winograd, pad by side", "winograd_bound.ROUNDINGS", 3300),
+        ("sigmoid Y", "vector", "error_bound.FUNCTION", 400.0),
+    ],
+)
+def test_a_budget_a_hundred_times_too_wide_is_seen(
+    output: str, case: str, budget: str, wide: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    op = of(output.split()[0].partition("_")[0])
+    assert output not in outside(shares(op, "float32", cases=[case]), "float32")
+    monkeypatch.setattr(f"cnnx.audit.truth.{budget}", wide)
+    assert output in outside(shares(op, "float32", cases=[case]), "float32")
+
+
+@pytest.mark.parametrize(
+    "name", ["conv2d_weight_of_18_bits", "conv2d_winograd_weight_of_11_bits", "softmax_of_16_bits"]
+)
+def test_mutants_ten_times_beyond_the_bound(name: str) -> None:
+    """A budget a hundred times too wide hides them; float64 is untouched."""
+    (mutant,) = (mutant for mutant in MUTANTS if mutant.name == name)
+    op = replace(of(mutant.op), cases=CASES[mutant.op], bench=())
+    worst = dict.fromkeys(DTYPES, 0.0)
+    with installed(mutant) as backend:
+        for case in op.cases:
+            for dtype in DTYPES:
+                result = judge(op, CHECKS["bound"], case, dtype, Sides(backend), 0)
+                worst[dtype] = max(worst[dtype], result.worst[dtype].share)
+    assert 5 < worst["float32"] < 30
+    assert worst["float64"] <= 1
+
+
+def test_share_of_the_budget_that_spot_checks_use() -> None:
+    known = {"Y": 0.038, "dZ": 0.020, "dF": 0.013, "db": 0.0013}
+    found = {tensor.output: tensor.share for tensor in spot(parse("mb1ic8ih14oc16kh3ph1")).tensors}
+    assert found.keys() == known.keys()
+    assert all(known[output] / APART <= share <= known[output] * APART for output, share in found.items()), found
