@@ -19,8 +19,8 @@ import numpy as np
 
 import cnnx
 from cnnx import backend
-from cnnx.audit import bounds
-from cnnx.audit.calls import KernelCall, address
+from cnnx.audit.trace import KernelCall, address
+from cnnx.audit.truth import error_bound
 from cnnx.reference import _numbers
 
 PACKAGE = Path(cnnx.__file__).parent
@@ -108,7 +108,7 @@ def remembered_kernels(memo: Memo) -> Callable[..., Any]:
 
 def remembered_replay(memo: Memo) -> Callable[..., Any]:
     """`replay` that looks calls up, for the numbers that bounds are made of."""
-    replay = bounds.replay
+    replay = error_bound.replay
 
     def looked_up(calls: list[KernelCall], lift: Any, number: Any, m: Any) -> dict[tuple[int, int], np.ndarray]:
         if not all(own(backend.equations(call.kernel)) for call in calls):
@@ -139,4 +139,4 @@ def install(folder: Path) -> None:
     assert not any(name.startswith("cnnx.reference.") and name != _numbers.__name__ for name in sys.modules)
     memo = Memo(folder)
     _numbers.computes = remembered_kernels(memo)
-    bounds.replay = remembered_replay(memo)
+    error_bound.replay = remembered_replay(memo)

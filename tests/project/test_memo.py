@@ -8,10 +8,10 @@ import pytest
 
 import cnnx
 from cnnx import backend
-from cnnx.audit import bounds
-from cnnx.audit.calls import address, traced
 from cnnx.audit.mutants import MUTANTS, installed
-from cnnx.audit.numbers import Bounded, BoundedMath
+from cnnx.audit.trace import address, traced
+from cnnx.audit.truth import error_bound
+from cnnx.audit.truth.arithmetic import Bounded, BoundedMath
 from cnnx.reference import _numbers
 
 pytestmark = pytest.mark.once
@@ -29,7 +29,7 @@ def computed(monkeypatch):
     """A list that grows by each computation that was not spared."""
     backend.reference_kernel("relu")  # the reference is loaded before it is patched
     made = []
-    replay, computes = bounds.replay, _numbers.computes
+    replay, computes = error_bound.replay, _numbers.computes
 
     def counted_replay(*arguments):
         made.append("replay")
@@ -48,7 +48,7 @@ def computed(monkeypatch):
 
         return decorate
 
-    monkeypatch.setattr(bounds, "replay", counted_replay)
+    monkeypatch.setattr(error_bound, "replay", counted_replay)
     monkeypatch.setattr(_numbers, "computes", counted_computes)
     return made
 
@@ -68,7 +68,7 @@ def bounds_of(replay, calls, u=2.0**-24):
 
 
 def test_bounds_are_looked_up(kept, computed):
-    plain, looked_up = bounds.replay, memo.remembered_replay(kept)
+    plain, looked_up = error_bound.replay, memo.remembered_replay(kept)
     expected = bounds_of(plain, watched(0.5, 3.0))
     del computed[:]
     assert bounds_of(looked_up, watched(0.5, 3.0)) == expected
