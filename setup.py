@@ -101,6 +101,9 @@ if not sysconfig.get_platform().endswith(("x86_64", "amd64")):
 OPTIMIZED = Path("cnnx/optimized")
 SOURCES = {path.stem: path for path in sorted(OPTIMIZED.glob("*.pyx"))}
 CYUTILITY = "_cyutility"  # Cython's own support code, above all its memoryviews; Cython writes it
+# Their register blocks stand in _microkernels: what is left is compiled in a third of the time by -O2 without forced
+# inlining, and as fast.
+LOOPS_ALONE = ("affine", "conv2d")
 ONCE = ("_cpu", "_threads", CYUTILITY)  # not chosen with an instruction set: they count for all, or come before
 
 
@@ -240,6 +243,8 @@ class BuildKernels(build_ext):
         for extension in self.extensions:
             folder, stem = kernels_of(extension)
             extension.extra_compile_args = flags + INSTRUCTION_SETS.get(folder, [])
+            if stem in LOOPS_ALONE:
+                extension.extra_compile_args += ["-O2", "-DCNNX_NO_REGISTER_BLOCKS"]
             extension.extra_link_args = link_flags
             extension.define_macros = macros.get(stem, [])
             extension.include_dirs = ["."]

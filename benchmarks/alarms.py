@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 
 KERNEL = Path("cnnx", "optimized", "conv2d.pyx")
-WORK = "            all_images(&job, &Z[0, 0, 0, 0], &F[0, 0, 0, 0], &b[0], &Y[0, 0, 0, 0], threads, scratch)\n"
-SLOWED = """            begin = now()
-{work}            end = now()
+WORK = "\n            sum_images_of(&job, &arrays, threads, scratch)\n"
+SLOWED = """
+            begin = now(){work}            end = now()
             while now() < end + {share} * (end - begin):
                 pass
 """

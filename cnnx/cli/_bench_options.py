@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cnnx import native
+from cnnx._files import check_replaceable
 from cnnx.bench.against import AGAIN
 from cnnx.bench.against import ROUNDS as SCREENING
 from cnnx.bench.figures import DIRECTIONS
 from cnnx.bench.record import LIMIT, PEERS, REFERENCE
 from cnnx.bench.run import ROUNDS
-from cnnx._files import check_replaceable
 
 DTYPES = ("float32", "float64")
 

@@ -15,10 +15,9 @@ from types import CodeType
 
 import cnnx
 from cnnx import backend
+from cnnx._text import aligned
 from cnnx.audit import CHECKS
 from cnnx.ops import OPS
-
-from ._lines import aligned
 
 ROOT = Path(cnnx.__file__).parent.parent
 _CITED = re.compile(r"\b([A-Z])(\d)(?:(?:-| to )\1(\d))?\b")

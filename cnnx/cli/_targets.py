@@ -4,12 +4,12 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from cnnx._text import aligned
 from cnnx.bench.cases import Cases
 from cnnx.bench.memory import needed
 from cnnx.bench.record import LIMIT, Figure, Record
 
 from ._bench_text import head, limits, time, warn
-from cnnx._text import aligned
 
 BUSY = 0.5  # processes that run or wait to run, over the last minute
 SECTIONS = {LIMIT: "the limit's time / cnnx's, which is the share of it that is reached"}

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cnnx._files import check_replaceable, replacing
+from cnnx._files import replacing
 from cnnx._text import time_left
 from cnnx.bench.against import AGAIN, LEVEL, against
 from cnnx.bench.against import ROUNDS as SCREENING

@@ -4,16 +4,17 @@ For cnnx.bench, at this process's instruction set and number of threads, in floa
 memoryviews: they would make this module five times as large.
 """
 
-from cnnx.optimized._threads cimport threads_for
-from cnnx.optimized._vector cimport floats, multiply_add, spread, vector
 from cython.parallel cimport prange
 from libc.string cimport memcpy
+
+from cnnx.optimized._threads cimport threads_for
+from cnnx.optimized.simd.vector cimport broadcast, floats, fma_broadcast, vector
 
 cdef enum:
     CHAINS = 12  # of sums that do not wait for each other: more than latency x throughput, fewer than registers
 
 
-cdef inline float chains(Py_ssize_t steps, vector* kind) noexcept nogil:
+cdef inline float chains(Py_ssize_t steps, vector* tag) noexcept nogil:
     # CHAINS vectors, a <- term + factor a, over and over. They start from different numbers (none of them 2, which
     # stays 2), or one would do for all, and their sum is returned, or none would.
     cdef vector a[CHAINS]
@@ -23,13 +24,13 @@ cdef inline float chains(Py_ssize_t steps, vector* kind) noexcept nogil:
     cdef int i
     for i in range(CHAINS):
         start = i + <float>0.25
-        a[i] = spread(&start, 0, kind)
-    summand = spread(&term, 0, kind)
+        a[i] = broadcast(&start, 0, tag)
+    summand = broadcast(&term, 0, tag)
     for _step in range(steps):
         for i in range(CHAINS):
-            a[i] = multiply_add(summand, &factor, 0, a[i])
+            a[i] = fma_broadcast(summand, &factor, 0, a[i])
     for i in range(1, CHAINS):
-        a[0] = multiply_add(a[0], &factor, 0, a[i])
+        a[0] = fma_broadcast(a[0], &factor, 0, a[i])
     memcpy(&start, a, sizeof(float))
     return start
 

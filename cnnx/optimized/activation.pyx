@@ -1,18 +1,18 @@
-"""Activations: A1, A2 in typed loops, one for each formula of _activation.pxd.
+"""Activations: A1, A2 in typed loops, one for each formula of activation_formulas.pxd.
 
-What memory binds takes its numbers strip by strip (`take` in _elementwise.pxd).
+What memory binds takes its numbers strip by strip (`take` in simd/elementwise.pxd).
 """
 
 from cython cimport floating
 
-from ._activation cimport (
-    elu_phi, elu_prime, gelu_phi, gelu_prime, identity_phi, identity_prime, leaky_relu_phi, leaky_relu_prime, relu_phi,
-    relu_prime, sigmoid_of, sigmoid_prime, sigmoid_slope, softplus_phi, softplus_prime, step_phi, step_prime, tanh_phi,
-    tanh_prime, tanh_slope,
-)
-from ._elementwise cimport STRIP, each, each_grad, take
-from ._exp cimport exp_least, large_exp, of_large, size
 from ._threads cimport EXP, MEMORY
+from .activation_formulas cimport (
+    elu_phi, elu_prime, gelu_phi, gelu_prime, identity_phi, identity_prime, leaky_relu_phi, leaky_relu_prime,
+    relu_phi, relu_prime, sigmoid_of, sigmoid_prime, sigmoid_slope, softplus_phi, softplus_prime, step_phi,
+    step_prime, tanh_phi, tanh_prime, tanh_slope,
+)
+from .simd.elementwise cimport STRIP, each, each_grad, load_strip
+from .simd.exp cimport exp_least, large_exp, of_large, size
 
 
 cdef void relu_Y(const floating* Z, floating* Y, Py_ssize_t strips, double _) noexcept nogil:
@@ -20,7 +20,7 @@ cdef void relu_Y(const floating* Z, floating* Y, Py_ssize_t strips, double _) no
     cdef Py_ssize_t i
     cdef int j
     for i in range(strips):
-        take(Z, i, z)
+        load_strip(Z, i, z)
         for j in range(STRIP):
             Y[i * STRIP + j] = relu_phi(z[j])
 
@@ -32,8 +32,8 @@ cdef void relu_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssi
     cdef Py_ssize_t i
     cdef int j
     for i in range(strips):
-        take(Delta, i, delta)
-        take(Z, i, z)
+        load_strip(Delta, i, delta)
+        load_strip(Z, i, z)
         for j in range(STRIP):
             dZ[i * STRIP + j] = delta[j] * relu_prime(z[j])
 
@@ -52,7 +52,7 @@ cdef void sigmoid_Y(const floating* Z, floating* Y, Py_ssize_t strips, double _)
     cdef Py_ssize_t i
     cdef int j
     for i in range(strips):
-        take(Z, i, z)
+        load_strip(Z, i, z)
         for j in range(STRIP):  # a loop of its own: gcc would make two cases of all that follows
             t[j] = exp_least(-size(z[j]))
         for j in range(STRIP):
@@ -73,8 +73,8 @@ cdef void sigmoid_dZ_output(const floating* Delta, const floating* Y, floating* 
     cdef Py_ssize_t i
     cdef int j
     for i in range(strips):
-        take(Delta, i, delta)
-        take(Y, i, y)
+        load_strip(Delta, i, delta)
+        load_strip(Y, i, y)
         for j in range(STRIP):
             dZ[i * STRIP + j] = delta[j] * sigmoid_slope(y[j])
 
@@ -111,8 +111,8 @@ cdef void tanh_dZ_output(const floating* Delta, const floating* Y, floating* dZ,
     cdef Py_ssize_t i
     cdef int j
     for i in range(strips):
-        take(Delta, i, delta)
-        take(Y, i, y)
+        load_strip(Delta, i, delta)
+        load_strip(Y, i, y)
         for j in range(STRIP):
             dZ[i * STRIP + j] = delta[j] * tanh_slope(y[j])
 
@@ -176,7 +176,7 @@ cdef void leaky_relu_Y(const floating* Z, floating* Y, Py_ssize_t strips, double
     cdef Py_ssize_t i
     cdef int j
     for i in range(strips):
-        take(Z, i, z)
+        load_strip(Z, i, z)
         for j in range(STRIP):
             Y[i * STRIP + j] = <floating>leaky_relu_phi(z[j], slope)
 
@@ -188,8 +188,8 @@ cdef void leaky_relu_dZ(const floating* Delta, const floating* Z, floating* dZ, 
     cdef Py_ssize_t i
     cdef int j
     for i in range(strips):
-        take(Delta, i, delta)
-        take(Z, i, z)
+        load_strip(Delta, i, delta)
+        load_strip(Z, i, z)
         for j in range(STRIP):
             dZ[i * STRIP + j] = <floating>(delta[j] * leaky_relu_prime(z[j], slope))
 

@@ -1,6 +1,6 @@
-"""Average pooling: P3, row by row: sums down the columns of the window rows, then across (_window.pxd).
+"""Average pooling: P3, row by row: sums down the columns of the window rows, then across (pool/window.pxd).
 
-Backward, each row of the image is the sum of the shares of the windows over it (_gather.pxd).
+Backward, each row of the image is the sum of the shares of the windows over it (pool/grad_input.pxd).
 """
 
 from cython cimport floating
@@ -8,28 +8,15 @@ from cython.parallel cimport prange
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from ._gather cimport EVERY, Ring, gather, next_row, ring_at, ring_length, slot
-from ._index cimport least
-from ._pool cimport MEAN, across, down
 from ._threads cimport threads_for
-from ._vector cimport doubles, floats, lanes_of
-from ._window cimport (
-    Place,
-    Window,
-    column_begin,
-    column_end,
-    columns_used,
-    fetch_rows,
-    memory_for,
-    narrow,
-    next_place,
-    numbers_ahead,
-    place_of,
-    row_begin,
-    row_end,
-    row_length,
-    row_margin,
+from .pool.grad_input cimport EVERY, Ring, gather, next_row, ring_at, ring_length, slot
+from .pool.row cimport MEAN, reduce_columns, reduce_rows
+from .pool.window cimport (
+    Place, Window, column_begin, column_end, columns_used, memory_for, narrow, next_place, numbers_ahead, place_of,
+    prefetch_rows, row_begin, row_end, row_length, row_margin,
 )
+from .runtime.integers cimport min_of
+from .simd.vector cimport doubles, floats, lanes_of
 
 cdef enum:
     SHORT = 16  # rows of a window whose sums are taken in the numbers' own type; beyond, in double
@@ -48,13 +35,13 @@ cdef inline bint in_vectors(const Window* g) noexcept nogil:
 cdef inline Py_ssize_t rows_count(const Window* g, const Pad* pad, Py_ssize_t p) noexcept nogil:
     # |R[p,q]| is the number of its rows times that of its columns.
     if pad.counts:
-        return least(g.R, g.H + pad.p_b + g.p_h - g.u * p)
+        return min_of(g.R, g.H + pad.p_b + g.p_h - g.u * p)
     return row_end(g, p) - row_begin(g, p)
 
 
-cdef inline Py_ssize_t counts_length(const Window* g, floating* kind) noexcept nogil:
+cdef inline Py_ssize_t counts_length(const Window* g, floating* tag) noexcept nogil:
     # Of the counts, with what vectors read behind them; even, since doubles may lie there next.
-    return (g.Q + lanes_of(kind) + 1) // 2 * 2
+    return (g.Q + lanes_of(tag) + 1) // 2 * 2
 
 
 cdef inline void set_columns_counts(const Window* g, const Pad* pad, floating* counts,
@@ -62,7 +49,7 @@ cdef inline void set_columns_counts(const Window* g, const Pad* pad, floating* c
     cdef Py_ssize_t q
     for q in range(g.Q):
         if pad.counts:
-            counts[q] = <floating>least(g.S, g.W + pad.p_r + g.p_w - g.v * q)
+            counts[q] = <floating>min_of(g.S, g.W + pad.p_r + g.p_w - g.v * q)
         else:
             counts[q] = <floating>(column_end(g, q) - column_begin(g, q))
     for q in range(g.Q, length):
@@ -93,11 +80,11 @@ cdef inline void Y_row(const floating* Z, floating* Y, Py_ssize_t p, const float
     if not in_vectors(g):
         Y_row_in_double(Z, Y, p, counts, rows, g, <double*>m)
     elif floating is float:
-        down[floats](Z + h * g.W, g.W, columns_used(g), row_end(g, p) - h, 0, g.S, m, NULL, NULL, MEAN)
-        across[floats](m - g.p_w, NULL, &rows, counts, Y, NULL, g.Q, g.S, g.v, NULL, MEAN)
+        reduce_rows[floats](Z + h * g.W, g.W, columns_used(g), row_end(g, p) - h, 0, g.S, m, NULL, NULL, MEAN)
+        reduce_columns[floats](m - g.p_w, NULL, &rows, counts, Y, NULL, g.Q, g.S, g.v, NULL, MEAN)
     else:
-        down[doubles](Z + h * g.W, g.W, columns_used(g), row_end(g, p) - h, 0, g.S, m, NULL, NULL, MEAN)
-        across[doubles](m - g.p_w, NULL, &rows, counts, Y, NULL, g.Q, g.S, g.v, NULL, MEAN)
+        reduce_rows[doubles](Z + h * g.W, g.W, columns_used(g), row_end(g, p) - h, 0, g.S, m, NULL, NULL, MEAN)
+        reduce_columns[doubles](m - g.p_w, NULL, &rows, counts, Y, NULL, g.Q, g.S, g.v, NULL, MEAN)
 
 
 cdef inline void Y_part(const floating* Z, const floating* Z_end, floating* Y, Py_ssize_t begin, Py_ssize_t end,
@@ -111,7 +98,7 @@ cdef inline void Y_part(const floating* Z, const floating* Z_end, floating* Y, P
     memset(memory + length, 0, 2 * row_length(g, lanes_of(Y)) * sizeof(floating))
     for i in range(begin, end):
         plane = Z + at.plane * g.H * g.W
-        fetch_rows(plane, Z_end, at.row, g, ahead)
+        prefetch_rows(plane, Z_end, at.row, g, ahead)
         Y_row(plane, Y + i * g.Q, at.row, memory, <floating>rows_count(g, pad, at.row), g, m)
         next_place(&at, g.P)
 
@@ -126,7 +113,7 @@ cdef inline void dZ_part(const floating* Delta, floating* dZ, Py_ssize_t begin, 
     cdef Py_ssize_t i, q
     set_columns_counts(g, pad, counts, g.Q)
     for i in range(begin, end):
-        while ring.lacks < least(ring.end + 1, g.P):
+        while ring.lacks < min_of(ring.end + 1, g.P):
             row = slot(&ring, ring.lacks, dZ)
             rows = <floating>rows_count(g, pad, ring.lacks)
             for q in range(g.Q):

@@ -5,10 +5,10 @@ from cython.parallel cimport prange
 from libc.math cimport fabs, sqrt
 from libc.stdlib cimport free, malloc
 
-from ._grad_bias cimport grad_bias
-from ._index cimport least, up
-from ._sums cimport NUMBERS, PRODUCTS, SQUARES, strided_sum, term
 from ._threads cimport threads_for
+from .conv.grad_bias cimport grad_bias
+from .runtime.integers cimport ceil_div, min_of
+from .simd.reduce cimport NUMBERS, PRODUCTS, SQUARES, strided_sum, term
 
 cdef enum:
     PART = 16384  # members of a channel that one thread sums up
@@ -26,7 +26,7 @@ cdef inline void* scratch(Py_ssize_t count, size_t size) except NULL:
 
 
 cdef inline Py_ssize_t parts_of(Py_ssize_t M) noexcept nogil:
-    return up(M, PART)
+    return ceil_div(M, PART)
 
 
 cdef double* channel_sums(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z, const floating* mean,
@@ -39,7 +39,7 @@ cdef double* channel_sums(const floating[:, :, :, ::1] Delta, const floating[:, 
     cdef int threads = threads_for(<double>C * M)
     for i in prange(jobs, nogil=True, schedule="static", num_threads=threads):
         parts[i] = strided_sum(&Delta[0, i // P, 0, 0], &Z[0, i // P, 0, 0], mean[i // P] if mean != NULL else 0,
-                               HW, C * HW, i % P * PART, least(M, (i % P + 1) * PART), kind)
+                               HW, C * HW, i % P * PART, min_of(M, (i % P + 1) * PART), kind)
     for c in range(C):
         totals[c] = 0
         for p in range(P):
@@ -138,11 +138,11 @@ cdef inline void run(const floating* Delta, const floating* Z, const Line* line,
 cdef inline void chunk(const floating* Delta, const floating* Z, const Line* lines, floating* Y, Py_ssize_t C,
                        Py_ssize_t HW, Py_ssize_t first, Py_ssize_t end, rule kind) noexcept nogil:
     # The elements first..end-1 of all.
-    cdef Py_ssize_t c = first // HW % C, stop = least(end, first // HW * HW + HW)
+    cdef Py_ssize_t c = first // HW % C, stop = min_of(end, first // HW * HW + HW)
     while first < end:
         run(Delta + first, Z + first, lines + c, Y + first, stop - first, kind)
         first = stop
-        stop = least(end, stop + HW)
+        stop = min_of(end, stop + HW)
         c = c + 1 if c + 1 < C else 0
 
 
@@ -150,9 +150,9 @@ cdef void elements(const floating[:, :, :, ::1] Delta, const floating[:, :, :, :
                    floating[:, :, :, ::1] Y, rule kind) noexcept:
     cdef Py_ssize_t i, C = Y.shape[1], HW = Y.shape[2] * Y.shape[3], count = Y.shape[0] * C * HW
     cdef int threads = threads_for(<double>count)
-    for i in prange(up(count, CHUNK), nogil=True, schedule="static", num_threads=threads):
+    for i in prange(ceil_div(count, CHUNK), nogil=True, schedule="static", num_threads=threads):
         chunk(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], lines, &Y[0, 0, 0, 0], C, HW, i * CHUNK,
-              least(count, (i + 1) * CHUNK), kind)
+              min_of(count, (i + 1) * CHUNK), kind)
 
 
 def batch_norm2d(const floating[:, :, :, ::1] Z, const floating[::1] g, const floating[::1] b,

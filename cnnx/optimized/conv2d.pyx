@@ -1,32 +1,27 @@
-"""Convolution: C1, C3-C6. The sums stand in _direct.pxi; here is what they are sums of."""
+"""Convolution: entry points for C1 and C3-C6, from arguments to a plan, and on to the loops in conv/."""
 
 from cython cimport floating
 from cython.parallel cimport prange
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy, memset
 
-from ._ahead cimport AHEAD, fetch_span
-from ._grad_bias cimport grad_bias
-from ._grad_weight cimport dF_job, dF_parts
-from ._grad_weight_block cimport choose
-from ._grad_weight_plan cimport Plan, Scratch, allocate
-from ._grad_weight_plan cimport plan as plan_grad_weight
-from ._index cimport end_output, first_output, least, most, up
-from ._lanes cimport between, put, strided
-from ._panel cimport CACHE_LINE, on_a_line
-from ._shift cimport shift_plane
 from ._threads cimport threads_for
-from ._tile cimport PANEL, ROWS, VECTORS, block_ahead, panel_block, panel_filling
-from ._vector cimport (
-    VECTOR_BYTES, doubles, floats, kept, lanes_in, lanes_of, product, size_of, spread, vector, vector_at,
-)
+from .conv.blocks cimport Arrays, Sums, copy_size, planes_at_a_time
+from .conv.depthwise cimport plan_plane
+from .conv.grad_bias cimport grad_bias
+from .conv.grad_input cimport Axis, find_phases, pack_phases, phase_sums
+from .conv.grad_weight cimport dF_job, dF_parts
+from .conv.grad_weight_plan cimport allocate, plan_grad_weight
+from .conv.loops cimport Job, plan_scratch, sum_all_images
+from .microkernel.multiply_accumulate cimport VECTORS
+from .microkernel.table cimport Tables, kernels_of, tables_of
+from .pack.grad_weight cimport Plan, Scratch
+from .pack.taps cimport free_taps, plan_taps, set_extents
+from .runtime.integers cimport ceil_div, min_of
+from .simd.vector cimport lanes_of
 
-include "_copy.pxi"
-include "_depthwise.pxi"
-include "_pieces.pxi"
-include "_left_over.pxi"
-include "_direct.pxi"
-include "_grad_input.pxi"
+from ._microkernels import TABLES
+
+cdef const Tables* tables = tables_of(TABLES)
 
 
 cdef inline double multiply_adds(const floating[:, :, :, ::1] Y, const floating[:, :, :, ::1] F) noexcept nogil:
@@ -44,11 +39,10 @@ cdef inline bint forward_sums(Sums* m, Py_ssize_t* offsets, const floating[:, :,
         offsets[r] = d_h * r - p_h
     for s in range(F.shape[3]):
         offsets[F.shape[2] + s] = d_w * s - p_w
-    describe(&m.taps, F.shape[1], Z.shape[2], Z.shape[3], P, Q, u, v)
-    m.taps.down = offsets
-    m.taps.R = F.shape[2]
-    m.taps.right = offsets + F.shape[2]
-    m.taps.S = F.shape[3]
+    set_extents(&m.taps, F.shape[1], Z.shape[2], Z.shape[3], P, Q, u, v)
+    m.taps.down, m.taps.R = offsets, F.shape[2]
+    m.taps.right, m.taps.S = offsets + F.shape[2], F.shape[3]
+    m.taps.kernels = kernels_of(tables, &Z[0, 0, 0, 0])
     m.taps.source = &Z[0, 0, 0, 0]
     m.taps.source_end = &Z[0, 0, 0, 0] + Z.shape[0] * Z.shape[1] * size
     m.K = F.shape[0] // groups
@@ -61,7 +55,7 @@ cdef inline bint forward_sums(Sums* m, Py_ssize_t* offsets, const floating[:, :,
     # A window of one number needs no copy, but for planes that fall on one another in the cache.
     m.copied = not (F.shape[2] * F.shape[3] == 1 and u == 1 and v == 1 and P * Q == size
                     and P * Q >= 2 * VECTORS * lanes and size * <Py_ssize_t>sizeof(floating) % 4096 != 0)
-    if not plan(&m.taps, lanes):
+    if not plan_taps(&m.taps, lanes):
         return False
     m.planes = planes_at_a_time(m, sizeof(floating))
     plan_plane(&m.plane, &m.taps, m.K, sizeof(floating), lanes)
@@ -72,6 +66,11 @@ cdef inline bint forward_sums(Sums* m, Py_ssize_t* offsets, const floating[:, :,
     return True
 
 
+cdef void sum_images_of(const Job* job, const Arrays* arrays, int threads, floating* scratch) noexcept nogil:
+    # Not inline: or the loops would be compiled once for C1 and once for C5.
+    sum_all_images(job, arrays, threads, scratch)
+
+
 def conv2d(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F, const floating[::1] b, /,
            floating[:, :, :, ::1] Y, *, Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w,
            Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups):
@@ -79,6 +78,7 @@ def conv2d(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F, const
     cdef int threads = threads_for(multiply_adds[floating](Y, F))
     cdef Sums sums
     cdef Job job
+    cdef Arrays arrays
     cdef Py_ssize_t* offsets
     cdef floating* scratch = NULL
     if Y.shape[0] == 0:
@@ -91,14 +91,15 @@ def conv2d(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F, const
               z_group=F.shape[1] * size, y_image=Y.shape[1] * sums.y_k, y_group=sums.K * sums.y_k,
               start_group=sums.K, planes=0,
               scratch=copy_size(&sums, lanes_of(scratch)),
-              left_over=0, u=1, v=1, H=Y.shape[2], W=Y.shape[3], part=NULL)
+              tail=0, u=1, v=1, H=Y.shape[2], W=Y.shape[3], part=NULL)
     plan_scratch(&job, <floating*>NULL)
     if sums.copied:
         scratch = <floating*>malloc(threads * job.scratch * sizeof(floating))
     if scratch != NULL or not sums.copied:
+        arrays = Arrays(&Z[0, 0, 0, 0], &F[0, 0, 0, 0], &b[0], &Y[0, 0, 0, 0])
         with nogil:
-            all_images(&job, &Z[0, 0, 0, 0], &F[0, 0, 0, 0], &b[0], &Y[0, 0, 0, 0], threads, scratch)
-    unplan(&sums.taps)
+            sum_images_of(&job, &arrays, threads, scratch)
+    free_taps(&sums.taps)
     free(offsets)
     if scratch == NULL and sums.copied:
         raise MemoryError(f"conv2d: no memory for {threads} copies of an image, {job.scratch} numbers each")
@@ -113,8 +114,9 @@ def conv2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :
     cdef Axis rows = Axis(phases=0, begin=NULL, reached=NULL, offset=NULL), columns = rows
     cdef Job job = Job(N=dZ.shape[0], groups=groups, parts=NULL, count=0, z_image=Delta.shape[1] * size,
                        z_group=Delta.shape[1] // groups * size, y_image=dZ.shape[1] * plane,
-                       y_group=F.shape[1] * plane, start_group=0, scratch=0, planes=0, left_over=0, u=u, v=v,
+                       y_group=F.shape[1] * plane, start_group=0, scratch=0, planes=0, tail=0, u=u, v=v,
                        H=dZ.shape[2], W=dZ.shape[3], part=NULL)
+    cdef Arrays arrays
     cdef floating* w = NULL
     cdef floating* zeros = NULL
     cdef floating* scratch = NULL
@@ -131,15 +133,15 @@ def conv2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :
             w = <floating*>malloc(F.shape[0] * F.shape[1] * F.shape[2] * F.shape[3] * sizeof(floating))
             zeros = <floating*>calloc(F.shape[1], sizeof(floating))
             if (job.parts != NULL and (job.part != NULL or phases == 1) and w != NULL and zeros != NULL
-                    and phase_sums(&job, &rows, &columns, Delta, F)):
+                    and phase_sums(&job, &rows, &columns, Delta, F, kernels_of(tables, w))):
                 plan_scratch(&job, <floating*>NULL)
                 scratch = <floating*>malloc(threads * job.scratch * sizeof(floating) + 1)
                 if scratch != NULL:
                     pack_phases(&job, &rows, &columns, F, w, threads if groups == 1 else 1)
-                    all_images(&job, &Delta[0, 0, 0, 0], <const floating*>w, <const floating*>zeros, &dZ[0, 0, 0, 0],
-                               threads, scratch)
+                    arrays = Arrays(&Delta[0, 0, 0, 0], w, zeros, &dZ[0, 0, 0, 0])
+                    sum_images_of(&job, &arrays, threads, scratch)
         for i in range(job.count):
-            unplan(&job.parts[i].taps)
+            free_taps(&job.parts[i].taps)
         free(zeros)
         free(w)
         free(job.part)
@@ -151,13 +153,15 @@ def conv2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :
         raise MemoryError(f"conv2d_grad_input: no memory for {threads} copies of an image, {job.scratch} numbers each")
 
 
-cdef inline void come_near(Py_ssize_t* d_h, Py_ssize_t* p_h, Py_ssize_t H, Py_ssize_t u, Py_ssize_t P) noexcept nogil:
-    # Where kernel rows lie so far apart that one at most meets the image, move the others as near as they may come.
+cdef inline void clamp_dilation(Py_ssize_t* d_h, Py_ssize_t* p_h, Py_ssize_t H, Py_ssize_t u,
+                                Py_ssize_t P) noexcept nogil:
+    # A dilation larger than the image plus the outputs' span has the same effect as that span: at most one kernel row
+    # meets the image. Clamped, or products of indices would overflow.
     cdef Py_ssize_t span = H + u * (P - 1) + 1, r
     if d_h[0] <= span:
         return
-    r = up(p_h[0] - u * (P - 1), d_h[0]) if p_h[0] > u * (P - 1) else 0  # the first that is not before it
-    p_h[0] = span * r - least(d_h[0] * r - p_h[0], H)
+    r = ceil_div(p_h[0] - u * (P - 1), d_h[0]) if p_h[0] > u * (P - 1) else 0  # the first that is not before it
+    p_h[0] = span * r - min_of(d_h[0] * r - p_h[0], H)
     d_h[0] = span
 
 
@@ -170,8 +174,8 @@ def conv2d_grad_weight(const floating[:, :, :, ::1] Delta, const floating[:, :, 
     cdef floating* none = NULL
     cdef Plan g
     cdef Scratch scratch
-    come_near(&d_h, &p_h, Z.shape[2], u, Delta.shape[2])
-    come_near(&d_w, &p_w, Z.shape[3], v, Delta.shape[3])
+    clamp_dilation(&d_h, &p_h, Z.shape[2], u, Delta.shape[2])
+    clamp_dilation(&d_w, &p_w, Z.shape[3], v, Delta.shape[3])
     if work == 0:
         dF[...] = 0
         return
@@ -180,10 +184,7 @@ def conv2d_grad_weight(const floating[:, :, :, ::1] Delta, const floating[:, :, 
     g.C, g.K, g.groups = dF.shape[1], dF.shape[0] // groups, groups
     g.u, g.v, g.p_h, g.p_w, g.d_h, g.d_w = u, v, p_h, p_w, d_h, d_w
     plan_grad_weight(&g, lanes_of(none), threads)
-    if floating is float:
-        choose[floats](&g.block, g.V, NULL)
-    else:
-        choose[doubles](&g.block, g.V, NULL)
+    g.kernels = kernels_of(tables, none)
     if not allocate(&g, &scratch, sizeof(floating)):
         raise MemoryError
     for job in prange(g.jobs, nogil=True, schedule="static", num_threads=threads):

@@ -1,34 +1,34 @@
 """Cross entropy of a softmax: E3 in typed loops. Exponentials are taken in the logits' precision, sums in double.
 
-Rows are taken one by one, or LANES together where they are narrow (_row.pxd). A cost is one number: its rows are summed
-in PARTS, a number that does not depend on the thread count.
+Rows are taken one by one, or LANES together where they are narrow (softmax_rows.pxd). A cost is one number: its rows
+are summed in PARTS, a number that does not depend on the thread count.
 """
 
 from cython cimport floating
 from cython.parallel cimport prange
 
-from ._index cimport least, up
-from ._row cimport (
-    LANES, NARROW, TURNED, Walk, across, along, log_of, maxima, partitions, put, row_sums, rows_at_once, spread_sum,
-    take, turn, turn_back,
-)
 from ._threads cimport EXP, threads_for
+from .runtime.integers cimport ceil_div, min_of
+from .softmax_rows cimport (
+    LANES, NARROW, TRANSPOSED, RowLayout, contiguous_row, load_strip, log_of, maxima, partitions, row_sums,
+    rows_at_once, rows_side_by_side, spread_sum, store_strip, transpose_back, transpose_rows,
+)
 
 cdef enum:
     PARTS = 64
 
 
-cdef inline Walk walk_of(Py_ssize_t M) noexcept nogil:
-    return across(M, LANES, 0) if M <= NARROW else along(M)
+cdef inline RowLayout walk_of(Py_ssize_t M) noexcept nogil:
+    return rows_side_by_side(M, LANES, 0) if M <= NARROW else contiguous_row(M)
 
 
 cdef inline const floating* laid_out(const floating* rows, Py_ssize_t M, Py_ssize_t count,
-                                     floating* turned) noexcept nogil:
+                                     floating* transposed) noexcept nogil:
     # Where walk_of(M) finds the rows.
     if M > NARROW:
         return rows
-    turn(rows, M, count, turned)
-    return turned
+    transpose_rows(rows, M, count, transposed)
+    return transposed
 
 
 cdef inline Py_ssize_t place(Py_ssize_t i, Py_ssize_t lane, Py_ssize_t M) noexcept nogil:
@@ -38,11 +38,11 @@ cdef inline Py_ssize_t place(Py_ssize_t i, Py_ssize_t lane, Py_ssize_t M) noexce
 
 cdef inline double E_rows(const floating* Z, const floating* t, Py_ssize_t M, Py_ssize_t count) noexcept nogil:
     # E3: -sum_i t_i log y_i of some rows; 0 log 0 is 0, but a NaN is not lost with its term.
-    cdef floating turned[TURNED]
-    cdef floating turned_t[TURNED]
-    cdef const floating* rows = laid_out(Z, M, count, &turned[0])
-    cdef const floating* targets = laid_out(t, M, count, &turned_t[0])
-    cdef Walk walk = walk_of(M)
+    cdef floating transposed[TRANSPOSED]
+    cdef floating transposed_t[TRANSPOSED]
+    cdef const floating* rows = laid_out(Z, M, count, &transposed[0])
+    cdef const floating* targets = laid_out(t, M, count, &transposed_t[0])
+    cdef RowLayout walk = walk_of(M)
     cdef floating most[LANES]
     cdef floating z[LANES]
     cdef floating target[LANES]
@@ -59,8 +59,8 @@ cdef inline double E_rows(const floating* Z, const floating* t, Py_ssize_t M, Py
         E[j] = 0
         total[j] = total[0] if walk.one_row else total[j]
     for step in range(walk.steps):
-        take(rows, walk, step, z, <floating>0)
-        take(targets, walk, step, target, <floating>0)
+        load_strip(rows, walk, step, z, <floating>0)
+        load_strip(targets, walk, step, target, <floating>0)
         for j in range(LANES):
             term = target[j] * ((<double>z[j] - most[j]) - total[j])
             E[j] = E[j] - (0 if target[j] == 0 and z[j] == z[j] else term)
@@ -72,9 +72,9 @@ cdef inline double E_rows(const floating* Z, const floating* t, Py_ssize_t M, Py
 
 cdef inline double E_index_rows(const floating* Z, const Py_ssize_t* t, Py_ssize_t M, Py_ssize_t count) noexcept nogil:
     # E3: -log y_t of some rows.
-    cdef floating turned[TURNED]
-    cdef const floating* rows = laid_out(Z, M, count, &turned[0])
-    cdef Walk walk = walk_of(M)
+    cdef floating transposed[TRANSPOSED]
+    cdef const floating* rows = laid_out(Z, M, count, &transposed[0])
+    cdef RowLayout walk = walk_of(M)
     cdef floating most[LANES]
     cdef double total[LANES]
     cdef double E = 0
@@ -89,13 +89,13 @@ cdef inline double E_index_rows(const floating* Z, const Py_ssize_t* t, Py_ssize
 cdef inline void dZ_rows(const floating* Z, const floating* t, floating* dZ, Py_ssize_t M, Py_ssize_t count,
                          Py_ssize_t divisor) noexcept nogil:
     # E3: y_i sum_j t_j - t_i, over the divisor (E2).
-    cdef floating turned[TURNED]
-    cdef floating turned_t[TURNED]
-    cdef floating turned_dZ[TURNED]
-    cdef const floating* rows = laid_out(Z, M, count, &turned[0])
-    cdef const floating* targets = laid_out(t, M, count, &turned_t[0])
-    cdef floating* d = &turned_dZ[0] if M <= NARROW else dZ
-    cdef Walk walk = walk_of(M)
+    cdef floating transposed[TRANSPOSED]
+    cdef floating transposed_t[TRANSPOSED]
+    cdef floating transposed_dZ[TRANSPOSED]
+    cdef const floating* rows = laid_out(Z, M, count, &transposed[0])
+    cdef const floating* targets = laid_out(t, M, count, &transposed_t[0])
+    cdef floating* d = &transposed_dZ[0] if M <= NARROW else dZ
+    cdef RowLayout walk = walk_of(M)
     cdef floating most[LANES]
     cdef floating e[LANES]
     cdef floating target[LANES]
@@ -110,23 +110,23 @@ cdef inline void dZ_rows(const floating* Z, const floating* t, floating* dZ, Py_
     for j in range(LANES):
         sum_t[j] = sum_t[j] / total[j]
     for step in range(walk.steps):
-        take(d, walk, step, e, <floating>0)
-        take(targets, walk, step, target, <floating>0)
+        load_strip(d, walk, step, e, <floating>0)
+        load_strip(targets, walk, step, target, <floating>0)
         for j in range(LANES):
             e[j] = <floating>((e[j] * sum_t[j] - target[j]) * share)
-        put(e, walk, step, d)
+        store_strip(e, walk, step, d)
     if M <= NARROW:
-        turn_back(d, M, count, dZ)
+        transpose_back(d, M, count, dZ)
 
 
 cdef inline void dZ_index_rows(const floating* Z, const Py_ssize_t* t, floating* dZ, Py_ssize_t M, Py_ssize_t count,
                                Py_ssize_t divisor) noexcept nogil:
     # E3: y_i - [i = t], over the divisor (E2).
-    cdef floating turned[TURNED]
-    cdef floating turned_dZ[TURNED]
-    cdef const floating* rows = laid_out(Z, M, count, &turned[0])
-    cdef floating* d = &turned_dZ[0] if M <= NARROW else dZ
-    cdef Walk walk = walk_of(M)
+    cdef floating transposed[TRANSPOSED]
+    cdef floating transposed_dZ[TRANSPOSED]
+    cdef const floating* rows = laid_out(Z, M, count, &transposed[0])
+    cdef floating* d = &transposed_dZ[0] if M <= NARROW else dZ
+    cdef RowLayout walk = walk_of(M)
     cdef floating most[LANES]
     cdef floating factor[LANES]
     cdef floating at_t[LANES]
@@ -148,18 +148,18 @@ cdef inline void dZ_index_rows(const floating* Z, const Py_ssize_t* t, floating*
     for j in range(count):
         d[place(t[j], j, M)] = at_t[j]
     if M <= NARROW:
-        turn_back(d, M, count, dZ)
+        transpose_back(d, M, count, dZ)
 
 
 cdef inline Py_ssize_t blocks_of(Py_ssize_t N, Py_ssize_t M) noexcept nogil:
-    return up(N, rows_at_once(M))
+    return ceil_div(N, rows_at_once(M))
 
 
 cdef inline void E_part(const floating[:, ::1] Z, const floating[:, ::1] t, double* E, Py_ssize_t part) noexcept nogil:
     cdef Py_ssize_t N = Z.shape[0], M = Z.shape[1], blocks = blocks_of(N, M), rows = rows_at_once(M), block
     cdef double total = 0
     for block in range(blocks * part // PARTS, blocks * (part + 1) // PARTS):
-        total = total + E_rows(&Z[block * rows, 0], &t[block * rows, 0], M, least(rows, N - block * rows))
+        total = total + E_rows(&Z[block * rows, 0], &t[block * rows, 0], M, min_of(rows, N - block * rows))
     E[part] = total
 
 
@@ -168,20 +168,20 @@ cdef inline void E_index_part(const floating[:, ::1] Z, const Py_ssize_t[::1] t,
     cdef Py_ssize_t N = Z.shape[0], M = Z.shape[1], blocks = blocks_of(N, M), rows = rows_at_once(M), block
     cdef double total = 0
     for block in range(blocks * part // PARTS, blocks * (part + 1) // PARTS):
-        total = total + E_index_rows(&Z[block * rows, 0], &t[block * rows], M, least(rows, N - block * rows))
+        total = total + E_index_rows(&Z[block * rows, 0], &t[block * rows], M, min_of(rows, N - block * rows))
     E[part] = total
 
 
 cdef inline void dZ_block(const floating[:, ::1] Z, const floating[:, ::1] t, floating[:, ::1] dZ, Py_ssize_t first,
                           Py_ssize_t divisor) noexcept nogil:
     dZ_rows(&Z[first, 0], &t[first, 0], &dZ[first, 0], Z.shape[1],
-            least(rows_at_once(Z.shape[1]), Z.shape[0] - first), divisor)
+            min_of(rows_at_once(Z.shape[1]), Z.shape[0] - first), divisor)
 
 
 cdef inline void dZ_index_block(const floating[:, ::1] Z, const Py_ssize_t[::1] t, floating[:, ::1] dZ,
                                 Py_ssize_t first, Py_ssize_t divisor) noexcept nogil:
     dZ_index_rows(&Z[first, 0], &t[first], &dZ[first, 0], Z.shape[1],
-                  least(rows_at_once(Z.shape[1]), Z.shape[0] - first), divisor)
+                  min_of(rows_at_once(Z.shape[1]), Z.shape[0] - first), divisor)
 
 
 cdef inline double sum_of(const double* E) noexcept nogil:

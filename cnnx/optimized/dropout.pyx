@@ -4,8 +4,8 @@ from cython cimport floating
 from cython.parallel cimport prange
 from libc.stdint cimport uint8_t
 
-from ._index cimport up
 from ._threads cimport threads_for
+from .runtime.integers cimport ceil_div
 
 cdef enum:
     CHUNK = 16384  # elements that one thread takes at a time
@@ -27,7 +27,7 @@ cdef inline void keep(const floating* Z, const uint8_t* mask, floating* Y, Py_ss
 cdef void keep_all(const floating[::1] Z, const uint8_t[::1] mask, floating[::1] Y, double rate) noexcept nogil:
     cdef Py_ssize_t i, count = Y.shape[0]
     cdef int threads = threads_for(<double>count)
-    for i in prange(up(count, CHUNK), schedule="static", num_threads=threads):
+    for i in prange(ceil_div(count, CHUNK), schedule="static", num_threads=threads):
         keep(&Z[i * CHUNK], &mask[i * CHUNK], &Y[i * CHUNK], min(CHUNK, count - i * CHUNK), rate)
 
 

@@ -10,7 +10,7 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from ._threads cimport POWER, threads_for
-from ._window cimport (
+from .pool.window cimport (
     Place, Window, column_begin, column_end, columns_used, memory_for, next_place, place_of, row_begin, row_end,
 )
 
@@ -81,7 +81,7 @@ cdef extern from *:
     double power_for_float "cnnx_power"(double a, double x) noexcept nogil
 
 
-cdef inline double power(double a, double rho, int known, const floating* kind) noexcept nogil:
+cdef inline double power(double a, double rho, int known, const floating* tag) noexcept nogil:
     # |z|^rho; `known` is rho where it is 1, 2 or 3, else 0, and a constant wherever this is called.
     if known == 1:
         return a
@@ -95,7 +95,7 @@ cdef inline double power(double a, double rho, int known, const floating* kind) 
         return pow(a, rho)
 
 
-cdef inline double root(double a, double rho, int known, const floating* kind) noexcept nogil:
+cdef inline double root(double a, double rho, int known, const floating* tag) noexcept nogil:
     if known == 1:
         return a
     if known == 2:
@@ -106,7 +106,7 @@ cdef inline double root(double a, double rho, int known, const floating* kind) n
         return pow(a, 1 / rho)
 
 
-cdef inline double slope(double a, double rho, int known, const floating* kind) noexcept nogil:
+cdef inline double slope(double a, double rho, int known, const floating* tag) noexcept nogil:
     # a^(rho - 1).
     if known == 1:
         return 1

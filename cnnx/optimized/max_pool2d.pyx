@@ -1,7 +1,7 @@
 """Max pooling: P1, P2, row by row.
 
 Forward, a thread has a share of all rows of outputs; backward, of all rows of the image, each the sum of what the
-windows over it give (_gather.pxd): one writer per element, and the same sum whoever writes it.
+windows over it give (pool/grad_input.pxd): one writer per element, and the same sum whoever writes it.
 """
 
 from cython cimport floating
@@ -10,23 +10,23 @@ from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 
-from ._ahead cimport AHEAD, fetch_span
-from ._gather cimport EQUAL, OFFSET, Ring, gather, next_row, ring_at, ring_length, slot
-from ._index cimport least, most
-from ._max cimport Y_row, set_margins, winners_row
-from ._pool cimport LARGEST, WINNERS
-from ._quads cimport cover, quads_dZ_part, quads_Y_part
 from ._threads cimport threads_for
-from ._vector cimport VECTOR_BYTES, lanes_of
-from ._window cimport (
-    Place, Window, clip, fetch_rows, memory_for, next_place, numbers_ahead, place_of, row_length, row_margin,
+from .pool.grad_input cimport EQUAL, OFFSET, Ring, gather, next_row, ring_at, ring_length, slot
+from .pool.max_2x2 cimport covers_image, part_Y_2x2, part_dZ_2x2
+from .pool.max_row cimport Y_row, set_margins, winners_row
+from .pool.row cimport LARGEST, WINNERS
+from .pool.window cimport (
+    Place, Window, clip, memory_for, next_place, numbers_ahead, place_of, prefetch_rows, row_length, row_margin,
 )
+from .runtime.integers cimport max_of, min_of
+from .simd.prefetch cimport PREFETCH_DISTANCE, prefetch_span
+from .simd.vector cimport VECTOR_BYTES, lanes_of
 
 
 cdef inline void Y_part(const floating* Z, const floating* Z_end, floating* Y, Py_ssize_t begin, Py_ssize_t end,
                         const Window* g, floating* memory) noexcept nogil:
     # The rows begin, ..., end - 1 of all rows of outputs.
-    cdef Py_ssize_t done = quads_Y_part(Z, Z_end, Y, NULL, begin, end, g, LARGEST), i
+    cdef Py_ssize_t done = part_Y_2x2(Z, Z_end, Y, NULL, begin, end, g, LARGEST), i
     cdef Py_ssize_t ahead = numbers_ahead(g, Z)
     cdef Place at = place_of(done, g.P)
     cdef const floating* plane
@@ -34,7 +34,7 @@ cdef inline void Y_part(const floating* Z, const floating* Z_end, floating* Y, P
     memory += row_margin(g, lanes_of(Y))
     for i in range(done, end):
         plane = Z + at.plane * g.H * g.W
-        fetch_rows(plane, Z_end, at.row, g, ahead)
+        prefetch_rows(plane, Z_end, at.row, g, ahead)
         Y_row(plane, Y + i * g.Q, at.row, g, memory)
         next_place(&at, g.P)
 
@@ -42,7 +42,7 @@ cdef inline void Y_part(const floating* Z, const floating* Z_end, floating* Y, P
 cdef inline void winners_part(const floating* Z, const floating* Z_end, floating* Y, int32_t* B, Py_ssize_t begin,
                               Py_ssize_t end, const Window* g, floating* memory) noexcept nogil:
     cdef Py_ssize_t length = row_length(g, lanes_of(Y)), margin = row_margin(g, lanes_of(Y)), i, q
-    cdef Py_ssize_t done = quads_Y_part(Z, Z_end, Y, B, begin, end, g, WINNERS)
+    cdef Py_ssize_t done = part_Y_2x2(Z, Z_end, Y, B, begin, end, g, WINNERS)
     cdef Py_ssize_t ahead = numbers_ahead(g, Z)
     cdef const floating* plane
     cdef Place at = place_of(done, g.P)
@@ -52,7 +52,7 @@ cdef inline void winners_part(const floating* Z, const floating* Z_end, floating
     set_margins(memory, memory + length, length)
     for i in range(done, end):
         plane = Z + at.plane * g.H * g.W
-        fetch_rows(plane, Z_end, at.row, g, ahead)
+        prefetch_rows(plane, Z_end, at.row, g, ahead)
         if floating is float:
             winners_row(plane, Y + i * g.Q, B + i * g.Q, at.row, g, m, k)
         else:
@@ -62,8 +62,8 @@ cdef inline void winners_part(const floating* Z, const floating* Z_end, floating
         next_place(&at, g.P)
 
 
-cdef inline void fill(const Ring* ring, const floating* Delta, const floating* Z, const int32_t* B, int wins,
-                      Py_ssize_t p, const Window* g, floating* m, floating* k, floating* row) noexcept nogil:
+cdef void fill_slot(const Ring* ring, const floating* Delta, const floating* Z, const int32_t* B, int wins,
+                    Py_ssize_t p, const Window* g, floating* m, floating* k, floating* row) noexcept nogil:
     # The slot of row p of the plane that Delta, Z and B point to. The key is the winners' offset, from B or, where
     # that is NULL, found again; with wins = EQUAL it is the maximum.
     cdef floating* key = slot(ring, p, row) + ring.size
@@ -85,24 +85,25 @@ cdef inline void dZ_part(const floating* Delta, const floating* Z, const int32_t
                          floating* memory) noexcept nogil:
     # The rows begin, ..., end - 1 of all rows of the image.
     cdef Py_ssize_t length = row_length(g, lanes_of(dZ)), margin = row_margin(g, lanes_of(dZ)), i
-    cdef Py_ssize_t ahead = AHEAD // <Py_ssize_t>sizeof(floating)
+    cdef Py_ssize_t ahead = PREFETCH_DISTANCE // <Py_ssize_t>sizeof(floating)
     cdef Ring ring
     cdef floating* m = memory + ring_length(g)
     cdef floating* k = m + length
     cdef floating* row = k + length  # Y's or Z's, with what vectors read behind it
-    if wins == OFFSET and B != NULL and cover(g):
-        begin = quads_dZ_part(Delta, B, dZ, begin, end, planes * g.P, g)
+    if wins == OFFSET and B != NULL and covers_image(g):
+        begin = part_dZ_2x2(Delta, B, dZ, begin, end, planes * g.P, g)
         if begin == end:
             return
     ring = ring_at(begin, memory, g)
     set_margins(m, k, length)
     for i in range(begin, end):
-        fetch_span(dZ + i * g.W + ahead, g.W * sizeof(floating), dZ + planes * g.H * g.W)
+        prefetch_span(dZ + i * g.W + ahead, g.W * sizeof(floating), dZ + planes * g.H * g.W)
         if Z != NULL:
-            fetch_span(Z + i * g.W + ahead, g.W * sizeof(floating), Z + planes * g.H * g.W)
-        while ring.lacks < least(ring.end + 1, g.P):
-            fill(&ring, Delta + ring.plane * g.P * g.Q, Z + ring.plane * g.H * g.W if Z != NULL else NULL,
-                 B + ring.plane * g.P * g.Q if B != NULL else NULL, wins, ring.lacks, g, m + margin, k + margin, row)
+            prefetch_span(Z + i * g.W + ahead, g.W * sizeof(floating), Z + planes * g.H * g.W)
+        while ring.lacks < min_of(ring.end + 1, g.P):
+            fill_slot(&ring, Delta + ring.plane * g.P * g.Q, Z + ring.plane * g.H * g.W if Z != NULL else NULL,
+                      B + ring.plane * g.P * g.Q if B != NULL else NULL, wins, ring.lacks, g, m + margin, k + margin,
+                      row)
             ring.lacks += 1
         if wins == EQUAL:
             memcpy(row, Z + i * g.W, g.W * sizeof(floating))
@@ -113,8 +114,9 @@ cdef inline void dZ_part(const floating* Delta, const floating* Z, const int32_t
 cdef void grad_input(const floating* Delta, const floating* Z, const int32_t* B, floating* dZ, int wins,
                      Py_ssize_t planes, const Window* g) except *:
     cdef Py_ssize_t rows = planes * g.H, part
-    cdef Py_ssize_t together = 2 if cover(g) else 1, cuts = rows // together  # a thread has both rows of a window
-    cdef Py_ssize_t length = (ring_length(g) + 2 * row_length(g, lanes_of(dZ)) + most(g.W, g.Q)
+    cdef Py_ssize_t together = 2 if covers_image(g) else 1  # both rows of a window to one thread
+    cdef Py_ssize_t cuts = rows // together
+    cdef Py_ssize_t length = (ring_length(g) + 2 * row_length(g, lanes_of(dZ)) + max_of(g.W, g.Q)
                               + 2 * VECTOR_BYTES)
     cdef int threads = threads_for(<double>rows * g.W + <double>planes * g.P * g.Q * g.R * g.S)
     cdef floating* memory = memory_for(threads, length, dZ)

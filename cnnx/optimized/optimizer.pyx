@@ -10,8 +10,8 @@ from cython.parallel cimport prange
 from libc.math cimport pow, sqrt
 from libc.string cimport memcpy
 
-from ._index cimport up
 from ._threads cimport threads_for
+from .runtime.integers cimport ceil_div
 
 cdef extern from *:
     """
@@ -100,7 +100,7 @@ cdef inline void change(floating* w, const floating* dE, floating* a, floating* 
     if threads == 1:  # a parallel region, even of one thread, costs more than a small layer's biases
         chunk(w, dE, a, b, old_w, old_a, old_b, 0, count, by, kind)
         return
-    for i in prange(up(count, CHUNK), schedule="static", num_threads=threads):
+    for i in prange(ceil_div(count, CHUNK), schedule="static", num_threads=threads):
         chunk(w, dE, a, b, old_w, old_a, old_b, i * CHUNK, min(count, (i + 1) * CHUNK), by, kind)
 
 

@@ -6,15 +6,15 @@ The exponentials wait for their sum in the output. Sums are taken in double.
 from cython cimport floating
 from cython.parallel cimport prange
 
-from ._index cimport least, up
-from ._row cimport (
-    LANES, NARROW, TURNED, Walk, across, along, log_of, maxima, partitions, put, row_sums, rows_at_once, spread_sum,
-    take, turn, turn_back,
-)
 from ._threads cimport EXP, threads_for
+from .runtime.integers cimport ceil_div, min_of
+from .softmax_rows cimport (
+    LANES, NARROW, TRANSPOSED, RowLayout, contiguous_row, load_strip, log_of, maxima, partitions, row_sums,
+    rows_at_once, rows_side_by_side, spread_sum, store_strip, transpose_back, transpose_rows,
+)
 
 
-cdef inline void softmax_Y(const floating* Z, floating* Y, Walk walk) noexcept nogil:
+cdef inline void softmax_Y(const floating* Z, floating* Y, RowLayout walk) noexcept nogil:
     cdef floating most[LANES]
     cdef floating y[LANES]
     cdef double total[LANES]
@@ -25,13 +25,13 @@ cdef inline void softmax_Y(const floating* Z, floating* Y, Walk walk) noexcept n
     for j in range(LANES):
         total[j] = 1 / total[j]
     for step in range(walk.steps):
-        take(Y, walk, step, y, <floating>0)
+        load_strip(Y, walk, step, y, <floating>0)
         for j in range(LANES):
             y[j] = <floating>(y[j] * total[j])
-        put(y, walk, step, Y)
+        store_strip(y, walk, step, Y)
 
 
-cdef inline void softmax_dZ(const floating* Delta, const floating* Z, floating* dZ, Walk walk) noexcept nogil:
+cdef inline void softmax_dZ(const floating* Delta, const floating* Z, floating* dZ, RowLayout walk) noexcept nogil:
     cdef floating most[LANES]
     cdef floating y[LANES]
     cdef floating delta[LANES]
@@ -45,20 +45,20 @@ cdef inline void softmax_dZ(const floating* Delta, const floating* Z, floating* 
         total[j] = 1 / total[j]
         mean[j] = 0
     for step in range(walk.steps):
-        take(dZ, walk, step, y, <floating>0)
-        take(Delta, walk, step, delta, <floating>0)
+        load_strip(dZ, walk, step, y, <floating>0)
+        load_strip(Delta, walk, step, delta, <floating>0)
         for j in range(LANES):
             mean[j] = mean[j] + delta[j] * (y[j] * total[j])
     spread_sum(mean, walk)
     for step in range(walk.steps):
-        take(dZ, walk, step, y, <floating>0)
-        take(Delta, walk, step, delta, <floating>0)
+        load_strip(dZ, walk, step, y, <floating>0)
+        load_strip(Delta, walk, step, delta, <floating>0)
         for j in range(LANES):
             y[j] = <floating>(y[j] * total[j] * (delta[j] - mean[j]))
-        put(y, walk, step, dZ)
+        store_strip(y, walk, step, dZ)
 
 
-cdef inline void log_softmax_Y(const floating* Z, floating* Y, Walk walk) noexcept nogil:
+cdef inline void log_softmax_Y(const floating* Z, floating* Y, RowLayout walk) noexcept nogil:
     cdef floating most[LANES]
     cdef floating z[LANES]
     cdef double total[LANES]
@@ -72,13 +72,13 @@ cdef inline void log_softmax_Y(const floating* Z, floating* Y, Walk walk) noexce
         for j in range(1, LANES):
             total[j] = total[0]
     for step in range(walk.steps):
-        take(Z, walk, step, z, <floating>0)
+        load_strip(Z, walk, step, z, <floating>0)
         for j in range(LANES):
             z[j] = <floating>((<double>z[j] - most[j]) - total[j])
-        put(z, walk, step, Y)
+        store_strip(z, walk, step, Y)
 
 
-cdef inline void log_softmax_dZ(const floating* Delta, const floating* Z, floating* dZ, Walk walk) noexcept nogil:
+cdef inline void log_softmax_dZ(const floating* Delta, const floating* Z, floating* dZ, RowLayout walk) noexcept nogil:
     cdef floating most[LANES]
     cdef floating y[LANES]
     cdef floating delta[LANES]
@@ -92,65 +92,65 @@ cdef inline void log_softmax_dZ(const floating* Delta, const floating* Z, floati
     for j in range(LANES):
         total[j] = 1 / total[j]
     for step in range(walk.steps):
-        take(dZ, walk, step, y, <floating>0)
-        take(Delta, walk, step, delta, <floating>0)
+        load_strip(dZ, walk, step, y, <floating>0)
+        load_strip(Delta, walk, step, delta, <floating>0)
         for j in range(LANES):
             y[j] = <floating>(delta[j] - y[j] * total[j] * sum_Delta[j])
-        put(y, walk, step, dZ)
+        store_strip(y, walk, step, dZ)
 
 
-cdef inline void each(void (*compute)(const floating*, floating*, Walk) noexcept nogil,
+cdef inline void each(void (*compute)(const floating*, floating*, RowLayout) noexcept nogil,
                       const floating[:, :, ::1] Z, floating[:, :, ::1] Y) noexcept:
     cdef Py_ssize_t A = Z.shape[0], M = Z.shape[1], B = Z.shape[2], part
-    cdef Py_ssize_t rows = rows_at_once(M) if B == 1 else 1, parts = up(B, LANES)
+    cdef Py_ssize_t rows = rows_at_once(M) if B == 1 else 1, parts = ceil_div(B, LANES)
     cdef int threads = threads_for(EXP * <double>A * M * B)
-    for part in prange(up(A, rows) * parts, nogil=True, schedule="static", num_threads=threads):
+    for part in prange(ceil_div(A, rows) * parts, nogil=True, schedule="static", num_threads=threads):
         some(compute, Z, Y, part // parts * rows, part % parts * LANES)
 
 
-cdef inline void some(void (*compute)(const floating*, floating*, Walk) noexcept nogil,
+cdef inline void some(void (*compute)(const floating*, floating*, RowLayout) noexcept nogil,
                       const floating[:, :, ::1] Z, floating[:, :, ::1] Y, Py_ssize_t a, Py_ssize_t b) noexcept nogil:
-    cdef floating z[TURNED]
-    cdef floating y[TURNED]
+    cdef floating z[TRANSPOSED]
+    cdef floating y[TRANSPOSED]
     cdef Py_ssize_t M = Z.shape[1], B = Z.shape[2], count
     if B > 1:
-        compute(&Z[a, 0, b], &Y[a, 0, b], across(M, B, b))
+        compute(&Z[a, 0, b], &Y[a, 0, b], rows_side_by_side(M, B, b))
     elif M > NARROW:
-        compute(&Z[a, 0, 0], &Y[a, 0, 0], along(M))
+        compute(&Z[a, 0, 0], &Y[a, 0, 0], contiguous_row(M))
     else:
-        count = least(LANES, Z.shape[0] - a)
-        turn(&Z[a, 0, 0], M, count, z)
-        compute(z, y, across(M, LANES, 0))
-        turn_back(y, M, count, &Y[a, 0, 0])
+        count = min_of(LANES, Z.shape[0] - a)
+        transpose_rows(&Z[a, 0, 0], M, count, z)
+        compute(z, y, rows_side_by_side(M, LANES, 0))
+        transpose_back(y, M, count, &Y[a, 0, 0])
 
 
-cdef inline void each_back(void (*compute)(const floating*, const floating*, floating*, Walk) noexcept nogil,
+cdef inline void each_back(void (*compute)(const floating*, const floating*, floating*, RowLayout) noexcept nogil,
                            const floating[:, :, ::1] Delta, const floating[:, :, ::1] Z,
                            floating[:, :, ::1] dZ) noexcept:
     cdef Py_ssize_t A = Z.shape[0], M = Z.shape[1], B = Z.shape[2], part
-    cdef Py_ssize_t rows = rows_at_once(M) if B == 1 else 1, parts = up(B, LANES)
+    cdef Py_ssize_t rows = rows_at_once(M) if B == 1 else 1, parts = ceil_div(B, LANES)
     cdef int threads = threads_for(EXP * <double>A * M * B)
-    for part in prange(up(A, rows) * parts, nogil=True, schedule="static", num_threads=threads):
+    for part in prange(ceil_div(A, rows) * parts, nogil=True, schedule="static", num_threads=threads):
         some_back(compute, Delta, Z, dZ, part // parts * rows, part % parts * LANES)
 
 
-cdef inline void some_back(void (*compute)(const floating*, const floating*, floating*, Walk) noexcept nogil,
+cdef inline void some_back(void (*compute)(const floating*, const floating*, floating*, RowLayout) noexcept nogil,
                            const floating[:, :, ::1] Delta, const floating[:, :, ::1] Z, floating[:, :, ::1] dZ,
                            Py_ssize_t a, Py_ssize_t b) noexcept nogil:
-    cdef floating delta[TURNED]
-    cdef floating z[TURNED]
-    cdef floating d[TURNED]
+    cdef floating delta[TRANSPOSED]
+    cdef floating z[TRANSPOSED]
+    cdef floating d[TRANSPOSED]
     cdef Py_ssize_t M = Z.shape[1], B = Z.shape[2], count
     if B > 1:
-        compute(&Delta[a, 0, b], &Z[a, 0, b], &dZ[a, 0, b], across(M, B, b))
+        compute(&Delta[a, 0, b], &Z[a, 0, b], &dZ[a, 0, b], rows_side_by_side(M, B, b))
     elif M > NARROW:
-        compute(&Delta[a, 0, 0], &Z[a, 0, 0], &dZ[a, 0, 0], along(M))
+        compute(&Delta[a, 0, 0], &Z[a, 0, 0], &dZ[a, 0, 0], contiguous_row(M))
     else:
-        count = least(LANES, Z.shape[0] - a)
-        turn(&Delta[a, 0, 0], M, count, delta)
-        turn(&Z[a, 0, 0], M, count, z)
-        compute(delta, z, d, across(M, LANES, 0))
-        turn_back(d, M, count, &dZ[a, 0, 0])
+        count = min_of(LANES, Z.shape[0] - a)
+        transpose_rows(&Delta[a, 0, 0], M, count, delta)
+        transpose_rows(&Z[a, 0, 0], M, count, z)
+        compute(delta, z, d, rows_side_by_side(M, LANES, 0))
+        transpose_back(d, M, count, &dZ[a, 0, 0])
 
 
 def softmax(const floating[:, :, ::1] Z, /, floating[:, :, ::1] Y):

@@ -3,9 +3,9 @@
 from cython cimport floating
 from cython.parallel cimport prange
 
-from ._index cimport least, most
-from ._sums cimport DISTANCES, strided_sum
 from ._threads cimport threads_for
+from .runtime.integers cimport max_of, min_of
+from .simd.reduce cimport DISTANCES, strided_sum
 
 cdef enum:
     PARTS = 64  # at the most
@@ -14,7 +14,7 @@ cdef enum:
 
 def squared_error(const floating[::1] A, const floating[::1] T, /, double[::1] E, *, Py_ssize_t divisor):
     cdef double sums[PARTS]
-    cdef Py_ssize_t count = A.shape[0], parts = least(PARTS, most(1, count // PART)), part
+    cdef Py_ssize_t count = A.shape[0], parts = min_of(PARTS, max_of(1, count // PART)), part
     cdef double total = 0
     cdef int threads = threads_for(count)
     if count > 0:

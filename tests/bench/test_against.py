@@ -305,7 +305,7 @@ def test_the_kernel_that_is_slowed_on_purpose_is_slowed():
     assert "            while now() < end + 0.15 * (end - begin):" in added
     assert [line for line in source.splitlines() if line not in slowed.splitlines()] == []
     with pytest.raises(SystemExit, match="has changed"):
-        script.slow_down(slowed.replace("all_images", "images"), 0.15)
+        script.slow_down(slowed.replace("sum_images_of", "images"), 0.15)
 
 
 @pytest.mark.skipif(not os.path.exists("/proc"), reason="no /proc here")

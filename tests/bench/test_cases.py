@@ -3,10 +3,10 @@
 import math
 import re
 import tomllib
-from pathlib import Path
 
 import numpy as np
 import pytest
+from paths import ROOT
 
 import cnnx
 from cnnx import nn

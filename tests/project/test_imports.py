@@ -131,7 +131,7 @@ def test_the_walk_sees_imports():
     for name in ("nn", "cli", "reference", "optimized"):
         assert any(name_of(source).startswith(f"cnnx.{name}.") for source in SOURCES), name
     conv2d = next(source for source in SOURCES if source.name == "conv2d.pyx")
-    assert {"cnnx.optimized._index.least", "cython.floating"} <= set(cython_imports(conv2d))
+    assert {"cnnx.optimized.runtime.integers.min_of", "cython.floating"} <= set(cython_imports(conv2d))
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.relative_to(PACKAGE).as_posix())
@@ -147,10 +147,53 @@ def test_imports(source):
         assert not found & (NEVER_IMPORTED - {"bench": {"audit"}, "experiments": {"plot"}}.get(own, set()))
 
 
-@pytest.mark.parametrize("source", [s for s in SOURCES if s.suffix != ".py"], ids=lambda source: source.name)
-def test_kernels_need_nothing_but_c_and_cython(source):
+# The layers of cnnx/optimized, each of which may use those before it; conv and pool do not know each other.
+LAYERS = ("_threads", "runtime", "simd", "microkernel", "pack", "conv", "pool", "", "entry")
+
+
+def layer(name):
+    """The layer of a file or an import of cnnx.optimized: a folder, "" for .pxd files beside the kernels, "entry"."""
+    first = name.removeprefix("cnnx.optimized.").split(".")[0]
+    if first in LAYERS:
+        return first
+    return "entry" if (PACKAGE / "optimized" / f"{first}.pyx").exists() else ""
+
+
+@pytest.mark.parametrize(
+    "source", [s for s in SOURCES if s.suffix != ".py"], ids=lambda source: source.relative_to(PACKAGE).as_posix()
+)
+def test_kernels_need_nothing_but_c_and_the_layers_below(source):
+    own = layer(name_of(source))
     for name in cython_imports(source):
-        assert name.split(".")[0] in ("cython", "libc") or name.startswith("cnnx.optimized._"), name
+        if name.split(".")[0] in ("cython", "cpython", "libc"):
+            continue
+        found = layer(name)
+        assert name.startswith("cnnx.optimized."), name
+        assert LAYERS.index(found) <= LAYERS.index(own), f"{own} may not use {name}, of {found}"
+        assert (own, found) != ("pool", "conv"), name
+        if found == "entry":
+            assert name == "cnnx.optimized._microkernels.TABLES", name
+
+
+def test_loops_of_convolution_have_no_vectors():
+    """Those stand in register blocks and in what packs for them."""
+    files = sorted((PACKAGE / "optimized" / "conv").glob("*.pxd"))
+    assert len(files) > 5
+    for file in files:
+        code = re.sub(r"#.*", "", file.read_text(encoding="utf-8"))
+        assert not re.search(r"\b(vector|floats|doubles)\b(?! cimport)", code), file.name
+
+
+def test_layers_are_complete():
+    """Every file is in the page that shows the layers; none is included as text, out of sight of its imports."""
+    folder = PACKAGE / "optimized"
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    files = [f for pattern in ("*.pyx", "*.pxd", "*/*.pxd", "*.h") for f in folder.glob(pattern)]
+    assert len(files) > 40
+    for file in files:
+        assert f"`{file.name}`" in page or f"`{file.relative_to(folder).as_posix()}`" in page, file
+        assert not re.search(r"^\s*include ", file.read_text(encoding="utf-8"), re.M), file
+    assert not list(folder.rglob("*.pxi"))
 
 
 def modules_after(statement):
@@ -271,7 +314,7 @@ def test_twins_stand_in_files_of_one_name():
 def test_no_kernel_is_lost():
     """A public function of an extension that is no kernel (not fused, say) would be forgotten by everyone."""
     for info in pkgutil.iter_modules([str(PACKAGE / "optimized")]):
-        if not info.name.startswith("_"):
+        if not info.name.startswith("_") and not info.ispkg:
             module = native.kernels(info.name)
             public = {
                 name

@@ -1,0 +1,241 @@
+"""The micro-kernels of one instruction set, each compiled once: a table of addresses for each dtype, in a capsule."""
+
+from cpython.pycapsule cimport PyCapsule_New
+
+from .microkernel.depthwise cimport Band, depthwise_3x3, depthwise_taps
+from .microkernel.dot cimport DotOperands, dot_rows
+from .microkernel.grad_weight cimport SUMS, over_channels, over_positions
+from .microkernel.multiply_accumulate cimport Next, Operands, exists, register_block
+from .microkernel.strided_rows cimport StridedRows, copy_rows_by_stride
+from .microkernel.table cimport (
+    Depthwise, Dot, Microkernels, OverChannels, OverPositions, RegisterBlock, StridedCopy, Tables,
+)
+from .simd.vector cimport doubles, floats, vector
+
+cdef extern from *:
+    """
+    /* With 16 registers a term has 12 products, and gcc's loop four more instructions than it would need. By itself it
+       unrolls no loop whose length it does not know, and asked to (-funroll-loops), it also renames registers until
+       they run out. */
+    #if defined(__GNUC__) && !defined(__clang__) && !defined(__AVX512F__)
+    #define cnnx_unrolled __attribute__((optimize("unroll-loops", "no-web", "no-rename-registers"))) void
+    #else
+    #define cnnx_unrolled void
+    #endif
+    """
+    ctypedef void unrolled "cnnx_unrolled"  # what a function returns whose loops are unrolled
+
+
+# --------------------------------------------------------------- C1, C5, F1-F3, W2: sums of products
+
+# A function for each layout, M and V: one fused type each, whose member's size is the number.
+
+cdef extern from *:
+    """
+    #define CNNX_EXTENT(n) typedef struct { char size[n]; } cnnx_extent_##n;
+    CNNX_EXTENT(1) CNNX_EXTENT(2) CNNX_EXTENT(3) CNNX_EXTENT(4) CNNX_EXTENT(5) CNNX_EXTENT(6) CNNX_EXTENT(8)
+    """
+    ctypedef struct n1 "cnnx_extent_1":
+        pass
+    ctypedef struct n2 "cnnx_extent_2":
+        pass
+    ctypedef struct n3 "cnnx_extent_3":
+        pass
+    ctypedef struct n4 "cnnx_extent_4":
+        pass
+    ctypedef struct n5 "cnnx_extent_5":
+        pass
+    ctypedef struct n6 "cnnx_extent_6":
+        pass
+    ctypedef struct n8 "cnnx_extent_8":
+        pass
+
+ctypedef fused layout:  # 3 w_is + x_is + 1
+    n1
+    n2
+    n3
+    n4
+    n5
+    n6
+
+ctypedef fused rows:  # M
+    n1
+    n2
+    n3
+    n4
+    n8
+
+ctypedef fused vectors:  # V
+    n1
+    n2
+    n3
+    n4
+    n5
+    n6
+
+
+cdef unrolled block(const Operands* o, const Next* next, vector* tag, layout* lies, rows* M,
+                    vectors* V) noexcept nogil:
+    if exists((sizeof(layout) - 1) // 3, (sizeof(layout) - 1) % 3, sizeof(rows), sizeof(vectors)):
+        register_block(o, next, tag, sizeof(rows), sizeof(vectors), (sizeof(layout) - 1) // 3,
+                       (sizeof(layout) - 1) % 3)
+
+
+cdef void fill_shape(Microkernels* m, vector* tag, layout* lies, rows* M, vectors* V) noexcept:
+    cdef int w_is = (sizeof(layout) - 1) // 3, x_is = (sizeof(layout) - 1) % 3
+    if exists(w_is, x_is, sizeof(rows), sizeof(vectors)):
+        m.register_block[w_is][x_is][sizeof(rows)][sizeof(vectors)] = (
+            <RegisterBlock>block[vector, layout, rows, vectors])
+
+
+cdef void fill_rows(Microkernels* m, vector* tag, layout* lies, rows* M) noexcept:
+    fill_shape(m, tag, lies, M, <n1*>NULL)
+    fill_shape(m, tag, lies, M, <n2*>NULL)
+    fill_shape(m, tag, lies, M, <n3*>NULL)
+    fill_shape(m, tag, lies, M, <n4*>NULL)
+    fill_shape(m, tag, lies, M, <n5*>NULL)
+    fill_shape(m, tag, lies, M, <n6*>NULL)
+
+
+cdef void fill_layout(Microkernels* m, vector* tag, layout* lies) noexcept:
+    fill_rows(m, tag, lies, <n1*>NULL)
+    fill_rows(m, tag, lies, <n2*>NULL)
+    fill_rows(m, tag, lies, <n3*>NULL)
+    fill_rows(m, tag, lies, <n4*>NULL)
+    fill_rows(m, tag, lies, <n8*>NULL)
+
+
+cdef void fill_register_blocks(Microkernels* m, vector* tag) noexcept:
+    fill_layout(m, tag, <n1*>NULL)
+    fill_layout(m, tag, <n2*>NULL)
+    fill_layout(m, tag, <n3*>NULL)
+    fill_layout(m, tag, <n4*>NULL)
+    fill_layout(m, tag, <n5*>NULL)
+    fill_layout(m, tag, <n6*>NULL)
+
+
+# -------------------------------------------------------------------- C3: the gradient of the weights
+
+cdef void full_1(const void* x, const Py_ssize_t* taps, const Py_ssize_t* at, Py_ssize_t count, const void* Delta,
+                 void* sums, vector* tag) noexcept nogil:
+    over_channels(x, taps, at, count, Delta, sums, tag, SUMS // 2, 1)
+
+
+cdef void full_2(const void* x, const Py_ssize_t* taps, const Py_ssize_t* at, Py_ssize_t count, const void* Delta,
+                 void* sums, vector* tag) noexcept nogil:
+    over_channels(x, taps, at, count, Delta, sums, tag, SUMS // 2, 2)
+
+
+cdef void full_4(const void* x, const Py_ssize_t* taps, const Py_ssize_t* at, Py_ssize_t count, const void* Delta,
+                 void* sums, vector* tag) noexcept nogil:
+    over_channels(x, taps, at, count, Delta, sums, tag, SUMS // 4, 4)
+
+
+cdef void half_1(const void* x, const Py_ssize_t* taps, const Py_ssize_t* at, Py_ssize_t count, const void* Delta,
+                 void* sums, vector* tag) noexcept nogil:
+    over_channels(x, taps, at, count, Delta, sums, tag, SUMS // 4, 1)
+
+
+cdef void half_2(const void* x, const Py_ssize_t* taps, const Py_ssize_t* at, Py_ssize_t count, const void* Delta,
+                 void* sums, vector* tag) noexcept nogil:
+    over_channels(x, taps, at, count, Delta, sums, tag, SUMS // 4, 2)
+
+
+cdef void half_4(const void* x, const Py_ssize_t* taps, const Py_ssize_t* at, Py_ssize_t count, const void* Delta,
+                 void* sums, vector* tag) noexcept nogil:
+    over_channels(x, taps, at, count, Delta, sums, tag, SUMS // 8, 4)
+
+
+cdef void block_4_6(const void* x, const Py_ssize_t* taps, const void* Delta, Py_ssize_t pitch, Py_ssize_t count,
+                    void* sums, Py_ssize_t sums_pitch, vector* tag) noexcept nogil:
+    over_positions(x, taps, Delta, pitch, count, sums, sums_pitch, tag, 4, 6)
+
+
+cdef void block_4_3(const void* x, const Py_ssize_t* taps, const void* Delta, Py_ssize_t pitch, Py_ssize_t count,
+                    void* sums, Py_ssize_t sums_pitch, vector* tag) noexcept nogil:
+    over_positions(x, taps, Delta, pitch, count, sums, sums_pitch, tag, 4, 3)
+
+
+cdef void block_2_9(const void* x, const Py_ssize_t* taps, const void* Delta, Py_ssize_t pitch, Py_ssize_t count,
+                    void* sums, Py_ssize_t sums_pitch, vector* tag) noexcept nogil:
+    over_positions(x, taps, Delta, pitch, count, sums, sums_pitch, tag, 2, 9)
+
+
+cdef void block_2_3(const void* x, const Py_ssize_t* taps, const void* Delta, Py_ssize_t pitch, Py_ssize_t count,
+                    void* sums, Py_ssize_t sums_pitch, vector* tag) noexcept nogil:
+    over_positions(x, taps, Delta, pitch, count, sums, sums_pitch, tag, 2, 3)
+
+
+cdef void block_1_9(const void* x, const Py_ssize_t* taps, const void* Delta, Py_ssize_t pitch, Py_ssize_t count,
+                    void* sums, Py_ssize_t sums_pitch, vector* tag) noexcept nogil:
+    over_positions(x, taps, Delta, pitch, count, sums, sums_pitch, tag, 1, 9)
+
+
+cdef void block_1_3(const void* x, const Py_ssize_t* taps, const void* Delta, Py_ssize_t pitch, Py_ssize_t count,
+                    void* sums, Py_ssize_t sums_pitch, vector* tag) noexcept nogil:
+    over_positions(x, taps, Delta, pitch, count, sums, sums_pitch, tag, 1, 3)
+
+
+cdef void fill_grad_weight(Microkernels* m, vector* tag) noexcept:
+    m.over_channels = [<OverChannels>full_1[vector], <OverChannels>full_2[vector], <OverChannels>full_4[vector]]
+    m.over_channels_half = [<OverChannels>half_1[vector], <OverChannels>half_2[vector], <OverChannels>half_4[vector]]
+    m.over_positions_3 = [<OverPositions>block_1_3[vector], <OverPositions>block_2_3[vector],
+                          <OverPositions>block_4_3[vector]]
+    m.over_positions = m.over_positions_3
+    m.taps = [9, 3, 3]
+    m.over_positions[0] = <OverPositions>block_1_9[vector]
+    if SUMS >= 24:  # registers enough for two or four channels by more than 3 taps
+        m.over_positions[1], m.taps[1] = <OverPositions>block_2_9[vector], 9
+        m.over_positions[2], m.taps[2] = <OverPositions>block_4_6[vector], 6
+    m.largest = 2 if SUMS >= 12 else 1
+
+
+# ----------------------------------------------- depthwise C1, C5; copies for C1, C5; F1 of few rows
+
+cdef void dense_4_1(const Band* band, vector* tag) noexcept nogil:
+    depthwise_3x3(band, tag, 4, 1)
+
+
+cdef void dense_8_1(const Band* band, vector* tag) noexcept nogil:
+    depthwise_3x3(band, tag, 8, 1)
+
+
+cdef void dense_4_2(const Band* band, vector* tag) noexcept nogil:
+    depthwise_3x3(band, tag, 4, 2)
+
+
+cdef void taps_1(const Band* band, vector* tag) noexcept nogil:
+    depthwise_taps(band, tag, 1)
+
+
+cdef void taps_4(const Band* band, vector* tag) noexcept nogil:
+    depthwise_taps(band, tag, 4)
+
+
+cdef void taps_8(const Band* band, vector* tag) noexcept nogil:
+    depthwise_taps(band, tag, 8)
+
+
+cdef void strided_rows(const StridedRows* rows, vector* tag) noexcept nogil:
+    copy_rows_by_stride(rows, tag)
+
+
+cdef void dot(const DotOperands* o, vector* tag) noexcept nogil:
+    dot_rows(o, tag)
+
+
+cdef void fill_table(Microkernels* m, vector* tag) noexcept:
+    fill_register_blocks(m, tag)
+    fill_grad_weight(m, tag)
+    m.depthwise_3x3 = [<Depthwise>dense_4_1[vector], <Depthwise>dense_8_1[vector]]
+    m.depthwise_3x3_stride_2 = <Depthwise>dense_4_2[vector]
+    m.depthwise_taps = [<Depthwise>taps_1[vector], <Depthwise>taps_4[vector], <Depthwise>taps_8[vector]]
+    m.dot = <Dot>dot[vector]
+    m.copy_strided_rows = <StridedCopy>strided_rows[vector]
+
+
+cdef Tables tables
+fill_table[floats](&tables.of_float, NULL)
+fill_table[doubles](&tables.of_double, NULL)
+
+TABLES = PyCapsule_New(&tables, "cnnx.microkernels", NULL)

@@ -1,0 +1,231 @@
+# Affine layer: F1-F3 for one thread's share of the outputs, by register blocks over panels of packed columns.
+
+from cython cimport floating
+
+from .microkernel.dot cimport DOT_ROWS, DotOperands
+from .microkernel.multiply_accumulate cimport (
+    IN_ROWS, INDIRECT, INTERLEAVED, ROWS, VECTORS, Next, Operands, panel_layout,
+)
+from .microkernel.table cimport Microkernels, multiply_accumulate
+from .pack.panel cimport TERMS, fill_taps, first_column, pack, pack_transposed, padded
+from .runtime.integers cimport Span, max_of, min_of
+from .runtime.memory cimport CACHE_LINE
+from .simd.shuffle cimport transpose
+from .simd.vector cimport VECTOR_BYTES, lanes_of
+
+cdef enum:
+    GROUP = 64  # outputs of a sample that are summed up in scratch memory before they are transposed into Y
+    PANELS = 2  # of samples, likewise
+    FEW_TERMS = 32  # rows of w at a time where they are read as they lie
+    FIRST_CACHE = 40960  # bytes of panels that are read again for every block of rows
+    SECOND_CACHE = 262144  # likewise, where the outputs' order in memory counts more
+
+
+cdef struct Shape:
+    # Of the layer: samples, outputs, inputs.
+    Py_ssize_t N, I, J
+
+
+cdef inline void pack_samples(const floating* Z, floating* packed, Py_ssize_t panel, Py_ssize_t N,
+                              Py_ssize_t J) noexcept nogil:
+    cdef Py_ssize_t n = first_column(panel, N, packed), width = first_column(panel + 1, N, packed) - n
+    pack_transposed(Z + n * J, J, J, min_of(width, N - n), width, packed)
+
+
+cdef inline void Y_part(const Microkernels* kernels, const floating* Z, const floating* w, const floating* b,
+                        floating* Y, const Shape* g, floating* shared, floating* own, floating* sums, Span I,
+                        Span panels) noexcept nogil:
+    # F1 for the samples of some panels: sums[i - i_0][n - n_0], then transposed. With shared = NULL they are packed
+    # here.
+    cdef Py_ssize_t lanes = lanes_of(sums), row = PANELS * VECTORS * lanes, N = g.N, J = g.J
+    cdef Py_ssize_t i_0, rows, p_0 = panels.first, p, end_group, t_0, n_0, n, end_n, i
+    cdef const floating* packed
+    cdef Py_ssize_t taps[VECTORS][TERMS]
+    cdef Py_ssize_t next_rows[TERMS]
+    cdef Operands o
+    cdef Next next
+    for i in range(VECTORS):
+        fill_taps(taps[i], (i + 1) * lanes, J)
+    for i in range(min_of(TERMS, J)):  # where w continues with the next rows
+        next_rows[i] = i * ROWS // TERMS * J + i % (TERMS // ROWS) * ROWS
+    next.offsets = next_rows
+    o.stride, o.y_stride = J, row
+    while p_0 < panels.end:
+        end_group = min_of(p_0 + PANELS, panels.end)
+        n_0 = first_column(p_0, N, sums)
+        end_n = min_of(first_column(end_group, N, sums), N)
+        if shared == NULL:
+            for p in range(p_0, end_group):
+                pack_samples(Z, own + (first_column(p, N, sums) - n_0) * J, p, N, J)
+            packed = own
+        else:
+            packed = shared + n_0 * J
+        i_0 = I.first
+        while i_0 < I.end:
+            rows = min_of(GROUP, I.end - i_0)
+            t_0 = 0
+            while t_0 < J:
+                o.T = min_of(TERMS, J - t_0)
+                i = 0
+                while i < rows:
+                    o.rows = min_of(ROWS, rows - i)
+                    o.w = w + (i_0 + i) * J + t_0
+                    o.start = b + i_0 + i if t_0 == 0 else NULL
+                    for p in range(p_0, end_group):
+                        n = first_column(p, N, sums)
+                        o.width = first_column(p + 1, N, sums) - n
+                        o.x, o.taps = packed + (n - n_0) * J + t_0 * o.width, taps[o.width // lanes - 1]
+                        o.Y = sums + i * row + n - n_0
+                        next.x = w + (i_0 + i + (ROWS if p == p_0 else 0)) * J + t_0
+                        multiply_accumulate(kernels, IN_ROWS, panel_layout(), &o, &next, w)
+                    i += ROWS
+                t_0 += o.T
+            n = n_0
+            while n < end_n:
+                i = 0
+                while i < rows:
+                    transpose(sums + i * row + n - n_0, row, min_of(lanes, rows - i), min_of(lanes, end_n - n),
+                              Y + n * g.I + i_0 + i, g.I, min_of(lanes, rows - i))
+                    i += lanes
+                n += lanes
+            i_0 += rows
+        p_0 = end_group
+
+
+cdef inline bint dots_pay(Py_ssize_t N, Py_ssize_t J, floating* tag) noexcept nogil:
+    # Whether scalar products of rows take less time than blocks of packed samples: few samples leave lanes of a block
+    # empty. But several rounds over w want all samples in the first cache.
+    return (N * (J + 8 * lanes_of(tag)) < padded(N, tag) * J
+            and (N <= DOT_ROWS or N * J * <Py_ssize_t>sizeof(floating) <= FIRST_CACHE))
+
+
+cdef inline void dot_part(const Microkernels* kernels, const floating* Z, const floating* w, const floating* b,
+                          floating* Y, const Shape* g, Span I) noexcept nogil:
+    cdef DotOperands o = DotOperands(Z, w + I.first * g.J, b + I.first, Y + I.first, g.N, I.end - I.first, g.J, g.I)
+    kernels.dot(&o, NULL)
+
+
+cdef inline Py_ssize_t panels_within(Py_ssize_t cache, Py_ssize_t T, Py_ssize_t panels) noexcept nogil:
+    # How many panels of T terms fit into so many bytes, but at least one.
+    return min_of(panels, max_of(1, cache // (T * VECTORS * VECTOR_BYTES)))
+
+
+cdef inline void dZ_part(const Microkernels* kernels, const floating* Delta, const floating* w, floating* dZ,
+                         const Shape* g, floating* packed, Span N, Span panels) noexcept nogil:
+    # F3 for some samples and panels of columns. Few samples are not worth a copy of w: it is read in whole rows then.
+    cdef bint few = N.end - N.first <= 2 * ROWS, as_it_lies
+    cdef Py_ssize_t I = g.I, J = g.J, lanes = lanes_of(packed)  # no-cython-lint
+    cdef Py_ssize_t terms = min_of(I, FEW_TERMS if few else TERMS)
+    cdef Py_ssize_t group = panels.end - panels.first
+    cdef Py_ssize_t line = CACHE_LINE // <Py_ssize_t>sizeof(floating)
+    cdef Py_ssize_t p_0 = panels.first, p, end_group, t_0, T, j_0, j, width, n, k, tiles
+    cdef Py_ssize_t taps[VECTORS][TERMS]
+    cdef Py_ssize_t rows_of_w[TERMS]
+    cdef floating zeros[ROWS]
+    cdef floating* panel
+    cdef Operands o
+    cdef Next next
+    if not few:
+        group = panels_within(FIRST_CACHE, terms, group)
+    for k in range(ROWS):
+        zeros[k] = 0
+    for k in range(VECTORS):
+        fill_taps(taps[k], (k + 1) * lanes, terms)
+    fill_taps(rows_of_w, J, terms)
+    o.stride, o.y_stride, next.offsets = I, J, rows_of_w
+    while p_0 < panels.end:
+        end_group = min_of(p_0 + group, panels.end)
+        j_0 = first_column(p_0, J, packed)
+        t_0 = 0
+        while t_0 < I:
+            T = min_of(terms, I - t_0)
+            tiles = 0
+            o.T, o.start = T, zeros if t_0 == 0 else NULL
+            n = N.first
+            while n < N.end:
+                o.w, o.rows = Delta + n * I + t_0, min_of(ROWS, N.end - n)
+                for p in range(p_0, end_group):
+                    j = first_column(p, J, packed)
+                    width = first_column(p + 1, J, packed) - j
+                    o.width, o.Y = min_of(width, J - j), dZ + n * J + j
+                    as_it_lies = few and o.width == width
+                    if as_it_lies:
+                        o.x, o.taps = w + t_0 * J + j, rows_of_w
+                        next.x = w + (t_0 + T) * J + j
+                    else:
+                        panel = packed if few else packed + (j - j_0) * T
+                        if few or n == N.first:
+                            pack(w + t_0 * J + j, J, T, o.width, width, panel)
+                        o.x, o.taps = panel, taps[width // lanes - 1]
+                        next.x = w + t_0 * J + first_column(end_group, J, packed) + tiles * line
+                    multiply_accumulate(kernels, IN_ROWS, INDIRECT if as_it_lies else panel_layout(), &o, &next, w)
+                    tiles = tiles + 1 if tiles < group * VECTORS else 0
+                n += ROWS
+            t_0 += T
+        p_0 = end_group
+
+
+cdef inline void pack_columns(const floating* Z, floating* packed, Py_ssize_t panel, Py_ssize_t T,
+                              Py_ssize_t J) noexcept nogil:
+    cdef Py_ssize_t j = first_column(panel, J, packed), width = first_column(panel + 1, J, packed) - j
+    pack(Z + j, J, T, min_of(width, J - j), width, packed)
+
+
+cdef inline void pack_factors(const floating* Delta, Py_ssize_t I, Py_ssize_t T, Py_ssize_t rows,
+                              floating* factors) noexcept nogil:
+    cdef Py_ssize_t t, k
+    for t in range(T):
+        if rows == ROWS:
+            for k in range(ROWS):
+                factors[t * ROWS + k] = Delta[t * I + k]
+        else:
+            for k in range(rows):
+                factors[t * ROWS + k] = Delta[t * I + k]
+
+
+cdef inline void dw_part(const Microkernels* kernels, const floating* Delta, const floating* Z, floating* dw,
+                         const Shape* g, floating* shared, floating* own, Span rows, Span panels) noexcept nogil:
+    # F2 for some rows and panels of dw. With shared = NULL its panels of Z are packed here.
+    cdef Py_ssize_t N = g.N, I = g.I, J = g.J, lanes = lanes_of(dw)  # no-cython-lint
+    cdef Py_ssize_t group = panels_within(SECOND_CACHE, min_of(N, TERMS), panels.end - panels.first)
+    cdef Py_ssize_t p_0 = panels.first, p, end_group, t_0, T, t, i, j_0, j, width, k
+    cdef Py_ssize_t taps[VECTORS][TERMS]
+    cdef Py_ssize_t next_rows[TERMS]
+    cdef floating factors[TERMS * ROWS]
+    cdef floating zeros[ROWS]
+    cdef Operands o
+    cdef Next next
+    for k in range(ROWS):
+        zeros[k] = 0
+    for k in range(VECTORS):
+        fill_taps(taps[k], (k + 1) * lanes, N)
+    for t in range(min_of(TERMS, N)):  # where the next outputs go
+        next_rows[t] = t % ROWS * J + t // ROWS % (VECTORS + 1) * (CACHE_LINE // <Py_ssize_t>sizeof(floating))
+    next.offsets = next_rows
+    o.w, o.stride, o.y_stride = factors, ROWS, J
+    while p_0 < panels.end:
+        end_group = min_of(p_0 + group, panels.end)
+        j_0 = first_column(p_0, J, dw)
+        t_0 = 0
+        while t_0 < N:
+            T = min_of(TERMS, N - t_0)
+            o.T, o.start = T, zeros if t_0 == 0 else NULL
+            if shared == NULL:
+                for p in range(p_0, end_group):
+                    pack_columns(Z + t_0 * J, own + (first_column(p, J, dw) - j_0) * T, p, T, J)
+            i = rows.first
+            while i < rows.end:
+                o.rows = min_of(ROWS, rows.end - i)
+                pack_factors(Delta + t_0 * I + i, I, T, o.rows, factors)
+                for p in range(p_0, end_group):
+                    j = first_column(p, J, dw)
+                    width = first_column(p + 1, J, dw) - j
+                    o.x = own + (j - j_0) * T
+                    if shared != NULL:
+                        o.x = shared + j * N + t_0 * width
+                    o.taps, o.Y, o.width = taps[width // lanes - 1], dw + i * J + j, min_of(width, J - j)
+                    next.x = dw + i * J + j + width
+                    multiply_accumulate(kernels, INTERLEAVED, panel_layout(), &o, &next, Z)
+                i += ROWS
+            t_0 += T
+        p_0 = end_group

@@ -1,0 +1,197 @@
+# What a convolution sums up for one image: row blocks of output channels by blocks of columns, as the register blocks
+# take them.
+
+from cython cimport floating
+from libc.string cimport memcpy
+
+from ..microkernel.multiply_accumulate cimport (
+    INDIRECT, PACK_WHILE_USED, PACKED, PANEL, ROWS, VECTORS, Next, Operands,
+)
+from ..microkernel.table cimport RegisterBlock, multiply_accumulate
+from ..pack.taps cimport Taps
+from ..runtime.integers cimport Span, ceil_div, min_of
+from ..runtime.memory cimport CACHE_LINE, align_to_line
+from ..simd.vector cimport VECTOR_BYTES, lanes_of
+from .depthwise cimport Plane, band_size
+
+cdef enum:
+    L2_BYTES = 786_432  # of a copy that stay in a core's own cache while the weights pass by
+    PANEL_BLOCKS = 8  # that follow one another while some of the weights stay in that cache
+    MIN_SHARING = 8  # so many row blocks make a panel worth its copy
+
+
+cdef struct Sums:
+    # K output planes, each a sum over the taps of a group of source planes.
+    Taps taps
+    Py_ssize_t K
+    Py_ssize_t source  # numbers of a source plane
+    Py_ssize_t planes  # of the source that are copied and summed at a time
+    bint copied  # False: windows of one number, the source serves as it is
+    bint packed  # weights lie as row blocks of [term][output channel], otherwise as [output channel][term]
+    Py_ssize_t y, y_k  # where the output planes begin, and from one to the next
+    Py_ssize_t w, w_group  # where the weights begin, and from one group to the next
+    Plane plane  # of a sum from one plane to one
+
+
+cdef struct Arrays:
+    # Of a sum for one group of one image: its source planes, weights, start values (a bias or zeros), output planes.
+    const void* Z
+    const void* w
+    const void* start
+    void* Y
+
+
+cdef inline Py_ssize_t terms(const Sums* m) noexcept nogil:
+    return m.taps.C * m.taps.R * m.taps.S
+
+
+cdef inline Py_ssize_t copy_size(const Sums* m, Py_ssize_t lanes) noexcept nogil:
+    # Numbers of a copy, or of a band of one.
+    if m.plane.alone:
+        return band_size(&m.plane, &m.taps, lanes)
+    return m.planes * m.taps.S * m.taps.plane + lanes
+
+
+cdef inline Py_ssize_t row_blocks(Py_ssize_t K) noexcept nogil:
+    # Output channels are taken ROWS at a time; what is left in one or two blocks of at most half as many.
+    cdef Py_ssize_t left = K % ROWS
+    return K // ROWS + (left > 0) + (2 * left > ROWS)
+
+
+cdef inline Py_ssize_t row_block_begin(Py_ssize_t K, Py_ssize_t i) noexcept nogil:
+    cdef Py_ssize_t full = K // ROWS, left = K % ROWS
+    if i <= full:
+        return i * ROWS
+    if i == full + 1 and 2 * left > ROWS:
+        return full * ROWS + (left + 1) // 2
+    return K
+
+
+cdef inline Py_ssize_t column_blocks(Py_ssize_t columns, Py_ssize_t rows, Py_ssize_t lanes) noexcept nogil:
+    # How many blocks cover the columns: few rows leave registers for wider ones.
+    cdef Py_ssize_t widest = (2 * VECTORS if 2 * rows <= ROWS else VECTORS) * lanes
+    return ceil_div(columns, widest)
+
+
+cdef inline Py_ssize_t part_begin(Py_ssize_t columns, Py_ssize_t parts, Py_ssize_t i, Py_ssize_t step) noexcept nogil:
+    # Whole steps, evenly spread.
+    return min_of(columns, ceil_div(columns, step) * i // parts * step)
+
+
+cdef inline Span row_block(Py_ssize_t K, Py_ssize_t i) noexcept nogil:
+    return Span(row_block_begin(K, i), row_block_begin(K, i + 1))
+
+
+cdef inline void multiply_row_block(const Sums* m, const Arrays* a, Operands* o, Py_ssize_t block, Py_ssize_t c,
+                                    Span columns, const floating* next_x) noexcept nogil:
+    # The sums of one row block of output channels over the source planes from c; those of the planes before are in Y
+    # already. o: x, taps, Y and y_stride. next_x: columns that will be wanted next, or NULL.
+    cdef Py_ssize_t lanes = lanes_of(next_x), T = terms(m), t = c * m.taps.R * m.taps.S, PQ = m.taps.P * m.taps.Q
+    cdef Span k = row_block(m.K, block)
+    # Whole vectors, evenly spread: a block of one vector alone keeps the processor waiting.
+    cdef Py_ssize_t blocks = column_blocks(columns.end - columns.first, k.end - k.first, lanes)
+    cdef Py_ssize_t vectors = ceil_div(columns.end - columns.first, lanes)
+    cdef Py_ssize_t least_vectors = vectors // blocks, more = vectors % blocks, j = columns.first, i, width
+    cdef const floating* x = <const floating*>o.x
+    cdef floating* Y = <floating*>o.Y
+    cdef Next next = Next(next_x, o.taps)
+    # Row blocks are such that there is a register block for each.
+    cdef const RegisterBlock* multiply = m.taps.kernels.register_block[m.packed][INDIRECT][k.end - k.first]
+    o.rows = k.end - k.first
+    o.w = <const floating*>a.w + k.first * T + (t * o.rows if m.packed else t)
+    o.stride = o.rows if m.packed else T
+    o.T = min_of(m.planes * m.taps.R * m.taps.S, T - t)
+    o.start = <const floating*>a.start + k.first if c == 0 else NULL
+    for i in range(blocks):
+        width = min_of(columns.end - j, (least_vectors + (i < more)) * lanes)
+        if not m.copied and PQ - j < ceil_div(width, lanes) * lanes:
+            j = PQ - ceil_div(width, lanes) * lanes  # or it would read beyond the image
+            width = PQ - j
+        o.x, o.Y, o.width = x + j, Y + j, width
+        multiply[ceil_div(width, lanes)](o, &next, NULL, NULL, NULL, NULL)
+        j += width
+
+
+cdef inline void multiply_panel(const Sums* m, const Arrays* a, const floating* x, Py_ssize_t c, Span columns,
+                                Span blocks) noexcept nogil:
+    # The same for several row blocks, which share panels of columns: the first packs a panel, as many terms as fit.
+    cdef Py_ssize_t lanes = lanes_of(x), T = terms(m), t = c * m.taps.R * m.taps.S
+    cdef Py_ssize_t end_t = min_of(T, t + m.planes * m.taps.R * m.taps.S)
+    cdef Py_ssize_t count = ceil_div(end_t - t, ceil_div(end_t - t, PANEL // (VECTORS * VECTOR_BYTES)))
+    cdef Py_ssize_t panels = column_blocks(columns.end - columns.first, ROWS, lanes), V, i, j, block, e
+    cdef const Py_ssize_t* taps = m.taps.tap
+    cdef char room[PANEL + CACHE_LINE]
+    cdef floating* panel = align_to_line(room, <floating*>NULL)
+    cdef bint filled
+    cdef Span k
+    cdef Operands o
+    cdef Next nothing = Next(NULL, NULL)
+    o.y_stride, o.panel, o.taps = m.y_k, panel, NULL
+    while t < end_t:
+        count = min_of(count, end_t - t)
+        for i in range(panels):
+            j = columns.first + part_begin(columns.end - columns.first, panels, i, lanes)
+            o.width = columns.first + part_begin(columns.end - columns.first, panels, i + 1, lanes) - j
+            V = ceil_div(o.width, lanes)
+            filled = not m.copied and j + V * lanes > m.taps.P * m.taps.Q  # otherwise it would read beyond the image
+            for e in range(count if filled else 0):
+                memcpy(panel + e * V * lanes, x + taps[e] + j, o.width * sizeof(floating))
+            for block in range(blocks.first, blocks.end):
+                k = row_block(m.K, block)
+                o.rows, o.T = k.end - k.first, count
+                o.w = <const floating*>a.w + k.first * T + (t * o.rows if m.packed else t)
+                o.stride = o.rows if m.packed else T
+                o.start = <const floating*>a.start + k.first if t == 0 else NULL
+                o.Y = <floating*>a.Y + k.first * m.y_k + j
+                if filled:
+                    o.x = panel
+                    multiply_accumulate(m.taps.kernels, m.packed, PACKED, &o, &nothing, x)
+                else:
+                    o.x, o.taps = x + j, taps
+                    multiply_accumulate(m.taps.kernels, m.packed, PACK_WHILE_USED, &o, &nothing, x)
+                    filled = True
+        t += count
+        taps += count
+
+
+cdef inline bint in_panels(const Sums* m) noexcept nogil:
+    # Whether enough rows share a panel to be worth its copy. Where no tap meets the image there are no terms.
+    return PANEL > 0 and m.K >= MIN_SHARING * ROWS and terms(m) > 0 and not m.plane.alone
+
+
+cdef inline void multiply_columns(const Sums* m, const Arrays* a, const floating* x, Py_ssize_t c, Py_ssize_t end,
+                                  Py_ssize_t parts, Py_ssize_t part, Span blocks) noexcept nogil:
+    # Some row blocks by a part of the columns 0 ... end - 1. Where there is no copy and a part is a block, the first
+    # row blocks prefetch the next block's columns, a vector of each term at a time: they lie so far apart that the
+    # processor does not see them coming.
+    cdef Py_ssize_t lanes = lanes_of(x), step = VECTORS * lanes if in_panels(m) else lanes, block, next
+    cdef Span columns = Span(part_begin(end, parts, part, step), part_begin(end, parts, part + 1, step))
+    cdef Operands o
+    if in_panels(m):
+        multiply_panel(m, a, x, c, columns, blocks)
+        return
+    for block in range(blocks.first, blocks.end):
+        next = columns.end + block * lanes
+        o.x, o.taps, o.Y, o.y_stride = x, m.taps.tap, <floating*>a.Y + row_block_begin(m.K, block) * m.y_k, m.y_k
+        multiply_row_block(m, a, &o, block, c, columns,
+                           x + next if not m.copied and block <= VECTORS and next < end else NULL)
+
+
+cdef inline Py_ssize_t planes_at_a_time(const Sums* m, Py_ssize_t size) noexcept nogil:
+    # So many that their copy stays in the cache, if the output does so beside it; else all of them.
+    cdef Py_ssize_t plane = m.taps.S * m.taps.plane * size, blocks = m.taps.C * plane // L2_BYTES + 1
+    if not m.copied or m.K * m.taps.P * m.taps.Q * size > L2_BYTES or plane > L2_BYTES:
+        return m.taps.C
+    return ceil_div(m.taps.C, blocks)
+
+
+cdef inline Py_ssize_t column_chunks(const Sums* m, Py_ssize_t columns, Py_ssize_t size) noexcept nogil:
+    # How many parts the columns are taken in: so many that a part of the copy stays in the cache. Without a copy a
+    # block each, if all weights stay in the cache. With panels, whose copy is read but once, so many that the outputs
+    # stay there while the terms pass by, some at a time.
+    cdef Py_ssize_t blocks = ceil_div(columns, VECTORS * VECTOR_BYTES // size)
+    if in_panels(m):
+        return ceil_div(blocks, PANEL_BLOCKS)
+    if not m.copied and m.K > ROWS and m.K * terms(m) * size <= L2_BYTES // 2:
+        return blocks
+    return min_of(blocks, m.planes * m.taps.S * m.taps.plane * size // L2_BYTES + 1)

@@ -1,0 +1,242 @@
+# The gradient with respect to the weights (C3), by one of two ways: vectors over Delta's channels, each number of
+# Z~ multiplying all of them, or, where there are few channels, vectors over positions.
+
+from cython cimport floating
+from libc.string cimport memset
+
+from ..microkernel.table cimport OverChannels, OverPositions
+from ..pack.grad_weight cimport Plan, Scratch, copy_image, copy_shifted, plane_size, transpose_matrix
+from ..runtime.integers cimport Span, ceil_div, cut, max_of, min_of
+from ..simd.prefetch cimport prefetch_bytes
+from ..simd.vector cimport MAX_LANES
+from .grad_weight_nonfinite cimport recompute_nonfinite
+from .grad_weight_plan cimport Item, Unit, count_of, item_of, unit_of
+
+
+cdef enum:
+    MEMORY_BOUND = 50  # at most so many sums of a position: bandwidth, not FMAs, is the limit, so prefetch
+
+
+cdef struct Buffers:
+    # One job's: Z's copy, Delta's channels side by side, offsets of positions and of taps.
+    void* x
+    void* Delta
+    Py_ssize_t* at
+    Py_ssize_t* taps
+
+
+cdef inline Span units_of(const Plan* g, const Item* item) noexcept nogil:
+    return Span(cut(g.units, g.parts, item.part), cut(g.units, g.parts, item.part + 1))
+
+
+cdef inline Span taps_of(const Plan* g, const Item* item) noexcept nogil:
+    # The last tile may be cut short.
+    return Span(item.tiles.first * g.taps, min_of(g.T, item.tiles.end * g.taps))
+
+
+cdef inline void find_positions(const Plan* g, const Unit* it, Py_ssize_t image, Py_ssize_t pitch,
+                                Py_ssize_t* at) noexcept nogil:
+    # at[position of a unit]: where its window begins in x.
+    cdef Py_ssize_t i, p, q, place = 0
+    for i in range(it.images):
+        for p in range(it.rows):
+            for q in range(it.columns):
+                at[place] = i * image + g.u * p * pitch + g.v * q
+                place += 1
+
+
+cdef inline void sum_over_channels(const floating* Delta, const floating* Z, const Plan* g, const Item* item,
+                                   const Buffers* buffers, floating* sums) noexcept nogil:
+    # sums[block][t][channel] over the units of a part.
+    cdef Py_ssize_t area = g.R * g.S, t0 = item.tiles.first * g.taps, c0 = t0 // area
+    cdef Py_ssize_t channels = ceil_div(taps_of(g, item).end, area) - c0
+    cdef Py_ssize_t pitch = g.W if g.direct else g.w, plane = g.H * g.W if g.direct else g.h * g.w
+    cdef Py_ssize_t image = g.C * g.groups * plane if g.direct else channels * plane
+    cdef Py_ssize_t unit, t, i, block, tile, k, run, group = item.group
+    cdef OverChannels multiply
+    cdef const floating* z
+    cdef floating* x = <floating*>buffers.x
+    cdef floating* d = <floating*>buffers.Delta
+    cdef Span units = units_of(g, item)
+    cdef Unit it, known = Unit(0, 0, 0, 0, 0, 0)
+    for block in range(item.blocks.first, item.blocks.end):
+        memset(sums + (block * g.tiles + item.tiles.first) * g.taps * g.channels, 0,
+               (item.tiles.end - item.tiles.first) * g.taps * g.channels * sizeof(floating))
+    for t in range(t0, item.tiles.end * g.taps):
+        i = min_of(t, g.T - 1)
+        buffers.taps[t - t0] = (i // area - c0) * plane + g.d_h * (i // g.S % g.R) * pitch + g.d_w * (i % g.S)
+    for unit in range(units.first, units.end):
+        it = unit_of(g, unit)
+        if it.images != known.images or it.rows != known.rows or it.columns != known.columns:
+            known = it
+            find_positions(g, &it, image, pitch, buffers.at)
+        z = x
+        if g.direct:
+            z = Z + (((it.n * g.groups + group) * g.C + c0) * g.H + g.u * it.p) * g.W + g.v * it.q
+        else:
+            for i in range(it.images):
+                copy_image(Z, g, it.n + i, group * g.C + c0, channels, g.u * it.p - g.p_h, g.v * it.q - g.p_w,
+                           x + i * image)
+        run = it.rows * it.columns
+        for block in range(item.blocks.first, item.blocks.end):
+            k = block * g.channels
+            if g.K - k < g.channels:
+                memset(d, 0, count_of(&it) * g.channels * sizeof(floating))
+            for i in range(it.images):
+                transpose_matrix(Delta + (((it.n + i) * g.groups + group) * g.K + k) * g.P * g.Q + it.p * g.Q + it.q,
+                                 min_of(g.channels, g.K - k), run, g.P * g.Q, d + i * run * g.channels, g.channels)
+            for tile in range(item.tiles.first, item.tiles.end):
+                t = tile * g.taps
+                if 2 * (g.T - t) > g.taps:
+                    multiply = g.kernels.over_channels[g.V // 2]
+                else:
+                    multiply = g.kernels.over_channels_half[g.V // 2]
+                multiply(z, buffers.taps + t - t0, buffers.at, count_of(&it), d,
+                         sums + (block * g.tiles * g.taps + t) * g.channels, NULL)
+
+
+cdef inline void prefetch_unit(const floating* Delta, const floating* Z, const Plan* g, Py_ssize_t group,
+                               Unit it) noexcept nogil:
+    # All that a unit will read.
+    cdef Py_ssize_t c, k, h = max_of(0, g.u * it.p - g.p_h), rows = min_of(g.H - h, g.h)
+    for c in range(g.C):
+        prefetch_bytes(Z + (((it.n * g.groups + group) * g.C + c) * g.H + h) * g.W, rows * g.W * sizeof(floating))
+    for k in range(g.K):
+        prefetch_bytes(Delta + (((it.n * g.groups + group) * g.K + k) * g.P + it.p) * g.Q + it.q,
+                       it.rows * it.columns * sizeof(floating))
+
+
+cdef inline void find_taps(const Plan* g, Py_ssize_t t0, Py_ssize_t M, Py_ssize_t columns,
+                           Py_ssize_t* taps) noexcept nogil:
+    # taps[t - t0]: where tap t begins in a copy of rows of `columns` positions, or in Z.
+    cdef Py_ssize_t area = g.R * g.S, c0 = t0 // area, t, i, c, r
+    for t in range(M):
+        i = min_of(t0 + t, g.T - 1)
+        c = i // area - c0
+        r = g.d_h * (i // g.S % g.R)
+        if g.direct:
+            taps[t] = c * g.H * g.W + r * g.W
+        else:
+            taps[t] = ((c * g.S + i % g.S) * g.u + r % g.u) * plane_size(g, columns) + r // g.u * columns
+
+
+cdef inline void sum_over_positions(const floating* Delta, const floating* Z, const Plan* g, const Item* item,
+                                    const Buffers* buffers, floating* sums) noexcept nogil:
+    # sums[channel][t][lane] over the units of a part.
+    cdef Py_ssize_t area = g.R * g.S, t0 = item.tiles.first * g.taps, M = item.tiles.end * g.taps - t0, c0 = t0 // area
+    cdef Py_ssize_t channels = ceil_div(taps_of(g, item).end, area) - c0, pitch = g.tiles * g.taps * g.lanes
+    cdef Py_ssize_t k0 = item.blocks.first * g.channels, K = min_of(g.K, item.blocks.end * g.channels) - k0
+    cdef Py_ssize_t unit, t, k, group = item.group, known_columns = 0
+    cdef OverPositions multiply
+    cdef int size
+    cdef const floating* z
+    cdef const floating* d
+    cdef floating* x = <floating*>buffers.x
+    cdef Span units = units_of(g, item)
+    cdef Unit it
+    sums += k0 * pitch + t0 * g.lanes
+    for k in range(K):
+        memset(sums + k * pitch, 0, M * g.lanes * sizeof(floating))
+    for unit in range(units.first, units.end):
+        it = unit_of(g, unit)
+        if it.columns != known_columns:
+            known_columns = it.columns
+            find_taps(g, t0, M, it.columns, buffers.taps)
+        z = x
+        if g.direct:
+            z = Z + (((it.n * g.groups + group) * g.C + c0) * g.H + it.p) * g.W
+        else:
+            copy_shifted(Z, g, it.n, group * g.C + c0, channels, g.u * it.p - g.p_h, g.v * it.q - g.p_w, it.columns,
+                         x, x + g.C * g.S * g.u * plane_size(g, g.columns))
+        if g.K * g.T <= MEMORY_BOUND and unit + 1 < units.end:
+            prefetch_unit(Delta, Z, g, group, unit_of(g, unit + 1))
+        d = Delta + ((it.n * g.groups + group) * g.K + k0) * g.P * g.Q + it.p * g.Q + it.q
+        k = 0
+        while k < K:
+            size = g.kernels.largest
+            while (1 << size) > K - k:
+                size -= 1
+            t = 0
+            while t < M:
+                multiply = g.kernels.over_positions_3[size]
+                if M - t >= g.kernels.taps[size]:
+                    multiply = g.kernels.over_positions[size]
+                multiply(z, buffers.taps + t, d + k * g.P * g.Q, g.P * g.Q, it.rows * it.columns,
+                         sums + k * pitch + t * g.lanes, pitch, NULL)
+                t += g.kernels.taps[size] if M - t >= g.kernels.taps[size] else 3
+            k += 1 << size
+
+
+cdef inline void finish_positions(const floating* sums, const Plan* g, Span channels, Span taps,
+                                  floating* dF) noexcept nogil:
+    # dF[k, t] = the lanes of sums[k][t], added up.
+    cdef floating lane[MAX_LANES * MAX_LANES]
+    cdef Py_ssize_t k, block, t, i, j
+    for k in range(channels.first, channels.end):
+        for block in range(ceil_div(taps.end - taps.first, g.lanes)):
+            t = taps.first + block * g.lanes
+            transpose_matrix(sums + (k * g.tiles * g.taps + t) * g.lanes, g.lanes, g.lanes, g.lanes, lane, MAX_LANES)
+            for j in range(1, g.lanes):
+                for i in range(g.lanes):
+                    lane[i] += lane[j * MAX_LANES + i]
+            for i in range(min_of(g.lanes, taps.end - t)):
+                dF[k * g.T + t + i] = lane[i]
+
+
+cdef inline void finish_channels(const floating* sums, const Plan* g, Span blocks, Span taps,
+                                 floating* dF) noexcept nogil:
+    # dF[k, t] = sums[block of k][t][k in the block].
+    cdef Py_ssize_t block, k
+    for block in range(blocks.first, blocks.end):
+        k = block * g.channels
+        transpose_matrix(sums + (block * g.tiles * g.taps + taps.first) * g.channels, taps.end - taps.first,
+                         min_of(g.channels, g.K - k), g.channels, dF + k * g.T + taps.first, g.T)
+
+
+cdef inline void finish(const floating* Delta, const floating* Z, const Plan* g, const Item* item,
+                        const floating* sums, floating* dF) noexcept nogil:
+    cdef Span taps = taps_of(g, item)
+    cdef Span channels = Span(item.blocks.first * g.channels, min_of(g.K, item.blocks.end * g.channels))
+    sums += g.sums_size // g.groups * item.group
+    dF += item.group * g.K * g.T
+    if g.over_channels:
+        finish_channels(sums, g, item.blocks, taps, dF)
+    else:
+        finish_positions(sums, g, channels, taps, dF)
+    if not g.inside:
+        recompute_nonfinite(Delta, Z, g, item.group, channels, taps, dF)
+
+
+cdef inline void dF_job(const floating* Delta, const floating* Z, floating* dF, const Plan* g, const Scratch* scratch,
+                        Py_ssize_t job) noexcept nogil:
+    cdef Py_ssize_t* at = scratch.at + job * (g.at_size + g.tiles * g.taps)
+    cdef Buffers buffers = Buffers(<floating*>scratch.x + job * g.x_size, <floating*>scratch.Delta + job * g.Delta_size,
+                                   at, at + g.at_size)
+    cdef Py_ssize_t i
+    cdef Item item
+    cdef floating* sums
+    for i in range(cut(g.items, g.jobs, job), cut(g.items, g.jobs, job + 1)):
+        item = item_of(g, i)
+        sums = <floating*>scratch.sums + item.part * g.sums_size + g.sums_size // g.groups * item.group
+        if g.over_channels:
+            sum_over_channels(Delta, Z, g, &item, &buffers, sums)
+        else:
+            sum_over_positions(Delta, Z, g, &item, &buffers, sums)
+        if g.parts == 1:
+            finish(Delta, Z, g, &item, <const floating*>scratch.sums, dF)
+
+
+cdef inline void dF_parts(const floating* Delta, const floating* Z, floating* dF, const Plan* g,
+                          const Scratch* scratch) noexcept nogil:
+    # The parts' sums, added up in order, and dF of them.
+    cdef floating* sums = <floating*>scratch.sums
+    cdef const floating* other
+    cdef Py_ssize_t part, i, group
+    cdef Item item
+    for part in range(1, g.parts):
+        other = sums + part * g.sums_size
+        for i in range(g.sums_size):
+            sums[i] += other[i]
+    for group in range(g.groups):
+        item = Item(group, 0, Span(0, g.blocks), Span(0, g.tiles))
+        finish(Delta, Z, g, &item, <const floating*>sums, dF)

@@ -1,0 +1,146 @@
+# How the gradient with respect to the kernels is cut: by shapes alone wherever the cut decides an order of sums,
+# by the number of threads too where it only says who computes what.
+
+from libc.stdlib cimport malloc
+
+from ..microkernel.grad_weight cimport SUMS, WIDEST
+from ..pack.grad_weight cimport Plan, Scratch
+from ..runtime.integers cimport Span, ceil_div, cut, max_of, min_of
+from ..runtime.memory cimport CACHE_LINE, whole_lines
+
+cdef enum:
+    # Positions that a block sums up before its sums are added to those so far: few enough that Delta's stay in the
+    # first cache and that rounding errors do not pile up, many enough that adding costs little.
+    OVER_CHANNELS = 800
+    OVER_POSITIONS = 1024
+    COPY = 200_000  # numbers of Z, of several images together
+    CUT = 8  # parts of the images, where there are fewer blocks than would keep some threads busy
+    SMALL = 2_000_000  # multiply-adds that no cut is made for
+
+
+cdef struct Unit:
+    # Positions: of so many images from n on, rows from p on, columns from q on.
+    Py_ssize_t n, p, q, images, rows, columns
+
+
+cdef struct Item:
+    # Some of a group's blocks of channels and tiles of taps, over a part of the units.
+    Py_ssize_t group, part
+    Span blocks, tiles
+
+
+cdef inline void plan_units(Plan* g) noexcept nogil:
+    cdef Py_ssize_t limit = OVER_CHANNELS if g.over_channels else OVER_POSITIONS, images = 1
+    g.inside = (g.p_h == 0 and g.p_w == 0 and g.u * (g.P - 1) + g.d_h * (g.R - 1) < g.H
+                and g.v * (g.Q - 1) + g.d_w * (g.S - 1) < g.W)
+    g.row_cuts = min_of(g.P, ceil_div(g.P * g.Q, limit))
+    g.column_cuts = max_of(1, g.Q // limit)
+    g.rows = ceil_div(g.P, g.row_cuts)
+    g.columns = ceil_div(g.Q, g.column_cuts)
+    g.h = g.u * (g.rows - 1) + g.d_h * (g.R - 1) + 1
+    g.w = g.v * (g.columns - 1) + g.d_w * (g.S - 1) + 1
+    if g.over_channels and limit >= g.P * g.Q:
+        images = limit // (g.P * g.Q)
+        if not g.inside:
+            images = max_of(1, min_of(images, COPY // (g.C * g.h * g.w)))
+    g.image_cuts = ceil_div(g.N, images)
+    g.units = g.image_cuts * g.row_cuts * g.column_cuts
+    g.images = ceil_div(g.N, g.image_cuts)
+
+
+cdef inline void plan_blocks(Plan* g) noexcept nogil:
+    cdef Py_ssize_t vectors = ceil_div(g.K, g.lanes)
+    if g.over_channels:
+        g.direct = g.inside
+        g.V = 1
+        while 2 * g.V <= WIDEST and vectors % (2 * g.V) == 0:
+            g.V *= 2
+        g.channels = g.V * g.lanes
+        g.taps = SUMS // max_of(2, g.V)
+        g.x_size = 0 if g.direct else g.images * g.C * g.h * g.w + g.lanes
+        g.at_size = g.images * g.rows * g.columns
+    else:
+        g.direct = g.inside and g.S == 1 and g.u == 1 and g.v == 1 and g.Q == g.W
+        g.channels = min_of(g.K, 4)
+        g.taps = 3
+        g.x_size = g.C * g.S * g.u * (ceil_div(g.h, g.u) * g.columns + g.lanes) + g.h * g.w + 2 * g.lanes
+        g.at_size = 0
+    g.blocks = ceil_div(g.K, g.channels)
+    g.tiles = ceil_div(g.T, g.taps)
+    g.Delta_size = g.at_size * g.channels
+    g.sums_size = g.groups * g.blocks * g.channels * g.tiles * g.taps * (1 if g.over_channels else g.lanes)
+
+
+cdef inline bint channels_pay(const Plan* g) noexcept nogil:
+    # Which of the two ways fills more of its vectors' lanes. Vectors over positions often cross the cache's lines.
+    return g.P * g.Q < g.lanes or 4 * g.K * ceil_div(g.P * g.Q, g.lanes) >= 3 * g.P * g.Q * ceil_div(g.K, g.lanes)
+
+
+cdef inline void plan_jobs(Plan* g, int threads) noexcept nogil:
+    cdef double work = <double>g.N * g.P * g.Q * g.groups * g.K * g.T
+    g.parts = min_of(CUT, g.units) if g.groups * g.blocks * g.tiles < 2 * CUT and work > SMALL else 1
+    g.items = g.groups * g.parts
+    g.k_splits = 1
+    g.t_splits = 1
+    if threads > 1 and g.items < CUT * threads and g.items % threads != 0:
+        g.k_splits = min_of(g.blocks, threads)
+        g.t_splits = min_of(g.tiles, ceil_div(threads, g.k_splits))
+        g.items *= g.k_splits * g.t_splits
+    g.jobs = min_of(threads, g.items)
+
+
+cdef inline void plan_grad_weight(Plan* g, Py_ssize_t lanes, int threads) noexcept nogil:
+    g.lanes = lanes
+    g.T = g.C * g.R * g.S
+    g.over_channels = channels_pay(g)
+    plan_units(g)
+    plan_blocks(g)
+    plan_jobs(g, threads)
+
+
+cdef inline Unit unit_of(const Plan* g, Py_ssize_t unit) noexcept nogil:
+    cdef Py_ssize_t i = unit % g.column_cuts, j = unit // g.column_cuts % g.row_cuts
+    cdef Py_ssize_t m = unit // (g.column_cuts * g.row_cuts)
+    cdef Unit it
+    it.n = cut(g.N, g.image_cuts, m)
+    it.p = cut(g.P, g.row_cuts, j)
+    it.q = cut(g.Q, g.column_cuts, i)
+    it.images = cut(g.N, g.image_cuts, m + 1) - it.n
+    it.rows = cut(g.P, g.row_cuts, j + 1) - it.p
+    it.columns = cut(g.Q, g.column_cuts, i + 1) - it.q
+    return it
+
+
+cdef inline Item item_of(const Plan* g, Py_ssize_t i) noexcept nogil:
+    cdef Item item
+    item.tiles = Span(cut(g.tiles, g.t_splits, i % g.t_splits), cut(g.tiles, g.t_splits, i % g.t_splits + 1))
+    i //= g.t_splits
+    item.blocks = Span(cut(g.blocks, g.k_splits, i % g.k_splits), cut(g.blocks, g.k_splits, i % g.k_splits + 1))
+    i //= g.k_splits
+    item.part = i % g.parts
+    item.group = i // g.parts
+    return item
+
+
+cdef inline Py_ssize_t count_of(const Unit* it) noexcept nogil:
+    return it.images * it.rows * it.columns
+
+
+cdef inline bint allocate(Plan* g, Scratch* scratch, Py_ssize_t size) noexcept nogil:
+    # For numbers of `size` bytes. Whether there was memory.
+    cdef Py_ssize_t sums = whole_lines((g.parts * g.sums_size + (0 if g.over_channels else g.lanes * g.lanes)) * size)
+    cdef Py_ssize_t x, Delta, line
+    g.x_size = whole_lines(g.x_size * size) // size
+    g.Delta_size = whole_lines(g.Delta_size * size) // size
+    x = g.jobs * g.x_size * size
+    Delta = g.jobs * g.Delta_size * size
+    scratch.memory = malloc(CACHE_LINE + sums + x + Delta + g.jobs * (g.at_size
+                                                                      + g.tiles * g.taps) * sizeof(Py_ssize_t))
+    if scratch.memory == NULL:
+        return False
+    line = CACHE_LINE - <Py_ssize_t>(<size_t>scratch.memory % CACHE_LINE)
+    scratch.sums = <char*>scratch.memory + line
+    scratch.x = <char*>scratch.sums + sums
+    scratch.Delta = <char*>scratch.x + x
+    scratch.at = <Py_ssize_t*>(<char*>scratch.Delta + Delta)
+    return True

@@ -1,0 +1,235 @@
+# The loops of convolution as sums over taps: each image is copied once per kernel column (pack/taps.pxd), then blocks
+# of output channels and positions are summed up in registers (blocks.pxd). The input's gradient is such a sum, too.
+
+from cython cimport floating
+from cython.parallel cimport prange
+from libc.string cimport memset
+
+from ..microkernel.multiply_accumulate cimport ROWS, VECTORS
+from ..pack.taps cimport pack_plane
+from ..runtime.integers cimport Span, ceil_div, max_of, min_of
+from ..simd.vector cimport VECTOR_BYTES, lanes_of
+from .blocks cimport (
+    MIN_SHARING, Arrays, Sums, column_chunks, in_panels, multiply_columns, row_blocks, terms,
+)
+from .depthwise cimport sum_plane
+from .tail cimport pack_tail, sum_tail, tail_columns
+
+
+cdef struct Job:
+    # All images and groups of one call.
+    Py_ssize_t N, groups
+    Sums* parts  # of one output image; one, or for a strided gradient one per phase of the stride
+    Py_ssize_t count  # of parts
+    Py_ssize_t z_image, z_group, y_image, y_group, start_group
+    Py_ssize_t scratch  # numbers that a thread needs: copy, row buffer, and the phases' planes
+    Py_ssize_t planes  # where in the scratch the phases' planes lie
+    Py_ssize_t tail  # and the vectors of tails; 0 if there are none
+    Py_ssize_t u, v, H, W  # the output's rows and columns are phases of this stride; 1 and 1 where they are not
+    int* part  # of phase (a, b); -1 where no tap reaches
+
+
+cdef inline void plan_scratch(Job* job, floating* tag) noexcept nogil:
+    # Adds room for tails, where several images can share a vector, and for a distance between threads: a line of the
+    # cache that two of them write to goes to and fro, and lines are fetched in pairs.
+    cdef Py_ssize_t lanes = lanes_of(tag)
+    if job.N > 1 and job.groups == 1 and job.part == NULL and tail_columns(job.parts, lanes) > 0:
+        job.tail = job.scratch
+        job.scratch += (terms(job.parts) + ROWS) * lanes
+    job.scratch += 128 // <Py_ssize_t>sizeof(floating)
+
+
+cdef inline Arrays arrays_of(const Job* job, const Arrays* all, Py_ssize_t task, floating* planes) noexcept nogil:
+    # Of image task // groups, group task % groups; Y are the phases' planes, if there are phases.
+    cdef Py_ssize_t group = task % job.groups, image = task // job.groups
+    cdef Arrays a
+    a.Z = <const floating*>all.Z + image * job.z_image + group * job.z_group
+    a.w = all.w
+    a.start = <const floating*>all.start + group * job.start_group
+    a.Y = <floating*>all.Y + image * job.y_image + group * job.y_group
+    if job.part != NULL:
+        a.Y = planes
+    return a
+
+
+cdef inline Arrays arrays_of_part(const Sums* m, const Arrays* a, Py_ssize_t group, floating* tag) noexcept nogil:
+    return Arrays(a.Z, <const floating*>a.w + (m.w + group * m.w_group), a.start, <floating*>a.Y + m.y)
+
+
+cdef inline void sum_image(const Sums* m, const Arrays* a, Py_ssize_t tail_width, floating* tail, floating* scratch,
+                           bint clear) noexcept nogil:
+    # One group of one image, on one thread; of its last `tail_width` columns only the terms, into a part of the vectors
+    # `tail`. clear: the scratch holds something else than this sum's copy of another image.
+    cdef Py_ssize_t columns = m.taps.P * m.taps.Q - tail_width, parts = column_chunks(m, columns, sizeof(floating))
+    cdef Py_ssize_t c = 0, i
+    cdef const floating* Z = <const floating*>a.Z
+    cdef const floating* x = Z
+    if m.plane.alone:
+        sum_plane(&m.plane, &m.taps, Z, <const floating*>a.w, <const floating*>a.start, <floating*>a.Y,
+                  0, m.plane.bands, scratch)
+        return
+    if m.copied and clear:
+        memset(scratch, 0, m.planes * m.taps.S * m.taps.plane * sizeof(floating))
+    while c < m.taps.C:
+        if m.copied:
+            for i in range(c, min_of(m.taps.C, c + m.planes)):
+                pack_plane(&m.taps, Z + i * m.source, scratch + (i - c) * m.taps.S * m.taps.plane)
+            x = scratch
+        for i in range(parts):
+            multiply_columns(m, a, x, c, columns, parts, i, Span(0, row_blocks(m.K)))
+        if tail_width > 0:
+            pack_tail(m, x, tail, c, tail_width)
+        c += m.planes
+
+
+cdef inline void interleave_phases(const Job* job, const floating* planes, floating* Y, Py_ssize_t c) noexcept nogil:
+    # Put the phases of plane c together.
+    cdef Py_ssize_t a, b, h, j, v = min_of(job.v, job.W), J
+    cdef const floating* row
+    cdef floating* to
+    cdef const Sums* m
+    for h in range(job.H):
+        a = h % job.u
+        for b in range(v):
+            to = Y + h * job.W + b
+            J = ceil_div(job.W - b, job.v)
+            if job.part[a * v + b] < 0:
+                for j in range(J):
+                    to[j * job.v] = 0
+                continue
+            m = &job.parts[job.part[a * v + b]]
+            row = planes + m.y + c * m.y_k + h // job.u * J
+            if job.v == 2:
+                for j in range(J):
+                    to[2 * j] = row[j]
+            else:
+                for j in range(J):
+                    to[j * job.v] = row[j]
+
+
+cdef inline void one_image(const Job* job, const Arrays* all, Py_ssize_t task, Py_ssize_t tail_width, floating* tail,
+                           floating* scratch, bint clear) noexcept nogil:
+    # By one thread.
+    cdef floating* planes = scratch + job.planes
+    cdef Arrays image = arrays_of(job, all, task, planes), a
+    cdef Py_ssize_t i, c
+    for i in range(job.count):
+        a = arrays_of_part(&job.parts[i], &image, task % job.groups, scratch)
+        sum_image(&job.parts[i], &a, tail_width, tail, scratch, clear or job.count > 1)
+    if job.part != NULL:
+        for c in range(job.y_group // (job.H * job.W)):
+            interleave_phases(job, planes, output_plane(job, all, task, c, scratch), c)
+
+
+cdef inline floating* output_plane(const Job* job, const Arrays* all, Py_ssize_t task, Py_ssize_t c,
+                                   floating* tag) noexcept nogil:
+    return (<floating*>all.Y + task // job.groups * job.y_image + task % job.groups * job.y_group
+            + c * job.H * job.W)
+
+
+cdef inline void sum_images(const Job* job, const Arrays* all, Span tasks, floating* scratch) noexcept nogil:
+    # One worker's share of the tasks.
+    cdef Py_ssize_t lanes = lanes_of(scratch), task, width = 0, count = 0
+    cdef floating* tail = scratch + job.tail
+    cdef Arrays first
+    if job.tail > 0:
+        width = tail_columns(job.parts, lanes)
+    for task in range(tasks.first, tasks.end):
+        one_image(job, all, task, width, tail + count * width, scratch, task == tasks.first)
+        if width == 0:
+            continue
+        count += 1
+        if (count + 1) * width > lanes or task + 1 == tasks.end:
+            first = arrays_of(job, all, task + 1 - count, scratch)
+            sum_tail(job.parts, &first, <const floating*>tail, job.y_image, count, width,
+                     tail + terms(job.parts) * lanes)
+            count = 0
+
+
+cdef inline void pack_share(const Sums* m, const floating* Z, Span planes, floating* copy, Py_ssize_t worker,
+                            Py_ssize_t workers) noexcept nogil:
+    # One worker's share of the source planes.
+    cdef Py_ssize_t c, count = planes.end - planes.first
+    for c in range(count * worker // workers, count * (worker + 1) // workers):
+        memset(copy + c * m.taps.S * m.taps.plane, 0, m.taps.S * m.taps.plane * sizeof(floating))
+        pack_plane(&m.taps, Z + (planes.first + c) * m.source, copy + c * m.taps.S * m.taps.plane)
+
+
+cdef inline void multiply_share(const Sums* m, const Arrays* a, const floating* x, Py_ssize_t c, Py_ssize_t task,
+                                Py_ssize_t parts, Py_ssize_t shares) noexcept nogil:
+    cdef Py_ssize_t share = task % shares, blocks = row_blocks(m.K)
+    multiply_columns(m, a, x, c, m.taps.P * m.taps.Q, parts, task // shares,
+                     Span(blocks * share // shares, blocks * (share + 1) // shares))
+
+
+cdef inline Py_ssize_t row_block_shares(const Sums* m, int threads) noexcept nogil:
+    # How many shares of the row blocks are tasks of their own: each, but of those with a panel in common only so few
+    # that the panel is packed no more than once for each thread.
+    return min_of(threads, row_blocks(m.K) // MIN_SHARING) if in_panels(m) else row_blocks(m.K)
+
+
+cdef inline Py_ssize_t parallel_column_chunks(const Sums* m, int threads, Py_ssize_t size) noexcept nogil:
+    # Enough parts for all threads to have some of.
+    cdef Py_ssize_t columns = m.taps.P * m.taps.Q, wide = VECTORS * VECTOR_BYTES // size
+    return min_of(ceil_div(columns, wide), max_of(column_chunks(m, columns, size),
+                                                  ceil_div(4 * threads, row_block_shares(m, threads))))
+
+
+cdef inline void sum_plane_share(const Job* job, const Sums* m, const Arrays* a, int threads, Py_ssize_t worker,
+                                 floating* scratch) noexcept nogil:
+    sum_plane(&m.plane, &m.taps, <const floating*>a.Z, <const floating*>a.w, <const floating*>a.start, <floating*>a.Y,
+              m.plane.bands * worker // threads, m.plane.bands * (worker + 1) // threads,
+              scratch + worker * job.scratch)
+
+
+cdef inline void shared_part(const Job* job, const Sums* m, const Arrays* a, int threads,
+                             floating* scratch) noexcept nogil:
+    # One part of an image by all threads, which share a copy.
+    cdef Py_ssize_t parts, shares, tasks, worker, task, c = 0
+    cdef const floating* x = <const floating*>a.Z
+    cdef Span planes
+    if m.plane.alone:
+        for worker in prange(threads, schedule="static", num_threads=threads):
+            sum_plane_share(job, m, a, threads, worker, scratch)
+        return
+    parts = parallel_column_chunks(m, threads, sizeof(floating))
+    shares = row_block_shares(m, threads)
+    tasks = parts * shares
+    while c < m.taps.C:
+        if m.copied:
+            planes = Span(c, min_of(m.taps.C, c + m.planes))
+            for worker in prange(threads, schedule="static", num_threads=threads):
+                pack_share(m, <const floating*>a.Z, planes, scratch, worker, threads)
+            x = scratch
+        for task in prange(tasks, schedule="static", num_threads=threads):
+            multiply_share(m, a, x, c, task, parts, shares)
+        c = c + m.planes
+
+
+cdef inline void shared_image(const Job* job, const Arrays* all, Py_ssize_t task, int threads,
+                              floating* scratch) noexcept nogil:
+    # The same image and group by all threads.
+    cdef floating* planes = scratch + job.planes
+    cdef Arrays image = arrays_of(job, all, task, planes), a
+    cdef Py_ssize_t i, c, K
+    for i in range(job.count):
+        a = arrays_of_part(&job.parts[i], &image, task % job.groups, scratch)
+        shared_part(job, &job.parts[i], &a, threads, scratch)
+    if job.part != NULL:
+        K = job.y_group // (job.H * job.W)
+        for c in prange(K, schedule="static", num_threads=threads):
+            interleave_phases(job, planes, output_plane(job, all, task, c, scratch), c)
+
+
+cdef inline void sum_all_images(const Job* job, const Arrays* all, int threads, floating* scratch) noexcept nogil:
+    # Whole images to each thread as long as there are enough; the rest by all threads together.
+    cdef Py_ssize_t tasks = job.N * job.groups, share = tasks // threads
+    cdef Py_ssize_t worker, task
+    if threads == 1:  # a parallel region costs microseconds, even one of a single thread
+        sum_images(job, all, Span(0, tasks), scratch)
+        return
+    if share > 0:
+        for worker in prange(threads, schedule="static", num_threads=threads):
+            sum_images(job, all, Span(worker * share, (worker + 1) * share), scratch + worker * job.scratch)
+    for task in range(threads * share, tasks):
+        shared_image(job, all, task, threads, scratch)

@@ -1,0 +1,133 @@
+# Winograd's algorithm for a block of tiles, which run on over rows and images, each lane of a vector a tile: it is
+# transformed channel by channel (W2), multiplied with the transformed kernels, and its products are transformed back
+# (W3), CHANNEL_BLOCK output channels at a time.
+
+from cython cimport floating
+from libc.string cimport memset
+
+from ..microkernel.multiply_accumulate cimport INTERLEAVED, PANEL, VECTORS, Next, Operands, panel_layout
+from ..microkernel.table cimport Microkernels, multiply_accumulate
+from ..microkernel.winograd_transform cimport copy_row, inverse_transform, transform_columns, transform_rows
+from ..pack.winograd_weight cimport KERNELS
+from ..runtime.integers cimport Span, ceil_div, max_of, min_of
+from ..simd.prefetch cimport prefetch_span
+from ..simd.vector cimport MAX_LANES, lanes_of
+from .winograd_plan cimport CHANNEL_BLOCK, Layer, Run, runs_of
+
+
+cdef struct Tiles:
+    # One call's arrays: images, transformed kernels, biases, outputs; and what all threads read.
+    const void* Z
+    const void* U
+    const void* b
+    void* Y
+    const Microkernels* kernels
+    const Py_ssize_t* taps  # of C channels in a block's transformed tiles, then in the transformed kernels
+    const void* zeros
+
+
+cdef struct Block:
+    # Tiles that are computed together: as runs, and as whole vectors.
+    Run runs[VECTORS * MAX_LANES]  # no more than there are tiles
+    Py_ssize_t count, width
+
+
+cdef inline void transform_inputs(const Layer* layer, const floating* Z, Py_ssize_t first_c, const Block* block,
+                                  floating* V, floating* s, floating* shifted, floating* d) noexcept nogil:
+    # W2: V[i, j, c, tile] for a block of tiles.
+    cdef Py_ssize_t lanes = lanes_of(Z), m = layer.m, a = layer.a, pitch = m * layer.width + lanes
+    cdef Py_ssize_t d_pitch, c, r, i, h, w, z, left, right
+    cdef floating* source
+    cdef Run run
+    memset(d, 0, a * layer.width * (m + 2 + lanes) * sizeof(floating))  # padding stays while the channels change
+    memset(s, 0, a * pitch * sizeof(floating))
+    memset(shifted, 0, a * pitch * sizeof(floating))
+    for c in range(layer.C):
+        source = d
+        for r in range(block.count):
+            run = block.runs[r]
+            w = m * run.column - layer.p_w
+            d_pitch = m * run.count + 2 + lanes
+            left, right = max_of(0, -w), min_of(m * run.count + 2, layer.W - w)
+            for i in range(a):
+                h = m * run.row - layer.p_h + i
+                if 0 <= h < layer.H and left < right:
+                    z = (((run.n * layer.groups * layer.C + first_c + c) * layer.H + h) * layer.W + w + left)
+                    if c + 1 < layer.C:
+                        prefetch_span(Z + z + layer.H * layer.W, (right - left) * sizeof(floating), NULL)
+                    copy_row(Z + z, source + i * d_pitch + left, right - left)
+            transform_columns(<const floating*>source, d_pitch, s + m * run.first, pitch, m * run.count, m)
+            transform_columns(<const floating*>source + m, d_pitch, shifted + m * run.first, pitch, m * run.count, m)
+            source += a * d_pitch
+        transform_rows(<const floating*>s, <const floating*>shifted, pitch, V + c * layer.width, layer.step,
+                       block.width, m)
+
+
+cdef inline void multiply_tiles(const Layer* layer, const Tiles* tiles, Py_ssize_t group, Span channels,
+                                const floating* V, floating* M, Py_ssize_t width) noexcept nogil:
+    # M[i, j, k, tile] = sum_c U[i, j, k, c] V[i, j, c, tile] for some output channels of a group.
+    cdef Py_ssize_t numbers = layer.a * layer.a, side = layer.C * KERNELS, count = channels.end - channels.first
+    cdef Py_ssize_t ij, kernels, k
+    cdef Py_ssize_t before = group * ceil_div(layer.K, KERNELS) + channels.first // KERNELS
+    cdef const floating* first = <const floating*>tiles.U + before * numbers * side
+    cdef const floating* u
+    cdef Operands o
+    cdef Next next
+    o.stride, o.taps, o.T, o.start, o.y_stride, o.width = KERNELS, tiles.taps, layer.C, tiles.zeros, layer.width, width
+    next.offsets = tiles.taps + layer.C
+    for ij in range(numbers):
+        for kernels in range(ceil_div(count, KERNELS)):
+            k = kernels * KERNELS
+            u = first + (kernels * numbers + ij) * side
+            o.w, o.x, o.rows = u, V + ij * layer.step, min_of(KERNELS, count - k)
+            o.Y = M + ij * layer.M_step + k * layer.width
+            next.x = u + numbers * side
+            if k + KERNELS >= count:
+                next.x = first + (ij + 1) % numbers * side
+            multiply_accumulate(tiles.kernels, INTERLEAVED, panel_layout(), &o, &next, V)
+
+
+cdef inline void transform_outputs(const Layer* layer, const Tiles* tiles, Py_ssize_t first_k, Py_ssize_t count,
+                                   const Block* block, const floating* M, floating* y) noexcept nogil:
+    # W3: the products of `count` output channels (from first_k of all) become outputs.
+    cdef Py_ssize_t m = layer.m, pitch = m * layer.width + lanes_of(M), k, r, i, target
+    cdef floating* Y = <floating*>tiles.Y
+    cdef Run run
+    for k in range(count):
+        inverse_transform(M + k * layer.width, layer.M_step, <const floating*>tiles.b + first_k + k, y, pitch,
+                          block.width, m)
+        for r in range(block.count):
+            run = block.runs[r]
+            for i in range(min_of(m, layer.P - m * run.row)):
+                target = ((run.n * layer.groups * layer.K + first_k + k) * layer.P + m * run.row + i) * layer.Q
+                copy_row(<const floating*>y + i * pitch + m * run.first, Y + target + m * run.column,
+                         min_of(m * run.count, layer.Q - m * run.column))
+
+
+cdef inline void sum_tiles(const Layer* layer, const Tiles* tiles, floating* scratch, Py_ssize_t task) noexcept nogil:
+    # Task number (group, block of tiles, part of the group's output channels).
+    cdef Py_ssize_t lanes = lanes_of(scratch)
+    cdef Py_ssize_t group = task // (layer.blocks * layer.parts), part = task % layer.parts
+    cdef Py_ssize_t start = task // layer.parts % layer.blocks * layer.width
+    cdef Py_ssize_t end = min_of(start + layer.width, layer.N * layer.rows * layer.columns)
+    cdef Py_ssize_t per_part = ceil_div(ceil_div(layer.K, KERNELS), layer.parts) * KERNELS
+    cdef Py_ssize_t k = part * per_part, last_k = min_of(layer.K, k + per_part), count
+    cdef Py_ssize_t row = layer.a * (layer.m * layer.width + lanes)
+    cdef Block block
+    cdef floating* V = scratch
+    cdef floating* M = V + layer.a * layer.a * layer.step
+    cdef floating* s = M + layer.a * layer.a * layer.M_step
+    cdef floating* shifted = s + row
+    cdef floating* d = shifted + row
+    if k >= last_k:
+        return
+    block.count = runs_of(layer, start, end, block.runs)
+    block.width = ceil_div(end - start, lanes) * lanes
+    if PANEL > 0:  # a panel's terms have no gaps between them
+        block.width = layer.width
+    transform_inputs(layer, <const floating*>tiles.Z, group * layer.C, &block, V, s, shifted, d)
+    while k < last_k:
+        count = min_of(CHANNEL_BLOCK, last_k - k)
+        multiply_tiles(layer, tiles, group, Span(k, k + count), <const floating*>V, M, block.width)
+        transform_outputs(layer, tiles, group * layer.K + k, count, &block, <const floating*>M, s)
+        k += count

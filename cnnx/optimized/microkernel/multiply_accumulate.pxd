@@ -1,0 +1,172 @@
+# The micro-kernel of convolution, affine and Winograd: a register block of M rows by V vectors of outputs stays in
+# registers while all its terms are added up. _microkernels.pyx compiles it, once per instruction set.
+
+from libc.string cimport memcpy
+
+from ..simd.prefetch cimport prefetch_l1, prefetch_l2
+from ..simd.vector cimport (
+    broadcast, doubles, floats, fma, fma_broadcast, in_register, lanes_in, launder, size_of, vector, vector_at,
+)
+
+cdef extern from *:
+    """
+    #if defined(__AVX512F__)  /* 32 registers: 24 accumulators, 3 columns, a weight */
+    #define CNNX_ROWS 8
+    #define CNNX_VECTORS 3
+    #define CNNX_PANEL 0
+    #elif defined(__AVX2__)  /* 16: 12 accumulators */
+    #define CNNX_ROWS 4
+    #define CNNX_VECTORS 3
+    #elif defined(__aarch64__)  /* 32 */
+    #define CNNX_ROWS 8
+    #define CNNX_VECTORS 3
+    #else  /* 16, and a product needs a register of its own: 8 accumulators */
+    #define CNNX_ROWS 4
+    #define CNNX_VECTORS 2
+    #endif
+    #ifndef CNNX_PANEL
+    #define CNNX_PANEL 57344
+    #endif
+    """
+    enum:
+        ROWS "CNNX_ROWS"  # of a full register block
+        VECTORS "CNNX_VECTORS"  # of a full register block's row
+        # Bytes of a panel of columns that is packed before several register blocks read it; 0: columns are best read
+        # where they lie, and no kernel for packed ones is compiled.
+        PANEL "CNNX_PANEL"
+
+
+cdef enum:
+    TERMS_AHEAD = 8  # a full block prefetches its columns so many terms ahead, where they are not packed
+    TERMS_AHEAD_PACKING = 32  # and so many where it packs them: from memory, but once for many blocks
+
+
+cdef enum:  # w_is, how w lies: a constant wherever this is called, like x_is
+    IN_ROWS  # w[k stride + t]
+    INTERLEAVED  # w[t stride + k]
+
+
+cdef enum:  # x_is, how x lies
+    INDIRECT  # x[taps[t] + j]
+    PACKED  # x[t V + j], V whole vectors
+    PACK_WHILE_USED  # INDIRECT, and left in `panel` as PACKED: the stores overlap with the FMAs, so it is nearly free.
+    #                  For ROWS rows.
+
+
+cdef inline int panel_layout() noexcept nogil:
+    # How a packed panel is read: with few registers the products leave no room for what INDIRECT prefetches.
+    return PACKED if PANEL > 0 else INDIRECT
+
+
+cdef struct Operands:
+    # Y[k, j] = start[k] + sum_{t < T} w[k, t] x[t, j] for k < rows, j < width. Terms are added in the order of t.
+    # width is at most VECTORS vectors, or twice as many if rows is at most half of ROWS and columns are INDIRECT.
+    # x is read in whole vectors: up to a vector less one number beyond its last column.
+    const void* w
+    Py_ssize_t stride  # of w
+    const void* x
+    const Py_ssize_t* taps  # NULL for PACKED columns
+    Py_ssize_t T
+    const void* start  # NULL: the sum is added to what Y holds
+    void* Y
+    Py_ssize_t y_stride  # from a row of Y to the next one
+    Py_ssize_t rows, width
+    void* panel
+
+
+cdef struct Next:
+    # What comes next: the cache line of x[offsets[t]] is prefetched with term t. x = NULL: nothing is.
+    const void* x
+    const Py_ssize_t* offsets
+
+
+cdef inline bint exists(int w_is, int x_is, Py_ssize_t M, Py_ssize_t V) noexcept nogil:
+    # Whether there is a register block of M rows by V vectors: its accumulators have to fit the registers.
+    if x_is == INDIRECT:
+        return M <= ROWS and V <= (2 * VECTORS if 2 * M <= ROWS else VECTORS)
+    return PANEL > 0 and V <= VECTORS and (M == ROWS or (M < ROWS and x_is == PACKED))
+
+
+cdef inline void register_block(const Operands* o, const Next* next, vector* tag, int M, int V, int w_is,
+                                int x_is) noexcept nogil:
+    # M rows of V vectors. M, V, w_is and x_is are constants wherever this is called.
+    cdef vector a[ROWS][2 * VECTORS]
+    cdef vector column[2 * VECTORS]
+    cdef vector factor[ROWS]
+    cdef vector edge[ROWS]  # the last vectors where they are not whole: a call of memcpy would move all sums out
+    cdef vector x_j
+    cdef Py_ssize_t lanes = lanes_in(tag), last = (V - 1) * lanes, t, T, w_t, w_k
+    cdef Py_ssize_t y_k = o.y_stride, width = o.width
+    cdef void* Y = o.Y
+    cdef const void* w = o.w
+    cdef const void* x
+    cdef const void* next_x
+    cdef const Py_ssize_t* taps
+    cdef const Py_ssize_t* next_offsets
+    cdef void* panel
+    cdef int k, j
+    if o.start != NULL:
+        for k in range(M):
+            for j in range(V):
+                a[k][j] = broadcast(o.start, k, tag)
+    elif width == V * lanes:
+        for k in range(M):
+            for j in range(V):
+                a[k][j] = vector_at(Y, k * y_k + j * lanes, tag)[0]
+    else:
+        for k in range(M):
+            edge[k] = broadcast(w, 0, tag)
+            memcpy(&edge[k], vector_at(Y, k * y_k + last, tag), (width - last) * size_of(tag))
+        for k in range(M):
+            for j in range(V - 1):
+                a[k][j] = vector_at(Y, k * y_k + j * lanes, tag)[0]
+            a[k][V - 1] = edge[k]
+    launder(o)  # Y and its strides are read again behind the loop: it needs their registers
+    w, x, T, taps, panel, next_x, next_offsets = o.w, o.x, o.T, o.taps, o.panel, next.x, next.offsets
+    w_t = o.stride if w_is == INTERLEAVED else 1
+    w_k = 1 if w_is == INTERLEAVED else o.stride
+    for t in range(0 if x_is == INDIRECT else T):
+        if x_is == PACK_WHILE_USED and t + TERMS_AHEAD_PACKING < T:
+            for j in range(V):
+                prefetch_l1(vector_at(x, taps[t + TERMS_AHEAD_PACKING] + j * lanes, tag))
+        for j in range(V):
+            column[j] = vector_at(x, (taps[t] if x_is == PACK_WHILE_USED else t * V * lanes) + j * lanes, tag)[0]
+            if x_is == PACK_WHILE_USED:
+                vector_at(panel, (t * V + j) * lanes, tag)[0] = column[j]
+        for k in range(M):
+            factor[k] = in_register(broadcast(w, t * w_t + k * w_k, tag))
+            for j in range(V):
+                a[k][j] = fma(a[k][j], factor[k], column[j])
+    for t in range(T if x_is == INDIRECT else 0):
+        if V <= VECTORS:
+            for j in range(V):
+                column[j] = vector_at(x, taps[t] + j * lanes, tag)[0]
+        if next_x != NULL:
+            prefetch_l2(vector_at(next_x, next_offsets[t], tag))
+        if PANEL == 0 and M == ROWS and t + TERMS_AHEAD < T:
+            for j in range(V):
+                prefetch_l1(vector_at(x, taps[t + TERMS_AHEAD] + j * lanes, tag))
+        if V <= VECTORS:
+            for k in range(M):
+                for j in range(V):
+                    a[k][j] = fma_broadcast(a[k][j], w, t * w_t + k * w_k, column[j])
+        else:  # fewer registers for the weights than for the columns
+            for k in range(M):
+                factor[k] = in_register(broadcast(w, t * w_t + k * w_k, tag))
+            for j in range(V):
+                x_j = in_register(vector_at(x, taps[t] + j * lanes, tag)[0])
+                for k in range(M):
+                    a[k][j] = fma(a[k][j], factor[k], x_j)
+    launder(o)
+    Y, y_k, width = o.Y, o.y_stride, o.width
+    if width == V * lanes:
+        for k in range(M):
+            for j in range(V):
+                vector_at(Y, k * y_k + j * lanes, tag)[0] = a[k][j]
+    else:
+        for k in range(M):
+            for j in range(V - 1):
+                vector_at(Y, k * y_k + j * lanes, tag)[0] = a[k][j]
+            edge[k] = a[k][V - 1]
+        for k in range(M):
+            memcpy(vector_at(Y, k * y_k + last, tag), &edge[k], (width - last) * size_of(tag))

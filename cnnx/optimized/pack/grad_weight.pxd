@@ -1,0 +1,147 @@
+# Copies for the gradient with respect to the kernels: Delta's channels side by side, and Z with its padding.
+
+from cython cimport floating
+from libc.string cimport memcpy
+
+from ..microkernel.table cimport Microkernels
+from ..runtime.integers cimport ceil_div, max_of, min_of
+from ..simd.shuffle cimport transpose
+from ..simd.vector cimport broadcast, doubles, floats, lanes_of, vector_at
+from .shift cimport shift_plane
+
+
+cdef struct Plan:
+    Py_ssize_t N, C, H, W, K, R, S, P, Q, u, v, p_h, p_w, d_h, d_w, groups  # C and K of one group
+    Py_ssize_t lanes, T, V  # V vectors are a block's channels, where they lie over channels
+    bint over_channels  # vectors lie over channels of Delta, or else over positions
+    bint inside  # no window meets padding
+    bint direct  # Z itself serves: no copy
+    # A unit: at most so many images, rows and columns of positions; units are numbered in the order of their sums.
+    Py_ssize_t images, rows, columns, image_cuts, row_cuts, column_cuts, units
+    Py_ssize_t h, w  # rows and columns of Z that a unit needs at most
+    Py_ssize_t channels, blocks, taps, tiles  # of a block, blocks of a group; of a tile, tiles of a block
+    Py_ssize_t parts, k_splits, t_splits, items, jobs
+    const Microkernels* kernels
+    Py_ssize_t x_size, Delta_size, at_size, sums_size  # numbers; for one job, job, job, part
+
+
+cdef struct Scratch:
+    void* memory  # of all that follows
+    void* sums
+    void* x
+    void* Delta
+    Py_ssize_t* at
+
+
+cdef inline void transpose_matrix(const floating* x, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t pitch, floating* y,
+                                  Py_ssize_t y_pitch) noexcept nogil:
+    # y[j y_pitch + i] = x[i pitch + j], i < rows and j < columns.
+    cdef Py_ssize_t lanes = lanes_of(y), block_i, block_j, i, j, i0, j0
+    for block_j in range(ceil_div(columns, lanes)):
+        j0 = block_j * lanes
+        for block_i in range(ceil_div(rows, lanes)):
+            i0 = block_i * lanes
+            if i0 + lanes <= rows and j0 + lanes <= columns:
+                transpose(x + i0 * pitch + j0, pitch, lanes, lanes, y + j0 * y_pitch + i0, y_pitch, lanes)
+            else:
+                for j in range(j0, min_of(j0 + lanes, columns)):
+                    for i in range(i0, min_of(i0 + lanes, rows)):
+                        y[j * y_pitch + i] = x[i * pitch + j]
+
+
+cdef inline void copy_vector(const floating* x, floating* y) noexcept nogil:
+    if floating is float:
+        vector_at(y, 0, <floats*>NULL)[0] = vector_at(x, 0, <floats*>NULL)[0]
+    else:
+        vector_at(y, 0, <doubles*>NULL)[0] = vector_at(x, 0, <doubles*>NULL)[0]
+
+
+cdef inline void zero_vectors(floating* y, Py_ssize_t count, Py_ssize_t lanes) noexcept nogil:
+    # Whole vectors: up to one less one number beyond the end.
+    cdef double zero = 0
+    cdef Py_ssize_t j
+    for j in range(ceil_div(count, lanes)):
+        if floating is float:
+            vector_at(y, j * lanes, <floats*>NULL)[0] = broadcast(&zero, 0, <floats*>NULL)
+        else:
+            vector_at(y, j * lanes, <doubles*>NULL)[0] = broadcast(&zero, 0, <doubles*>NULL)
+
+
+cdef inline void copy_row(const floating* z, Py_ssize_t W, Py_ssize_t w, Py_ssize_t width, floating* out,
+                          Py_ssize_t lanes) noexcept nogil:
+    # Columns w ... w + width - 1 of a row of Z~; z is NULL for a row of the padding. Writes up to a vector less one
+    # number beyond: rows are copied one behind the other.
+    cdef Py_ssize_t left = min_of(width, max_of(0, -w)), right = max_of(left, min_of(width, W - w)), j
+    if z == NULL:
+        zero_vectors(out, width, lanes)
+        return
+    zero_vectors(out, left, lanes)
+    if right - left < lanes:
+        memcpy(out + left, z + (w + left), (right - left) * sizeof(floating))
+    else:
+        for j in range((right - left) // lanes):
+            copy_vector(z + (w + left + j * lanes), out + left + j * lanes)
+        copy_vector(z + (w + right - lanes), out + right - lanes)
+    zero_vectors(out + right, width - right, lanes)
+
+
+cdef inline const floating* row_of(const floating* Z, const Plan* g, Py_ssize_t n, Py_ssize_t c,
+                                   Py_ssize_t h) noexcept nogil:
+    # Z[n, c, h], with c of all channels, or NULL.
+    if h < 0 or h >= g.H:
+        return NULL
+    return Z + ((n * g.C * g.groups + c) * g.H + h) * g.W
+
+
+cdef inline void copy_image(const floating* Z, const Plan* g, Py_ssize_t n, Py_ssize_t c, Py_ssize_t channels,
+                            Py_ssize_t h, Py_ssize_t w, floating* out) noexcept nogil:
+    # out[c][h][w]: the window of Z~ that begins at (h, w).
+    cdef Py_ssize_t lanes = lanes_of(out), i, j
+    for i in range(channels):
+        for j in range(g.h):
+            copy_row(row_of(Z, g, n, c + i, h + j), g.W, w, g.w, out, lanes)
+            out += g.w
+
+
+cdef inline void copy_vectors(const floating* x, floating* y, Py_ssize_t count, Py_ssize_t lanes) noexcept nogil:
+    # Whole vectors: up to one less one number beyond the end of both.
+    cdef Py_ssize_t j
+    for j in range(ceil_div(count, lanes)):
+        copy_vector(x + j * lanes, y + j * lanes)
+
+
+cdef inline Py_ssize_t plane_size(const Plan* g, Py_ssize_t columns) noexcept nogil:
+    return ceil_div(g.h, g.u) * columns + g.lanes
+
+
+cdef inline void copy_shifted(const floating* Z, const Plan* g, Py_ssize_t n, Py_ssize_t c, Py_ssize_t channels,
+                              Py_ssize_t h, Py_ssize_t w, Py_ssize_t columns, floating* out,
+                              floating* window) noexcept nogil:
+    # out[c][s][h mod u][h div u][q]: for every column s of the kernel, what the outputs q of a row meet there.
+    # The window of Z~ is copied first, for the processor is slow to read what lies across two stores under way.
+    cdef Py_ssize_t lanes = lanes_of(out), plane = plane_size(g, columns), i, j, s, phase, q
+    cdef Py_ssize_t low = min_of(g.h, max_of(0, -h)), high = max_of(low, min_of(g.h, g.H - h))
+    cdef const floating* x
+    for i in range(channels):
+        if g.u == 1 and g.v == 1 and columns == g.W:
+            for s in range(g.S):
+                zero_vectors(out, low * columns, lanes)
+                if low < high:
+                    shift_plane(row_of(Z, g, n, c + i, h + low), columns, high - low,
+                                max_of(-columns, min_of(columns, w + g.d_w * s)), out + low * columns)
+                zero_vectors(out + high * columns, (g.h - high) * columns, lanes)
+                out += plane
+            continue
+        copy_image(Z, g, n, c + i, 1, h, w, window)
+        for s in range(g.S):
+            for phase in range(min_of(g.u, g.h)):
+                x = window + phase * g.w + g.d_w * s
+                for j in range(ceil_div(g.h - phase, g.u)):
+                    if g.v == 1:
+                        copy_vectors(x, out + j * columns, columns, lanes)
+                    else:
+                        for q in range(columns):
+                            out[j * columns + q] = x[g.v * q]
+                    x += g.u * g.w
+                out += plane
+            out += (g.u - min_of(g.u, g.h)) * plane

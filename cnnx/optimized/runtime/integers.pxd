@@ -1,0 +1,33 @@
+# Integers: bounds, divisions, ranges; and which outputs touch which inputs, the integer divisions behind C6.
+
+cdef struct Span:
+    # first ... end - 1.
+    Py_ssize_t first, end
+
+
+cdef inline Py_ssize_t min_of(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
+    return a if a < b else b
+
+
+cdef inline Py_ssize_t max_of(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
+    return a if a > b else b
+
+
+cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
+    # a / b rounded up.
+    return (a + b - 1) // b
+
+
+cdef inline Py_ssize_t cut(Py_ssize_t extent, Py_ssize_t cuts, Py_ssize_t i) noexcept nogil:
+    # Where part i of an extent begins; parts differ by one at most.
+    return extent // cuts * i + min_of(i, extent % cuts)
+
+
+cdef inline Py_ssize_t first_output(Py_ssize_t offset, Py_ssize_t stride) noexcept nogil:
+    # The least q >= 0 with stride q >= offset.
+    return 0 if offset <= 0 else ceil_div(offset, stride)
+
+
+cdef inline Py_ssize_t end_output(Py_ssize_t room, Py_ssize_t stride, Py_ssize_t Q) noexcept nogil:
+    # One past the last q < Q with stride q < room; 0 where there is none.
+    return 0 if room <= 0 else min_of(Q, (room - 1) // stride + 1)

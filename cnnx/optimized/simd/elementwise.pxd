@@ -1,0 +1,87 @@
+# Loops over arrays, element by element. An array is cut into strips of a fixed length, and what is left at the end
+# is copied into a strip of its own: so every element goes through the same vector instructions, and its value depends
+# neither on where it stands nor on how many threads there are.
+
+from cython cimport floating
+from cython.parallel cimport prange
+from libc.string cimport memcpy
+
+from .._threads cimport threads_for
+from .vector cimport doubles, floats, lanes_of, launder, vector_at
+
+cdef enum:
+    STRIP = 64  # elements: whole vectors, for every instruction set
+
+
+cdef inline void load_strip(const floating* Z, Py_ssize_t i, floating* z) noexcept nogil:
+    # Strip i of Z, in vectors, which gcc keeps in registers. All of a strip is loaded before any of it is stored:
+    # arrays of one size lie at nearly the same place within their pages, so that the processor takes a load for one of
+    # what was just stored elsewhere, and waits.
+    cdef int k
+    Z += i * STRIP
+    for k in range(STRIP // <int>lanes_of(z)):
+        if floating is float:
+            vector_at[floats](z, k * lanes_of(z), NULL)[0] = vector_at[floats](Z, k * lanes_of(z), NULL)[0]
+        else:
+            vector_at[doubles](z, k * lanes_of(z), NULL)[0] = vector_at[doubles](Z, k * lanes_of(z), NULL)[0]
+
+
+cdef inline void each(void (*phi)(const floating*, floating*, Py_ssize_t, double) noexcept nogil,
+                      const floating[::1] Z, floating[::1] Y, double number, double work) noexcept:
+    # Y[i] = phi(Z[i]), where phi does so for a number of strips; work is that of one element.
+    cdef Py_ssize_t n = Z.shape[0], strips = n // STRIP, left = n % STRIP, part
+    cdef floating z[STRIP]
+    cdef floating y[STRIP]
+    cdef int threads = threads_for(work * n)
+    with nogil:
+        launder(phi)  # or gcc copies it into its caller, where the strip at the end would become other instructions
+        if threads == 1 and strips > 0:
+            phi(&Z[0], &Y[0], strips, number)
+        elif strips > 0:
+            for part in prange(threads, schedule="static", num_threads=threads):
+                some(phi, &Z[0], &Y[0], strips * part // threads, strips * (part + 1) // threads, number)
+        if left > 0:
+            for part in range(STRIP):
+                z[part] = 0
+            memcpy(z, &Z[n - left], left * sizeof(floating))
+            phi(z, y, 1, number)
+            memcpy(&Y[n - left], y, left * sizeof(floating))
+
+
+cdef inline void some(void (*phi)(const floating*, floating*, Py_ssize_t, double) noexcept nogil,
+                      const floating* Z, floating* Y, Py_ssize_t first, Py_ssize_t end, double number) noexcept nogil:
+    phi(Z + first * STRIP, Y + first * STRIP, end - first, number)
+
+
+cdef inline void each_grad(
+        void (*phi_prime)(const floating*, const floating*, floating*, Py_ssize_t, double) noexcept nogil,
+        const floating[::1] Delta, const floating[::1] Z, floating[::1] dZ, double number, double work) noexcept:
+    # dZ[i] = Delta[i] phi'(Z[i]).
+    cdef Py_ssize_t n = Z.shape[0], strips = n // STRIP, left = n % STRIP, part
+    cdef floating delta[STRIP]
+    cdef floating z[STRIP]
+    cdef floating d[STRIP]
+    cdef int threads = threads_for(work * n)
+    with nogil:
+        launder(phi_prime)
+        if threads == 1 and strips > 0:
+            phi_prime(&Delta[0], &Z[0], &dZ[0], strips, number)
+        elif strips > 0:
+            for part in prange(threads, schedule="static", num_threads=threads):
+                some_grad(phi_prime, &Delta[0], &Z[0], &dZ[0], strips * part // threads, strips * (part + 1) // threads,
+                          number)
+        if left > 0:
+            for part in range(STRIP):
+                delta[part] = 0
+                z[part] = 0
+            memcpy(delta, &Delta[n - left], left * sizeof(floating))
+            memcpy(z, &Z[n - left], left * sizeof(floating))
+            phi_prime(delta, z, d, 1, number)
+            memcpy(&dZ[n - left], d, left * sizeof(floating))
+
+
+cdef inline void some_grad(
+        void (*phi_prime)(const floating*, const floating*, floating*, Py_ssize_t, double) noexcept nogil,
+        const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t first, Py_ssize_t end,
+        double number) noexcept nogil:
+    phi_prime(Delta + first * STRIP, Z + first * STRIP, dZ + first * STRIP, end - first, number)
