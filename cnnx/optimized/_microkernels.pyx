@@ -1,4 +1,4 @@
-"""The micro-kernels of one instruction set, each compiled once: a table of addresses for each dtype, in a capsule."""
+"""The micro-kernels that are called by address, each compiled once: a table for each dtype, in a capsule."""
 
 from cpython.pycapsule cimport PyCapsule_New
 
@@ -14,9 +14,9 @@ from .simd.vector cimport doubles, floats, vector
 
 cdef extern from *:
     """
-    /* With 16 registers a term has 12 products, and gcc's loop four more instructions than it would need. By itself it
-       unrolls no loop whose length it does not know, and asked to (-funroll-loops), it also renames registers until
-       they run out. */
+    /* With few registers a term has few products (AVX2: 12), and gcc's loop four more instructions than it would need.
+       By itself it unrolls no loop whose length it does not know, and asked to (-funroll-loops), it also renames
+       registers until they run out. */
     #if defined(__GNUC__) && !defined(__clang__) && !defined(__AVX512F__)
     #define cnnx_unrolled __attribute__((optimize("unroll-loops", "no-web", "no-rename-registers"))) void
     #else
@@ -26,9 +26,9 @@ cdef extern from *:
     ctypedef void unrolled "cnnx_unrolled"  # what a function returns whose loops are unrolled
 
 
-# --------------------------------------------------------------- C1, C5, F1-F3, W2: sums of products
+# ------------------------------------------------- sums of products: C1, C5, F1-F3, W3's sum over c
 
-# A function for each layout, M and V: one fused type each, whose member's size is the number.
+# A function for each layout, M and V. Cython has no integer template parameters: a type of n bytes stands for n.
 
 cdef extern from *:
     """
@@ -74,35 +74,35 @@ ctypedef fused vectors:  # V
     n6
 
 
-cdef unrolled block(const Operands* o, const Next* next, vector* tag, layout* lies, rows* M,
+cdef unrolled block(const Operands* o, const Next* next, vector* tag, layout* lie, rows* M,
                     vectors* V) noexcept nogil:
     if exists((sizeof(layout) - 1) // 3, (sizeof(layout) - 1) % 3, sizeof(rows), sizeof(vectors)):
         register_block(o, next, tag, sizeof(rows), sizeof(vectors), (sizeof(layout) - 1) // 3,
                        (sizeof(layout) - 1) % 3)
 
 
-cdef void fill_shape(Microkernels* m, vector* tag, layout* lies, rows* M, vectors* V) noexcept:
+cdef void fill_shape(Microkernels* m, vector* tag, layout* lie, rows* M, vectors* V) noexcept:
     cdef int w_is = (sizeof(layout) - 1) // 3, x_is = (sizeof(layout) - 1) % 3
     if exists(w_is, x_is, sizeof(rows), sizeof(vectors)):
         m.register_block[w_is][x_is][sizeof(rows)][sizeof(vectors)] = (
             <RegisterBlock>block[vector, layout, rows, vectors])
 
 
-cdef void fill_rows(Microkernels* m, vector* tag, layout* lies, rows* M) noexcept:
-    fill_shape(m, tag, lies, M, <n1*>NULL)
-    fill_shape(m, tag, lies, M, <n2*>NULL)
-    fill_shape(m, tag, lies, M, <n3*>NULL)
-    fill_shape(m, tag, lies, M, <n4*>NULL)
-    fill_shape(m, tag, lies, M, <n5*>NULL)
-    fill_shape(m, tag, lies, M, <n6*>NULL)
+cdef void fill_rows(Microkernels* m, vector* tag, layout* lie, rows* M) noexcept:
+    fill_shape(m, tag, lie, M, <n1*>NULL)
+    fill_shape(m, tag, lie, M, <n2*>NULL)
+    fill_shape(m, tag, lie, M, <n3*>NULL)
+    fill_shape(m, tag, lie, M, <n4*>NULL)
+    fill_shape(m, tag, lie, M, <n5*>NULL)
+    fill_shape(m, tag, lie, M, <n6*>NULL)
 
 
-cdef void fill_layout(Microkernels* m, vector* tag, layout* lies) noexcept:
-    fill_rows(m, tag, lies, <n1*>NULL)
-    fill_rows(m, tag, lies, <n2*>NULL)
-    fill_rows(m, tag, lies, <n3*>NULL)
-    fill_rows(m, tag, lies, <n4*>NULL)
-    fill_rows(m, tag, lies, <n8*>NULL)
+cdef void fill_layout(Microkernels* m, vector* tag, layout* lie) noexcept:
+    fill_rows(m, tag, lie, <n1*>NULL)
+    fill_rows(m, tag, lie, <n2*>NULL)
+    fill_rows(m, tag, lie, <n3*>NULL)
+    fill_rows(m, tag, lie, <n4*>NULL)
+    fill_rows(m, tag, lie, <n8*>NULL)
 
 
 cdef void fill_register_blocks(Microkernels* m, vector* tag) noexcept:

@@ -11,10 +11,8 @@ from libc.string cimport memset
 from ._threads cimport threads_for
 from .pool.grad_input cimport EVERY, Ring, gather, next_row, ring_at, ring_length, slot
 from .pool.row cimport MEAN, reduce_columns, reduce_rows
-from .pool.window cimport (
-    Place, Window, column_begin, column_end, columns_used, memory_for, narrow, next_place, numbers_ahead, place_of,
-    prefetch_rows, row_begin, row_end, row_length, row_margin,
-)
+from .pool.window cimport (Place, Window, column_begin, column_end, columns_used, memory_for, fits_vectors, next_place,
+                           numbers_ahead, place_of, prefetch_rows, row_begin, row_end, row_length, row_margin, )
 from .runtime.integers cimport min_of
 from .simd.vector cimport doubles, floats, lanes_of
 
@@ -29,7 +27,7 @@ cdef struct Pad:
 
 
 cdef inline bint in_vectors(const Window* g) noexcept nogil:
-    return narrow(g) and g.R <= SHORT
+    return fits_vectors(g) and g.R <= SHORT
 
 
 cdef inline Py_ssize_t rows_count(const Window* g, const Pad* pad, Py_ssize_t p) noexcept nogil:
@@ -113,12 +111,12 @@ cdef inline void dZ_part(const floating* Delta, floating* dZ, Py_ssize_t begin, 
     cdef Py_ssize_t i, q
     set_columns_counts(g, pad, counts, g.Q)
     for i in range(begin, end):
-        while ring.lacks < min_of(ring.end + 1, g.P):
-            row = slot(&ring, ring.lacks, dZ)
-            rows = <floating>rows_count(g, pad, ring.lacks)
+        while ring.next_row < min_of(ring.end + 1, g.P):
+            row = slot(&ring, ring.next_row, dZ)
+            rows = <floating>rows_count(g, pad, ring.next_row)
             for q in range(g.Q):
-                row[q] = Delta[(ring.plane * g.P + ring.lacks) * g.Q + q] / (rows * counts[q])
-            ring.lacks += 1
+                row[q] = Delta[(ring.plane * g.P + ring.next_row) * g.Q + q] / (rows * counts[q])
+            ring.next_row += 1
         gather(&ring, g, EVERY, NULL, dZ + i * g.W)
         next_row(&ring, g)
 

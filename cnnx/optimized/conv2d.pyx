@@ -12,7 +12,7 @@ from .conv.grad_input cimport Axis, find_phases, pack_phases, phase_sums
 from .conv.grad_weight cimport dF_job, dF_parts
 from .conv.grad_weight_plan cimport allocate, plan_grad_weight
 from .conv.loops cimport Job, plan_scratch, sum_all_images
-from .microkernel.multiply_accumulate cimport VECTORS
+from .microkernel.multiply_accumulate cimport IN_ROWS, VECTORS
 from .microkernel.table cimport Tables, kernels_of, tables_of
 from .pack.grad_weight cimport Plan, Scratch
 from .pack.taps cimport free_taps, plan_taps, set_extents
@@ -47,7 +47,7 @@ cdef inline bint forward_sums(Sums* m, Py_ssize_t* offsets, const floating[:, :,
     m.taps.source_end = &Z[0, 0, 0, 0] + Z.shape[0] * Z.shape[1] * size
     m.K = F.shape[0] // groups
     m.source = size
-    m.packed = False
+    m.w_is = IN_ROWS
     m.y = 0
     m.y_k = P * Q
     m.w = 0
@@ -60,7 +60,7 @@ cdef inline bint forward_sums(Sums* m, Py_ssize_t* offsets, const floating[:, :,
     m.planes = planes_at_a_time(m, sizeof(floating))
     plan_plane(&m.plane, &m.taps, m.K, sizeof(floating), lanes)
     if not m.copied:
-        m.plane.alone = False
+        m.plane.used = False
         for c in range(m.taps.C):
             m.taps.tap[c] = c * size
     return True

@@ -100,11 +100,11 @@ cdef inline void dZ_part(const floating* Delta, const floating* Z, const int32_t
         prefetch_span(dZ + i * g.W + ahead, g.W * sizeof(floating), dZ + planes * g.H * g.W)
         if Z != NULL:
             prefetch_span(Z + i * g.W + ahead, g.W * sizeof(floating), Z + planes * g.H * g.W)
-        while ring.lacks < min_of(ring.end + 1, g.P):
+        while ring.next_row < min_of(ring.end + 1, g.P):
             fill_slot(&ring, Delta + ring.plane * g.P * g.Q, Z + ring.plane * g.H * g.W if Z != NULL else NULL,
-                      B + ring.plane * g.P * g.Q if B != NULL else NULL, wins, ring.lacks, g, m + margin, k + margin,
+                      B + ring.plane * g.P * g.Q if B != NULL else NULL, wins, ring.next_row, g, m + margin, k + margin,
                       row)
-            ring.lacks += 1
+            ring.next_row += 1
         if wins == EQUAL:
             memcpy(row, Z + i * g.W, g.W * sizeof(floating))
         gather(&ring, g, wins, row, dZ + i * g.W)

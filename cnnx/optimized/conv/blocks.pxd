@@ -5,7 +5,7 @@ from cython cimport floating
 from libc.string cimport memcpy
 
 from ..microkernel.multiply_accumulate cimport (
-    INDIRECT, PACK_WHILE_USED, PACKED, PANEL, ROWS, VECTORS, Next, Operands,
+    INDIRECT, INTERLEAVED, PACK_WHILE_USED, PACKED, PANEL, ROWS, VECTORS, Next, Operands,
 )
 from ..microkernel.table cimport RegisterBlock, multiply_accumulate
 from ..pack.taps cimport Taps
@@ -27,7 +27,7 @@ cdef struct Sums:
     Py_ssize_t source  # numbers of a source plane
     Py_ssize_t planes  # of the source that are copied and summed at a time
     bint copied  # False: windows of one number, the source serves as it is
-    bint packed  # weights lie as row blocks of [term][output channel], otherwise as [output channel][term]
+    int w_is  # INTERLEAVED: row blocks of [term][output channel]; IN_ROWS: [output channel][term]
     Py_ssize_t y, y_k  # where the output planes begin, and from one to the next
     Py_ssize_t w, w_group  # where the weights begin, and from one group to the next
     Plane plane  # of a sum from one plane to one
@@ -47,7 +47,7 @@ cdef inline Py_ssize_t terms(const Sums* m) noexcept nogil:
 
 cdef inline Py_ssize_t copy_size(const Sums* m, Py_ssize_t lanes) noexcept nogil:
     # Numbers of a copy, or of a band of one.
-    if m.plane.alone:
+    if m.plane.used:
         return band_size(&m.plane, &m.taps, lanes)
     return m.planes * m.taps.S * m.taps.plane + lanes
 
@@ -96,10 +96,10 @@ cdef inline void multiply_row_block(const Sums* m, const Arrays* a, Operands* o,
     cdef floating* Y = <floating*>o.Y
     cdef Next next = Next(next_x, o.taps)
     # Row blocks are such that there is a register block for each.
-    cdef const RegisterBlock* multiply = m.taps.kernels.register_block[m.packed][INDIRECT][k.end - k.first]
+    cdef const RegisterBlock* multiply = m.taps.kernels.register_block[m.w_is][INDIRECT][k.end - k.first]
     o.rows = k.end - k.first
-    o.w = <const floating*>a.w + k.first * T + (t * o.rows if m.packed else t)
-    o.stride = o.rows if m.packed else T
+    o.w = <const floating*>a.w + k.first * T + (t * o.rows if m.w_is == INTERLEAVED else t)
+    o.stride = o.rows if m.w_is == INTERLEAVED else T
     o.T = min_of(m.planes * m.taps.R * m.taps.S, T - t)
     o.start = <const floating*>a.start + k.first if c == 0 else NULL
     for i in range(blocks):
@@ -139,16 +139,16 @@ cdef inline void multiply_panel(const Sums* m, const Arrays* a, const floating* 
             for block in range(blocks.first, blocks.end):
                 k = row_block(m.K, block)
                 o.rows, o.T = k.end - k.first, count
-                o.w = <const floating*>a.w + k.first * T + (t * o.rows if m.packed else t)
-                o.stride = o.rows if m.packed else T
+                o.w = <const floating*>a.w + k.first * T + (t * o.rows if m.w_is == INTERLEAVED else t)
+                o.stride = o.rows if m.w_is == INTERLEAVED else T
                 o.start = <const floating*>a.start + k.first if t == 0 else NULL
                 o.Y = <floating*>a.Y + k.first * m.y_k + j
                 if filled:
                     o.x = panel
-                    multiply_accumulate(m.taps.kernels, m.packed, PACKED, &o, &nothing, x)
+                    multiply_accumulate(m.taps.kernels, m.w_is, PACKED, &o, &nothing, x)
                 else:
                     o.x, o.taps = x + j, taps
-                    multiply_accumulate(m.taps.kernels, m.packed, PACK_WHILE_USED, &o, &nothing, x)
+                    multiply_accumulate(m.taps.kernels, m.w_is, PACK_WHILE_USED, &o, &nothing, x)
                     filled = True
         t += count
         taps += count
@@ -156,7 +156,7 @@ cdef inline void multiply_panel(const Sums* m, const Arrays* a, const floating* 
 
 cdef inline bint in_panels(const Sums* m) noexcept nogil:
     # Whether enough rows share a panel to be worth its copy. Where no tap meets the image there are no terms.
-    return PANEL > 0 and m.K >= MIN_SHARING * ROWS and terms(m) > 0 and not m.plane.alone
+    return PANEL > 0 and m.K >= MIN_SHARING * ROWS and terms(m) > 0 and not m.plane.used
 
 
 cdef inline void multiply_columns(const Sums* m, const Arrays* a, const floating* x, Py_ssize_t c, Py_ssize_t end,

@@ -18,7 +18,7 @@ cdef enum:
 
 
 cdef struct Plane:
-    bint alone  # whether this is the way to go
+    bint used  # False: the sum goes by copies of the image (pack/taps.pxd)
     Py_ssize_t top, left  # the least row and column offset of a tap
     Py_ssize_t height  # rows that the taps span
     Py_ssize_t line, pitch  # columns of one phase of a row of a band; from one row to the next
@@ -42,14 +42,14 @@ cdef inline Py_ssize_t span_of(const Py_ssize_t* x, Py_ssize_t n) noexcept nogil
 
 
 cdef inline void plan_plane(Plane* plane, Taps* g, Py_ssize_t K, Py_ssize_t size, Py_ssize_t lanes) noexcept nogil:
-    # After plan_taps(); where this is the way to go, the taps are offsets into a band. A band holds whatever lies
+    # After plan_taps(); where this is used, the taps are offsets into a band. A band holds whatever lies
     # between its taps and outputs: where that is far more than they take, as with long strides, copies are the better
     # way.
     cdef Py_ssize_t r, s, width = span_of(g.right, g.S), offset
     plane.height = span_of(g.down, g.R)
-    plane.alone = (g.C == 1 and K == 1 and g.u <= MAX_VECTOR_STRIDE and g.v <= MAX_VECTOR_STRIDE
-                   and plane.height <= g.H + g.R and width <= g.W + g.S)
-    if not plane.alone:
+    plane.used = (g.C == 1 and K == 1 and g.u <= MAX_VECTOR_STRIDE and g.v <= MAX_VECTOR_STRIDE
+                  and plane.height <= g.H + g.R and width <= g.W + g.S)
+    if not plane.used:
         return
     plane.top = smallest(g.down, g.R)
     plane.left = smallest(g.right, g.S)

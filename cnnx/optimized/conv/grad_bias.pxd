@@ -1,5 +1,5 @@
-# The gradient with respect to a number per channel that is added to all of it (C4): sums over whole planes of Delta, in
-# vectors, added up in double.
+# The gradient with respect to a number per channel that is added to all of it (C4, N3's db): sums over whole planes of
+# Delta, in vectors, added up in double.
 
 from cython cimport floating
 from cython.parallel cimport prange
@@ -11,9 +11,9 @@ from ..runtime.integers cimport ceil_div, cut, min_of
 from ..simd.vector cimport MAX_LANES
 
 cdef enum:
-    # Numbers that are added up in single precision: 64 to a lane of AVX-512.
+    # Numbers that are added up in single precision: 64 per lane of each of 8 accumulators with AVX-512.
     SINGLE_PRECISION_RUN = 8192
-    INTERLEAVED = 8  # channels that are read in turn, where planes are smaller than the hardware's look-ahead
+    CHANNELS_AT_ONCE = 8  # channels that are read in turn, where planes are smaller than the hardware's look-ahead
     PARTS = 8  # of the images, where there are fewer channels than would keep some threads busy
 
 cdef struct Rows:
@@ -23,18 +23,18 @@ cdef struct Rows:
 cdef inline void plan_rows(Rows* g, Py_ssize_t N, Py_ssize_t K, Py_ssize_t area) noexcept nogil:
     g.N, g.K, g.area = N, K, area
     g.pieces = ceil_div(area, SINGLE_PRECISION_RUN)
-    g.channels = 1 if area >= 1024 else INTERLEAVED
+    g.channels = 1 if area >= 1024 else CHANNELS_AT_ONCE
     g.blocks = ceil_div(K, g.channels)
     g.parts = min_of(PARTS, N * g.pieces) if K <= PARTS and N * area > SINGLE_PRECISION_RUN else 1
 
 
 cdef inline void db_task(const floating* Delta, Rows* g, Py_ssize_t task, double* total) noexcept nogil:
     # total[part][k] for some channels k and a part of the images.
-    cdef double lane[INTERLEAVED][MAX_LANES]
+    cdef double lane[CHANNELS_AT_ONCE][MAX_LANES]
     cdef Py_ssize_t part = task % g.parts, k0 = task // g.parts * g.channels, channels = min_of(g.channels, g.K - k0)
     cdef Py_ssize_t unit, k, j, first, end
     cdef const floating* x
-    for k in range(INTERLEAVED):
+    for k in range(CHANNELS_AT_ONCE):
         for j in range(MAX_LANES):
             lane[k][j] = 0
     for unit in range(cut(g.N * g.pieces, g.parts, part), cut(g.N * g.pieces, g.parts, part + 1)):

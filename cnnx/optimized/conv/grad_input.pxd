@@ -5,6 +5,7 @@ from cython cimport floating
 from cython.parallel cimport prange
 from libc.stdlib cimport malloc
 
+from ..microkernel.multiply_accumulate cimport INTERLEAVED
 from ..microkernel.table cimport Microkernels
 from ..pack.taps cimport plan_taps, set_extents
 from ..runtime.integers cimport Span, ceil_div, max_of, min_of
@@ -87,7 +88,7 @@ cdef inline bint phase_sums(Job* job, const Axis* rows, const Axis* columns, con
             m.taps.source_end = &Delta[0, 0, 0, 0] + job.N * job.z_image
             m.K = F.shape[1]
             m.source = Delta.shape[2] * Delta.shape[3]
-            m.packed = True
+            m.w_is = INTERLEAVED
             m.copied = True
             m.y = y
             m.y_k = P * Q

@@ -64,7 +64,7 @@ cdef inline void sum_image(const Sums* m, const Arrays* a, Py_ssize_t tail_width
     cdef Py_ssize_t c = 0, i
     cdef const floating* Z = <const floating*>a.Z
     cdef const floating* x = Z
-    if m.plane.alone:
+    if m.plane.used:
         sum_plane(&m.plane, &m.taps, Z, <const floating*>a.w, <const floating*>a.start, <floating*>a.Y,
                   0, m.plane.bands, scratch)
         return
@@ -188,7 +188,7 @@ cdef inline void shared_part(const Job* job, const Sums* m, const Arrays* a, int
     cdef Py_ssize_t parts, shares, tasks, worker, task, c = 0
     cdef const floating* x = <const floating*>a.Z
     cdef Span planes
-    if m.plane.alone:
+    if m.plane.used:
         for worker in prange(threads, schedule="static", num_threads=threads):
             sum_plane_share(job, m, a, threads, worker, scratch)
         return

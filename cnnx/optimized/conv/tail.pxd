@@ -12,7 +12,7 @@ from .blocks cimport Arrays, Sums, multiply_row_block, row_block, row_blocks, te
 cdef inline Py_ssize_t tail_columns(const Sums* m, Py_ssize_t lanes) noexcept nogil:
     # How many columns; 0 if they fill more than half of a vector.
     cdef Py_ssize_t columns = m.taps.P * m.taps.Q % lanes
-    return columns if m.copied and not m.plane.alone and 2 * columns <= lanes else 0
+    return columns if m.copied and not m.plane.used and 2 * columns <= lanes else 0
 
 
 cdef inline void pack_tail(const Sums* m, const floating* x, floating* tail, Py_ssize_t c,

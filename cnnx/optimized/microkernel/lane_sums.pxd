@@ -1,4 +1,4 @@
-# Sums over runs of numbers, lane by lane.
+# Sums over runs of numbers, lane by lane: C4, N3's db.
 
 from cython cimport floating
 
@@ -11,7 +11,7 @@ cdef inline void sum_vectors(const void* x, Py_ssize_t count, double* lane, vect
     cdef vector a[8]
     cdef Py_ssize_t lanes = lanes_in(tag), i, j, rest = count % lanes
     cdef float single[MAX_LANES]
-    cdef double twofold[MAX_LANES]
+    cdef double wide[MAX_LANES]
     cdef double zero = 0
     cdef int m
     if count < lanes:
@@ -33,9 +33,9 @@ cdef inline void sum_vectors(const void* x, Py_ssize_t count, double* lane, vect
         for j in range(lanes):
             lane[j] += single[j]
     else:
-        vector_at(twofold, 0, tag)[0] = a[0]
+        vector_at(wide, 0, tag)[0] = a[0]
         for j in range(lanes):
-            lane[j] += twofold[j]
+            lane[j] += wide[j]
 
 
 cdef inline void sum_lanes(const floating* x, Py_ssize_t count, double* lane) noexcept nogil:

@@ -1,11 +1,15 @@
-# The micro-kernel of convolution, affine and Winograd: a register block of M rows by V vectors of outputs stays in
-# registers while all its terms are added up. _microkernels.pyx compiles it, once per instruction set.
+# The micro-kernel of convolution, affine and Winograd (C1, C5, F1-F3, W3's sum over c): a register block of M rows by V
+# vectors of outputs stays in registers while all its terms are added up. ROWS and VECTORS times a vector's lanes are
+# what BLIS calls MR and NR. _microkernels.pyx compiles it, once per instruction set.
+#
+# The accumulators are a local array, which gcc keeps in registers as long as all its indices are constants after
+# unrolling and no address of it is taken.
 
 from libc.string cimport memcpy
 
 from ..simd.prefetch cimport prefetch_l1, prefetch_l2
 from ..simd.vector cimport (
-    broadcast, doubles, floats, fma, fma_broadcast, in_register, lanes_in, launder, size_of, vector, vector_at,
+    broadcast, doubles, floats, fma, fma_broadcast, in_register, lanes_in, make_opaque, size_of, vector, vector_at,
 )
 
 cdef extern from *:
@@ -17,7 +21,7 @@ cdef extern from *:
     #elif defined(__AVX2__)  /* 16: 12 accumulators */
     #define CNNX_ROWS 4
     #define CNNX_VECTORS 3
-    #elif defined(__aarch64__)  /* 32 */
+    #elif defined(__aarch64__)  /* 32 registers */
     #define CNNX_ROWS 8
     #define CNNX_VECTORS 3
     #else  /* 16, and a product needs a register of its own: 8 accumulators */
@@ -27,12 +31,15 @@ cdef extern from *:
     #ifndef CNNX_PANEL
     #define CNNX_PANEL 57344
     #endif
+    _Static_assert((CNNX_ROWS == 4 || CNNX_ROWS == 8) && CNNX_VECTORS >= 2 && CNNX_VECTORS <= 3,
+                   "another tile size needs register blocks of its own: rows and vectors in _microkernels.pyx, "
+                   "register_block and multiply_accumulate() in table.pxd, copy_vectors() in panel.pxd");
     """
     enum:
         ROWS "CNNX_ROWS"  # of a full register block
         VECTORS "CNNX_VECTORS"  # of a full register block's row
-        # Bytes of a panel of columns that is packed before several register blocks read it; 0: columns are best read
-        # where they lie, and no kernel for packed ones is compiled.
+        # Bytes of a packed panel of columns (BLIS's micro-panel of B) that several register blocks read; 0: columns are
+        # best read where they lie, and no kernel for packed ones is compiled.
         PANEL "CNNX_PANEL"
 
 
@@ -54,7 +61,7 @@ cdef enum:  # x_is, how x lies
 
 
 cdef inline int panel_layout() noexcept nogil:
-    # How a packed panel is read: with few registers the products leave no room for what INDIRECT prefetches.
+    # PACKED where there are kernels for it: with few registers the products leave no room for INDIRECT's offsets.
     return PACKED if PANEL > 0 else INDIRECT
 
 
@@ -81,7 +88,10 @@ cdef struct Next:
 
 
 cdef inline bint exists(int w_is, int x_is, Py_ssize_t M, Py_ssize_t V) noexcept nogil:
-    # Whether there is a register block of M rows by V vectors: its accumulators have to fit the registers.
+    # Whether there is a register block of M rows by V vectors: its accumulators have to fit the registers, and what 1
+    # to 4 rows can do together needs no block of 5, 6 or 7.
+    if M > 4 and M != ROWS:
+        return False
     if x_is == INDIRECT:
         return M <= ROWS and V <= (2 * VECTORS if 2 * M <= ROWS else VECTORS)
     return PANEL > 0 and V <= VECTORS and (M == ROWS or (M < ROWS and x_is == PACKED))
@@ -121,7 +131,7 @@ cdef inline void register_block(const Operands* o, const Next* next, vector* tag
             for j in range(V - 1):
                 a[k][j] = vector_at(Y, k * y_k + j * lanes, tag)[0]
             a[k][V - 1] = edge[k]
-    launder(o)  # Y and its strides are read again behind the loop: it needs their registers
+    make_opaque(o)  # Y and its strides are read again behind the loop: it needs their registers
     w, x, T, taps, panel, next_x, next_offsets = o.w, o.x, o.T, o.taps, o.panel, next.x, next.offsets
     w_t = o.stride if w_is == INTERLEAVED else 1
     w_k = 1 if w_is == INTERLEAVED else o.stride
@@ -157,7 +167,7 @@ cdef inline void register_block(const Operands* o, const Next* next, vector* tag
                 x_j = in_register(vector_at(x, taps[t] + j * lanes, tag)[0])
                 for k in range(M):
                     a[k][j] = fma(a[k][j], factor[k], x_j)
-    launder(o)
+    make_opaque(o)
     Y, y_k, width = o.Y, o.y_stride, o.width
     if width == V * lanes:
         for k in range(M):

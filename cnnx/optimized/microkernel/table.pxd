@@ -1,6 +1,7 @@
 # The micro-kernels of one instruction set, called by address: _microkernels.pyx compiles them once and hands out the
 # table as a capsule. Inlined, their accumulators would compete with the caller's variables for registers, and every
-# caller would compile them again. An argument `tag` is NULL: the kernels of a table know their dtype.
+# caller would compile them again. Of an argument
+# `tag` only the type counts, it is never read.
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cython cimport floating
@@ -24,7 +25,7 @@ ctypedef void (*Depthwise)(const Band* band, void* tag) noexcept nogil
 
 cdef struct Microkernels:
     # Of one dtype.
-    # [w_is][x_is][M][V], NULL where there are not enough registers: see exists().
+    # [w_is][x_is][M][V], NULL where exists() says that there is none.
     RegisterBlock register_block[2][3][9][7]
     # C3 over channels: of 1 << i vectors of channels, for all of a tile's taps and for half of them.
     OverChannels over_channels[3]

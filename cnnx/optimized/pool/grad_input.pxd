@@ -30,8 +30,8 @@ cdef struct Ring:
     Py_ssize_t mask  # slots less one; their number is a power of two
     Py_ssize_t size  # of a slot's row, margins and all
     Py_ssize_t plane, h  # of the image: the row in hand
-    Py_ssize_t p, end  # the rows that give to it
-    Py_ssize_t lacks  # the first row that is not in the ring yet
+    Py_ssize_t p, end  # output rows whose windows hold it
+    Py_ssize_t next_row  # the first row that is not in the ring yet
 
 
 cdef inline Py_ssize_t ring_slots(const Window* g) noexcept nogil:
@@ -53,7 +53,7 @@ cdef inline floating* slot(const Ring* ring, Py_ssize_t p, floating* tag) noexce
 
 cdef inline void start_plane(Ring* ring, const Window* g) noexcept nogil:
     # The rows that give to h are those p with 0 <= h + p_h - u p < R. Any h.
-    ring.p = ring.lacks = first_output(ring.h + g.p_h - g.R + 1, g.u)
+    ring.p = ring.next_row = first_output(ring.h + g.p_h - g.R + 1, g.u)
     ring.end = end_output(ring.h + g.p_h + 1, g.u, g.P)
 
 
@@ -78,7 +78,7 @@ cdef inline void next_row(Ring* ring, const Window* g) noexcept nogil:
         ring.p += 1
     if ring.end < g.P and g.u * ring.end <= ring.h + g.p_h:
         ring.end += 1
-    ring.lacks = max_of(ring.lacks, ring.p)
+    ring.next_row = max_of(ring.next_row, ring.p)
 
 
 cdef inline void contribution(vector* d, const void* row, Py_ssize_t key, Py_ssize_t j, int wins, vector offset,

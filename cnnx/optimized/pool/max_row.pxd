@@ -6,7 +6,7 @@ from libc.stdint cimport int32_t, int64_t
 
 from ..simd.vector cimport doubles, floats
 from .row cimport LARGEST, WINNERS, reduce_columns, reduce_rows
-from .window cimport Window, column_begin, column_end, columns_used, narrow, row_begin, row_end
+from .window cimport Window, column_begin, column_end, columns_used, fits_vectors, row_begin, row_end
 
 ctypedef fused integer:  # an offset in a lane
     int32_t
@@ -34,7 +34,7 @@ cdef inline void Y_row(const floating* Z, floating* Y, Py_ssize_t p, const Windo
         reduce_rows[floats](Z + h * g.W, g.W, columns_used(g), rows, 0, g.S, m, NULL, NULL, LARGEST)
     else:
         reduce_rows[doubles](Z + h * g.W, g.W, columns_used(g), rows, 0, g.S, m, NULL, NULL, LARGEST)
-    if not narrow(g):
+    if not fits_vectors(g):
         reduce_columns_clipped(m, Y, g)
     elif floating is float:
         reduce_columns[floats](m - g.p_w, NULL, NULL, NULL, Y, NULL, g.Q, g.S, g.v, NULL, LARGEST)
@@ -66,13 +66,13 @@ cdef inline void winners_row(const floating* Z, floating* Y, void* B, Py_ssize_t
     cdef Py_ssize_t h = row_begin(g, p), rows = row_end(g, p) - h, first = (h + g.p_h - g.u * p) * g.S
     if floating is float:
         reduce_rows[floats](Z + h * g.W, g.W, columns_used(g), rows, first, g.S, m, k, NULL, WINNERS)
-        if narrow(g):
+        if fits_vectors(g):
             reduce_columns[floats](m - g.p_w, k - g.p_w, NULL, NULL, Y, B, g.Q, g.S, g.v, NULL, WINNERS)
         else:
             winners_clipped(m, <const int32_t*>k, Y, <int32_t*>B, g)
     else:
         reduce_rows[doubles](Z + h * g.W, g.W, columns_used(g), rows, first, g.S, m, k, NULL, WINNERS)
-        if narrow(g):
+        if fits_vectors(g):
             reduce_columns[doubles](m - g.p_w, k - g.p_w, NULL, NULL, Y, B, g.Q, g.S, g.v, NULL, WINNERS)
         else:
             winners_clipped(m, <const int64_t*>k, Y, <int64_t*>B, g)

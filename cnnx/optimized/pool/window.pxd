@@ -45,21 +45,21 @@ cdef inline Py_ssize_t column_end(const Window* g, Py_ssize_t q) noexcept nogil:
 
 
 # A row of outputs is computed in two steps: down the columns of its window rows into one row of W numbers, then
-# across that. Where `narrow` holds, the second step takes vectors too, since the row has numbers in place of
+# across that. Where fits_vectors() holds, the second step takes vectors too, since the row has numbers in place of
 # padding at both ends; else it is clipped, number by number.
 
-cdef inline bint narrow(const Window* g) noexcept nogil:
+cdef inline bint fits_vectors(const Window* g) noexcept nogil:
     return g.v <= 4 and g.S <= 16 and g.R <= 0x2000000
 
 
 cdef inline Py_ssize_t row_margin(const Window* g, Py_ssize_t lanes) noexcept nogil:
     # Where the row's first column lies: behind the left padding, at a whole number of vectors.
-    return ceil_div(g.p_w, lanes) * lanes if narrow(g) else 0
+    return ceil_div(g.p_w, lanes) * lanes if fits_vectors(g) else 0
 
 
 cdef inline Py_ssize_t row_length(const Window* g, Py_ssize_t lanes) noexcept nogil:
     # Of the row, its margins, and what the last vectors read beyond them.
-    if narrow(g):
+    if fits_vectors(g):
         return row_margin(g, lanes) + max_of(g.W, g.v * g.Q + g.S) + 4 * lanes
     return g.W + lanes
 

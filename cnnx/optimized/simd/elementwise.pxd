@@ -7,7 +7,7 @@ from cython.parallel cimport prange
 from libc.string cimport memcpy
 
 from .._threads cimport threads_for
-from .vector cimport doubles, floats, lanes_of, launder, vector_at
+from .vector cimport doubles, floats, lanes_of, make_opaque, vector_at
 
 cdef enum:
     STRIP = 64  # elements: whole vectors, for every instruction set
@@ -34,7 +34,7 @@ cdef inline void each(void (*phi)(const floating*, floating*, Py_ssize_t, double
     cdef floating y[STRIP]
     cdef int threads = threads_for(work * n)
     with nogil:
-        launder(phi)  # or gcc copies it into its caller, where the strip at the end would become other instructions
+        make_opaque(phi)  # or gcc copies it into its caller, where the strip at the end would become other instructions
         if threads == 1 and strips > 0:
             phi(&Z[0], &Y[0], strips, number)
         elif strips > 0:
@@ -63,7 +63,7 @@ cdef inline void each_grad(
     cdef floating d[STRIP]
     cdef int threads = threads_for(work * n)
     with nogil:
-        launder(phi_prime)
+        make_opaque(phi_prime)
         if threads == 1 and strips > 0:
             phi_prime(&Delta[0], &Z[0], &dZ[0], strips, number)
         elif strips > 0:

@@ -1,6 +1,6 @@
-# Sums over runs of numbers, in vectors of doubles whatever the numbers are. Terms go to the lanes in turn and the
-# lanes are added up in a fixed order, so that a sum depends on nothing but its terms. Written with the vector types of
-# gcc and clang: a compiler may not reorder a sum by itself.
+# Sums over runs of numbers (N1, N3, E1), in vectors of doubles whatever the numbers are. Terms go to the lanes in turn
+# and the lanes are added up in a fixed order, so that a sum depends on nothing but its terms. Written with the vector
+# types of gcc and clang: a compiler may not reorder a sum by itself.
 
 from cython cimport floating
 

@@ -35,7 +35,7 @@ cdef extern from *:
     #define cnnx_spread_doubles(w) ((w) - (cnnx_doubles){0})
 
     /* gcc forgets what it knows of the pointer: it reads again what lies there, instead of keeping it in registers. */
-    #define cnnx_launder(pointer) __asm__("" : "+r"(pointer))
+    #define cnnx_make_opaque(pointer) __asm__("" : "+r"(pointer))
 
     /* Only a copy of a function that knows its extents keeps its sums in registers. setup.py says where there are
        none. */
@@ -56,15 +56,15 @@ cdef extern from *:
     floats in_register_floats "cnnx_kept_floats"(floats x) noexcept nogil
     doubles in_register_doubles "cnnx_kept_doubles"(doubles x) noexcept nogil
 
-    void launder "cnnx_launder"(...) noexcept nogil
+    void make_opaque "cnnx_make_opaque"(...) noexcept nogil
 
     enum:
         VECTOR_BYTES "CNNX_BYTES"
         MAX_LANES "(CNNX_BYTES / 4)"
 
 
-# A vector, as wide as the instruction set has them; it may lie at any address of its numbers. An argument `tag`
-# is NULL: its type selects the fused specialisation.
+# A vector, as wide as the instruction set has them; it may lie at any address of its numbers. Of an
+# argument `tag` only the type counts, which selects the fused specialisation; it is never read.
 ctypedef fused vector:
     floats
     doubles
