@@ -9,7 +9,7 @@ from cnnx import native
 from cnnx.audit import audit
 from cnnx.ops import OPS, Op
 
-CHECKS = ("exact", "layout", "special", "threads", "adjoint")  # bound: test_audit_budgets.py
+CHECKS = ("exact", "layout", "special", "threads", "adjoint")  # bound: audit/test_budgets.py
 
 
 def applies(op: Op, check: str) -> bool:

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from paths import ROOT
 
 import cnnx
 from cnnx import backend, native
@@ -145,6 +146,18 @@ def test_imports(source):
     assert found <= ALLOWED[own]
     if own != "__main__":  # the console script; what may be imported by whom is also said the other way round
         assert not found & (NEVER_IMPORTED - {"bench": {"audit"}, "experiments": {"plot"}}.get(own, set()))
+
+
+def test_the_architecture_page_has_these_rules():
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    table = page.partition("## Who may import whom\n")[2].partition("\n## ")[0]
+    meant = {"face": FACE, "shared": SHARED, "nothing": set()}
+    said = {}
+    for parts, allowed in re.findall(r"^\| (`.+?`) \| .+ \| (.+?) \|$", table, re.M):
+        for name in re.findall(r"\w+", parts):
+            said[name] = {part for word in re.findall(r"\w+", allowed) for part in meant.get(word, {word})}
+    assert said.pop("cli") == {"all", "but", "reference", "optimized"}
+    assert said == ALLOWED
 
 
 # The layers of cnnx/optimized, each of which may use those before it; conv and pool do not know each other.

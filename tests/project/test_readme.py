@@ -1,4 +1,4 @@
-"""The READMEs are true: the op table, the examples, the commands, what is said of the audit, where tests are."""
+"""The pages are true: the op table, the examples, the commands, what is said of the audit, where tests are."""
 
 import doctest
 import re
@@ -81,6 +81,20 @@ def test_links_lead_somewhere(path: str) -> None:
     file, _, heading = path.partition("#")
     assert (ROOT / file).exists()
     assert not heading or f"\n## {heading.replace('-', ' ')}\n" in README.lower()
+
+
+ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+NAMED = sorted({*re.findall(r"`([\w.-]+(?:/[\w.-]+)*(?:/|\.(?:py|pyx|pxd|md)))`", ARCHITECTURE)})
+
+
+def test_the_architecture_page_names_files() -> None:
+    assert {"setup.py", "cnnx/ops/", "cnnx/optimized/conv2d.pyx", "cnnx/equations.md"} <= set(NAMED)
+    assert "cnnx.backends" not in NAMED
+
+
+@pytest.mark.parametrize("path", [*NAMED, *re.findall(r"\]\(([^)]+)\)", ARCHITECTURE)])
+def test_the_architecture_page_names_what_is_there(path: str) -> None:
+    assert (ROOT / path).is_dir() if path.endswith("/") else (ROOT / path).is_file()
 
 
 @pytest.mark.parametrize("path", re.findall(r"`(\w+/test_\w+\.py)`", (ROOT / "tests" / "README.md").read_text()))
