@@ -39,7 +39,7 @@ def found(key: str) -> dict[str, Places]:
     clone = _clone()
     return {
         "reference": _citations(ROOT, "cnnx/reference", "*.py", _functions, key) | _elements(key),
-        "optimized": _twins(key) | _citations(ROOT, "cnnx/optimized", "*.p[yx][xdi]", _cython, key),
+        "optimized": _twins(key) | _citations(ROOT, "cnnx/optimized", "*.p[yx][xd]", _cython, key),
         "ops": _citations(ROOT, "cnnx/ops", "*.py", _functions, key),
         "tests": _citations(clone, "tests", "*.py", _tests, key) if clone else {},
     }
