@@ -89,7 +89,7 @@ def test_every_equation_stands_in_the_code_and_in_the_tests(key):
     ("folder", "pattern", "said"),
     [
         ("reference", "*.py", _places._functions),
-        ("optimized", "*.p[yx][xdi]", _places._cython),
+        ("optimized", "*.p[yx][xd]", _places._cython),
         ("ops", "*.py", _places._functions),
     ],
 )
