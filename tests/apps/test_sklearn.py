@@ -441,6 +441,14 @@ def test_verbose(digits, capsys):
     assert all(re.fullmatch(expected, line) for line in lines)
 
 
+@pytest.mark.parametrize(("verbose", "progress"), [(False, False), (True, False), (1, False), (2, None)])
+def test_a_progress_bar_is_asked_for_from_verbose_2(digits, monkeypatch, verbose, progress):
+    asked, fit = [], nn.fit
+    monkeypatch.setattr(nn, "fit", lambda *args, **options: asked.append(options["progress"]) or fit(*args, **options))
+    MLPClassifier(max_updates=1, verbose=verbose).fit(*digits)
+    assert asked == [progress]
+
+
 # ------------------------------------------------------------------------------------ in scikit-learn's company
 
 

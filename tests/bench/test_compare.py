@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -488,6 +489,7 @@ def test_fingerprint():
     assert found["python"] == ".".join(map(str, sys.version_info[:2]))
     assert versions()["numpy"] == np.__version__
     assert versions()["cnnx"] == cnnx.__version__
+    assert versions()["python"] == platform.python_version()
 
 
 def test_fingerprint_names_what_runs(monkeypatch):
