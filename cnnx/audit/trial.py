@@ -89,6 +89,8 @@ class Trial:
             self.result.lacks(error.what, error.why)
         except Exception as error:
             self.raised(self.sides.backend, error)
+        if self.result.ran:
+            self.result.dtypes.add(self.dtype)
         return self.result
 
     def ran(self, *directions: str, layout: str = PLAIN, threads: tuple[str, ...] = (DEFAULT,)) -> None:

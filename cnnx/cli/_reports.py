@@ -34,12 +34,12 @@ def check(arguments: argparse.Namespace) -> None:
         import cnnx.audit.report.page  # noqa: F401
 
 
-def write(report: Report, arguments: argparse.Namespace, verdict: str) -> None:
+def write(report: Report, arguments: argparse.Namespace) -> None:
     """Write the files that were asked for, each as a whole."""
     if arguments.report is not None:
         from cnnx.audit.report.page import page
 
-        text = page(report, verdict=verdict, command=arguments.command)
+        text = page(report, command=arguments.command)
         with replacing(arguments.report) as file:
             file.write(text.encode())
     if arguments.junit is not None:

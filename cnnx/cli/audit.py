@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     progress("")
     _print(report, arguments, arguments.check or list(CHECKS))
-    return _verdict(report)[0]
+    return report.verdict.code
 
 
 def _timeout(arguments: argparse.Namespace) -> float | None:
@@ -138,7 +138,7 @@ def _again(arguments: argparse.Namespace) -> int:
         timeout=_timeout(arguments),
     )
     _print(report, arguments, [result.check for result in report.results])
-    return _verdict(report)[0]
+    return report.verdict.code
 
 
 def _print(report: Report, arguments: argparse.Namespace, checks: list[str]) -> None:
@@ -148,7 +148,7 @@ def _print(report: Report, arguments: argparse.Namespace, checks: list[str]) -> 
         else:
             print(_text(report, checks, budgets=arguments.budgets, whole_ledger=arguments.ledger))
     finally:  # even where nobody reads the output to its end
-        _reports.write(report, arguments, _verdict(report)[1])
+        _reports.write(report, arguments)
 
 
 def _text(report: Report, checks: list[str], *, budgets: bool = False, whole_ledger: bool = False) -> str:
@@ -174,23 +174,9 @@ def _text(report: Report, checks: list[str], *, budgets: bool = False, whole_led
     lines += [*ledger(report.results).text(), ""] if whole_ledger else ledger(report.results).summary()
     lines += _discrepancies(report)
     lines += [f"mistrusted: {d}" for r in report.results for d in r.mistrusted]
-    lines += [f"{r.op}: {r.check}: no case ran" for r in report.failures() if not r.discrepancies and not r.mistrusted]
-    lines.append(f"{report.ran:,} cases, {_count(len(rows) - 1, 'op')}: {_verdict(report)[1]}")
+    lines += [f"{r.op}: {r.check}: no case ran" for r in report.results if r.verdict() == "nothing ran"]
+    lines.append(f"{report.ran:,} cases, {_count(len(rows) - 1, 'op')}: {report.verdict.words}")
     return "\n".join(lines)
-
-
-def _verdict(report: Report) -> tuple[int, str]:
-    """The exit code and the words for it."""
-    if report.interrupted:
-        return 130, "interrupted"
-    if failures := report.failures():
-        failed = sum(not r.mistrusted or bool(r.discrepancies) for r in failures)
-        words = [f"{_count(failed, 'check')} failed"] if failed else []
-        words += [f"{_count(len(failures) - failed, 'check')} mistrusted"] if failed < len(failures) else []
-        return 1, ", ".join(words)
-    if not report.judged:
-        return 3, f"nothing of back end {report.backend} ran"
-    return 0, "all agree"
 
 
 def _count(n: int, what: str) -> str:
@@ -201,9 +187,12 @@ def _cell(result: Result | None) -> str:
     """Cases that ran; FAIL where they disagree; - where the check does not apply."""
     if result is None:
         return ""
+    verdict = result.verdict()
+    if verdict == "mistrusted":
+        return verdict
     if not result.ok:
-        return "mistrusted" if result.mistrusted and not result.discrepancies else "FAIL"
-    return str(result.ran) if result.ran else "-"
+        return "FAIL"
+    return str(result.ran) if verdict == "passed" else "-"
 
 
 def _legend(report: Report) -> list[str]:

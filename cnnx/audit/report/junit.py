@@ -25,11 +25,10 @@ def junit(report: Report) -> bytes:
         for result in report.results:
             if result.op == op:
                 _add_cases(suite, result)
-    incomplete = _incomplete(report)
-    if incomplete:
+    if report.interrupted or report.verdict.code == 3:
         suite = ET.SubElement(root, "testsuite", name="audit")
         case = ET.SubElement(suite, "testcase", classname="cnnx.audit", name="complete")
-        ET.SubElement(case, "error", message=clean(incomplete), type="incomplete")
+        ET.SubElement(case, "error", message=clean(report.verdict.words), type="incomplete")
     for suite in root:
         _count(suite, suite)
     _count(root, root)
@@ -38,26 +37,19 @@ def junit(report: Report) -> bytes:
     return xml
 
 
-def _incomplete(report: Report) -> str:
-    if report.interrupted:
-        return "the audit was interrupted"
-    return "" if report.judged else f"nothing of back end {report.backend} ran"
-
-
 def _add_cases(suite: ET.Element, result: Result) -> None:
     findings = [*result.discrepancies, *result.mistrusted]
-    dtypes = sorted({t.dtype for t in result.tested} | {d.dtype for d in findings}) or [""]
-    for dtype in dtypes:
+    for dtype in sorted(result.dtypes | {d.dtype for d in findings}) or [""]:
         name = f"{result.check}[{dtype}]" if dtype else result.check
         case = ET.SubElement(suite, "testcase", classname=clean(f"cnnx.audit.{result.op}"), name=clean(name))
-        failed = [d for d in result.discrepancies if d.dtype == dtype]
-        mistrusted = [d for d in result.mistrusted if d.dtype == dtype]
-        if failed:
-            _fail(case, "discrepancy", failed)
-        if mistrusted:
-            _fail(case, "mistrusted", mistrusted)
-        if not failed and not mistrusted and not any(t.dtype == dtype for t in result.tested):
-            _nothing_ran(case, result)
+        verdict = result.verdict(dtype)
+        if verdict == "skipped":
+            why = result.skipped or f"the back end lacks {', '.join(sorted(result.lacking))}"
+            ET.SubElement(case, "skipped", message=clean(why))
+        elif verdict == "nothing ran":
+            ET.SubElement(case, "failure", type=verdict, message="no case ran")
+        elif verdict != "passed":
+            _fail(case, verdict, [d for d in findings if d.dtype == dtype])
 
 
 def _fail(case: ET.Element, kind: str, found: list[Discrepancy]) -> None:
@@ -69,15 +61,6 @@ def _fail(case: ET.Element, kind: str, found: list[Discrepancy]) -> None:
 def _words(found: Discrepancy) -> str:
     again = [f"again: {found.repro}"] if found.repro else []
     return "\n".join([str(found), *found.terms, *again])
-
-
-def _nothing_ran(case: ET.Element, result: Result) -> None:
-    if result.skipped:
-        ET.SubElement(case, "skipped", message=clean(result.skipped))
-    elif result.lacking:
-        ET.SubElement(case, "skipped", message=clean(f"the back end lacks {', '.join(sorted(result.lacking))}"))
-    else:
-        ET.SubElement(case, "failure", type="nothing ran", message="no case ran")
 
 
 def _count(element: ET.Element, within: ET.Element) -> None:

@@ -35,14 +35,12 @@ class Bar:
         return f"{self.share:.3f}" if self.share < 10 else f"{self.share:.3g}"
 
 
-def page(report: Report, *, verdict: str, command: str = "") -> str:
+def page(report: Report, *, command: str = "") -> str:
     """The report as HTML.
 
     Parameters
     ----------
     report : Report
-    verdict : str
-        The outcome in words, for the head of the page.
     command : str
         The command line that gave the report.
 
@@ -57,8 +55,8 @@ def page(report: Report, *, verdict: str, command: str = "") -> str:
     return render(
         "audit/report/page.html.j2",
         report=report,
-        verdict=verdict,
-        state="ok" if report.ok else "interrupted" if report.interrupted else "bad",
+        verdict=report.verdict.words,
+        state={0: "ok", 130: "interrupted"}.get(report.verdict.code, "bad"),
         command=command,
         machine=facts(),
         checks=checks,
@@ -67,7 +65,7 @@ def page(report: Report, *, verdict: str, command: str = "") -> str:
         truths=list(_truths(report)),
         found=[(first, others[:SHOWN], len(others[SHOWN:])) for first, *others in found],
         mistrusted=[d for result in report.results for d in result.mistrusted],
-        empty=[r for r in report.failures() if not r.discrepancies and not r.mistrusted],
+        empty=[r for r in report.results if r.verdict() == "nothing ran"],
         skipped=[r for r in report.results if r.skipped],
         lacking=sorted({item for r in report.results for item in r.lacking.items()}),
         notes=sorted({f"{r.check}: {note}" for r in report.results for note in r.notes}),
@@ -90,11 +88,12 @@ def _rows(report: Report, checks: list[str]) -> Iterable[tuple[str, list[tuple[s
 def _cell(result: Result | None) -> tuple[str, str]:
     if result is None:
         return "", "none"
-    if result.discrepancies:
+    verdict = result.verdict()
+    if verdict == "discrepancy":
         return f"{len(result.discrepancies):,} found", "bad"
     if not result.ok:
-        return ("mistrusted" if result.mistrusted else "nothing ran"), "bad"
-    return (f"{result.ran:,}", "ok") if result.ran else ("-", "none")
+        return verdict, "bad"
+    return (f"{result.ran:,}", "ok") if verdict == "passed" else ("-", "none")
 
 
 def _bars(report: Report) -> Iterable[Bar]:

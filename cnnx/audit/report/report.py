@@ -2,13 +2,20 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from .coverage import ledger
 from .machine import facts
 from .result import Discrepancy, Result
 
 SCHEMA = 2  # the version of what as_dict gives
+
+
+class Verdict(NamedTuple):
+    """The outcome of an audit: `cnnx audit`'s exit code, and words for it."""
+
+    code: int
+    words: str
 
 
 @dataclass
@@ -45,7 +52,20 @@ class Report:
     @property
     def ok(self) -> bool:
         """Every result is, the audit came to its end, and something of the back end was judged."""
-        return not self.interrupted and self.judged > 0 and all(result.ok for result in self.results)
+        return self.verdict.code == 0
+
+    @property
+    def verdict(self) -> Verdict:
+        """The outcome. Text, JSON, JUnit XML and the page all follow from it."""
+        if self.interrupted:
+            return Verdict(130, "interrupted")
+        if failures := self.failures():
+            mistrusted = sum(result.verdict() == "mistrusted" for result in failures)
+            counts = (len(failures) - mistrusted, "failed"), (mistrusted, "mistrusted")
+            return Verdict(1, ", ".join(f"{n} check{'s' * (n != 1)} {what}" for n, what in counts if n))
+        if not self.judged:
+            return Verdict(3, f"nothing of back end {self.backend} ran")
+        return Verdict(0, "all agree")
 
     def discrepancies(self) -> Iterator[Discrepancy]:
         """All of them."""

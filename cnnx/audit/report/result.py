@@ -4,10 +4,12 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ...ops import Case
 from ..data import Array
+
+Verdict = Literal["passed", "skipped", "discrepancy", "mistrusted", "nothing ran"]
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,8 @@ class Result:
         budget (results must be equal).
     worst : by dtype, the element that used most of its budget.
     truth : by dtype, how many elements were held against which truth.
-    tested, cases : what was compared, and the cases in it by name.
+    dtypes : those in which a case ran.
+    tested, cases : what was compared along the ledger's axes, and the cases in it by name.
     notes : what else has to be said.
     skipped : why nothing ran, where the check does not apply to the op.
     lacking : what the back end does not have, so that it could not be judged, and why, if it says so.
@@ -132,6 +135,7 @@ class Result:
     share: float | None = None
     worst: dict[str, Worst] = field(default_factory=dict)
     truth: dict[str, Counter[str]] = field(default_factory=dict)
+    dtypes: set[str] = field(default_factory=set)
     tested: set[Compared] = field(default_factory=set)
     cases: dict[str, Case] = field(default_factory=dict)
     notes: set[str] = field(default_factory=set)
@@ -141,12 +145,21 @@ class Result:
     zeros: dict[str, tuple[int, int]] = field(default_factory=dict)
     discrepancies: list[Discrepancy] = field(default_factory=list)
 
+    def verdict(self, dtype: str = "") -> Verdict:
+        """The outcome, of one dtype if it is given. Text, JSON, JUnit XML and the page all follow from it."""
+        if _of(self.discrepancies, dtype):
+            return "discrepancy"
+        if _of(self.mistrusted, dtype):
+            return "mistrusted"
+        if dtype in self.dtypes or (not dtype and self.ran):
+            return "passed"
+        return "skipped" if self.skipped or self.lacking else "nothing ran"
+
     @property
     def ok(self) -> bool:
         """No discrepancy, nothing mistrusted; and something ran, unless the check does not apply. No case run is a
         failure."""
-        found = self.discrepancies or self.mistrusted
-        return not found and (self.ran > 0 or bool(self.skipped or self.lacking))
+        return self.verdict() in ("passed", "skipped")
 
     @property
     def note(self) -> str:
@@ -180,6 +193,7 @@ class Result:
             self.note_worst(dtype, worst)
         for dtype, count in other.truth.items():
             self.truth.setdefault(dtype, Counter()).update(count)
+        self.dtypes |= other.dtypes
         self.tested |= other.tested
         self.cases |= other.cases
         for what, (zeros, total) in other.zeros.items():
@@ -206,6 +220,10 @@ class Result:
             "mistrusted": [d.as_dict() for d in self.mistrusted],
             "discrepancies": [d.as_dict() for d in self.discrepancies],
         }
+
+
+def _of(found: list[Discrepancy], dtype: str) -> list[Discrepancy]:
+    return [d for d in found if dtype in ("", d.dtype)]
 
 
 def _number(value: float | None) -> float | str | None:
