@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .budgets import Budgets
-from .record import LIMIT, PYTEST, REFERENCE, Figure, Measured, Record
+from .record import LIMIT, PYTEST, REFERENCE, SECONDS, Figure, Measured, Record
 from .statistic import LEVEL, differ, holm, interval, rounds_to_differ, smallest_differ
 
 RUN = "run"  # the yardstick of files without any: the other benchmarks of the same run
@@ -188,9 +188,10 @@ def _pair(found: Comparison, base: Record, new: Record, by: str | None) -> None:
     found.only_base = [figure for figure in before if figure not in after]
     found.only_new = [figure for figure in after if figure not in before]
     common = [figure for figure in before if figure in after]
+    timed = [figure for figure in common if before[figure].seconds and after[figure].seconds]
     without = not any(run[figure].ratios for run in (before, after) for figure in common)
     if by == RUN or (by is None and without):
-        before, after = (_by_run([run[figure] for figure in common]) for run in (before, after))
+        before, after = ({**run, **_by_run([run[figure] for figure in timed])} for run in (before, after))
     for figure in common:
         b, n = before[figure], after[figure]
         yardstick, why = _yardstick(b, n, by)
@@ -207,6 +208,9 @@ def _pair(found: Comparison, base: Record, new: Record, by: str | None) -> None:
 
 def _yardstick(base: Measured, new: Measured, by: str | None) -> tuple[str, str]:
     """The yardstick that decides, or "" and why there is none."""
+    for measured in (base, new):
+        if SECONDS in measured.missing:
+            return "", measured.missing[SECONDS]
     for name in ("multiply_adds", "bytes"):
         if getattr(base, name) != getattr(new, name):
             return "", f"other work: {getattr(base, name)} -> {getattr(new, name)} {name.replace('_', '-')}"
@@ -226,8 +230,8 @@ def _by_run(figures: list[Measured]) -> dict[Figure, Measured]:
     Others with fewer rounds count with their median. That a figure itself is left out of its mean makes no difference
     to the test, but shows a change at its full size. Needs two figures.
     """
-    if len(figures) < 2 or not all(measured.seconds for measured in figures):
-        return {measured.figure: measured for measured in figures}
+    if len(figures) < 2:
+        return {}
     rounds = max(len(measured.seconds) for measured in figures)
     logs = np.array(
         [np.log(m.seconds if len(m.seconds) == rounds else [statistics.median(m.seconds)] * rounds) for m in figures]

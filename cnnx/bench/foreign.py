@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .record import LIMIT, PYTEST, REFERENCE, Figure, Measured, Record, RecordError, broken, load_json
+from .record import LIMIT, PYTEST, REFERENCE, SECONDS, Figure, Measured, Record, RecordError, broken, load_json
 
 BLOCKS = 10  # what one benchmark's timings are worth: timings next to each other share their luck
+
+TOO_FAST = "a timing of 0: the clock is too coarse for it"
 
 
 def read_any(path: str | os.PathLike[str], baseline: str | None = None) -> Record:
@@ -33,9 +35,19 @@ def read_any(path: str | os.PathLike[str], baseline: str | None = None) -> Recor
         if baseline is not None:
             raise RecordError(f"{path}: expected what pytest --benchmark-json writes beside a baseline, got a record")
         return Record.from_dict(found, os.fspath(path))
-    if isinstance(found, dict) and "benchmarks" in found:
+    if isinstance(found, dict) and {"benchmarks", "machine_info"} <= found.keys():
         return from_pytest(found, baseline, os.fspath(path))
-    raise RecordError(f"{path}: expected what cnnx bench --json or pytest --benchmark-json writes, got other JSON")
+    raise RecordError(f"{path}: expected what cnnx bench --json or pytest --benchmark-json writes, got {_other(found)}")
+
+
+def _other(found: object) -> str:
+    """What wrote a file that is neither, and what compares two of them."""
+    if isinstance(found, dict) and "benchmarks" in found:
+        if "context" in found:
+            return "a file of Google Benchmark, whose tools/compare.py compares two"
+        if "metadata" in found or "version" in found:
+            return "a file of pyperf, whose command python -m pyperf compare_to compares two"
+    return "other JSON"
 
 
 def from_pytest(found: Mapping[str, Any], baseline: str | None = None, where: str = "record") -> Record:
@@ -45,6 +57,9 @@ def from_pytest(found: Mapping[str, Any], baseline: str | None = None, where: st
     ten timings count as they are. What cnnx's own benchmarks say in `extra_info` becomes a figure with its ratios, the
     reference's own times are left out. Any other benchmark is a figure with its full name for an op, and without
     ratios: `compare` then takes the other benchmarks of the run for its yardstick.
+
+    A benchmark with a timing of 0 is faster than the clock can tell: it becomes a figure without times, and `missing`
+    says why.
 
     The blocks of one run share what disturbed it for long, and a limit or a reference that was measured once. No error
     rate holds for that, as `compare` notes.
@@ -62,7 +77,7 @@ def from_pytest(found: Mapping[str, Any], baseline: str | None = None, where: st
     Raises
     ------
     RecordError
-        It is broken, has no timings, two benchmarks of one name, or no such baseline.
+        It is broken, has no timings, two benchmarks of one name, or no such baseline; the baseline has a timing of 0.
     """
     try:
         benchmarks = [each for each in found["benchmarks"] if not _is_of_cnnx(each) or _is_optimized(each)]
@@ -71,7 +86,10 @@ def from_pytest(found: Mapping[str, Any], baseline: str | None = None, where: st
         else:
             yardstick = _find(baseline, benchmarks)
             figures = [_measured(each) for each in benchmarks if each is not yardstick]
-            _set_beside(figures, _blocks(yardstick), baseline)
+            blocks = _blocks(yardstick)
+            if 0 in blocks:
+                raise RecordError(f"baseline: expected timings above 0, got {baseline!r} with {TOO_FAST}")
+            _set_beside(figures, blocks, baseline)
         machine, commit = found["machine_info"], found.get("commit_info") or {}
         known = commit.get("id", "unversioned") != "unversioned"
         return Record(
@@ -97,13 +115,16 @@ def _is_optimized(benchmark: Mapping[str, Any]) -> bool:
 
 def _measured(benchmark: Mapping[str, Any]) -> Measured:
     seconds = _blocks(benchmark)
+    missing = {}
+    if 0 in seconds:
+        seconds, missing = [], {SECONDS: TOO_FAST}
     if not _is_of_cnnx(benchmark):
-        return Measured(Figure(benchmark["fullname"], "", "", 0, ""), seconds=seconds)
+        return Measured(Figure(benchmark["fullname"], "", "", 0, ""), seconds=seconds, missing=missing)
     info, median = benchmark["extra_info"], benchmark["stats"]["median"]
     ratios = {
         yardstick: [info[name] * median / second for second in seconds]
         for yardstick, name in ((LIMIT, "share_of_limit"), (REFERENCE, "speed_up"))
-        if info.get(name) is not None
+        if seconds and info.get(name) is not None
     }
     return Measured(
         Figure(info["op"], info["case"], info["direction"], info["threads"], info.get("dtype", "float32")),
@@ -113,6 +134,7 @@ def _measured(benchmark: Mapping[str, Any]) -> Measured:
         seconds=seconds,
         ratios=ratios,
         extrapolated=bool(info.get("extrapolated", False)),
+        missing=missing,
     )
 
 

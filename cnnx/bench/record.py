@@ -14,6 +14,7 @@ VERSION = 1
 LIMIT, REFERENCE = "limit", "reference"  # yardsticks that every figure has; the others are peers
 PEERS = ("torch", "onnxruntime", "numpy")
 PYTEST = "pytest-benchmark"  # among the versions of a record that was read from its files
+SECONDS = "seconds"  # in `missing`: the figure has no times
 MULTIPLY_ADDS, COPY = "multiply-adds", "copy"  # what may bind
 
 
@@ -52,7 +53,7 @@ class Measured:
     seconds : of our call, by round.
     ratios : by yardstick and round: "limit" (the share of the machine's limit), "reference" (the speed-up), peers.
     extrapolated : the reference's time comes from one row of its output.
-    missing : by peer, why it has no such thing.
+    missing : by peer, why it has no such thing; or of the seconds.
     """
 
     figure: Figure

@@ -7,6 +7,7 @@ not do what was asked, 3 nothing ran, 130 interrupted by Ctrl-C, 141 nobody read
 
 import argparse
 import importlib
+import io
 import os
 import shlex
 import sys
@@ -31,6 +32,10 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     arguments = sys.argv[1:] if argv is None else list(argv)
+    if argv is None:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # escape what its encoding lacks, as in LANG=C
+                stream.reconfigure(errors="backslashreplace")
     try:
         code = _run(arguments)
         if sys.stdout is not None:

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "production shapes",
         "Some elements of the output and of every gradient are held against the reference's equations. --op says what "
         f"a shape is: {', '.join(OPS)} (default {OPS[0]}); --dtype is float32 if it is not given. The grammar is "
-        "benchdnn's; pydoc cnnx.audit.spot.benchdnn has it.",
+        "benchdnn's; python -m pydoc cnnx.audit.spot.benchdnn has it.",
     )
     add = group.add_argument
     add("--shape", action="append", metavar="TEXT", help='a problem, "g1mb8ic64ih56oc64oh56kh3ph1"; may be given again')

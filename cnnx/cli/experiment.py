@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings["seed"] = natural("--seed", arguments.seed)
 
     from cnnx import experiments  # late: it needs matplotlib, and `cnnx --help` does not
-    from cnnx.experiments._report import check_folder
+    from cnnx.experiments._report import folder_for
 
     experiment: Callable[..., experiments.Report] = getattr(experiments, arguments.name.replace("-", "_"))
     folder = Path(arguments.name if arguments.out is None else arguments.out)
@@ -70,14 +70,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     with cnnx.use_backend(cnnx.get_backend() if arguments.backend is None else arguments.backend):
         split = data.mnist(arguments.data).split()
-        check_folder(folder, arguments.name)  # before the training, which may take long
-        images = f"{len(split.x_train)} training and {len(split.x_test)} test images"
-        say(f"{arguments.name}: {images}, back end {cnnx.get_backend()}")
-        try:
-            report = experiment(split, **settings, say=say, progress=False if arguments.quiet else None)
-        except FloatingPointError as error:
-            raise RuntimeError(str(error)) from error
-    written = report.write(folder)
+        with folder_for(folder, arguments.name):  # before the training, which may take long
+            images = f"{len(split.x_train)} training and {len(split.x_test)} test images"
+            say(f"{arguments.name}: {images}, back end {cnnx.get_backend()}")
+            try:
+                report = experiment(split, **settings, say=say, progress=False if arguments.quiet else None)
+            except FloatingPointError as error:
+                raise RuntimeError(str(error)) from error
+            written = report.write(folder)
     stopped = ", of what was finished before Ctrl-C" if report.interrupted else ""
     say(f"wrote {', '.join(map(str, written))}{stopped}")
     return INTERRUPTED if report.interrupted else 0

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,16 +79,26 @@ class Report:
         return [folder / f"{self.name}{f'-{i}' if i > 1 else ''}.png" for i in range(1, len(self.figures) + 1)]
 
 
-def check_folder(folder: str | os.PathLike[str], name: str) -> None:
-    """Make the folder, and raise now what would keep a report from being written into it later.
+@contextmanager
+def folder_for(folder: str | os.PathLike[str], name: str) -> Iterator[None]:
+    """Make the folder that a block writes a report into; what is made here and stays empty goes when the block fails.
 
     Raises
     ------
     OSError
-        The folder cannot be made, or a file in it cannot be opened for writing.
+        Before the block: the folder cannot be made, or a file in it cannot be opened for writing.
     """
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    plot.check_target(Path(folder) / f"{name}.png")
+    folder = Path(folder)
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        plot.check_target(folder / f"{name}.png")
+        yield
+    except BaseException:
+        for path in made:
+            with suppress(OSError):  # it was not made, or somebody wrote into it
+                path.rmdir()
+        raise
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

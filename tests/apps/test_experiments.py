@@ -216,8 +216,16 @@ def test_what_cannot_be_run_is_one_line(capsys, folder, tmp_path, monkeypatch, o
     assert err.startswith("cnnx: error: ")
     assert err.count("\n") == 1
     assert says in err
-    assert not list(tmp_path.rglob("*.*"))
-    assert ("--data" not in options) or not list(tmp_path.iterdir())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("there", ["", "new"])
+def test_control_c_before_anything_is_finished_leaves_no_folder(capsys, folder, tmp_path, monkeypatch, there):
+    (tmp_path / there).mkdir(exist_ok=True)
+    monkeypatch.setattr(nn, "fit", lambda *arguments, **options: signal.raise_signal(signal.SIGINT))
+    out = tmp_path / "new" / "folder"
+    assert main(["experiment", "filters", "--data", str(folder), "--out", str(out)]) == 130
+    assert list(tmp_path.rglob("*")) == ([tmp_path / there] if there else [])
 
 
 def test_without_matplotlib_the_error_names_the_extra(folder, tmp_path):

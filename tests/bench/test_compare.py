@@ -650,7 +650,7 @@ def test_a_baseline_in_the_same_run():
     [
         ({"benchmarks": [timed("a", [])]}, "a: expected timings, got none: write the file by --benchmark-json"),
         ({"benchmarks": [timed("a", [1.0]), timed("a", [1.0])]}, "expected once, got 2 times"),
-        ({"benchmarks": [timed("a", [0.0])]}, "seconds: expected a list of positive numbers"),
+        ({"benchmarks": [timed("a", [-1.0])]}, "seconds: expected a list of positive numbers"),
         ({"benchmarks": [timed("a", ["x"])]}, "a broken one"),
         ({"benchmarks": [{"name": "a"}]}, "a broken one .KeyError: 'extra_info'"),
         ({"benchmarks": 3}, "a broken one .TypeError"),
@@ -665,6 +665,48 @@ def test_wrong_files_of_pytest_benchmark(tmp_path, change, message):
         read_any(path)
     assert str(error.value).startswith(f"{path}: ")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("baseline", [None, "b"])
+def test_timings_of_0_are_left_out_by_name(baseline):
+    """A coarse clock gives them; the other benchmarks are compared."""
+    base = foreign(timed("a", spread(1.0)), timed("b", spread(2.0)), timed("quick", [0.0] * 100 + [1e-6] * 10))
+    new = foreign(timed("a", spread(1.5)), timed("b", spread(2.0)), timed("quick", spread(1e-6)))
+    found = compare(from_pytest(base, baseline), from_pytest(new, baseline))
+    assert [str(change.figure) for change in found.of(SLOWER)] == ["test_x.py::a"]
+    assert {str(figure): why for figure, why in found.unlike.items()} == {
+        "test_x.py::quick": "a timing of 0: the clock is too coarse for it"
+    }
+    assert "not compared, a timing of 0: the clock is too coarse for it: test_x.py::quick" in list(lines(found))
+    with pytest.raises(RecordError, match="baseline: expected timings above 0, got 'quick' with a timing of 0"):
+        from_pytest(base, "quick")
+
+
+def test_timings_of_0_of_our_own_benchmarks():
+    info = {"op": "conv2d", "case": "c", "direction": "forward", "threads": 2, "share_of_limit": 0.5}
+    (measured,) = from_pytest(foreign(timed("o", [0.0, 1e-6], **info, backend="optimized"))).figures
+    assert (measured.seconds, measured.ratios) == ([], {})
+    assert "a timing of 0" in measured.missing["seconds"]
+
+
+PYPERF = {"benchmarks": [{"runs": [{"values": [0.1]}]}], "metadata": {"name": "a"}, "version": "1.0"}
+GOOGLE = {"context": {"num_cpus": 2}, "benchmarks": [{"name": "BM_a", "real_time": 1.0, "time_unit": "ns"}]}
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (PYPERF, "got a file of pyperf, whose command python -m pyperf compare_to compares two"),
+        (GOOGLE, "got a file of Google Benchmark, whose tools/compare.py compares two"),
+        ({"benchmarks": []}, "got other JSON"),
+    ],
+)
+def test_whole_files_of_other_tools_are_not_called_broken(tmp_path, found, message):
+    path = tmp_path / "f.json"
+    path.write_text(json.dumps(found))
+    with pytest.raises(RecordError) as error:
+        read_any(path, baseline="a")
+    assert str(error.value) == f"{path}: expected what cnnx bench --json or pytest --benchmark-json writes, {message}"
 
 
 @pytest.mark.parametrize(

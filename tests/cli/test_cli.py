@@ -131,6 +131,25 @@ def test_closed_pipe_is_quiet():
     assert (done.returncode, done.stderr) == (141, "")
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_characters_that_the_terminal_lacks_are_escaped(encoding):
+    """M17's title is Japanese; LANG=C and Windows' code pages lack it."""
+    done = run("equations", "M17", PYTHONIOENCODING=encoding)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("M17: \\u7573\\u307f")
+    assert run("equations", "M17", PYTHONIOENCODING="utf-8").stdout.startswith("M17: \u7573\u307f")
+
+
+@pytest.mark.parametrize("op", ["affine", "sigmoid"])
+def test_explain_without_docstrings_says_so(op):
+    command = [sys.executable, "-OO", "-m", "cnnx", "explain", op]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "python -OO removes those" in done.stdout
+    assert "None" not in done.stdout
+    assert "the equation in doubles: " in done.stdout
+
+
 def test_only_the_command_asked_for_is_imported():
     code = 'import sys; sys.modules["cnnx.cli.audit"] = sys.modules["cnnx.cli.train"] = None'  # import fails
     assert run("doctor", "--help", code=code).returncode == 0

@@ -1,5 +1,7 @@
 """The pages are true: the op table, the examples, the commands, what is said of the audit, where tests are."""
 
+import ast
+import builtins
 import doctest
 import re
 import tomllib
@@ -32,6 +34,17 @@ def test_examples() -> None:
     runner = doctest.DocTestRunner()
     runner.run(test, out=report.append)
     assert not runner.failures, "".join(report)
+
+
+def test_code_blocks_import_what_they_use() -> None:
+    blocks = [ast.parse(block) for block in re.findall(r"```python\n([^>].*?)```", README, re.S)]
+    assert blocks
+    for block in blocks:
+        names = [node for node in ast.walk(block) if isinstance(node, ast.Name)]
+        bound = {node.id for node in names if isinstance(node.ctx, ast.Store)} | set(dir(builtins))
+        imports = [node for node in ast.walk(block) if isinstance(node, (ast.Import, ast.ImportFrom))]
+        bound |= {alias.asname or alias.name for node in imports for alias in node.names}
+        assert {node.id for node in names} <= bound, ast.unparse(block)
 
 
 def test_where_an_equation_stands() -> None:

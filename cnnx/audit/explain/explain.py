@@ -212,6 +212,8 @@ def _docstring(element: Callable[..., Any]) -> tuple[str, str, str]:
 
     Where it names no source, its module's first sentence does.
     """
+    if sys.flags.optimize > 1:
+        return "(the equation is a docstring, and python -OO removes those)", "See cnnx equations.", ""
     first, *rest = (" ".join(p.split()) for p in inspect.cleandoc(element.__doc__ or "").split("\n\n"))
     if rest:
         return first, rest[-1], " ".join(rest[:-1])
