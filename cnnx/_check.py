@@ -48,7 +48,7 @@ def array(name: str, value: object) -> Array:
     """`value` as a C-contiguous, aligned array in native byte order; copied only where it is not one."""
     if type(value) is np.ndarray and value.flags.num & _PLAIN == _PLAIN and value.dtype.isnative:
         return value
-    return _plain(unconverted(name, value))
+    return _plain(name, unconverted(name, value))
 
 
 def floats(**arguments: object) -> tuple[Array, ...]:
@@ -60,23 +60,34 @@ def floats(**arguments: object) -> tuple[Array, ...]:
             raise TypeError(f"{name}: expected dtype float32 or float64, got {a.dtype}")
         if a.dtype.newbyteorder("=") != first:
             raise TypeError(f"{name}: expected dtype {first}, as {first_name} has, got {a.dtype}")
-    return tuple(map(_plain, arrays))
+    return tuple(map(_plain, arguments, arrays))
 
 
 def unconverted(name: str, value: object) -> Array:
     """`value` as an array of whatever layout and byte order: never a copy, so that it may be larger than memory."""
     if isinstance(value, np.generic) or not hasattr(value, "__array__"):
         raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
-    a = np.asanyarray(value)
+    try:
+        a = np.asanyarray(value)
+    except Exception as error:  # of an object's own __array__
+        raise TypeError(
+            f"{name}: expected a NumPy array, got {type(value).__name__}, whose __array__ fails: "
+            f"{type(error).__name__}: {error}"
+        ) from error
     if isinstance(a, MaskedArray):
         raise TypeError(f"{name}: expected an array, got a masked array, whose mask would be lost; fill it first")
     return np.asarray(a)
 
 
-def _plain(a: Array) -> Array:
+def _plain(name: str, a: Array) -> Array:
     if a.flags.c_contiguous and a.flags.aligned and a.dtype.isnative:
         return a
-    return np.require(a, dtype=a.dtype.newbyteorder("="), requirements=["C", "A"])
+    if max(a.shape, default=0) > LARGEST:  # a broadcast view, most likely: its copy would be of any size
+        raise ValueError(f"{name}: expected at most {LARGEST} elements along an axis, got shape {a.shape}")
+    try:
+        return np.require(a, dtype=a.dtype.newbyteorder("="), requirements=["C", "A"])
+    except MemoryError as error:
+        raise MemoryError(f"{name}: {error}") from None
 
 
 def rank(name: str, shape: tuple[int, ...], axes: str) -> None:
@@ -101,9 +112,15 @@ def integer(name: str, value: object, least: int) -> int:
     """An int or NumPy integer of at least `least`; a bool is none."""
     if isinstance(value, _NO_NUMBERS) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name}: expected an integer, got {type(value).__name__} {shown(value)}")
-    if not least <= value <= LARGEST:
-        raise ValueError(f"{name}: expected an integer from {least} to {LARGEST}, got {shown(value)}")
-    return int(value)
+    number = exact(value)
+    if not least <= number <= LARGEST:
+        raise ValueError(f"{name}: expected an integer from {least} to {LARGEST}, got {shown(number)}")
+    return number
+
+
+def exact(value: int | np.integer[Any]) -> int:
+    """An integer as a plain int, whatever the methods of a subclass say of it."""
+    return int.__index__(value) if isinstance(value, int) else int(np.asarray(value))
 
 
 def pair(name: str, value: object, least: int) -> Pair:
@@ -122,10 +139,15 @@ def real(name: str, value: object) -> float:
         return value
     if isinstance(value, _NO_NUMBERS) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name}: expected a number, got {type(value).__name__} {shown(value)}")
-    try:
-        number = float(value)
-    except OverflowError:  # an int that no float holds
-        number = math.inf
+    if isinstance(value, float):
+        number = float.__float__(value)
+    elif isinstance(value, np.floating):
+        number = float(np.asarray(value))
+    else:
+        try:
+            number = float(exact(value))
+        except OverflowError:  # an int that no float holds
+            number = math.inf
     if not math.isfinite(number):
         raise ValueError(f"{name}: expected a finite number, got {shown(value)}")
     return number
@@ -133,9 +155,12 @@ def real(name: str, value: object) -> float:
 
 def shown(value: object) -> str:
     """A value for a message, cut where it is long."""
-    if isinstance(value, int) and abs(value) > 10**60:  # beyond 4,300 digits Python refuses to write it
-        return f"an integer of {value.bit_length()} bits"
-    text = repr(value)
+    if isinstance(value, int) and (bits := int.bit_length(value)) > 200:
+        return f"an integer of {bits} bits"
+    try:
+        text = repr(value)
+    except Exception as error:  # Python writes no integer of more than 4,300 digits
+        return f"<{type(value).__name__} whose repr fails: {type(error).__name__}>"
     return text if len(text) <= 120 else f"{text[:117]}..."
 
 
@@ -152,9 +177,10 @@ def choice(name: str, value: object, allowed: Sequence[str]) -> str:
     """One of the allowed strings."""
     if not isinstance(value, str):
         raise TypeError(f"{name}: expected one of {', '.join(map(repr, allowed))}, got {type(value).__name__}")
-    if value not in allowed:
-        raise ValueError(f"{name}: expected one of {', '.join(map(repr, allowed))}, got {shown(value)}")
-    return value
+    word = str.__str__(value)
+    if word not in allowed:
+        raise ValueError(f"{name}: expected one of {', '.join(map(repr, allowed))}, got {shown(word)}")
+    return word
 
 
 def paddings(value: object, extents: Pair, spans: Pair, stride: Pair) -> Padding:

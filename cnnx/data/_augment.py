@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from .._check import shown
 from ._dataset import Array
 
 
@@ -58,10 +59,10 @@ class Augmentation:
         for name in ("shift", "rotation", "elastic", "smoothness"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-                raise TypeError(f"{name}: expected a number, got {type(value).__name__} {value!r}")
+                raise TypeError(f"{name}: expected a number, got {type(value).__name__} {shown(value)}")
             if not 0 <= value < math.inf or (name == "smoothness" and value == 0):
                 least = "above 0" if name == "smoothness" else "of at least 0"
-                raise ValueError(f"{name}: expected a finite number {least}, got {value!r}")
+                raise ValueError(f"{name}: expected a finite number {least}, got {shown(value)}")
 
     def __call__(self, x: Array, rng: np.random.Generator) -> Array:
         """A new batch: `x` (N, C, H, W), float32 or float64, each image changed at random."""

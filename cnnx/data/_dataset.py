@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .._check import shown
+
 Array = npt.NDArray[Any]
 
 
@@ -111,10 +113,10 @@ def floating(dtype: npt.DTypeLike) -> np.dtype[Any]:
     except TypeError:
         found = np.dtype(object)
     if found.char not in "fd":
-        raise TypeError(f"dtype: expected float32 or float64, got {dtype!r}")
+        raise TypeError(f"dtype: expected float32 or float64, got {shown(dtype)}")
     return found.newbyteorder("=")
 
 
 def _integer(name: str, value: object) -> None:
     if isinstance(value, (bool, np.timedelta64)) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name}: expected an integer, got {type(value).__name__} {value!r}")
+        raise TypeError(f"{name}: expected an integer, got {type(value).__name__} {shown(value)}")

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from .._check import shown
 from ._dataset import Array, Dataset, floating
 from ._idx import read_idx
 
@@ -62,7 +63,7 @@ def ox_images(examples: Literal["two", "six", "damaged"] = "six", *, dtype: npt.
            [0., 1.]])
     """
     if examples not in _EXAMPLES:
-        raise ValueError(f"examples: expected one of {', '.join(map(repr, _EXAMPLES))}, got {examples!r}")
+        raise ValueError(f"examples: expected one of {', '.join(map(repr, _EXAMPLES))}, got {shown(examples)}")
     dtype = floating(dtype)
     drawn = _EXAMPLES[examples]
     images = np.array([[[list(map(int, row)) for row in image.split()]] for image in drawn], dtype)

@@ -6,6 +6,7 @@ from typing import Literal, Self, get_args
 import numpy as np
 import numpy.typing as npt
 
+from .._check import shown
 from ._dataset import Array, floating
 
 Per = Literal["channel", "pixel"]
@@ -51,9 +52,9 @@ class Standardizer:
 
     def __init__(self, per: Per = "channel", *, batch_size: int = 1000) -> None:
         if per not in get_args(Per):
-            raise ValueError(f"per: expected one of {', '.join(map(repr, get_args(Per)))}, got {per!r}")
+            raise ValueError(f"per: expected one of {', '.join(map(repr, get_args(Per)))}, got {shown(per)}")
         if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)):
-            raise TypeError(f"batch_size: expected an integer, got {type(batch_size).__name__} {batch_size!r}")
+            raise TypeError(f"batch_size: expected an integer, got {type(batch_size).__name__} {shown(batch_size)}")
         if batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
         self.per = per

@@ -20,9 +20,10 @@ def natural(name: str, value: object) -> int:
     """An integer of at least 0, however large, as seeds are."""
     if isinstance(value, (bool, np.timedelta64)) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name}: expected an integer, got {type(value).__name__} {_check.shown(value)}")
-    if value < 0:
-        raise ValueError(f"{name}: expected an integer of at least 0, got {_check.shown(value)}")
-    return int(value)
+    found = _check.exact(value)
+    if found < 0:
+        raise ValueError(f"{name}: expected an integer of at least 0, got {_check.shown(found)}")
+    return found
 
 
 def instance(name: str, value: object, kind: type) -> None:
@@ -43,7 +44,7 @@ def number(name: str, value: object, expected: str, holds: Callable[[float], boo
     """A finite number for which `holds`, as `expected` says in words."""
     found = _check.real(name, value)
     if not holds(found):
-        raise ValueError(f"{name}: expected {expected}, got {value}")
+        raise ValueError(f"{name}: expected {expected}, got {_check.shown(value)}")
     return found
 
 

@@ -103,7 +103,7 @@ def draw(init: str, shape: tuple[int, ...], seed: Seed, groups: int, dtype: np.d
 
 def _fans(shape: tuple[int, ...], groups: int) -> tuple[int, int]:
     if not isinstance(shape, tuple) or len(shape) < 2:
-        raise TypeError(f"shape: expected a tuple (outputs, inputs, ...), got {shape!r}")
+        raise TypeError(f"shape: expected a tuple (outputs, inputs, ...), got {_check.shown(shape)}")
     outputs, inputs, *window = (_check.integer("shape", extent, 1) for extent in shape)
     area = math.prod(window)
     return inputs * area, outputs // _check.integer("groups", groups, 1) * area

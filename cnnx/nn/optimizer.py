@@ -251,7 +251,7 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(learning_rate, weight_decay, backend)
         if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-            raise TypeError(f"betas: expected two numbers, got {betas!r}")
+            raise TypeError(f"betas: expected two numbers, got {_check.shown(betas)}")
         self.betas = below_one("betas[0]", betas[0]), below_one("betas[1]", betas[1])
         self.eps = number("eps", eps, "a number above 0", lambda v: v > 0)
 

@@ -9,6 +9,7 @@ import fractions
 import inspect
 import math
 import re
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -134,6 +135,19 @@ DTYPES += ["object", "U4", "S4", "M8[s]", "m8[s]", "f4,f4", "V4"]
 
 
 @pytest.mark.parametrize(("name", "key"), FLOATS)
+def test_a_view_too_long_is_refused_before_it_is_copied(name, key):
+    """8 GiB and more, of a few bytes."""
+    a = CALLS[name][key]
+    wide = np.broadcast_to(a[:1], (2**31, *a.shape[1:]))
+    tracemalloc.start()
+    try:
+        refused(name, {key: wide}, ValueError)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("name", "key"), FLOATS)
 def test_dtypes(name, key):
     shape = CALLS[name][key].shape
     for dtype in DTYPES:
@@ -173,25 +187,51 @@ class Array:
         self.content = content
 
     def __array__(self, dtype=None, copy=None):
+        if isinstance(self.content, Exception):
+            raise self.content
         return self.content
 
 
-def test_what_array_returns_is_checked_too():
-    with pytest.raises(TypeError, match="x: expected dtype float32 or float64, got int64"):
-        cnnx.relu(Array(np.arange(3)))
-    with pytest.raises((TypeError, ValueError), match="__array__"):
-        cnnx.relu(Array([1.0]))
+@pytest.mark.parametrize(("name", "key"), ARRAYS)
+def test_what_array_returns_is_checked_too(name, key):
+    for content in (3, None, [1.0], RuntimeError("no"), MemoryError("no"), KeyError(2), np.zeros(3, "complex64")):
+        refused(name, {key: Array(content)}, TypeError)
 
 
 # ---------------------------------------------------------------------------------------------- options
 
 HUGE = (2**31, 2**63, 2**64, 2**70, -(2**70), 10**400, 10**5000)
-NO_INTEGERS = (1.0, np.float32(1), True, np.True_, b"1", 1j, {}, np.array(1.0), np.array([1]), np.array([1.5]))
+UNWRITTEN = ({1: 10**5000}, np.array([10**5000], object))  # whose repr fails
+NO_INTEGERS = (
+    *UNWRITTEN,
+    1.0,
+    np.float32(1),
+    True,
+    np.True_,
+    b"1",
+    1j,
+    {},
+    np.array(1.0),
+    np.array([1]),
+    np.array([1.5]),
+)
 NO_INTEGERS += (fractions.Fraction(1), decimal.Decimal(1), Stray())
-NO_NUMBERS = ("1", None, True, np.True_, 1j, [1.0], (1.0,), {}, np.array(1.0), Stray())
-NO_WORDS = (None, 1, True, b"mean", ["mean"], ("mean",), {}, Stray())
+NO_NUMBERS = (*UNWRITTEN, [10**5000], "1", None, True, np.True_, 1j, [1.0], (1.0,), {}, np.array(1.0), Stray())
+NO_WORDS = (*UNWRITTEN, None, 1, True, b"mean", ["mean"], ("mean",), {}, Stray())
 FAR = (-3, *HUGE)
-ODD_PAIRS = ((), (1,), (1, 1, 1), (0, 1), (1, 0), (1, -1), (1, 2**31), [1, 2**63], (-(2**63), 1))
+ODD_PAIRS = (
+    (),
+    [10**5000],
+    (10**5000, 1),
+    (1,),
+    (1, 1, 1),
+    (0, 1),
+    (1, 0),
+    (1, -1),
+    (1, 2**31),
+    [1, 2**63],
+    (-(2**63), 1),
+)
 ODD_PADDINGS = ("SAME", "", "full", "1", -1, (1, -1), (1,), (), (1, 1, 1), ((0, 0), 1), (1, (0, 0)), [[0, 0]])
 ODD_PADDINGS += (((0, 0), (0, 0), (0, 0)), ((0, 0, 0), (0, 0)), ((0,), (0,)), ((0, -1), (0, 0)), ((0, 0), (0, 2**31)))
 
@@ -214,6 +254,39 @@ def test_options(name, key, kind):
         refused(name, {key: value}, TypeError)
     for value in values:
         refused(name, {key: value}, ValueError)
+
+
+class LyingInt(int):
+    def __int__(self):
+        return 10**6
+
+    __index__ = __trunc__ = __abs__ = __float__ = __int__
+    __le__ = __ge__ = __lt__ = __gt__ = lambda self, other: True
+
+
+class LyingFloat(float):
+    def __float__(self):
+        return math.nan
+
+
+class LyingString(str):
+    def __eq__(self, other):
+        return True
+
+    __hash__ = str.__hash__
+
+
+def test_numbers_and_words_are_what_they_are_and_not_what_they_say():
+    x, weight = np.ones((1, 1, 5, 5)), np.ones((1, 1, 2, 2))
+    assert cnnx.conv2d(x, weight, stride=LyingInt(2)).shape == (1, 1, 2, 2)
+    assert cnnx.conv2d(x, weight, padding=[LyingInt(1), 0]).shape == (1, 1, 6, 4)
+    np.testing.assert_array_equal(cnnx.leaky_relu(-x, LyingFloat(0.5)), -x / 2)
+    np.testing.assert_array_equal(cnnx.leaky_relu(-x, LyingInt(2)), -x * 2)
+    assert cnnx.nn.Dropout(0.5, seed=LyingInt(3)).generators["_random"].random() == np.random.default_rng(3).random()
+    for stride in (0, -1, 2**31):
+        refused("conv2d", {"stride": LyingInt(stride)}, ValueError)
+    refused("leaky_relu", {"negative_slope": LyingFloat(math.inf)}, ValueError)
+    refused("conv2d", {"algorithm": LyingString("fast")}, ValueError)
 
 
 @pytest.mark.parametrize("name", ["conv2d", "conv2d_backward"])

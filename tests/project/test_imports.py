@@ -35,7 +35,7 @@ ALLOWED = {
     "ops": {"backend", "_check"},
     **{name: set() for name in SHARED},
     "_html": {"_text"},
-    "data": set(),
+    "data": {"_check", "_files"},
     "nn": {*FACE, *SHARED, "data"} - {"backend", "native"},
     "adapters": {"backend"},
     "audit": {*FACE, *SHARED, "_html", "nn"},
