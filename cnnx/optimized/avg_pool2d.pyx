@@ -12,8 +12,8 @@ from ._threads cimport threads_for
 from .pool.grad_input cimport EVERY, Ring, gather, next_row, ring_at, ring_length, slot
 from .pool.row cimport MEAN, reduce_columns, reduce_rows
 from .pool.window cimport (
-    Place, Window, column_begin, column_end, columns_used, fits_vectors, memory_for, next_place, numbers_ahead, place_of,
-    prefetch_rows, row_begin, row_end, row_length, row_margin,
+    Place, Window, column_begin, column_end, columns_used, fits_vectors, memory_for, next_place, numbers_ahead,
+    place_of, prefetch_rows, row_begin, row_end, row_length, row_margin,
 )
 from .runtime.integers cimport min_of
 from .simd.vector cimport doubles, floats, lanes_of
