@@ -539,6 +539,15 @@ def test_page_says_it_all(written: tuple[Report, str]) -> None:
     assert widths == pytest.approx(sorted(80 * share for share in shares if share <= 1), abs=0.01)
 
 
+def test_page_names_the_checks_without_a_case(written: tuple[Report, str]) -> None:
+    from cnnx.audit.report.page import page
+
+    assert all(result.discrepancies for result in written[0].failures())
+    assert "no case ran" not in written[1]
+    nothing = Report("optimized", "reference", 0, results=[Result("relu", "exact")])
+    assert "relu: exact: no case ran" in page(nothing, verdict="1 check failed")
+
+
 def test_page_needs_no_network_and_no_script(written: tuple[Report, str]) -> None:
     _, text = written
     needs_nothing(text)
