@@ -258,6 +258,14 @@ def test_one_yardstick_decides():
     assert compare(one({**all_three, "limit": []}), one(all_three)).changes[0].yardstick == "reference"
 
 
+def test_a_run_with_ratios_is_not_its_own_yardstick():
+    """All figures take twice as long: their ratios to the limit show it, those to each other could not."""
+    rng = np.random.default_rng(11)
+    found = compare(run(rng), run(rng, factors=dict.fromkeys(FIGURES, 2)))
+    assert {change.yardstick for change in found.changes} == {"limit"}
+    assert len(found.of(SLOWER)) == len(FIGURES)
+
+
 def test_another_limit_is_another_yardstick():
     ratios = {"limit": spread(0.5), "reference": spread(100)}
     found = compare(one(ratios, bound="copy"), one(ratios, bound="multiply-adds"))
