@@ -301,6 +301,12 @@ class Layer(Reuse):
     def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
         raise NotImplementedError(f"{type(self).__name__}._backward")
 
+    def _own(self) -> None:
+        """Put copies in the place of arrays that are read-only, such as maps of a file."""
+        for layer in self._walk():
+            for arrays in (layer._parameters, layer._buffers):
+                arrays.update({name: np.array(a) for name, a in arrays.items() if not a.flags.writeable})
+
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"_gradients": {}, "frozen": False}
 

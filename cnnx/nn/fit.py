@@ -4,6 +4,8 @@ import copy
 import os
 from collections.abc import Callable
 
+import numpy as np
+
 from .. import _check, get_backend
 from .._check import Array
 from ._arguments import Seed, generator, instance
@@ -16,6 +18,7 @@ from .checkpoint import Checkpoints, described, sampled
 from .cost import Cost
 from .evaluate import examples
 from .history import Epoch, History
+from .layers import BatchNorm2d
 from .optimizer import Optimizer
 from .parallel import Ranks
 from .schedule import Schedule
@@ -122,7 +125,8 @@ def fit(
     Raises
     ------
     TypeError, ValueError
-        An argument of another type, out of its range or of a shape that does not fit; what the ops raise.
+        An argument of another type, out of its range or of a shape that does not fit; what the ops raise. A last batch
+        of one image that batch normalisation cannot take is refused before the first update.
     FloatingPointError
         A cost is infinite or no number, a weight or a running statistic; the message says at which update. The model
         then has the weights of the pass's beginning again, or of the last checkpoint if that came later; the optimiser
@@ -184,6 +188,8 @@ def fit(
         source = Arrays(x, y, batch_size, random if shuffle else None, images)
         if epochs is not None:
             updates = epochs * source.length
+        if len(x) % batch_size == 1 % batch_size and (updates or 0) >= source.length:
+            _check_single(model, images.batch(x[:1], y[:1], 1).x, batch_size, len(x))
     run: dict[str, object] = {"model": model, "cost": cost, "optimizer": optimizer, "back end": get_backend()}
     run |= functions | {"seed": seed, "batch_size": batch_size, "shuffle": shuffle}
     del run["on_epoch"]
@@ -211,6 +217,23 @@ def fit(
         described=words,
         ranks=ranks,
     ).run()
+
+
+def _check_single(model: Layer, image: Array, batch_size: int, images: int) -> None:
+    """Raise, before the first update, where a batch of one image cannot be trained on.
+
+    Batch normalisation on maps of one pixel has one number per channel then. A copy of the model tries it, as running
+    statistics and generators have to stay as they are.
+    """
+    if not any(isinstance(layer, BatchNorm2d) for layer in model._walk()):
+        return
+    try:
+        copy.deepcopy(model).train().forward(np.array(image))
+    except ValueError as error:
+        raise ValueError(
+            f"batch_size: expected no batch of one image for this model, got {batch_size} for {images} images, whose "
+            f"last batch is one: {error}"
+        ) from error
 
 
 def _several(ranks: Ranks | None, model: Layer) -> Ranks | None:

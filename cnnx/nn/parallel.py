@@ -124,7 +124,13 @@ class Ranks:
 
     def add_up(self, flat: Array) -> None:
         """Make each number of a flat buffer its sum over the ranks: one Allreduce."""
-        self._comm.Allreduce(self._mpi.IN_PLACE, flat)
+        try:
+            self._comm.Allreduce(self._mpi.IN_PLACE, flat)
+        except self._mpi.Exception as error:  # of buffers of different lengths: "message truncated"
+            raise RuntimeError(
+                "ranks: expected the same number of batches in a pass on all of them, got fewer on one, or a rank that "
+                f"is gone; let `batches` yield as many on each rank ({error})"
+            ) from error
 
     def neighbours(self) -> int:
         """How many ranks run on this machine, this one included."""

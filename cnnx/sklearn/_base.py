@@ -260,6 +260,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             return best is not None and best.enough(epoch)
 
         self._last_optimizer = optimizer
+        self.model_._own()  # joblib may have mapped the file that they are in
+        state = optimizer.state.items()
+        optimizer.restore(optimizer.updates, {name: tuple(map(_writable, kept)) for name, kept in state})
         try:
             with limited(self.n_jobs):
                 self.history_ = nn.fit(
@@ -283,6 +286,10 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         if self.history_.interrupted:
             raise KeyboardInterrupt
         return self
+
+
+def _writable(array: Array) -> Array:
+    return array if array.flags.writeable else np.array(array)
 
 
 def _listed(classes: Array) -> str:

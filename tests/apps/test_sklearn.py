@@ -20,6 +20,7 @@ from cnnx import data, nn
 pytestmark = pytest.mark.once
 pytest.importorskip("sklearn", reason="scikit-learn is not installed (extra sklearn)")
 
+import joblib
 from paths import MNIST, needs_mnist
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
@@ -356,6 +357,26 @@ def test_partial_fit_goes_on_with_its_momenta(digits, solver):
         one.partial_fit(X[:77], y[:77])
     assert np.array_equal(weights(model), weights(pickled))
     assert np.array_equal(weights(model), weights(copied))
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+@pytest.mark.parametrize("how", ["partial_fit", "warm_start"])
+def test_an_estimator_that_joblib_mapped_is_copied_when_it_learns(digits, tmp_path, solver, how):
+    X, y = digits
+    rate = 0.001 if solver == "adam" else 0.1
+    model = MLPClassifier(solver=solver, learning_rate=rate, max_epochs=1, random_state=0, warm_start=True)
+    model.partial_fit(X, y, classes=range(10))
+    joblib.dump(model, tmp_path / "model")
+    before = (tmp_path / "model").read_bytes()
+    mapped, loaded = (joblib.load(tmp_path / "model", mmap_mode=mode) for mode in ("r", None))
+    assert not any(w.flags.writeable for w in mapped.model_.parameters.values())
+    for one in mapped, loaded:
+        (one.partial_fit if how == "partial_fit" else one.fit)(X, y)
+    for name, w in loaded.model_.parameters.items():
+        np.testing.assert_array_equal(mapped.model_.parameters[name], w)
+        assert type(mapped.model_.parameters[name]) is np.ndarray
+    assert (tmp_path / "model").read_bytes() == before
+    np.testing.assert_array_equal(mapped.predict_proba(X), loaded.predict_proba(X))
 
 
 def test_partial_fit_of_a_part_of_the_classes(digits):

@@ -49,6 +49,53 @@ def test_one_pass_by_hand():
     assert history.epochs[0].accuracy is None  # one output is no class
 
 
+def normalized(*before):
+    return nn.Sequential(*before, nn.Conv2d(2, 4, 1, seed=0), nn.BatchNorm2d(4), nn.Flatten(), nn.Affine(4, 3, seed=0))
+
+
+@pytest.mark.parametrize(
+    ("images", "options"),
+    [
+        (11, dict(batch_size=10, epochs=1)),
+        (11, dict(batch_size=10, updates=2)),
+        (11, dict(batch_size=5, epochs=3)),
+        (11, dict(batch_size=1, epochs=1)),
+        (1, dict(batch_size=10, epochs=1)),
+    ],
+)
+@pytest.mark.parametrize("augment", [None, lambda x, random: x])
+def test_a_last_batch_of_one_that_has_no_variance_is_refused_before_anything_changes(images, options, augment):
+    x, y = RNG.normal(size=(images, 2, 1, 1)).astype("float32"), RNG.integers(0, 3, images)
+    model = normalized(nn.Dropout(0.5, seed=2))
+    before, state = {**model.parameters, **model.buffers}, model.generators["0._random"].bit_generator.state
+    copies = {name: array.copy() for name, array in before.items()}
+    options = {"updates": None} | options
+    with pytest.raises(
+        ValueError, match=r"batch_size: expected no batch of one image .* got \d+ for \d+ images.* \(1, 4"
+    ):
+        train(model, x=x, y=y, augment=augment, **options)
+    for name, array in before.items():
+        np.testing.assert_array_equal(array, copies[name], err_msg=name)
+    assert model.generators["0._random"].bit_generator.state == state
+
+
+@pytest.mark.parametrize(
+    ("images", "extent", "options"),
+    [
+        (11, 1, dict(batch_size=10, updates=1)),  # the last batch does not come
+        (12, 1, dict(batch_size=10, updates=4)),
+        (10, 1, dict(batch_size=10, updates=4)),
+        (11, 2, dict(batch_size=10, updates=4)),
+    ],
+)
+def test_other_last_batches_are_trained_on(images, extent, options):
+    x, y = RNG.normal(size=(images, 2, extent, extent)).astype("float32"), RNG.integers(0, 3, images)
+    model = normalized() if extent == 1 else normalized()[:3]
+    if extent == 2:
+        model = nn.Sequential(model, nn.Affine(16, 3, seed=0))
+    assert train(model, x=x, y=y, **options).updates == options["updates"]
+
+
 def test_the_loss_of_a_pass_weighs_images_and_not_batches():
     layer = nn.Affine(1, 1, bias=False, dtype="float64")
     layer.parameters["weight"][:] = 0
