@@ -9,6 +9,7 @@ from typing import BinaryIO, NoReturn
 
 import numpy as np
 
+from .._files import reading
 from ._dataset import Array
 
 # The third byte of the magic number.
@@ -37,7 +38,7 @@ def read_idx(path: str | os.PathLike[str]) -> Array:
     Raises
     ------
     OSError
-        The file cannot be opened or read.
+        The file cannot be opened or read; it is a directory, a pipe or a device.
     ValueError
         It is no IDX file, it is shorter or longer than its header says, or its compression is corrupt.
         The message names the file, what was expected and what came.
@@ -53,7 +54,7 @@ def read_idx(path: str | os.PathLike[str]) -> Array:
            [4, 5, 6]], dtype=uint8)
     """
     path = Path(path)
-    with path.open("rb") as file:
+    with reading(path) as file:
         stored = os.fstat(file.fileno()).st_size
         start = file.read(len(_GZIP))
         file.seek(0)

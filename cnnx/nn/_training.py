@@ -4,7 +4,7 @@ import math
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import islice
@@ -73,8 +73,8 @@ class Training:
         stopped, history = False, self.history
         self.model.train()
         try:
-            with Interrupt() as interrupt, self.bar, _reusing(self.model, self.cost, True):
-                self._start()
+            with ExitStack() as held, Interrupt() as interrupt, self.bar, _reusing(self.model, self.cost, True):
+                self._start(held)
                 # A checkpoint's last pass is still to be ended, even if no update is left.
                 while self.batches or not (self._finished or self._asked or stopped):
                     self._pass(interrupt)
@@ -101,14 +101,18 @@ class Training:
 
     # ------------------------------------------------------------------------------------ passes
 
-    def _start(self) -> None:
-        """Go on from a checkpoint, where there is one, and let all ranks begin alike."""
+    def _start(self, held: ExitStack) -> None:
+        """Go on from a checkpoint, where there is one, and let all ranks begin alike; `held` gets the folder's lock."""
         ranks, checkpoints = self.ranks, self.checkpoints
         found = None
         if ranks is not None:
             ranks.agree(self.described)
         if checkpoints is not None:
-            newest = partial(checkpoints.newest, self.described)
+
+            def newest() -> State | None:
+                held.enter_context(checkpoints.locked())
+                return checkpoints.newest(self.described)
+
             found = newest() if ranks is None else ranks.first(newest)
         if found is not None:
             self._go_on(found)

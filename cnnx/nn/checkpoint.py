@@ -5,6 +5,7 @@ A checkpoint is a NumPy archive (`np.load` reads it; nothing in it is pickled): 
 belongs to, random states, the passes so far and the place in the present one. Each member has a CRC-32.
 """
 
+import fcntl
 import hashlib
 import io
 import json
@@ -12,7 +13,8 @@ import logging
 import os
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -22,7 +24,7 @@ import numpy as np
 
 from .. import _check
 from .._check import Array
-from .._files import replacing
+from .._files import reading, replacing
 from ._layer import Layer
 from .optimizer import Optimizer
 
@@ -83,6 +85,40 @@ class Checkpoints:
         self.keep = _check.integer("keep", keep, 1)
         self.folder.mkdir(parents=True, exist_ok=True)
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """A block in which no other training may use the folder.
+
+        Raises
+        ------
+        ValueError
+            Another one does, in this process or another.
+        """
+        path = self.folder / ".lock"
+        while True:
+            file = path.open("ab")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                    break
+            except FileNotFoundError:  # another training has ended and taken it away: once more
+                pass
+            except BlockingIOError:
+                file.close()
+                raise ValueError(
+                    f"checkpoint: expected a folder that no other training uses, got {self.folder}, where one is "
+                    "running; wait for its end, or choose another folder"
+                ) from None
+            except OSError as error:
+                _log.warning("%s: no locks on this file system (%s): start no second training there", path, error)
+                break
+            file.close()
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            file.close()
+
     def paths(self) -> list[Path]:
         """The checkpoints that are there, the newest last."""
         found = [(int(match[1]), path) for path in self.folder.iterdir() if (match := _NAME.fullmatch(path.name))]
@@ -109,7 +145,8 @@ class Checkpoints:
         """
         damaged = ""
         for path in reversed(self.paths()):
-            data = path.read_bytes()  # an OSError is the disk's: the file may be all right
+            with reading(path) as file:
+                data = file.read()  # an OSError is the disk's: the file may be all right
             try:
                 state = _read(data)
             except Exception as error:  # zipfile, NumPy and json raise all kinds for a file that is not what it was
@@ -131,6 +168,9 @@ class Checkpoints:
 
 def _read(data: bytes) -> State:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > len(data):  # nothing that `write` wrote is compressed
+            raise ValueError(f"expected arrays of less than the file's {len(data)} bytes, got {unpacked}")
         bad = archive.testzip()
     if bad is not None:
         raise ValueError(f"wrong CRC-32 of {bad}")

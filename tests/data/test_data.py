@@ -1,6 +1,7 @@
 """cnnx.data: the IDX reader and what it refuses, the o/x images, digits, MNIST."""
 
 import gzip
+import os
 import pathlib
 import struct
 import sys
@@ -128,6 +129,13 @@ def peak(path: pathlib.Path) -> int:
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero"):
+        with pytest.raises(OSError, match=f"{path}: expected a file, got a directory, a pipe or a device"):
+            data.read_idx(path)
 
 
 def test_memory_is_taken_only_for_what_is_there(tmp_path):

@@ -1,5 +1,7 @@
 """Checkpoints: who goes on comes to the same bits, whatever ended the run before; what is no checkpoint is said so."""
 
+import errno
+import fcntl
 import json
 import logging
 import os
@@ -311,6 +313,95 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_is_used(tmp_path, caplo
         path.write_bytes(b"")
     with pytest.raises(ValueError, match=r"damaged .*; no checkpoint in .* can be read: choose another folder"):
         train(tmp_path, every=3)
+
+
+def test_a_checkpoint_that_unpacks_to_far_more_is_refused_before(tmp_path):
+    """64 MiB of zeros in 64 KiB."""
+    train(tmp_path, every=3, keep=1)
+    (path,) = tmp_path.iterdir()
+    with np.load(path) as members:
+        arrays = {name: members[name] for name in members.files}
+    np.savez_compressed(path, **arrays | {"losses": np.zeros(2**23)})
+    assert path.stat().st_size < 2**17
+    tracemalloc.start()
+    try:
+        with pytest.raises(
+            ValueError, match=r"expected arrays of less than the file's \d+ bytes, got 6\d+\); no check"
+        ):
+            train(tmp_path, every=3)
+        assert tracemalloc.get_traced_memory()[1] < 2**23
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_pipe_in_the_place_of_a_checkpoint_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "checkpoint-0000000003.npz")
+    with pytest.raises(OSError, match=r"0000000003.npz: expected a file, got a directory, a pipe"):
+        train(tmp_path)
+
+
+@pytest.mark.parametrize("where", ["this process", "another"])
+def test_a_second_training_in_the_folder_is_refused(tmp_path, where):
+    """The first one is not disturbed, and the folder is free after it, however it ended."""
+    said = []
+
+    def second(epoch):
+        before = sorted(tmp_path.iterdir())
+        if where == "this process":
+            with pytest.raises(ValueError, match="checkpoint: ") as error:
+                train(tmp_path)
+            said.append(str(error.value))
+        else:
+            code = (
+                "import sys; from cnnx.nn.checkpoint import Checkpoints as C\nwith C(sys.argv[1], 1, 1).locked(): pass"
+            )
+            command = [sys.executable, "-c", code, str(tmp_path)]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+            said.append(done.stderr.splitlines()[-1].removeprefix("ValueError: "))
+        assert sorted(tmp_path.iterdir()) == before
+
+    expected, _ = train()
+    assert train(tmp_path, on_epoch=second)[0] == expected
+    assert set(said) == {
+        f"checkpoint: expected a folder that no other training uses, got {tmp_path}, where one is running; wait for "
+        "its end, or choose another folder"
+    }
+    assert all(path.suffix == ".npz" for path in tmp_path.iterdir())
+    with pytest.raises(KilledError):
+        train(tmp_path, updates=30, kill=20)
+    assert train(tmp_path, updates=30)[1].resumed == 20
+
+
+def test_two_trainings_at_the_same_time(tmp_path):
+    """Each comes to its end or is refused; pairs of them deleted each other's files."""
+    code = (
+        "import sys, numpy as np\nfrom cnnx import nn\nmodel = nn.Sequential(nn.Affine(3, 2, seed=0))\n"
+        "x, y = np.zeros((8, 3), 'float32'), np.zeros(8, int)\n"
+        "nn.fit(model, nn.CrossEntropy(), nn.SGD(0.1), x, y, batch_size=4, updates=60, seed=0, every=1,"
+        " checkpoint=sys.argv[1], progress=False)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    runs = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    ends = [(run.communicate(timeout=120)[1], run.returncode) for run in runs]
+    assert ("", 0) in ends
+    for err, code in ends:
+        assert code == 0 or "ValueError: checkpoint: expected a folder that no other training uses" in err
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_lock_that_a_killed_training_left_is_none(tmp_path):
+    (tmp_path / ".lock").write_bytes(b"")
+    assert train(tmp_path)[0] == train()[0]
+    assert not (tmp_path / ".lock").exists()
+
+
+def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch, caplog):
+    def none(file, how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    assert train(tmp_path)[0] == train()[0]
+    assert "no locks on this file system" in caplog.text
 
 
 def test_no_flipped_bit_passes(tmp_path):
