@@ -107,7 +107,8 @@ def fit(
     on_epoch : callable or None
         Called with each Epoch at its end; that it returns True, and nothing else, ends the training.
     checkpoint : path or None
-        A folder for this run's checkpoints, and no other's (`cnnx.nn.checkpoint` says what is in them).
+        A folder for this run's checkpoints, and no other's (`cnnx.nn.checkpoint` says what is in them). While a
+        training runs, a second one in its folder is a ValueError.
     every : int or None
         Updates from one checkpoint to the next; None writes them at the end of each pass. One more is written
         at the end of the training, and after Ctrl-C.
