@@ -59,7 +59,7 @@ def affine(const floating[:, ::1] Z, const floating[:, ::1] w, const floating[::
         return
     if share_rows(blocks, panels, threads):
         parts = min_of(threads, blocks)
-        raw = scratch(padded(N, tag) * J + parts * sums, tag)
+        raw = scratch("affine", padded(N, tag) * J + parts * sums, tag)
         shared = align_to_line(raw, tag)
         room = shared + padded(N, tag) * J
         for part in prange(panels, nogil=True, schedule="static", num_threads=threads):
@@ -70,7 +70,7 @@ def affine(const floating[:, ::1] Z, const floating[:, ::1] w, const floating[::
     else:
         parts = min_of(threads, panels)
         own = min_of(own, padded(N, tag) * J)
-        raw = scratch(parts * (own + sums), tag)
+        raw = scratch("affine", parts * (own + sums), tag)
         room = align_to_line(raw, tag)
         for part in prange(parts, nogil=True, schedule="static", num_threads=threads):
             Y_part(kernels, &Z[0, 0], &w[0, 0], &b[0], &Y[0, 0], &g, shared, room + part * (own + sums) + sums,
@@ -92,14 +92,14 @@ def affine_grad_input(const floating[:, ::1] Delta, const floating[:, ::1] w, /,
     size = max_of(FIRST_CACHE // <Py_ssize_t>sizeof(floating), TERMS * VECTORS * lanes_of(tag))
     if blocks >= 16 * threads or panels < threads:  # every thread packs w
         parts = min_of(threads, blocks)
-        raw = scratch(parts * size, tag)
+        raw = scratch("affine_grad_input", parts * size, tag)
         room = align_to_line(raw, tag)
         for part in prange(parts, nogil=True, schedule="static", num_threads=threads):
             dZ_part(kernels, &Delta[0, 0], &w[0, 0], &dZ[0, 0], &g, room + part * size,
                     share(part, parts, blocks, ROWS, N), Span(0, panels))
     else:
         parts = min_of(threads, panels)
-        raw = scratch(parts * size, tag)
+        raw = scratch("affine_grad_input", parts * size, tag)
         room = align_to_line(raw, tag)
         for part in prange(parts, nogil=True, schedule="static", num_threads=threads):
             dZ_part(kernels, &Delta[0, 0], &w[0, 0], &dZ[0, 0], &g, room + part * size, Span(0, N),
@@ -122,7 +122,7 @@ def affine_grad_weight(const floating[:, ::1] Delta, const floating[:, ::1] Z, /
         return
     if share_rows(blocks, panels, threads):
         parts = min_of(threads, blocks)
-        raw = scratch(padded(J, tag) * N, tag)
+        raw = scratch("affine_grad_weight", padded(J, tag) * N, tag)
         shared = align_to_line(raw, tag)
         for part in prange(panels, nogil=True, schedule="static", num_threads=threads):
             pack_columns(&Z[0, 0], shared + first_column(part, J, tag) * N, part, N, J)
@@ -132,7 +132,7 @@ def affine_grad_weight(const floating[:, ::1] Delta, const floating[:, ::1] Z, /
     else:
         parts = min_of(threads, panels)
         own = panels_within(SECOND_CACHE, min_of(N, TERMS), panels) * VECTORS * lanes_of(tag) * min_of(N, TERMS)
-        raw = scratch(parts * own, tag)
+        raw = scratch("affine_grad_weight", parts * own, tag)
         room = align_to_line(raw, tag)
         for part in prange(parts, nogil=True, schedule="static", num_threads=threads):
             dw_part(kernels, &Delta[0, 0], &Z[0, 0], &dw[0, 0], &g, shared, room + part * own, Span(0, I),

@@ -135,7 +135,7 @@ def avg_pool2d(const floating[:, :, :, ::1] Z, /, floating[:, :, :, ::1] Y, *, P
     if rows == 0:
         return
     length = counts_length(&g, &Y[0, 0, 0, 0]) + 2 * row_length(&g, lanes_of(&Y[0, 0, 0, 0]))
-    memory = memory_for(threads, length, &Y[0, 0, 0, 0])
+    memory = memory_for("avg_pool2d", threads, length, &Y[0, 0, 0, 0])
     for part in prange(threads, nogil=True, schedule="static", num_threads=threads):
         Y_part(&Z[0, 0, 0, 0], &Z[0, 0, 0, 0] + size, &Y[0, 0, 0, 0], rows * part // threads,
                rows * (part + 1) // threads, &g, &pad, memory + part * length)
@@ -153,7 +153,7 @@ def avg_pool2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, 
     if rows == 0:
         return
     length = ring_length(&g) + g.Q
-    memory = memory_for(threads, length, &dZ[0, 0, 0, 0])
+    memory = memory_for("avg_pool2d_grad_input", threads, length, &dZ[0, 0, 0, 0])
     for part in prange(threads, nogil=True, schedule="static", num_threads=threads):
         dZ_part(&Delta[0, 0, 0, 0], &dZ[0, 0, 0, 0], rows * part // threads, rows * (part + 1) // threads, &g, &pad,
                 memory + part * length)

@@ -3,23 +3,17 @@
 from cython cimport floating
 from cython.parallel cimport prange
 from libc.math cimport fabs, sqrt
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free
 
 from ._threads cimport threads_for
 from .conv.grad_bias cimport grad_bias
 from .runtime.integers cimport ceil_div, min_of
+from .runtime.memory cimport allocate
 from .simd.reduce cimport NUMBERS, PRODUCTS, SQUARES, strided_sum, term
 
 cdef enum:
     PART = 16384  # members of a channel that one thread sums up
     CHUNK = 8192  # elements that one thread changes
-
-
-cdef inline void* scratch(Py_ssize_t count, size_t size) except NULL:
-    cdef void* memory = malloc((count + 1) * size)
-    if memory == NULL:
-        raise MemoryError(f"{count} numbers for batch normalisation")
-    return memory
 
 
 # ------------------------------------------------------------------------------------------------- sums
@@ -34,7 +28,7 @@ cdef double* channel_sums(const floating[:, :, :, ::1] Delta, const floating[:, 
     # The sum of each channel's terms, and what has to be freed. N > 0.
     cdef Py_ssize_t C = Z.shape[1], HW = Z.shape[2] * Z.shape[3], M = Z.shape[0] * HW, P = parts_of(M), jobs = C * P
     cdef Py_ssize_t i, c, p
-    cdef double* totals = <double*>scratch(C + jobs, sizeof(double))
+    cdef double* totals = <double*>allocate("batch_norm2d", (C + jobs) * sizeof(double))
     cdef double* parts = totals + C
     cdef int threads = threads_for(<double>C * M)
     for i in prange(jobs, nogil=True, schedule="static", num_threads=threads):
@@ -67,7 +61,7 @@ def batch_norm2d_statistics_var(const floating[:, :, :, ::1] Z, const floating[:
 
 def batch_norm2d_grad_bias(const floating[:, :, :, ::1] Delta, /, floating[::1] db):
     # N3
-    grad_bias(Delta, db)
+    grad_bias("batch_norm2d_grad_bias", Delta, db)
 
 
 def batch_norm2d_grad_weight(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z,
@@ -157,7 +151,7 @@ cdef void elements(const floating[:, :, :, ::1] Delta, const floating[:, :, :, :
 
 def batch_norm2d(const floating[:, :, :, ::1] Z, const floating[::1] g, const floating[::1] b,
                  const floating[::1] mean, const floating[::1] var, /, floating[:, :, :, ::1] Y, *, double eps):
-    cdef Line* lines = <Line*>scratch(g.shape[0], sizeof(Line))
+    cdef Line* lines = <Line*>allocate("batch_norm2d", g.shape[0] * sizeof(Line))
     cdef Py_ssize_t c
     for c in range(g.shape[0]):
         lines[c] = line_of(g[c] / sqrt(var[c] + eps), b[c], 0, mean[c])
@@ -170,7 +164,7 @@ def batch_norm2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:
                             const floating[::1] g, const floating[::1] mean, const floating[::1] var,
                             const floating[::1] dg, const floating[::1] db, /, floating[:, :, :, ::1] dZ, *,
                             double eps):
-    cdef Line* lines = <Line*>scratch(g.shape[0], sizeof(Line))
+    cdef Line* lines = <Line*>allocate("batch_norm2d", g.shape[0] * sizeof(Line))
     cdef Py_ssize_t c
     cdef double deviation, M = <double>(Z.shape[0] * Z.shape[2] * Z.shape[3])
     for c in range(g.shape[0]):
@@ -183,7 +177,7 @@ def batch_norm2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:
 
 def batch_norm2d_grad_input_inference(const floating[:, :, :, ::1] Delta, const floating[::1] g,
                                       const floating[::1] var, /, floating[:, :, :, ::1] dZ, *, double eps):
-    cdef Line* lines = <Line*>scratch(g.shape[0], sizeof(Line))
+    cdef Line* lines = <Line*>allocate("batch_norm2d", g.shape[0] * sizeof(Line))
     cdef Py_ssize_t c
     for c in range(g.shape[0]):
         lines[c] = line_of(g[c] / sqrt(var[c] + eps), 0, 0, 0)

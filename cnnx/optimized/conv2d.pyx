@@ -10,13 +10,15 @@ from .conv.depthwise cimport plan_plane
 from .conv.grad_bias cimport grad_bias
 from .conv.grad_input cimport Axis, find_phases, pack_phases, phase_sums
 from .conv.grad_weight cimport dF_job, dF_parts
-from .conv.grad_weight_plan cimport allocate, plan_grad_weight
+from .conv.grad_weight_plan cimport grad_weight_scratch, plan_grad_weight, scratch_at, term_by_term
+from .conv.grad_weight_terms cimport dF_by_terms
 from .conv.loops cimport Job, plan_scratch, sum_all_images
 from .microkernel.multiply_accumulate cimport IN_ROWS, VECTORS
 from .microkernel.table cimport Tables, kernels_of, tables_of
 from .pack.grad_weight cimport Plan, Scratch
-from .pack.taps cimport free_taps, plan_taps, set_extents
-from .runtime.integers cimport ceil_div, min_of
+from .pack.taps cimport free_taps, plan_taps, set_extents, tables_size
+from .runtime.integers cimport ceil_div, min_of, times
+from .runtime.memory cimport allocate, no_memory
 from .simd.vector cimport lanes_of
 
 from ._microkernels import TABLES
@@ -81,47 +83,50 @@ def conv2d(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F, const
     cdef Arrays arrays
     cdef Py_ssize_t* offsets
     cdef floating* scratch = NULL
+    cdef Py_ssize_t bytes
     if Y.shape[0] == 0:
         return
-    offsets = <Py_ssize_t*>malloc((F.shape[2] + F.shape[3]) * sizeof(Py_ssize_t))
-    if offsets == NULL or not forward_sums(&sums, offsets, Z, F, Y, u, v, p_h, p_w, d_h, d_w, groups):
+    offsets = <Py_ssize_t*>allocate("conv2d", (F.shape[2] + F.shape[3]) * sizeof(Py_ssize_t))
+    if not forward_sums(&sums, offsets, Z, F, Y, u, v, p_h, p_w, d_h, d_w, groups):
         free(offsets)
-        raise MemoryError("conv2d: no memory for its offsets")
+        no_memory("conv2d", tables_size(&sums.taps))
     job = Job(N=Z.shape[0], groups=groups, parts=&sums, count=1, z_image=Z.shape[1] * size,
               z_group=F.shape[1] * size, y_image=Y.shape[1] * sums.y_k, y_group=sums.K * sums.y_k,
               start_group=sums.K, planes=0,
               scratch=copy_size(&sums, lanes_of(scratch)),
-              tail=0, u=1, v=1, H=Y.shape[2], W=Y.shape[3], part=NULL)
+              tail=0, panel=0, u=1, v=1, H=Y.shape[2], W=Y.shape[3], part=NULL)
     plan_scratch(&job, <floating*>NULL)
-    if sums.copied:
-        scratch = <floating*>malloc(threads * job.scratch * sizeof(floating))
-    if scratch != NULL or not sums.copied:
+    bytes = times(times(threads, job.scratch), sizeof(floating)) if sums.copied or job.panel > 0 else 1
+    scratch = <floating*>malloc(bytes)
+    if scratch != NULL:
         arrays = Arrays(&Z[0, 0, 0, 0], &F[0, 0, 0, 0], &b[0], &Y[0, 0, 0, 0])
         with nogil:
             sum_images_of(&job, &arrays, threads, scratch)
     free_taps(&sums.taps)
     free(offsets)
-    if scratch == NULL and sums.copied:
-        raise MemoryError(f"conv2d: no memory for {threads} copies of an image, {job.scratch} numbers each")
     free(scratch)
+    if scratch == NULL:
+        no_memory("conv2d", bytes)
 
 
 def conv2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] F, /,
                       floating[:, :, :, ::1] dZ, *, Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h,
                       Py_ssize_t p_w, Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups):
     cdef Py_ssize_t size = Delta.shape[2] * Delta.shape[3], plane = dZ.shape[2] * dZ.shape[3], i, phases
+    cdef Py_ssize_t numbers = F.shape[0] * F.shape[1] * F.shape[2] * F.shape[3], bytes
     cdef int threads = threads_for(multiply_adds[floating](Delta, F))
     cdef Axis rows = Axis(phases=0, begin=NULL, reached=NULL, offset=NULL), columns = rows
     cdef Job job = Job(N=dZ.shape[0], groups=groups, parts=NULL, count=0, z_image=Delta.shape[1] * size,
                        z_group=Delta.shape[1] // groups * size, y_image=dZ.shape[1] * plane,
-                       y_group=F.shape[1] * plane, start_group=0, scratch=0, planes=0, tail=0, u=u, v=v,
-                       H=dZ.shape[2], W=dZ.shape[3], part=NULL)
+                       y_group=F.shape[1] * plane, start_group=0, scratch=0, planes=0, tail=0, panel=0, u=u,
+                       v=v, H=dZ.shape[2], W=dZ.shape[3], part=NULL)
     cdef Arrays arrays
     cdef floating* w = NULL
     cdef floating* zeros = NULL
     cdef floating* scratch = NULL
     if dZ.shape[0] == 0:
         return
+    bytes = numbers * sizeof(floating) + F.shape[2] * F.shape[3] * sizeof(Sums) + plane * sizeof(int)
     with nogil:
         if (find_phases(&rows, dZ.shape[2], F.shape[2], u, p_h, d_h)
                 and find_phases(&columns, dZ.shape[3], F.shape[3], v, p_w, d_w)):
@@ -130,12 +135,13 @@ def conv2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :
             job.parts = <Sums*>malloc(F.shape[2] * F.shape[3] * sizeof(Sums))
             if phases > 1:
                 job.part = <int*>malloc(phases * sizeof(int))
-            w = <floating*>malloc(F.shape[0] * F.shape[1] * F.shape[2] * F.shape[3] * sizeof(floating))
+            w = <floating*>malloc(numbers * sizeof(floating))
             zeros = <floating*>calloc(F.shape[1], sizeof(floating))
             if (job.parts != NULL and (job.part != NULL or phases == 1) and w != NULL and zeros != NULL
                     and phase_sums(&job, &rows, &columns, Delta, F, kernels_of(tables, w))):
                 plan_scratch(&job, <floating*>NULL)
-                scratch = <floating*>malloc(threads * job.scratch * sizeof(floating) + 1)
+                bytes = times(times(threads, job.scratch), sizeof(floating))
+                scratch = <floating*>malloc(bytes)
                 if scratch != NULL:
                     pack_phases(&job, &rows, &columns, F, w, threads if groups == 1 else 1)
                     arrays = Arrays(&Delta[0, 0, 0, 0], w, zeros, &dZ[0, 0, 0, 0])
@@ -150,19 +156,22 @@ def conv2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :
         free(rows.begin)
         free(scratch)
     if scratch == NULL:
-        raise MemoryError(f"conv2d_grad_input: no memory for {threads} copies of an image, {job.scratch} numbers each")
+        no_memory("conv2d_grad_input", bytes)
 
 
-cdef inline void clamp_dilation(Py_ssize_t* d_h, Py_ssize_t* p_h, Py_ssize_t H, Py_ssize_t u,
-                                Py_ssize_t P) noexcept nogil:
+cdef inline void clamp_step(Py_ssize_t* d, Py_ssize_t R, Py_ssize_t* p_h, Py_ssize_t H, Py_ssize_t u,
+                            Py_ssize_t P) noexcept nogil:
     # A dilation larger than the image plus the outputs' span has the same effect as that span: at most one kernel row
-    # meets the image. Clamped, or products of indices would overflow.
+    # meets the image. And a stride d of R outputs larger than the image plus the span of a kernel of P rows, u apart:
+    # at most one output does. Clamped, or time would grow with the padding.
     cdef Py_ssize_t span = H + u * (P - 1) + 1, r
-    if d_h[0] <= span:
-        return
-    r = ceil_div(p_h[0] - u * (P - 1), d_h[0]) if p_h[0] > u * (P - 1) else 0  # the first that is not before it
-    p_h[0] = span * r - min_of(d_h[0] * r - p_h[0], H)
-    d_h[0] = span
+    if R == 1:
+        d[0] = 1
+    elif d[0] > span:
+        r = ceil_div(p_h[0] - u * (P - 1), d[0]) if p_h[0] > u * (P - 1) else 0  # the first that is not before it
+        r = min_of(r, R)
+        p_h[0] = span * r - min_of(d[0] * r - p_h[0], H)
+        d[0] = span
 
 
 def conv2d_grad_weight(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z, /,
@@ -170,29 +179,36 @@ def conv2d_grad_weight(const floating[:, :, :, ::1] Delta, const floating[:, :, 
                        Py_ssize_t p_w, Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups):
     cdef double work = multiply_adds[floating](Delta, dF)
     cdef int threads = threads_for(work)
-    cdef Py_ssize_t job
+    cdef Py_ssize_t job, i
     cdef floating* none = NULL
+    cdef void* memory
     cdef Plan g
     cdef Scratch scratch
-    clamp_dilation(&d_h, &p_h, Z.shape[2], u, Delta.shape[2])
-    clamp_dilation(&d_w, &p_w, Z.shape[3], v, Delta.shape[3])
     if work == 0:
         dF[...] = 0
         return
+    clamp_step(&d_h, dF.shape[2], &p_h, Z.shape[2], u, Delta.shape[2])
+    clamp_step(&d_w, dF.shape[3], &p_w, Z.shape[3], v, Delta.shape[3])
+    clamp_step(&u, Delta.shape[2], &p_h, Z.shape[2], d_h, dF.shape[2])
+    clamp_step(&v, Delta.shape[3], &p_w, Z.shape[3], d_w, dF.shape[3])
     g.N, g.H, g.W, g.P, g.Q, g.R, g.S = (Z.shape[0], Z.shape[2], Z.shape[3], Delta.shape[2], Delta.shape[3],
                                          dF.shape[2], dF.shape[3])
     g.C, g.K, g.groups = dF.shape[1], dF.shape[0] // groups, groups
     g.u, g.v, g.p_h, g.p_w, g.d_h, g.d_w = u, v, p_h, p_w, d_h, d_w
     plan_grad_weight(&g, lanes_of(none), threads)
+    if term_by_term(&g):
+        for i in prange(g.groups * g.K * g.T, nogil=True, schedule="static", num_threads=threads):
+            dF_by_terms(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], &dF[0, 0, 0, 0], &g, i)
+        return
     g.kernels = kernels_of(tables, none)
-    if not allocate(&g, &scratch, sizeof(floating)):
-        raise MemoryError
+    memory = allocate("conv2d_grad_weight", grad_weight_scratch(&g, sizeof(floating)))
+    scratch = scratch_at(&g, memory, sizeof(floating))
     for job in prange(g.jobs, nogil=True, schedule="static", num_threads=threads):
         dF_job(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], &dF[0, 0, 0, 0], &g, &scratch, job)
     if g.parts > 1:
         dF_parts(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], &dF[0, 0, 0, 0], &g, &scratch)
-    free(scratch.memory)
+    free(memory)
 
 
 def conv2d_grad_bias(const floating[:, :, :, ::1] Delta, /, floating[::1] db):
-    grad_bias(Delta, db)
+    grad_bias("conv2d_grad_bias", Delta, db)

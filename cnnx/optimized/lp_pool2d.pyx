@@ -220,7 +220,7 @@ def lp_pool2d(const floating[:, :, :, ::1] Z, /, floating[:, :, :, ::1] Y, *, Py
     cdef double* memory
     if rows == 0:
         return
-    memory = memory_for(threads, g.W + g.Q, <double*>NULL)
+    memory = memory_for("lp_pool2d", threads, g.W + g.Q, <double*>NULL)
     for part in prange(threads, nogil=True, schedule="static", num_threads=threads):
         Y_part(&Z[0, 0, 0, 0], &Y[0, 0, 0, 0], rows * part // threads, rows * (part + 1) // threads, &g, rho, normalize,
                memory + part * (g.W + g.Q))
@@ -236,7 +236,7 @@ def lp_pool2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :
     cdef double* memory
     if planes == 0:
         return
-    memory = memory_for(threads, g.W + g.Q, <double*>NULL)
+    memory = memory_for("lp_pool2d_grad_input", threads, g.W + g.Q, <double*>NULL)
     for part in prange(threads, nogil=True, schedule="static", num_threads=threads):
         dZ_part(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], &dZ[0, 0, 0, 0], planes * part // threads,
                 planes * (part + 1) // threads, &g, rho, normalize, memory + part * (g.W + g.Q))

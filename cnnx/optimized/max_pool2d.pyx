@@ -6,9 +6,9 @@ windows over it give (pool/grad_input.pxd): one writer per element, and the same
 
 from cython cimport floating
 from cython.parallel cimport prange
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport INT32_MAX, int32_t, int64_t
 from libc.stdlib cimport free
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from ._threads cimport threads_for
 from .pool.grad_input cimport EQUAL, OFFSET, Ring, gather, next_row, ring_at, ring_length, slot
@@ -16,7 +16,8 @@ from .pool.max_2x2 cimport covers_image, part_Y_2x2, part_dZ_2x2
 from .pool.max_row cimport Y_row, set_margins, winners_row
 from .pool.row cimport LARGEST, WINNERS
 from .pool.window cimport (
-    Place, Window, clip, memory_for, next_place, numbers_ahead, place_of, prefetch_rows, row_length, row_margin,
+    Place, Window, clip, column_begin, column_end, memory_for, next_place, numbers_ahead, place_of, prefetch_rows,
+    row_begin, row_end, row_length, row_margin,
 )
 from .runtime.integers cimport max_of, min_of
 from .simd.prefetch cimport PREFETCH_DISTANCE, prefetch_span
@@ -119,7 +120,7 @@ cdef void grad_input(const floating* Delta, const floating* Z, const int32_t* B,
     cdef Py_ssize_t length = (ring_length(g) + 2 * row_length(g, lanes_of(dZ)) + max_of(g.W, g.Q)
                               + 2 * VECTOR_BYTES)
     cdef int threads = threads_for(<double>rows * g.W + <double>planes * g.P * g.Q * g.R * g.S)
-    cdef floating* memory = memory_for(threads, length, dZ)
+    cdef floating* memory = memory_for("max_pool2d_grad_input", threads, length, dZ)
     for part in prange(threads, nogil=True, schedule="static", num_threads=threads):
         if wins == EQUAL:
             dZ_part(Delta, Z, B, dZ, EQUAL, planes, cuts * part // threads * together,
@@ -128,6 +129,33 @@ cdef void grad_input(const floating* Delta, const floating* Z, const int32_t* B,
             dZ_part(Delta, Z, B, dZ, OFFSET, planes, cuts * part // threads * together,
                     cuts * (part + 1) // threads * together, g, memory + part * length)
     free(memory)
+
+
+cdef inline Py_ssize_t first_maximum(const floating* Z, Py_ssize_t p, Py_ssize_t q, const Window* g) noexcept nogil:
+    # Where it lies in the plane: the first NaN, if there is one.
+    cdef Py_ssize_t at = row_begin(g, p) * g.W + column_begin(g, q), h, w
+    for h in range(row_begin(g, p), row_end(g, p)):
+        for w in range(column_begin(g, q), column_end(g, q)):
+            if Z[h * g.W + w] > Z[at] or (Z[h * g.W + w] != Z[h * g.W + w] and Z[at] == Z[at]):
+                at = h * g.W + w
+    return at
+
+
+cdef inline void dZ_plane(const floating* Delta, const floating* Z, floating* dZ, const Window* g) noexcept nogil:
+    # Window by window, in the order of the sums: for windows in which an offset may take more bits than a float has.
+    cdef Py_ssize_t p, q
+    memset(dZ, 0, g.H * g.W * sizeof(floating))
+    for p in range(g.P):
+        for q in range(g.Q):
+            dZ[first_maximum(Z, p, q, g)] += Delta[p * g.Q + q]
+
+
+cdef void grad_input_wide(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t planes,
+                          const Window* g) noexcept:
+    cdef int threads = threads_for(<double>planes * g.P * g.Q * min_of(g.R, g.H) * min_of(g.S, g.W))
+    cdef Py_ssize_t i
+    for i in prange(planes, nogil=True, schedule="static", num_threads=threads):
+        dZ_plane(Delta + i * g.P * g.Q, Z + i * g.H * g.W, dZ + i * g.H * g.W, g)
 
 
 def max_pool2d(const floating[:, :, :, ::1] Z, /, floating[:, :, :, ::1] Y, *, Py_ssize_t R, Py_ssize_t S,
@@ -140,7 +168,7 @@ def max_pool2d(const floating[:, :, :, ::1] Z, /, floating[:, :, :, ::1] Y, *, P
     if rows == 0:
         return
     length = row_length(&g, lanes_of(&Y[0, 0, 0, 0]))
-    memory = memory_for(threads, length, &Y[0, 0, 0, 0])
+    memory = memory_for("max_pool2d", threads, length, &Y[0, 0, 0, 0])
     for part in prange(threads, nogil=True, schedule="static", num_threads=threads):
         Y_part(&Z[0, 0, 0, 0], &Z[0, 0, 0, 0] + size, &Y[0, 0, 0, 0], rows * part // threads,
                rows * (part + 1) // threads, &g, memory + part * length)
@@ -157,7 +185,7 @@ def max_pool2d_winners(const floating[:, :, :, ::1] Z, /, floating[:, :, :, ::1]
     if rows == 0:
         return
     length = 2 * row_length(&g, lanes_of(&Y[0, 0, 0, 0])) + g.Q
-    memory = memory_for(threads, length, &Y[0, 0, 0, 0])
+    memory = memory_for("max_pool2d_winners", threads, length, &Y[0, 0, 0, 0])
     for part in prange(threads, nogil=True, schedule="static", num_threads=threads):
         winners_part(&Z[0, 0, 0, 0], &Z[0, 0, 0, 0] + size, &Y[0, 0, 0, 0], &B[0, 0, 0, 0], rows * part // threads,
                      rows * (part + 1) // threads, &g, memory + part * length)
@@ -169,7 +197,9 @@ def max_pool2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, 
                           Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w):
     cdef Window g = Window(dZ.shape[2], dZ.shape[3], Delta.shape[2], Delta.shape[3], R, S, u, v, p_h, p_w)
     clip(&g)
-    if dZ.shape[0] > 0:
+    if dZ.shape[0] > 0 and g.R > INT32_MAX // g.S:
+        grad_input_wide(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], &dZ[0, 0, 0, 0], dZ.shape[0] * dZ.shape[1], &g)
+    elif dZ.shape[0] > 0:
         grad_input(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], NULL, &dZ[0, 0, 0, 0], OFFSET, dZ.shape[0] * dZ.shape[1], &g)
 
 

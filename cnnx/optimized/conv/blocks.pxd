@@ -8,9 +8,9 @@ from ..microkernel.multiply_accumulate cimport (
     INDIRECT, INTERLEAVED, PACK_WHILE_USED, PACKED, PANEL, ROWS, VECTORS, Next, Operands,
 )
 from ..microkernel.table cimport RegisterBlock, multiply_accumulate
-from ..pack.taps cimport Taps
-from ..runtime.integers cimport Span, ceil_div, min_of
-from ..runtime.memory cimport CACHE_LINE, align_to_line
+from ..pack.taps cimport Taps, copy_of
+from ..runtime.integers cimport Span, ceil_div, min_of, plus, times
+from ..runtime.memory cimport align_to_line
 from ..simd.vector cimport VECTOR_BYTES, lanes_of
 from .depthwise cimport Plane, band_size
 
@@ -49,7 +49,7 @@ cdef inline Py_ssize_t copy_size(const Sums* m, Py_ssize_t lanes) noexcept nogil
     # Numbers of a copy, or of a band of one.
     if m.plane.used:
         return band_size(&m.plane, &m.taps, lanes)
-    return m.planes * m.taps.S * m.taps.plane + lanes
+    return plus(copy_of(&m.taps, m.planes), lanes)
 
 
 cdef inline Py_ssize_t row_blocks(Py_ssize_t K) noexcept nogil:
@@ -113,15 +113,15 @@ cdef inline void multiply_row_block(const Sums* m, const Arrays* a, Operands* o,
 
 
 cdef inline void multiply_panel(const Sums* m, const Arrays* a, const floating* x, Py_ssize_t c, Span columns,
-                                Span blocks) noexcept nogil:
+                                Span blocks, floating* memory) noexcept nogil:
     # The same for several row blocks, which share panels of columns: the first packs a panel, as many terms as fit.
+    # memory: PANEL bytes and a cache line.
     cdef Py_ssize_t lanes = lanes_of(x), T = terms(m), t = c * m.taps.R * m.taps.S
     cdef Py_ssize_t end_t = min_of(T, t + m.planes * m.taps.R * m.taps.S)
     cdef Py_ssize_t count = ceil_div(end_t - t, ceil_div(end_t - t, PANEL // (VECTORS * VECTOR_BYTES)))
     cdef Py_ssize_t panels = column_blocks(columns.end - columns.first, ROWS, lanes), V, i, j, block, e
     cdef const Py_ssize_t* taps = m.taps.tap
-    cdef char room[PANEL + CACHE_LINE]
-    cdef floating* panel = align_to_line(room, <floating*>NULL)
+    cdef floating* panel = align_to_line(memory, <floating*>NULL)
     cdef bint filled
     cdef Span k
     cdef Operands o
@@ -160,7 +160,7 @@ cdef inline bint in_panels(const Sums* m) noexcept nogil:
 
 
 cdef inline void multiply_columns(const Sums* m, const Arrays* a, const floating* x, Py_ssize_t c, Py_ssize_t end,
-                                  Py_ssize_t parts, Py_ssize_t part, Span blocks) noexcept nogil:
+                                  Py_ssize_t parts, Py_ssize_t part, Span blocks, floating* panel) noexcept nogil:
     # Some row blocks by a part of the columns 0 ... end - 1. Where there is no copy and a part is a block, the first
     # row blocks prefetch the next block's columns, a vector of each term at a time: they lie so far apart that the
     # processor does not see them coming.
@@ -168,7 +168,7 @@ cdef inline void multiply_columns(const Sums* m, const Arrays* a, const floating
     cdef Span columns = Span(part_begin(end, parts, part, step), part_begin(end, parts, part + 1, step))
     cdef Operands o
     if in_panels(m):
-        multiply_panel(m, a, x, c, columns, blocks)
+        multiply_panel(m, a, x, c, columns, blocks, panel)
         return
     for block in range(blocks.first, blocks.end):
         next = columns.end + block * lanes
@@ -179,7 +179,7 @@ cdef inline void multiply_columns(const Sums* m, const Arrays* a, const floating
 
 cdef inline Py_ssize_t planes_at_a_time(const Sums* m, Py_ssize_t size) noexcept nogil:
     # So many that their copy stays in the cache, if the output does so beside it; else all of them.
-    cdef Py_ssize_t plane = m.taps.S * m.taps.plane * size, blocks = m.taps.C * plane // L2_BYTES + 1
+    cdef Py_ssize_t plane = times(copy_of(&m.taps, 1), size), blocks = times(m.taps.C, plane) // L2_BYTES + 1
     if not m.copied or m.K * m.taps.P * m.taps.Q * size > L2_BYTES or plane > L2_BYTES:
         return m.taps.C
     return ceil_div(m.taps.C, blocks)

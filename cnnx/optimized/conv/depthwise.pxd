@@ -9,7 +9,7 @@ from ..microkernel.depthwise cimport MAX_ROWS, Band
 from ..microkernel.strided_rows cimport MAX_VECTOR_STRIDE
 from ..microkernel.table cimport Depthwise, Microkernels
 from ..pack.taps cimport Taps, pack_rows
-from ..runtime.integers cimport ceil_div, end_output, first_output, max_of, min_of
+from ..runtime.integers cimport SATURATED, ceil_div, end_output, first_output, max_of, min_of, plus, times
 from ..simd.prefetch cimport PREFETCH_DISTANCE, prefetch_span
 from ..simd.vector cimport lanes_of
 
@@ -51,13 +51,16 @@ cdef inline void plan_plane(Plane* plane, Taps* g, Py_ssize_t K, Py_ssize_t size
                   and plane.height <= g.H + g.R and width <= g.W + g.S)
     if not plane.used:
         return
-    plane.top = smallest(g.down, g.R)
-    plane.left = smallest(g.right, g.S)
     plane.line = (width - 1) // g.v + g.Q
     if g.v > 1:  # or a phase's last vector would reach into the next one
         plane.line = ceil_div(plane.line, lanes) * lanes
     plane.pitch = g.v * plane.line
-    plane.rows = min_of(g.P, max_of(MAX_ROWS, (BAND // (plane.pitch * size) - plane.height) // g.u + 1))
+    plane.used = times(plane.height, plane.pitch) < SATURATED
+    if not plane.used:
+        return
+    plane.top = smallest(g.down, g.R)
+    plane.left = smallest(g.right, g.S)
+    plane.rows = min_of(g.P, max_of(MAX_ROWS, (BAND // times(plane.pitch, size) - plane.height) // g.u + 1))
     plane.bands = ceil_div(g.P, plane.rows)
     # Taps beyond the image were moved to where they may share a place, and leave another one without any.
     plane.dense = (g.R == 3 and g.S == 3 and plane.height == 3 and width == 3
@@ -72,7 +75,7 @@ cdef inline void plan_plane(Plane* plane, Taps* g, Py_ssize_t K, Py_ssize_t size
 
 cdef inline Py_ssize_t band_size(const Plane* plane, const Taps* g, Py_ssize_t lanes) noexcept nogil:
     # Numbers of a band, as many as the vectors that begin in its last row reach beyond it, and a page to move it by.
-    return (g.u * (plane.rows - 1) + plane.height + 1) * plane.pitch + 2 * lanes + 1024
+    return plus(times(g.u * (plane.rows - 1) + plane.height + 1, plane.pitch), 2 * lanes + 1024)
 
 
 cdef inline void pack_band(const Plane* plane, const Taps* g, const floating* Z, floating* band, Py_ssize_t p,

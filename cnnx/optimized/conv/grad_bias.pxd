@@ -3,11 +3,12 @@
 
 from cython cimport floating
 from cython.parallel cimport prange
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free
 
 from .._threads cimport threads_for
 from ..microkernel.lane_sums cimport sum_lanes
 from ..runtime.integers cimport ceil_div, cut, min_of
+from ..runtime.memory cimport allocate
 from ..simd.vector cimport MAX_LANES
 
 cdef enum:
@@ -49,7 +50,7 @@ cdef inline void db_task(const floating* Delta, Rows* g, Py_ssize_t task, double
         total[part * g.K + k0 + k] = lane[k][0]
 
 
-cdef inline void grad_bias(const floating[:, :, :, ::1] Delta, floating[::1] db) except *:
+cdef inline void grad_bias(str kernel, const floating[:, :, :, ::1] Delta, floating[::1] db) except *:
     cdef double work = <double>Delta.shape[0] * Delta.shape[1] * Delta.shape[2] * Delta.shape[3]
     cdef int threads = threads_for(work)
     cdef Py_ssize_t task, tasks, part, k
@@ -61,9 +62,7 @@ cdef inline void grad_bias(const floating[:, :, :, ::1] Delta, floating[::1] db)
         return
     plan_rows(&g, Delta.shape[0], Delta.shape[1], Delta.shape[2] * Delta.shape[3])
     tasks = g.blocks * g.parts
-    total = <double*>malloc(g.parts * g.K * sizeof(double))
-    if total == NULL:
-        raise MemoryError
+    total = <double*>allocate(kernel, g.parts * g.K * sizeof(double))
     for task in prange(tasks, nogil=True, schedule="static", num_threads=threads):
         db_task(&Delta[0, 0, 0, 0], &g, task, total)
     for k in range(g.K):

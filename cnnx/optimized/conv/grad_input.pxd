@@ -8,7 +8,7 @@ from libc.stdlib cimport malloc
 from ..microkernel.multiply_accumulate cimport INTERLEAVED
 from ..microkernel.table cimport Microkernels
 from ..pack.taps cimport plan_taps, set_extents
-from ..runtime.integers cimport Span, ceil_div, max_of, min_of
+from ..runtime.integers cimport Span, ceil_div, max_of, min_of, plus
 from ..simd.vector cimport lanes_of
 from .blocks cimport Sums, copy_size, planes_at_a_time, row_block, row_blocks, terms
 from .depthwise cimport plan_plane
@@ -104,7 +104,7 @@ cdef inline bint phase_sums(Job* job, const Axis* rows, const Axis* columns, con
             w += job.groups * m.w_group
     job.planes = job.scratch
     if job.part != NULL:
-        job.scratch += y
+        job.scratch = plus(job.scratch, y)
     return True
 
 

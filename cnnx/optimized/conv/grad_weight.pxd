@@ -9,8 +9,8 @@ from ..pack.grad_weight cimport Plan, Scratch, copy_image, copy_shifted, plane_s
 from ..runtime.integers cimport Span, ceil_div, cut, max_of, min_of
 from ..simd.prefetch cimport prefetch_bytes
 from ..simd.vector cimport MAX_LANES
-from .grad_weight_nonfinite cimport recompute_nonfinite
 from .grad_weight_plan cimport Item, Unit, count_of, item_of, unit_of
+from .grad_weight_terms cimport recompute_nonfinite
 
 
 cdef enum:
@@ -97,10 +97,17 @@ cdef inline void sum_over_channels(const floating* Delta, const floating* Z, con
 
 cdef inline void prefetch_unit(const floating* Delta, const floating* Z, const Plan* g, Py_ssize_t group,
                                Unit it) noexcept nogil:
-    # All that a unit will read.
-    cdef Py_ssize_t c, k, h = max_of(0, g.u * it.p - g.p_h), rows = min_of(g.H - h, g.h)
+    # All that a unit will read: whole rows in one, if it takes them.
+    cdef Py_ssize_t c, k, i, h = max_of(0, g.u * it.p - g.p_h), rows = min_of(g.H - h, g.h)
+    cdef Py_ssize_t w = max_of(0, g.v * it.q - g.p_w), columns = min_of(g.W - w, g.w)
+    cdef const floating* z
     for c in range(g.C):
-        prefetch_bytes(Z + (((it.n * g.groups + group) * g.C + c) * g.H + h) * g.W, rows * g.W * sizeof(floating))
+        z = Z + (((it.n * g.groups + group) * g.C + c) * g.H + h) * g.W
+        if g.column_cuts == 1:
+            prefetch_bytes(z, rows * g.W * sizeof(floating))
+        else:
+            for i in range(rows):
+                prefetch_bytes(z + i * g.W + w, columns * sizeof(floating))
     for k in range(g.K):
         prefetch_bytes(Delta + (((it.n * g.groups + group) * g.K + k) * g.P + it.p) * g.Q + it.q,
                        it.rows * it.columns * sizeof(floating))
@@ -117,7 +124,7 @@ cdef inline void find_taps(const Plan* g, Py_ssize_t t0, Py_ssize_t M, Py_ssize_
         if g.direct:
             taps[t] = c * g.H * g.W + r * g.W
         else:
-            taps[t] = ((c * g.S + i % g.S) * g.u + r % g.u) * plane_size(g, columns) + r // g.u * columns
+            taps[t] = ((c * g.S + i % g.S) * g.phases + r % g.u) * plane_size(g, columns) + r // g.u * columns
 
 
 cdef inline void sum_over_positions(const floating* Delta, const floating* Z, const Plan* g, const Item* item,
@@ -147,7 +154,7 @@ cdef inline void sum_over_positions(const floating* Delta, const floating* Z, co
             z = Z + (((it.n * g.groups + group) * g.C + c0) * g.H + it.p) * g.W
         else:
             copy_shifted(Z, g, it.n, group * g.C + c0, channels, g.u * it.p - g.p_h, g.v * it.q - g.p_w, it.columns,
-                         x, x + g.C * g.S * g.u * plane_size(g, g.columns))
+                         x, x + g.C * g.S * g.phases * plane_size(g, g.columns))
         if g.K * g.T <= MEMORY_BOUND and unit + 1 < units.end:
             prefetch_unit(Delta, Z, g, group, unit_of(g, unit + 1))
         d = Delta + ((it.n * g.groups + group) * g.K + k0) * g.P * g.Q + it.p * g.Q + it.q

@@ -1,11 +1,9 @@
 # How the gradient with respect to the kernels is cut: by shapes alone wherever the cut decides an order of sums,
 # by the number of threads too where it only says who computes what.
 
-from libc.stdlib cimport malloc
-
 from ..microkernel.grad_weight cimport SUMS, WIDEST
 from ..pack.grad_weight cimport Plan, Scratch
-from ..runtime.integers cimport Span, ceil_div, cut, max_of, min_of
+from ..runtime.integers cimport Span, ceil_div, cut, max_of, min_of, plus, times
 from ..runtime.memory cimport CACHE_LINE, whole_lines
 
 cdef enum:
@@ -16,6 +14,8 @@ cdef enum:
     COPY = 200_000  # numbers of Z, of several images together
     CUT = 8  # parts of the images, where there are fewer blocks than would keep some threads busy
     SMALL = 2_000_000  # multiply-adds that no cut is made for
+    LARGE = 1_000_000  # numbers of a copy
+    SPARSE = 64  # numbers of copies for each multiply-add
 
 
 cdef struct Unit:
@@ -38,11 +38,12 @@ cdef inline void plan_units(Plan* g) noexcept nogil:
     g.rows = ceil_div(g.P, g.row_cuts)
     g.columns = ceil_div(g.Q, g.column_cuts)
     g.h = g.u * (g.rows - 1) + g.d_h * (g.R - 1) + 1
+    g.phases = min_of(g.u, g.h)
     g.w = g.v * (g.columns - 1) + g.d_w * (g.S - 1) + 1
     if g.over_channels and limit >= g.P * g.Q:
         images = limit // (g.P * g.Q)
         if not g.inside:
-            images = max_of(1, min_of(images, COPY // (g.C * g.h * g.w)))
+            images = max_of(1, min_of(images, COPY // times(g.C, times(g.h, g.w))))
     g.image_cuts = ceil_div(g.N, images)
     g.units = g.image_cuts * g.row_cuts * g.column_cuts
     g.images = ceil_div(g.N, g.image_cuts)
@@ -57,13 +58,14 @@ cdef inline void plan_blocks(Plan* g) noexcept nogil:
             g.V *= 2
         g.channels = g.V * g.lanes
         g.taps = SUMS // max_of(2, g.V)
-        g.x_size = 0 if g.direct else g.images * g.C * g.h * g.w + g.lanes
+        g.x_size = 0 if g.direct else plus(times(g.images * g.C, times(g.h, g.w)), g.lanes)
         g.at_size = g.images * g.rows * g.columns
     else:
         g.direct = g.inside and g.S == 1 and g.u == 1 and g.v == 1 and g.Q == g.W
         g.channels = min_of(g.K, 4)
         g.taps = 3
-        g.x_size = g.C * g.S * g.u * (ceil_div(g.h, g.u) * g.columns + g.lanes) + g.h * g.w + 2 * g.lanes
+        g.x_size = 0 if g.direct else plus(times(g.C * g.S * g.phases, times(ceil_div(g.h, g.u), g.columns) + g.lanes),
+                                           plus(times(g.h, g.w), 2 * g.lanes))
         g.at_size = 0
     g.blocks = ceil_div(g.K, g.channels)
     g.tiles = ceil_div(g.T, g.taps)
@@ -98,6 +100,12 @@ cdef inline void plan_grad_weight(Plan* g, Py_ssize_t lanes, int threads) noexce
     plan_jobs(g, threads)
 
 
+cdef inline bint term_by_term(const Plan* g) noexcept nogil:
+    # Whether copies hold far more than the sums take of them: padding, and what lies between taps or between outputs.
+    return (g.x_size > LARGE
+            and <double>g.units * g.x_size > SPARSE * <double>g.N * g.P * g.Q * g.K * g.T)
+
+
 cdef inline Unit unit_of(const Plan* g, Py_ssize_t unit) noexcept nogil:
     cdef Py_ssize_t i = unit % g.column_cuts, j = unit // g.column_cuts % g.row_cuts
     cdef Py_ssize_t m = unit // (g.column_cuts * g.row_cuts)
@@ -126,21 +134,22 @@ cdef inline Py_ssize_t count_of(const Unit* it) noexcept nogil:
     return it.images * it.rows * it.columns
 
 
-cdef inline bint allocate(Plan* g, Scratch* scratch, Py_ssize_t size) noexcept nogil:
-    # For numbers of `size` bytes. Whether there was memory.
-    cdef Py_ssize_t sums = whole_lines((g.parts * g.sums_size + (0 if g.over_channels else g.lanes * g.lanes)) * size)
-    cdef Py_ssize_t x, Delta, line
-    g.x_size = whole_lines(g.x_size * size) // size
+cdef inline Py_ssize_t sums_bytes(const Plan* g, Py_ssize_t size) noexcept nogil:
+    return whole_lines((g.parts * g.sums_size + (0 if g.over_channels else g.lanes * g.lanes)) * size)
+
+
+cdef inline Py_ssize_t grad_weight_scratch(Plan* g, Py_ssize_t size) noexcept nogil:
+    # How many bytes of scratch memory numbers of `size` bytes take.
+    cdef Py_ssize_t offsets = g.jobs * (g.at_size + g.tiles * g.taps) * <Py_ssize_t>sizeof(Py_ssize_t)
+    g.x_size = whole_lines(times(g.x_size, size)) // size
     g.Delta_size = whole_lines(g.Delta_size * size) // size
-    x = g.jobs * g.x_size * size
-    Delta = g.jobs * g.Delta_size * size
-    scratch.memory = malloc(CACHE_LINE + sums + x + Delta + g.jobs * (g.at_size
-                                                                      + g.tiles * g.taps) * sizeof(Py_ssize_t))
-    if scratch.memory == NULL:
-        return False
-    line = CACHE_LINE - <Py_ssize_t>(<size_t>scratch.memory % CACHE_LINE)
-    scratch.sums = <char*>scratch.memory + line
-    scratch.x = <char*>scratch.sums + sums
-    scratch.Delta = <char*>scratch.x + x
-    scratch.at = <Py_ssize_t*>(<char*>scratch.Delta + Delta)
-    return True
+    return plus(CACHE_LINE + sums_bytes(g, size) + offsets, times(g.jobs, times(plus(g.x_size, g.Delta_size), size)))
+
+
+cdef inline Scratch scratch_at(const Plan* g, void* memory, Py_ssize_t size) noexcept nogil:
+    cdef Scratch scratch
+    scratch.sums = <char*>memory + (CACHE_LINE - <Py_ssize_t>(<size_t>memory % CACHE_LINE))
+    scratch.x = <char*>scratch.sums + sums_bytes(g, size)
+    scratch.Delta = <char*>scratch.x + g.jobs * g.x_size * size
+    scratch.at = <Py_ssize_t*>(<char*>scratch.Delta + g.jobs * g.Delta_size * size)
+    return scratch

@@ -2,12 +2,13 @@
 # of output channels and positions are summed up in registers (blocks.pxd). The input's gradient is such a sum, too.
 
 from cython cimport floating
-from cython.parallel cimport prange
+from cython.parallel cimport prange, threadid
 from libc.string cimport memset
 
-from ..microkernel.multiply_accumulate cimport ROWS, VECTORS
+from ..microkernel.multiply_accumulate cimport PANEL, ROWS, VECTORS
 from ..pack.taps cimport pack_plane
-from ..runtime.integers cimport Span, ceil_div, max_of, min_of
+from ..runtime.integers cimport Span, ceil_div, max_of, min_of, plus
+from ..runtime.memory cimport CACHE_LINE
 from ..simd.vector cimport VECTOR_BYTES, lanes_of
 from .blocks cimport (
     MIN_SHARING, Arrays, Sums, column_chunks, in_panels, multiply_columns, row_blocks, terms,
@@ -25,18 +26,25 @@ cdef struct Job:
     Py_ssize_t scratch  # numbers that a thread needs: copy, row buffer, and the phases' planes
     Py_ssize_t planes  # where in the scratch the phases' planes lie
     Py_ssize_t tail  # and the vectors of tails; 0 if there are none
+    Py_ssize_t panel  # and a panel of columns; 0 if there are none
     Py_ssize_t u, v, H, W  # the output's rows and columns are phases of this stride; 1 and 1 where they are not
     int* part  # of phase (a, b); -1 where no tap reaches
 
 
 cdef inline void plan_scratch(Job* job, floating* tag) noexcept nogil:
-    # Adds room for tails, where several images can share a vector, and for a distance between threads: a line of the
-    # cache that two of them write to goes to and fro, and lines are fetched in pairs.
-    cdef Py_ssize_t lanes = lanes_of(tag)
+    # Adds room for tails, where several images can share a vector, for a panel, and for a distance between threads: a
+    # line of the cache that two of them write to goes to and fro, and lines are fetched in pairs.
+    cdef Py_ssize_t lanes = lanes_of(tag), i
+    cdef bint panels = False
     if job.N > 1 and job.groups == 1 and job.part == NULL and tail_columns(job.parts, lanes) > 0:
         job.tail = job.scratch
-        job.scratch += (terms(job.parts) + ROWS) * lanes
-    job.scratch += 128 // <Py_ssize_t>sizeof(floating)
+        job.scratch = plus(job.scratch, (terms(job.parts) + ROWS) * lanes)
+    for i in range(job.count):
+        panels |= in_panels(&job.parts[i])
+    if panels:
+        job.panel = job.scratch
+        job.scratch = plus(job.scratch, (PANEL + CACHE_LINE) // <Py_ssize_t>sizeof(floating))
+    job.scratch = plus(job.scratch, 128 // <Py_ssize_t>sizeof(floating))
 
 
 cdef inline Arrays arrays_of(const Job* job, const Arrays* all, Py_ssize_t task, floating* planes) noexcept nogil:
@@ -57,7 +65,7 @@ cdef inline Arrays arrays_of_part(const Sums* m, const Arrays* a, Py_ssize_t gro
 
 
 cdef inline void sum_image(const Sums* m, const Arrays* a, Py_ssize_t tail_width, floating* tail, floating* scratch,
-                           bint clear) noexcept nogil:
+                           floating* panel, bint clear) noexcept nogil:
     # One group of one image, on one thread; of its last `tail_width` columns only the terms, into a part of the vectors
     # `tail`. clear: the scratch holds something else than this sum's copy of another image.
     cdef Py_ssize_t columns = m.taps.P * m.taps.Q - tail_width, parts = column_chunks(m, columns, sizeof(floating))
@@ -76,7 +84,7 @@ cdef inline void sum_image(const Sums* m, const Arrays* a, Py_ssize_t tail_width
                 pack_plane(&m.taps, Z + i * m.source, scratch + (i - c) * m.taps.S * m.taps.plane)
             x = scratch
         for i in range(parts):
-            multiply_columns(m, a, x, c, columns, parts, i, Span(0, row_blocks(m.K)))
+            multiply_columns(m, a, x, c, columns, parts, i, Span(0, row_blocks(m.K)), panel)
         if tail_width > 0:
             pack_tail(m, x, tail, c, tail_width)
         c += m.planes
@@ -115,7 +123,7 @@ cdef inline void one_image(const Job* job, const Arrays* all, Py_ssize_t task, P
     cdef Py_ssize_t i, c
     for i in range(job.count):
         a = arrays_of_part(&job.parts[i], &image, task % job.groups, scratch)
-        sum_image(&job.parts[i], &a, tail_width, tail, scratch, clear or job.count > 1)
+        sum_image(&job.parts[i], &a, tail_width, tail, scratch, scratch + job.panel, clear or job.count > 1)
     if job.part != NULL:
         for c in range(job.y_group // (job.H * job.W)):
             interleave_phases(job, planes, output_plane(job, all, task, c, scratch), c)
@@ -156,10 +164,10 @@ cdef inline void pack_share(const Sums* m, const floating* Z, Span planes, float
 
 
 cdef inline void multiply_share(const Sums* m, const Arrays* a, const floating* x, Py_ssize_t c, Py_ssize_t task,
-                                Py_ssize_t parts, Py_ssize_t shares) noexcept nogil:
+                                Py_ssize_t parts, Py_ssize_t shares, floating* panel) noexcept nogil:
     cdef Py_ssize_t share = task % shares, blocks = row_blocks(m.K)
     multiply_columns(m, a, x, c, m.taps.P * m.taps.Q, parts, task // shares,
-                     Span(blocks * share // shares, blocks * (share + 1) // shares))
+                     Span(blocks * share // shares, blocks * (share + 1) // shares), panel)
 
 
 cdef inline Py_ssize_t row_block_shares(const Sums* m, int threads) noexcept nogil:
@@ -202,7 +210,7 @@ cdef inline void shared_part(const Job* job, const Sums* m, const Arrays* a, int
                 pack_share(m, <const floating*>a.Z, planes, scratch, worker, threads)
             x = scratch
         for task in prange(tasks, schedule="static", num_threads=threads):
-            multiply_share(m, a, x, c, task, parts, shares)
+            multiply_share(m, a, x, c, task, parts, shares, scratch + threadid() * job.scratch + job.panel)
         c = c + m.planes
 
 

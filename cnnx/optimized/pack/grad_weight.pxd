@@ -19,6 +19,7 @@ cdef struct Plan:
     # A unit: at most so many images, rows and columns of positions; units are numbered in the order of their sums.
     Py_ssize_t images, rows, columns, image_cuts, row_cuts, column_cuts, units
     Py_ssize_t h, w  # rows and columns of Z that a unit needs at most
+    Py_ssize_t phases  # of the stride that these rows have
     Py_ssize_t channels, blocks, taps, tiles  # of a block, blocks of a group; of a tile, tiles of a block
     Py_ssize_t parts, k_splits, t_splits, items, jobs
     const Microkernels* kernels
@@ -26,7 +27,6 @@ cdef struct Plan:
 
 
 cdef struct Scratch:
-    void* memory  # of all that follows
     void* sums
     void* x
     void* Delta
@@ -134,7 +134,7 @@ cdef inline void copy_shifted(const floating* Z, const Plan* g, Py_ssize_t n, Py
             continue
         copy_image(Z, g, n, c + i, 1, h, w, window)
         for s in range(g.S):
-            for phase in range(min_of(g.u, g.h)):
+            for phase in range(g.phases):
                 x = window + phase * g.w + g.d_w * s
                 for j in range(ceil_div(g.h - phase, g.u)):
                     if g.v == 1:
@@ -144,4 +144,3 @@ cdef inline void copy_shifted(const floating* Z, const Plan* g, Py_ssize_t n, Py
                             out[j * columns + q] = x[g.v * q]
                     x += g.u * g.w
                 out += plane
-            out += (g.u - min_of(g.u, g.h)) * plane

@@ -7,7 +7,7 @@ from libc.stdlib cimport free, malloc
 
 from ..microkernel.strided_rows cimport MAX_VECTOR_STRIDE, StridedRows
 from ..microkernel.table cimport Microkernels
-from ..runtime.integers cimport ceil_div, end_output, first_output, max_of, min_of
+from ..runtime.integers cimport SATURATED, ceil_div, end_output, first_output, max_of, min_of, plus, times
 from ..simd.vector cimport lanes_of
 from .shift cimport shift_plane
 
@@ -45,8 +45,18 @@ cdef inline Py_ssize_t floor_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
 cdef inline Py_ssize_t padded_plane(Py_ssize_t count, Py_ssize_t lanes) noexcept nogil:
     # Room for `count` numbers and a vector more, in whole vectors; never a multiple of 4,096 bytes, which would put
     # one column of all planes into the same few lines of the cache.
-    cdef Py_ssize_t room = ceil_div(count + lanes, lanes) * lanes
+    cdef Py_ssize_t room = plus(count, 2 * lanes - 1) // lanes * lanes
     return room + lanes if room % (16 * lanes) == 0 else room
+
+
+cdef inline Py_ssize_t copy_of(const Taps* g, Py_ssize_t planes) noexcept nogil:
+    # Numbers of the S copies of so many planes.
+    return times(times(planes, g.S), g.plane)
+
+
+cdef inline Py_ssize_t tables_size(const Taps* g) noexcept nogil:
+    # Bytes.
+    return (6 * g.R + 2 * g.S + 2 * g.C * g.R * g.S + 1) * <Py_ssize_t>sizeof(Py_ssize_t)
 
 
 cdef inline void set_extents(Taps* g, Py_ssize_t C, Py_ssize_t H, Py_ssize_t W, Py_ssize_t P, Py_ssize_t Q,
@@ -69,9 +79,9 @@ cdef inline Py_ssize_t phase_of(const Taps* g, Py_ssize_t down) noexcept nogil:
 
 
 cdef inline bint plan_taps(Taps* g, Py_ssize_t lanes) noexcept nogil:
-    # Fill in where things lie; False when there is no memory. free_taps() frees it.
+    # Fill in where things lie; False when there is no memory for tables. free_taps() frees it.
     cdef Py_ssize_t a, r, s, c, e, rows = 0
-    g.phase = <Py_ssize_t*>malloc((6 * g.R + 2 * g.S + 2 * g.C * g.R * g.S + 1) * sizeof(Py_ssize_t))
+    g.phase = <Py_ssize_t*>malloc(tables_size(g))
     if g.phase == NULL:
         return False
     g.begin = g.phase + g.R
@@ -104,11 +114,13 @@ cdef inline bint plan_taps(Taps* g, Py_ssize_t lanes) noexcept nogil:
         else:
             g.count[a] = max_of(g.count[a], e - g.first[a] + g.P)
     for a in range(g.phases):
-        g.begin[a] = rows * g.Q
+        g.begin[a] = times(rows, g.Q)
         g.low[a] = min_of(g.count[a], max_of(0, -g.first[a]))
         g.high[a] = max_of(g.low[a], min_of(g.count[a], floor_div(g.H - 1 - g.phase[a], g.u) + 1 - g.first[a]))
         rows += g.count[a]
-    g.plane = padded_plane(rows * g.Q, lanes)
+    g.plane = padded_plane(times(rows, g.Q), lanes)
+    if copy_of(g, g.C) > SATURATED // 8:  # no memory holds that, and offsets within it would overflow
+        return True
     for r in range(g.R):
         e = floor_div(g.down[r], g.u)
         a = phase_of(g, g.down[r])
@@ -153,7 +165,7 @@ cdef inline void pack_rows(const Taps* g, const floating* row, Py_ssize_t step, 
 
 cdef inline void pack_plane(const Taps* g, const floating* Z, floating* copy) noexcept nogil:
     # The S copies of one plane into memory that is zero where they have rows beyond the image, and stays so.
-    cdef Py_ssize_t a, s
+    cdef Py_ssize_t a, s, step = min_of(g.u, g.H) * g.W  # beyond the image there is no second row of a phase
     cdef bint moved = g.u == 1 and g.v == 1 and g.Q == g.W and g.H * g.W <= L1_PLANE
     for a in range(g.phases):
         for s in range(g.S if g.low[a] < g.high[a] else 0):
@@ -161,6 +173,6 @@ cdef inline void pack_plane(const Taps* g, const floating* Z, floating* copy) no
                 shift_plane(Z + (g.first[0] + g.low[0]) * g.W, g.W, g.high[0] - g.low[0], g.right[s],
                             copy + s * g.plane + g.begin[0] + g.low[0] * g.Q)
             else:
-                pack_rows(g, Z + (g.u * (g.first[a] + g.low[a]) + g.phase[a]) * g.W + g.right[s], g.u * g.W,
+                pack_rows(g, Z + (g.u * (g.first[a] + g.low[a]) + g.phase[a]) * g.W + g.right[s], step,
                           copy + s * g.plane + g.begin[a] + g.low[a] * g.Q, g.Q, g.Q, g.high[a] - g.low[a],
                           g.start[s], g.end[s])

@@ -1,9 +1,9 @@
 # The window R[p,q], clipped to the image, and the outputs that cover a row: C6 for pooling.
 
 from cython cimport floating
-from libc.stdlib cimport malloc
 
-from ..runtime.integers cimport ceil_div, max_of, min_of
+from ..runtime.integers cimport ceil_div, max_of, min_of, times
+from ..runtime.memory cimport allocate
 from ..simd.prefetch cimport PREFETCH_DISTANCE, prefetch_span
 
 cdef struct Window:
@@ -69,23 +69,20 @@ cdef inline Py_ssize_t columns_used(const Window* g) noexcept nogil:
 
 
 cdef inline Py_ssize_t numbers_ahead(const Window* g, const floating* tag) noexcept nogil:
-    # So many numbers before they are read rows are fetched: a whole number of windows.
-    cdef Py_ssize_t step = max_of(1, g.u * g.W)
+    # So many numbers before they are read rows are fetched: a whole number of windows, or of images.
+    cdef Py_ssize_t step = min_of(g.u, g.H) * g.W
     return ceil_div(PREFETCH_DISTANCE // <Py_ssize_t>sizeof(floating), step) * step
 
 
 cdef inline void prefetch_rows(const floating* Z, const floating* Z_end, Py_ssize_t p, const Window* g,
                                Py_ssize_t ahead) noexcept nogil:
     # What a later row of outputs needs that row p of the plane at Z, and those up to it, did not.
-    prefetch_span(Z + row_begin(g, p) * g.W + ahead, min_of(g.u, g.R) * g.W * sizeof(floating), Z_end)
+    prefetch_span(Z + row_begin(g, p) * g.W + ahead, min_of(min_of(g.u, g.R), g.H) * g.W * sizeof(floating), Z_end)
 
 
-cdef inline floating* memory_for(int threads, Py_ssize_t length, floating* tag) except NULL:
+cdef inline floating* memory_for(str kernel, int threads, Py_ssize_t length, floating* tag) except NULL:
     # `length` numbers for each thread.
-    cdef floating* memory = <floating*>malloc(<size_t>threads * length * sizeof(floating))
-    if memory == NULL:
-        raise MemoryError
-    return memory
+    return <floating*>allocate(kernel, times(times(threads, length), sizeof(floating)))
 
 
 cdef inline void clip(Window* g) noexcept nogil:

@@ -1,5 +1,23 @@
 # Integers: bounds, divisions, ranges; and which outputs touch which inputs, the integer divisions behind C6.
 
+cdef extern from *:
+    """
+    static inline Py_ssize_t cnnx_times(Py_ssize_t a, Py_ssize_t b) {
+        Py_ssize_t c;
+        return __builtin_mul_overflow(a, b, &c) ? PY_SSIZE_T_MAX : c;
+    }
+    static inline Py_ssize_t cnnx_plus(Py_ssize_t a, Py_ssize_t b) {
+        Py_ssize_t c;
+        return __builtin_add_overflow(a, b, &c) ? PY_SSIZE_T_MAX : c;
+    }
+    """
+    # Of sizes, which are not negative. What does not fit is SATURATED, and so is all that is made of it by times() and
+    # plus(); no malloc() gives so much.
+    Py_ssize_t times "cnnx_times"(Py_ssize_t a, Py_ssize_t b) noexcept nogil
+    Py_ssize_t plus "cnnx_plus"(Py_ssize_t a, Py_ssize_t b) noexcept nogil
+    const Py_ssize_t SATURATED "PY_SSIZE_T_MAX"
+
+
 cdef struct Span:
     # first ... end - 1.
     Py_ssize_t first, end
