@@ -545,7 +545,7 @@ def test_page_names_the_checks_without_a_case(written: tuple[Report, str]) -> No
     assert all(result.discrepancies for result in written[0].failures())
     assert "no case ran" not in written[1]
     nothing = Report("optimized", "reference", 0, results=[Result("relu", "exact")])
-    assert "relu: exact: no case ran" in page(nothing, verdict="1 check failed")
+    assert "relu: exact: no case ran" in page(nothing)
 
 
 def test_page_needs_no_network_and_no_script(written: tuple[Report, str]) -> None:
