@@ -382,29 +382,6 @@ def test_what_truncated_messages_mean_is_said():
         ranks.total([1.0])
 
 
-@needs_mpi
-def test_unequal_numbers_of_batches_end_with_one_that_says_it(tmp_path):
-    program = script(
-        tmp_path,
-        """
-        import numpy as np
-        from cnnx import nn
-
-        ranks = nn.Ranks()
-        x, y = np.zeros((4, 3), "float32"), np.zeros(4, int)
-
-        def batches(number):
-            return [(x, y)] * (3 + ranks.rank)
-
-        model = nn.Sequential(nn.Affine(3, 2, seed=0))
-        nn.fit(model, nn.CrossEntropy(), nn.SGD(0.1), batches=batches, updates=20, ranks=ranks)
-        """,
-    )
-    done = mpiexec(2, *program)
-    assert done.returncode != 0
-    assert "ranks: expected the same number of batches in a pass on all of them" in done.stderr
-
-
 def test_without_mpi4py_the_error_names_the_extra(monkeypatch, capsys):
     from cnnx.cli import main
 
