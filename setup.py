@@ -101,9 +101,13 @@ if not sysconfig.get_platform().endswith(("x86_64", "amd64")):
 OPTIMIZED = Path("cnnx/optimized")
 SOURCES = {path.stem: path for path in sorted(OPTIMIZED.glob("*.pyx"))}
 CYUTILITY = "_cyutility"  # Cython's own support code, above all its memoryviews; Cython writes it
-# Their register blocks stand in _microkernels: what is left is compiled in a third of the time by -O2 without forced
-# inlining, and as fast.
-LOOPS_ALONE = ("affine", "conv2d")
+# Forced inlining is for register blocks: those of affine and conv2d stand in _microkernels; what is left compiles in
+# less than half of the time without. Cython's support code needs no more than -O2.
+FLAGS = {
+    "affine": ["-DCNNX_NO_REGISTER_BLOCKS"],
+    "conv2d": ["-DCNNX_NO_REGISTER_BLOCKS"],
+    CYUTILITY: ["-O2"],
+}
 ONCE = ("_cpu", "_threads", CYUTILITY)  # not chosen with an instruction set: they count for all, or come before
 
 
@@ -242,9 +246,7 @@ class BuildKernels(build_ext):
         c_files = self.write_c(CHECKED if checked == "1" else DIRECTIVES)
         for extension in self.extensions:
             folder, stem = kernels_of(extension)
-            extension.extra_compile_args = flags + INSTRUCTION_SETS.get(folder, [])
-            if stem in LOOPS_ALONE:
-                extension.extra_compile_args += ["-O2", "-DCNNX_NO_REGISTER_BLOCKS"]
+            extension.extra_compile_args = flags + INSTRUCTION_SETS.get(folder, []) + FLAGS.get(stem, [])
             extension.extra_link_args = link_flags
             extension.define_macros = macros.get(stem, [])
             extension.include_dirs = ["."]
