@@ -3,12 +3,11 @@
 from cpython.pycapsule cimport PyCapsule_New
 
 from .microkernel.depthwise cimport Band, depthwise_3x3, depthwise_taps
-from .microkernel.dot cimport DotOperands, dot_rows
 from .microkernel.grad_weight cimport SUMS, over_channels, over_positions
 from .microkernel.multiply_accumulate cimport Next, Operands, exists, register_block
 from .microkernel.strided_rows cimport StridedRows, copy_rows_by_stride
 from .microkernel.table cimport (
-    Depthwise, Dot, Microkernels, OverChannels, OverPositions, RegisterBlock, StridedCopy, Tables,
+    Depthwise, Microkernels, OverChannels, OverPositions, RegisterBlock, StridedCopy, Tables,
 )
 from .simd.vector cimport doubles, floats, vector
 
@@ -190,7 +189,7 @@ cdef void fill_grad_weight(Microkernels* m, vector* tag) noexcept:
     m.largest = 2 if SUMS >= 12 else 1
 
 
-# ----------------------------------------------- depthwise C1, C5; copies for C1, C5; F1 of few rows
+# ----------------------------------------------- depthwise C1, C5; copies for C1, C5
 
 cdef void dense_4_1(const Band* band, vector* tag) noexcept nogil:
     depthwise_3x3(band, tag, 4, 1)
@@ -220,17 +219,12 @@ cdef void strided_rows(const StridedRows* rows, vector* tag) noexcept nogil:
     copy_rows_by_stride(rows, tag)
 
 
-cdef void dot(const DotOperands* o, vector* tag) noexcept nogil:
-    dot_rows(o, tag)
-
-
 cdef void fill_table(Microkernels* m, vector* tag) noexcept:
     fill_register_blocks(m, tag)
     fill_grad_weight(m, tag)
     m.depthwise_3x3 = [<Depthwise>dense_4_1[vector], <Depthwise>dense_8_1[vector]]
     m.depthwise_3x3_stride_2 = <Depthwise>dense_4_2[vector]
     m.depthwise_taps = [<Depthwise>taps_1[vector], <Depthwise>taps_4[vector], <Depthwise>taps_8[vector]]
-    m.dot = <Dot>dot[vector]
     m.copy_strided_rows = <StridedCopy>strided_rows[vector]
 
 

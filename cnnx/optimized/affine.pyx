@@ -6,8 +6,8 @@ from libc.stdlib cimport free
 
 from ._threads cimport threads_for
 from .affine_loops cimport (
-    FIRST_CACHE, GROUP, PANELS, SECOND_CACHE, Shape, Y_part, dZ_part, dot_part, dots_pay, dw_part, pack_columns,
-    pack_samples, panels_within,
+    FIRST_CACHE, GROUP, PANELS, SECOND_CACHE, Shape, Y_part, dZ_part, dw_part, pack_columns, pack_samples,
+    panels_within,
 )
 from .microkernel.multiply_accumulate cimport ROWS, VECTORS
 from .microkernel.table cimport Microkernels, Tables, kernels_of, tables_of
@@ -50,12 +50,6 @@ def affine(const floating[:, ::1] Z, const floating[:, ::1] w, const floating[::
     cdef floating* room
     cdef floating* shared = NULL
     if N == 0:
-        return
-    if dots_pay(N, J, tag):
-        blocks = vectors_of(I, tag)
-        parts = min_of(threads, blocks)
-        for part in prange(parts, nogil=True, schedule="static", num_threads=threads):
-            dot_part(kernels, &Z[0, 0], &w[0, 0], &b[0], &Y[0, 0], &g, share(part, parts, blocks, lanes_of(tag), I))
         return
     if share_rows(blocks, panels, threads):
         parts = min_of(threads, blocks)

@@ -2,9 +2,8 @@
 
 from cython cimport floating
 
-from .microkernel.dot cimport DOT_ROWS, DotOperands
 from .microkernel.multiply_accumulate cimport (
-    IN_ROWS, INDIRECT, INTERLEAVED, ROWS, VECTORS, Next, Operands, panel_layout,
+    IN_ROWS, INDIRECT, INTERLEAVED, MAX_ROWS, ROWS, VECTORS, Next, Operands, panel_layout,
 )
 from .microkernel.table cimport Microkernels, multiply_accumulate
 from .pack.panel cimport TERMS, fill_taps, first_column, pack, pack_transposed, padded
@@ -38,7 +37,7 @@ cdef inline void Y_part(const Microkernels* kernels, const floating* Z, const fl
     # F1 for the samples of some panels: sums[i - i_0][n - n_0], then transposed. With shared = NULL they are packed
     # here.
     cdef Py_ssize_t lanes = lanes_of(sums), row = PANELS * VECTORS * lanes, N = g.N, J = g.J
-    cdef Py_ssize_t i_0, rows, p_0 = panels.first, p, end_group, t_0, n_0, n, end_n, i
+    cdef Py_ssize_t i_0, rows, p_0 = panels.first, p, end_group, t_0, n_0, n, end_n, i, M = ROWS
     cdef const floating* packed
     cdef Py_ssize_t taps[VECTORS][TERMS]
     cdef Py_ssize_t next_rows[TERMS]
@@ -50,6 +49,8 @@ cdef inline void Y_part(const Microkernels* kernels, const floating* Z, const fl
         next_rows[i] = i * ROWS // TERMS * J + i % (TERMS // ROWS) * ROWS
     next.offsets = next_rows
     o.stride, o.y_stride = J, row
+    if N <= lanes:
+        M = MAX_ROWS
     while p_0 < panels.end:
         end_group = min_of(p_0 + PANELS, panels.end)
         n_0 = first_column(p_0, N, sums)
@@ -68,7 +69,7 @@ cdef inline void Y_part(const Microkernels* kernels, const floating* Z, const fl
                 o.T = min_of(TERMS, J - t_0)
                 i = 0
                 while i < rows:
-                    o.rows = min_of(ROWS, rows - i)
+                    o.rows = min_of(M, rows - i)
                     o.w = w + (i_0 + i) * J + t_0
                     o.start = b + i_0 + i if t_0 == 0 else NULL
                     for p in range(p_0, end_group):
@@ -76,9 +77,9 @@ cdef inline void Y_part(const Microkernels* kernels, const floating* Z, const fl
                         o.width = first_column(p + 1, N, sums) - n
                         o.x, o.taps = packed + (n - n_0) * J + t_0 * o.width, taps[o.width // lanes - 1]
                         o.Y = sums + i * row + n - n_0
-                        next.x = w + (i_0 + i + (ROWS if p == p_0 else 0)) * J + t_0
+                        next.x = w + (i_0 + i + (M if p == p_0 else 0)) * J + t_0
                         multiply_accumulate(kernels, IN_ROWS, panel_layout(), &o, &next, w)
-                    i += ROWS
+                    i += M
                 t_0 += o.T
             n = n_0
             while n < end_n:
@@ -90,19 +91,6 @@ cdef inline void Y_part(const Microkernels* kernels, const floating* Z, const fl
                 n += lanes
             i_0 += rows
         p_0 = end_group
-
-
-cdef inline bint dots_pay(Py_ssize_t N, Py_ssize_t J, floating* tag) noexcept nogil:
-    # Whether scalar products of rows take less time than blocks of packed samples: few samples leave lanes of a block
-    # empty. But several rounds over w want all samples in the first cache.
-    return (N * (J + 8 * lanes_of(tag)) < padded(N, tag) * J
-            and (N <= DOT_ROWS or N * J * <Py_ssize_t>sizeof(floating) <= FIRST_CACHE))
-
-
-cdef inline void dot_part(const Microkernels* kernels, const floating* Z, const floating* w, const floating* b,
-                          floating* Y, const Shape* g, Span I) noexcept nogil:
-    cdef DotOperands o = DotOperands(Z, w + I.first * g.J, b + I.first, Y + I.first, g.N, I.end - I.first, g.J, g.I)
-    kernels.dot(&o, NULL)
 
 
 cdef inline Py_ssize_t panels_within(Py_ssize_t cache, Py_ssize_t T, Py_ssize_t panels) noexcept nogil:

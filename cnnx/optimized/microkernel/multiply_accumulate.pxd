@@ -44,6 +44,7 @@ cdef extern from *:
 
 
 cdef enum:
+    MAX_ROWS = 8  # of any block: of one vector of packed columns, fewer accumulators would wait for each other
     TERMS_AHEAD = 8  # a full block prefetches its columns so many terms ahead, where they are not packed
     TERMS_AHEAD_PACKING = 32  # and so many where it packs them: from memory, but once for many blocks
 
@@ -91,7 +92,7 @@ cdef inline bint exists(int w_is, int x_is, Py_ssize_t M, Py_ssize_t V) noexcept
     # Whether there is a register block of M rows by V vectors: its accumulators have to fit the registers, and what 1
     # to 4 rows can do together needs no block of 5, 6 or 7.
     if M > 4 and M != ROWS:
-        return False
+        return M == MAX_ROWS and V == 1 and w_is == IN_ROWS and x_is == PACKED
     if x_is == INDIRECT:
         return M <= ROWS and V <= (2 * VECTORS if 2 * M <= ROWS else VECTORS)
     return PANEL > 0 and V <= VECTORS and (M == ROWS or (M < ROWS and x_is == PACKED))
@@ -100,10 +101,10 @@ cdef inline bint exists(int w_is, int x_is, Py_ssize_t M, Py_ssize_t V) noexcept
 cdef inline void register_block(const Operands* o, const Next* next, vector* tag, int M, int V, int w_is,
                                 int x_is) noexcept nogil:
     # M rows of V vectors. M, V, w_is and x_is are constants wherever this is called.
-    cdef vector a[ROWS][2 * VECTORS]
+    cdef vector a[MAX_ROWS][2 * VECTORS]
     cdef vector column[2 * VECTORS]
-    cdef vector factor[ROWS]
-    cdef vector edge[ROWS]  # the last vectors where they are not whole: a call of memcpy would move all sums out
+    cdef vector factor[MAX_ROWS]
+    cdef vector edge[MAX_ROWS]  # the last vectors where they are not whole: a call of memcpy would move all sums out
     cdef vector x_j
     cdef Py_ssize_t lanes = lanes_in(tag), last = (V - 1) * lanes, t, T, w_t, w_k
     cdef Py_ssize_t y_k = o.y_stride, width = o.width

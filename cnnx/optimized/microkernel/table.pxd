@@ -9,8 +9,7 @@ from cython cimport floating
 from ..runtime.integers cimport ceil_div
 from ..simd.vector cimport lanes_of
 from .depthwise cimport Band
-from .dot cimport DotOperands
-from .multiply_accumulate cimport INTERLEAVED, ROWS, Next, Operands
+from .multiply_accumulate cimport INTERLEAVED, ROWS, Next, Operands, exists
 from .strided_rows cimport StridedRows
 
 ctypedef void (*RegisterBlock)(const Operands* o, const Next* next, void* tag, void* layout, void* M,
@@ -19,7 +18,6 @@ ctypedef void (*OverChannels)(const void* x, const Py_ssize_t* taps, const Py_ss
                               const void* Delta, void* sums, void* tag) noexcept nogil
 ctypedef void (*OverPositions)(const void* x, const Py_ssize_t* taps, const void* Delta, Py_ssize_t pitch,
                                Py_ssize_t count, void* sums, Py_ssize_t sums_pitch, void* tag) noexcept nogil
-ctypedef void (*Dot)(const DotOperands* o, void* tag) noexcept nogil
 ctypedef void (*StridedCopy)(const StridedRows* rows, void* tag) noexcept nogil
 ctypedef void (*Depthwise)(const Band* band, void* tag) noexcept nogil
 
@@ -35,7 +33,6 @@ cdef struct Microkernels:
     Py_ssize_t taps[3]
     OverPositions over_positions_3[3]
     int largest  # i
-    Dot dot
     StridedCopy copy_strided_rows
     Depthwise depthwise_3x3[2]  # of 4, 8 rows, at a row stride of 1
     Depthwise depthwise_3x3_stride_2  # of 4 rows
@@ -61,7 +58,7 @@ cdef inline void multiply_accumulate(const Microkernels* kernels, int w_is, int 
     # Any number of rows: ROWS at a time, and what is left in blocks for which there are kernels.
     cdef Py_ssize_t V = ceil_div(o.width, lanes_of(tag)), M
     cdef Operands rest
-    if o.rows == ROWS or o.rows <= 4:
+    if o.rows <= 4 or exists(w_is, x_is, o.rows, V):
         kernels.register_block[w_is][x_is][o.rows][V](o, next, NULL, NULL, NULL, NULL)
         return
     rest = o[0]

@@ -1,5 +1,4 @@
-# Lanes that change places: of two vectors, or of a square of them, whose rows become columns or are summed up, each
-# into one lane.
+# Lanes that change places: of two vectors, or of a square of them, whose rows become columns.
 
 from cython cimport floating
 from libc.string cimport memcpy
@@ -54,16 +53,7 @@ cdef extern from *:
     #define CNNX_STAGES_8(V, L) CNNX_STAGE(V, 4, L) CNNX_STAGES_4(V, L)
     #define CNNX_STAGES_16(V, L) CNNX_STAGE(V, 8, L) CNNX_STAGES_8(V, L)
     #define CNNX_SQUARE(V, L) \\
-        static inline __attribute__((always_inline)) void V##_transpose(V* a) { CNNX_STAGES_##L(V, L) } \\
-        static inline __attribute__((always_inline)) void V##_fold(V* a) { \\
-            _Pragma("GCC unroll 4") \\
-            for (int rest = L / 2; rest > 0; rest /= 2) { \\
-                _Pragma("GCC unroll 8") \\
-                for (int k = 0; k < rest; k++) \\
-                    a[k] = cnnx_shuffle(a[k], a[k + rest], CNNX_LOW_##L) \\
-                         + cnnx_shuffle(a[k], a[k + rest], CNNX_HIGH_##L); \\
-            } \\
-        }
+        static inline __attribute__((always_inline)) void V##_transpose(V* a) { CNNX_STAGES_##L(V, L) }
     #if CNNX_BYTES == 64
     #define CNNX_FLOAT_LANES(list) CNNX_##list##_16
     #define CNNX_DOUBLE_LANES(list) CNNX_##list##_8
@@ -99,8 +89,6 @@ cdef extern from *:
     doubles high_doubles "cnnx_high_doubles"(doubles a, doubles b) noexcept nogil
     void transpose_floats "cnnx_floats_transpose"(floats* a) noexcept nogil
     void transpose_doubles "cnnx_doubles_transpose"(doubles* a) noexcept nogil
-    void fold_floats "cnnx_floats_fold"(floats* a) noexcept nogil
-    void fold_doubles "cnnx_doubles_fold"(doubles* a) noexcept nogil
 
 
 cdef inline void deinterleave(vector a, vector b, vector* even, vector* odd) noexcept nogil:
@@ -121,14 +109,6 @@ cdef inline void interleave(vector even, vector odd, vector* a, vector* b) noexc
     else:
         a[0] = low_doubles(even, odd)
         b[0] = high_doubles(even, odd)
-
-
-cdef inline void transpose_and_sum(vector* a) noexcept nogil:
-    # a[0] becomes, in lane k, the sum of all numbers of a[k], for as many vectors as a vector has lanes.
-    if vector is floats:
-        fold_floats(a)
-    else:
-        fold_doubles(a)
 
 
 cdef inline void load_zero_filled(const void* x, Py_ssize_t i, Py_ssize_t count, vector* a) noexcept nogil:
