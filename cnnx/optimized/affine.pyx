@@ -11,7 +11,7 @@ from .affine_loops cimport (
 )
 from .microkernel.multiply_accumulate cimport ROWS, VECTORS
 from .microkernel.table cimport Microkernels, Tables, kernels_of, tables_of
-from .pack.panel cimport TERMS, first_column, padded, panels_of, vectors_of
+from .pack.panel cimport TERMS, first_column, padded, panels_of
 from .runtime.integers cimport Span, ceil_div, max_of, min_of
 from .runtime.memory cimport align_to_line, scratch
 from .simd.vector cimport lanes_of

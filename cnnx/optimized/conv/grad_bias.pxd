@@ -9,11 +9,10 @@ from .._threads cimport threads_for
 from ..microkernel.lane_sums cimport sum_lanes
 from ..runtime.integers cimport ceil_div, cut, min_of
 from ..runtime.memory cimport allocate
-from ..simd.vector cimport MAX_LANES
 
 cdef enum:
-    # Numbers that are added up in single precision: 64 per lane of each of 8 accumulators with AVX-512.
-    SINGLE_PRECISION_RUN = 8192
+    SINGLE_PRECISION_RUN = 8192  # numbers that are added up in single precision: 128 per partial sum
+    PARTIAL_SUMS = 16  # SUM_BYTES of float32
     CHANNELS_AT_ONCE = 8  # channels that are read in turn, where planes are smaller than the hardware's look-ahead
     PARTS = 8  # of the images, where there are fewer channels than would keep some threads busy
 
@@ -31,12 +30,12 @@ cdef inline void plan_rows(Rows* g, Py_ssize_t N, Py_ssize_t K, Py_ssize_t area)
 
 cdef inline void db_task(const floating* Delta, Rows* g, Py_ssize_t task, double* total) noexcept nogil:
     # total[part][k] for some channels k and a part of the images.
-    cdef double lane[CHANNELS_AT_ONCE][MAX_LANES]
+    cdef double lane[CHANNELS_AT_ONCE][PARTIAL_SUMS]
     cdef Py_ssize_t part = task % g.parts, k0 = task // g.parts * g.channels, channels = min_of(g.channels, g.K - k0)
     cdef Py_ssize_t unit, k, j, first, end
     cdef const floating* x
     for k in range(CHANNELS_AT_ONCE):
-        for j in range(MAX_LANES):
+        for j in range(PARTIAL_SUMS):
             lane[k][j] = 0
     for unit in range(cut(g.N * g.pieces, g.parts, part), cut(g.N * g.pieces, g.parts, part + 1)):
         first = unit % g.pieces * SINGLE_PRECISION_RUN
@@ -45,7 +44,7 @@ cdef inline void db_task(const floating* Delta, Rows* g, Py_ssize_t task, double
             x = Delta + (unit // g.pieces * g.K + k0 + k) * g.area + first
             sum_lanes(x, end - first, lane[k])
     for k in range(channels):
-        for j in range(1, MAX_LANES):
+        for j in range(1, PARTIAL_SUMS):
             lane[k][0] += lane[k][j]
         total[part * g.K + k0 + k] = lane[k][0]
 

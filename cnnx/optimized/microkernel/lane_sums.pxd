@@ -1,41 +1,51 @@
-# Sums over runs of numbers, lane by lane: C4, N3's db.
+# Sums over runs of numbers in their own precision (C4), as many partial sums as SUM_BYTES hold, whatever the vectors'
+# width: number i goes to partial sum i mod that, so that a sum has the same bits with any instruction set.
 
 from cython cimport floating
 
-from ..simd.select cimport last_of
-from ..simd.vector cimport MAX_LANES, broadcast, doubles, floats, lanes_in, vector, vector_at
+from ..simd.vector cimport SUM_BYTES, VECTOR_BYTES, doubles, floats, lanes_in, vector, vector_at
+
+cdef enum:
+    CHAINS = 4  # of partial sums that do not wait for each other
+    MAX_SUM_VECTORS = 16  # where vectors are shortest
 
 
 cdef inline void sum_vectors(const void* x, Py_ssize_t count, double* lane, vector* tag) noexcept nogil:
-    # lane[j] += x[j] + x[j + lanes] + x[j + 2 lanes] + ...
-    cdef vector a[8]
-    cdef Py_ssize_t lanes = lanes_in(tag), i, j, rest = count % lanes
-    cdef float single[MAX_LANES]
-    cdef double wide[MAX_LANES]
-    cdef double zero = 0
-    cdef int m
-    if count < lanes:
-        for i in range(count):
-            lane[i] += (<const float*>x)[i] if vector is floats else (<const double*>x)[i]
-        return
-    for m in range(8):
-        a[m] = broadcast(&zero, 0, tag)
-    for i in range(count // (8 * lanes)):
-        for m in range(8):
-            a[m] = a[m] + vector_at(x, (8 * i + m) * lanes, tag)[0]
-    for i in range(count // (8 * lanes) * 8, count // lanes):
-        a[0] = a[0] + vector_at(x, i * lanes, tag)[0]
-    if rest:
-        a[7] = a[7] + last_of(vector_at(x, count - lanes, tag)[0], rest)
-    a[0] = ((a[0] + a[1]) + (a[2] + a[3])) + ((a[4] + a[5]) + (a[6] + a[7]))
-    if vector is floats:
-        vector_at(single, 0, tag)[0] = a[0]
-        for j in range(lanes):
-            lane[j] += single[j]
-    else:
-        vector_at(wide, 0, tag)[0] = a[0]
-        for j in range(lanes):
-            lane[j] += wide[j]
+    # lane[j] += x[j] + x[j + lanes] + x[j + 2 lanes] + ..., lanes being those of SUM_BYTES.
+    cdef vector a[MAX_SUM_VECTORS]
+    cdef Py_ssize_t lanes = lanes_in(tag), i, j, whole
+    cdef float single[16]
+    cdef double wide[8]
+    cdef int W = SUM_BYTES // VECTOR_BYTES, m  # vectors of a chain
+    whole = count // (W * lanes)
+    if whole > 0:
+        for m in range(W):
+            a[m] = vector_at(x, m * lanes, tag)[0]
+        if whole < CHAINS:
+            for i in range(1, whole):
+                for m in range(W):
+                    a[m] = a[m] + vector_at(x, (W * i + m) * lanes, tag)[0]
+        else:
+            for m in range(W, CHAINS * W):
+                a[m] = vector_at(x, m * lanes, tag)[0]
+            for i in range(1, whole // CHAINS):
+                for m in range(CHAINS * W):
+                    a[m] = a[m] + vector_at(x, (CHAINS * W * i + m) * lanes, tag)[0]
+            for i in range(whole // CHAINS * CHAINS, whole):
+                for m in range(W):
+                    a[m] = a[m] + vector_at(x, (W * i + m) * lanes, tag)[0]
+            for m in range(W):
+                a[m] = (a[m] + a[W + m]) + (a[2 * W + m] + a[3 * W + m])
+        for m in range(W):
+            if vector is floats:
+                vector_at(single, m * lanes, tag)[0] = a[m]
+            else:
+                vector_at(wide, m * lanes, tag)[0] = a[m]
+        for j in range(W * lanes):
+            lane[j] += single[j] if vector is floats else wide[j]
+    whole *= W * lanes
+    for j in range(count - whole):
+        lane[j] += (<const float*>x)[whole + j] if vector is floats else (<const double*>x)[whole + j]
 
 
 cdef inline void sum_lanes(const floating* x, Py_ssize_t count, double* lane) noexcept nogil:

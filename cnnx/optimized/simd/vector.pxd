@@ -62,6 +62,9 @@ cdef extern from *:
         VECTOR_BYTES "CNNX_BYTES"
         MAX_LANES "(CNNX_BYTES / 4)"
 
+cdef enum:
+    SUM_BYTES = 64  # of a sum's partial sums, those of the widest vector: with narrower ones they take several
+
 
 # A vector, as wide as the instruction set has them; it may lie at any address of its numbers. Of an
 # argument `tag` only the type counts, which selects the fused specialisation; it is never read.
