@@ -1,0 +1,96 @@
+"""tests/fuzz.py in short; and that it sees what it is there to see."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FILE = Path(__file__).parents[1] / "fuzz.py"
+
+
+@pytest.fixture(scope="module")
+def fuzz():
+    spec = importlib.util.spec_from_file_location("fuzz", FILE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("share", range(4))
+def test_public_calls(share):
+    """5,000 calls: no crash, no hang, no other result on plain copies, no error without an argument's name."""
+    command = [sys.executable, str(FILE), "--calls", "5000", "--seed", str(share), "--jobs", "1"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.endswith(f"0 faults in 5000 calls, --seed {share}\n")
+
+
+def count_faults(fuzz, monkeypatch, capsys, name, function):
+    op, _ = fuzz.FUNCTIONS[name]
+    monkeypatch.setattr(fuzz, "OPS", (op,))
+    monkeypatch.setitem(fuzz.FUNCTIONS, name, (op, function))
+    return fuzz.tried(0, range(60)), capsys.readouterr().out
+
+
+def test_a_fault_is_seen(fuzz, monkeypatch, capsys):
+    relu = fuzz.FUNCTIONS["relu"][1]
+
+    def writes(x, *, backend=None):
+        if isinstance(x, np.ndarray) and x.flags.writeable and x.size:
+            x[...] = 5
+        return relu(x, backend=backend)
+
+    def by_layout(x, *, backend=None):
+        return relu(x, backend=backend) + (0 if x.flags.c_contiguous else 1)
+
+    def differs(x, *, backend=None):
+        return relu(x, backend=backend) + (backend == "reference")
+
+    def unnamed(x, *, backend=None):
+        try:
+            return relu(x, backend=backend)
+        except (TypeError, ValueError) as error:
+            raise type(error)("no") from None
+
+    monkeypatch.setattr(fuzz, "BY_REFERENCE", 1)
+    expected = {
+        writes: "x was written to",
+        by_layout: "other bits",
+        differs: "by the reference",
+        unnamed: "names no argument",
+    }
+    assert fuzz.tried(0, range(60)) == 0
+    for function, said in expected.items():
+        faults, printed = count_faults(fuzz, monkeypatch, capsys, "relu", function)
+        assert faults > 0, function
+        assert said in printed
+
+
+def test_a_crash_and_a_hang_are_named(fuzz, monkeypatch, capfd, tmp_path):
+    broken = FILE.read_text().replace(
+        "    name, arguments = call_of(seed, number)\n    ours = ",
+        "    if number == 3:\n        os.abort()\n    if number == 5:\n        time.sleep(60)\n"
+        "    name, arguments = call_of(seed, number)\n    ours = ",
+    )
+    (tmp_path / "fuzz.py").write_text(broken)
+    command = [
+        sys.executable,
+        str(tmp_path / "fuzz.py"),
+        "--calls",
+        "8",
+        "--seed",
+        "0",
+        "--jobs",
+        "1",
+        "--patience",
+        "2",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONFAULTHANDLER": "0"})
+    assert done.returncode == 1
+    assert "call 3: ended its process" in done.stdout
+    assert "call 5: took over 2.0 s" in done.stdout
+    assert "2 faults in 8 calls" in done.stdout
