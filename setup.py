@@ -62,25 +62,31 @@ int main(void) {
 }
 """
 
-# As cnnx/optimized/_threads.pxd has it: with gcc and GNU's or LLVM's linker a region of one thread can be a call.
+# As cnnx/optimized/runtime/regions.h has it: with gcc and GNU's or LLVM's linker, on Linux, cnnx's own threads compute
+# the parallel regions. Two parts here, by one thread.
 WRAP_PROBE = """
+#include <linux/futex.h>
 #include <omp.h>
-static int calls = 0;
-extern void __real_GOMP_parallel(void (*)(void *), void *, unsigned, unsigned);
+static int part = 0, parts = 0;
+int __wrap_omp_get_thread_num(void) { return part; }
+int __wrap_omp_get_num_threads(void) { return parts; }
+void __wrap_GOMP_barrier(void) { }
 void __wrap_GOMP_parallel(void (*body)(void *), void *data, unsigned threads, unsigned flags) {
-    calls++;
-    if (threads == 1) body(data); else __real_GOMP_parallel(body, data, threads, flags);
+    parts = (int)threads;
+    for (part = 0; part < parts; part++) body(data);
 }
 int main(void) {
-    int n = 0;
-    for (int threads = 1; threads < 3; threads++) {
-        #pragma omp parallel for reduction(+:n) num_threads(threads)
-        for (int i = 0; i < 1000; i++) n++;
+    int n = 0, by[2] = {0, 0};
+    #pragma omp parallel num_threads(2)
+    {
+        #pragma omp for schedule(static)
+        for (int i = 0; i < 1001; i++) by[omp_get_thread_num()]++;
     }
-    return n != 2000 || calls != 2;
+    for (int i = 0; i < 2; i++) n += by[i];
+    return n != 1001 || by[0] != 501 || parts != 2;
 }
 """
-WRAP = ["-Wl,--wrap=GOMP_parallel"]
+WRAP = [f"-Wl,--wrap={name}" for name in ("GOMP_parallel", "GOMP_barrier", "omp_get_thread_num", "omp_get_num_threads")]
 
 LEVEL_PROBE = """
 #include "cnnx/optimized/cpu_level.h"

@@ -8,6 +8,7 @@ the machine itself v2 and the best of its processor. The best that the processor
 import importlib
 import os
 import platform
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ import numpy as np
 __all__ = ["get_num_threads", "set_num_threads"]
 
 MOST_THREADS = 1024
+FORKED_WITHOUT_EXEC = 0x40  # Linux's PF_FORKNOEXEC, in /proc/self/stat
 
 # What each level asks of a processor beyond the one before, as Linux spells it (x86-64 psABI).
 X86_LEVELS = {
@@ -30,10 +32,20 @@ X86_LEVELS = {
 
 _isa: str | None = None
 _threads: ModuleType | None = None
+_told_of_forks = False
+_forked = False
 # Held while kernels are imported and while the process forks: a child must not inherit a half-done import.
 loading = threading.RLock()
+
+
+def _in_child() -> None:
+    global _forked
+    _forked = True
+    loading.release()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=loading.acquire, after_in_parent=loading.release, after_in_child=loading.release)
+    os.register_at_fork(before=loading.acquire, after_in_parent=loading.release, after_in_child=_in_child)
 
 
 def load(module: str) -> ModuleType:
@@ -116,7 +128,7 @@ def processor() -> str:
 
 def build_info() -> dict[str, Any]:
     """How the optimized back end was built (compiler, Cython, OpenMP, checks), what for, and where it is."""
-    threads = load("optimized._threads")
+    threads = _counting_module()
     return {
         **threads.build(),
         "instruction_sets": load("optimized._cpu").built_for(),
@@ -131,8 +143,10 @@ def build_info() -> dict[str, Any]:
 def set_num_threads(n: int) -> None:
     """Set how many threads the optimized kernels use, for the whole process.
 
-    The start value is `CNNX_NUM_THREADS`, else what OpenMP says (`OMP_NUM_THREADS`, or the number of
-    processors). Results do not depend on it. Small work stays on one thread.
+    The start value is `CNNX_NUM_THREADS`, else `OMP_NUM_THREADS`, else the number of processors that this process may
+    use: those of its affinity, and no more than a quota of its control groups (a container's) pays for, rounded up.
+    Results do not depend on it. Small work stays on one thread. Threads are started when they are first needed;
+    calls at the same time share them.
 
     It may be more than OpenMP's own number. But a limit on OpenMP that is in force in the calling thread
     (`threadpoolctl.threadpool_limits`, `omp_set_num_threads`) counts: the kernels use the smaller number,
@@ -169,7 +183,7 @@ def set_num_threads(n: int) -> None:
 def get_num_threads() -> int:
     """How many threads the optimized kernels use for large work that is called from this thread now.
 
-    1 without OpenMP and in a child made by fork().
+    1 without OpenMP and in a child made by fork(), whether cnnx was imported before the fork or (on Linux) after it.
     """
     count: int = threads().get()
     return count
@@ -187,15 +201,56 @@ def always_parallel() -> Iterator[None]:
         module.set_small_work(before)
 
 
+@contextmanager
+def with_threads(n: int) -> Iterator[None]:
+    """Within the block the optimized kernels use n threads, for the smallest work too: how the audit varies them."""
+    before = get_num_threads()
+    set_num_threads(n)
+    try:
+        with always_parallel():
+            yield
+    finally:
+        set_num_threads(before)
+
+
 def threads() -> ModuleType:
     """The module that counts threads; when it is first wanted it takes what `CNNX_NUM_THREADS` says."""
     global _threads
     if _threads is None:
         with loading:
-            module = load("optimized._threads")
+            from . import _processors  # here, as who only imports cnnx needs no threads
+
+            module = _counting_module()
             _apply_environment(module)
+            module.set_processors(_processors.usable(), not os.environ.get("OMP_NUM_THREADS"))
             _threads = module
     return _threads
+
+
+def _counting_module() -> ModuleType:
+    """The module itself. From now on it sees forks; of earlier ones it is told."""
+    global _told_of_forks
+    with loading:
+        module = load("optimized._threads")
+        if not _told_of_forks and (_forked or _made_by_fork()):
+            module.set_forked_child()
+        _told_of_forks = True
+    return module
+
+
+def _made_by_fork() -> bool:
+    """Whether this process is a copy of another one that may have had threads (known on Linux alone).
+
+    A forkserver's children are copies too, but of a process that is there to be copied, and has no threads.
+    """
+    server = getattr(sys.modules.get("multiprocessing.forkserver"), "_forkserver", None)
+    if getattr(server, "_inherited_fds", None) is not None:
+        return False
+    try:
+        flags = int(Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()[6])
+    except (OSError, ValueError, IndexError):
+        return False
+    return bool(flags & FORKED_WITHOUT_EXEC)
 
 
 def _apply_environment(module: ModuleType) -> None:

@@ -1,6 +1,8 @@
 """ONNX Runtime as a back end (extra `onnxruntime`): a model of one node for each kind of call, forward only."""
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,19 @@ except ImportError as error:
 ONE_TYPE = "ONNX's costs are of the arrays' type; cnnx's are computed in double"
 FORWARD = "ONNX Runtime computes no gradients"
 SPARED = "ONNX has it for inference alone, where it is the identity"
+_threads = 1
+
+
+@contextmanager
+def _with_threads(n: int) -> Iterator[None]:
+    global _threads
+    before, _threads = _threads, n
+    try:
+        yield
+    finally:
+        _threads = before
+
+
 KERNELS = Kernels(
     {
         "gelu": "ONNX Runtime computes 1 + erf(z / sqrt 2), which cancels for negative z",
@@ -32,6 +47,7 @@ KERNELS = Kernels(
         **{name: FORWARD for name in _backend.kernel_names("reference") if "_grad_" in name},
     },
     compat="onnx",
+    with_threads=_with_threads,
 )
 kernel = KERNELS.kernel
 OPSET, IR = 17, 8
@@ -39,8 +55,8 @@ TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}
 
 
 @functools.lru_cache(maxsize=512)
-def _session(node: str, dtype: str, ranks: tuple[int, ...], options: tuple[tuple[str, Any], ...]) -> Any:
-    """A model of one node with inputs of these ranks."""
+def _session(node: str, dtype: str, ranks: tuple[int, ...], options: tuple[tuple[str, Any], ...], threads: int) -> Any:
+    """A model of one node with inputs of these ranks, which is computed by so many threads."""
     names = [f"x{i}" for i in range(len(ranks))]
     inputs = [
         helper.make_tensor_value_info(name, TYPES[dtype], [None] * rank)
@@ -51,7 +67,8 @@ def _session(node: str, dtype: str, ranks: tuple[int, ...], options: tuple[tuple
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)
     onnx.checker.check_model(model)
     settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = 1
+    settings.intra_op_num_threads = threads
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")  # many sessions are kept
     settings.log_severity_level = 4  # what cannot be done comes as an exception
     try:
         return onnxruntime.InferenceSession(model.SerializeToString(), settings, ["CPUExecutionProvider"])
@@ -62,7 +79,8 @@ def _session(node: str, dtype: str, ranks: tuple[int, ...], options: tuple[tuple
 
 
 def _run(node: str, *inputs: Array, **options: Any) -> Array:
-    session = _session(node, inputs[0].dtype.name, tuple(a.ndim for a in inputs), tuple(sorted(options.items())))
+    ranks = tuple(a.ndim for a in inputs)
+    session = _session(node, inputs[0].dtype.name, ranks, tuple(sorted(options.items())), _threads)
     result: Array = session.run(None, {f"x{i}": a for i, a in enumerate(inputs)})[0]
     return result
 

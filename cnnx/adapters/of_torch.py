@@ -1,5 +1,7 @@
 """PyTorch as a back end (extra `torch`): its own functions on the CPU, forward and backward."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,17 @@ try:
 except ImportError as error:
     message = f"back end torch needs PyTorch: python -m pip install 'cnnx[torch]' ({error})"
     raise ModuleNotFoundError(message, name="torch") from error
+
+
+@contextmanager
+def _with_threads(n: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
 
 KERNELS = Kernels(
     {
@@ -28,6 +41,7 @@ KERNELS = Kernels(
         },
     },
     compat="torch",
+    with_threads=_with_threads,
 )
 kernel = KERNELS.kernel
 _aten: Any = torch.ops.aten

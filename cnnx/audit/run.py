@@ -2,13 +2,12 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
 
 from .. import backend as _backend
-from .. import native as _native
 from ..ops import OPS, Case, Op
 from . import repro
 from .checks import CHECKS
@@ -247,15 +246,14 @@ def _speed_up(op: Op, sides: Sides, seed: int) -> float | None:
                 times.append(time.perf_counter() - start)
         return float(np.median(times))
 
-    threads = None
     try:
-        threads = _native.get_num_threads()
-        _native.set_num_threads(1)
-        seconds(sides.backend, 0.0)  # loads what has to be loaded
-        slow = seconds(sides.against, 0.05)
-        return slow / seconds(sides.backend, 0.05)
+        with ExitStack() as stack:
+            for name in (sides.backend, sides.against):
+                with_threads = _backend.with_threads(name)
+                if with_threads is not None:
+                    stack.enter_context(with_threads(1))
+            seconds(sides.backend, 0.0)  # loads what has to be loaded
+            slow = seconds(sides.against, 0.05)
+            return slow / seconds(sides.backend, 0.05)
     except Exception:
         return None  # what cannot be called was found by the checks already
-    finally:
-        if threads is not None:
-            _native.set_num_threads(threads)

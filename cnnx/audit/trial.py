@@ -24,6 +24,7 @@ class Check:
 
     judge : notes what it finds in the trial's result.
     why_not : words why the check does not apply to an op, or "".
+    why_not_of : words why it cannot judge a back end, or "".
     takes : whether it applies to a case.
     dtypes : the only ones it knows, whatever was asked for; None: those asked for.
     bench : it also runs on the cases for benchmarks.
@@ -32,6 +33,7 @@ class Check:
     name: str
     judge: "Callable[[Trial], None]"
     why_not: Callable[[Op], str] = lambda op: ""
+    why_not_of: Callable[[str], str] = lambda backend: ""
     takes: Callable[[Op, Case], bool] = lambda op, case: True
     dtypes: tuple[str, ...] | None = None
     bench: bool = False

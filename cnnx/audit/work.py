@@ -39,6 +39,10 @@ def judge_op(
     result = Result(op.name, check.name, skipped=check.why_not(op))
     if result.skipped:
         return result
+    result.skipped = check.why_not_of(sides.backend)
+    if result.skipped:
+        result.lacks(f"check {check.name}", result.skipped)
+        return result
     adapted = (sides.compat.adapted(op, case) for case in _cases(op, check, wanted))
     cases = [case for case in adapted if case is not None and check.takes(op, case)]
     if not cases and wanted is not None:

@@ -24,6 +24,7 @@ from .registry import ENTRY_POINTS as ENTRY_POINTS
 from .registry import Kernel as Kernel
 from .registry import Kernels as Kernels
 from .registry import MissingKernelError as MissingKernelError
+from .registry import WithThreads as WithThreads
 from .registry import backends as backends
 from .registry import compat as compat
 from .registry import equations as equations
@@ -34,6 +35,7 @@ from .registry import register_backend as register_backend
 from .registry import registered as registered
 from .registry import registered_names as registered_names
 from .registry import winograd_matrices as winograd_matrices
+from .registry import with_threads as with_threads
 
 __all__ = [
     "backends",

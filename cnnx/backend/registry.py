@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import ModuleType, NoneType
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 Kernel = Callable[..., None]
+WithThreads = Callable[[int], AbstractContextManager[object]]
 
 ENTRY_POINTS = "cnnx.backends"
 BUILTIN = ("reference", "optimized")
@@ -34,11 +35,20 @@ class Kernels(dict[str, Kernel]):
 
     left_out : of kernels that are missing, why.
     compat : the name of the conventions that they follow (`cnnx.audit.compat.COMPAT`), "" for cnnx's own.
+    with_threads : called with a number, it gives a context manager within which they use so many threads, for as little
+        work as they can; None where nobody can say how many.
     """
 
-    def __init__(self, kernels: Mapping[str, Kernel], *, left_out: Mapping[str, str] | None = None, compat: str = ""):
+    def __init__(
+        self,
+        kernels: Mapping[str, Kernel],
+        *,
+        left_out: Mapping[str, str] | None = None,
+        compat: str = "",
+        with_threads: WithThreads | None = None,
+    ):
         super().__init__(kernels)
-        self.left_out, self.compat = dict(left_out or {}), compat
+        self.left_out, self.compat, self.with_threads = dict(left_out or {}), compat, with_threads
 
 
 _registered: dict[str, Mapping[str, Any] | ModuleType] = {}
@@ -65,7 +75,10 @@ def register_backend(name: str, kernels: Mapping[str, Any] | ModuleType) -> None
         Its arrays come C-contiguous, aligned and in native byte order. Given others, a kernel has to
         heed their strides or raise.
         Some kernels may be missing: a call that needs one raises NotImplementedError. Of these an attribute
-        `left_out` may say why; an attribute `compat` names the conventions that the audit is to judge by.
+        `left_out` may say why; an attribute `compat` names the conventions that the audit is to judge by. An attribute
+        `with_threads`, a function, gives for a number n the context manager of a block within which the kernels use n
+        threads, for as little work as they can: `@contextlib.contextmanager def with_threads(n)`. Without it the
+        audit's check `threads` says that it was not tested.
 
     Raises
     ------
@@ -172,6 +185,11 @@ def compat(backend: str) -> str:
     return kernels_of(known(backend)).compat
 
 
+def with_threads(backend: str) -> WithThreads | None:
+    """What sets the number of threads of a back end's kernels for a block, or None where it does not say."""
+    return kernels_of(known(backend)).with_threads
+
+
 def kernels_of(backend: str) -> Kernels:
     """A back end's kernels, loaded when they are first wanted."""
     found = loaded.get(backend)
@@ -193,7 +211,8 @@ def _load(backend: str) -> Kernels:
                 for module in _twins(backend)
                 for name, function in vars(module).items()
                 if hasattr(function, mark)
-            }
+            },
+            with_threads=native.with_threads if backend == "optimized" else None,
         )
     if backend in _registered:
         theirs = _registered[backend]
@@ -210,15 +229,20 @@ def _load(backend: str) -> Kernels:
             )
     kernels: Mapping[str, Kernel] = theirs if isinstance(theirs, Mapping) else _callables(theirs)
     left_out, follows = getattr(theirs, "left_out", None), getattr(theirs, "compat", "")
+    with_threads = getattr(theirs, "with_threads", None)
     if not isinstance(left_out, (Mapping, NoneType)):
         raise TypeError(f"back end {backend!r}: expected left_out to be a mapping, got {type(left_out).__name__}")
     if not isinstance(follows, str):
         raise TypeError(f"back end {backend!r}: expected compat to be a string, got {type(follows).__name__}")
-    return Kernels(kernels, left_out=left_out, compat=follows)
+    if with_threads is not None and not callable(with_threads):
+        raise TypeError(
+            f"back end {backend!r}: expected with_threads to be callable, got {type(with_threads).__name__}"
+        )
+    return Kernels(kernels, left_out=left_out, compat=follows, with_threads=with_threads)
 
 
 def _callables(module: ModuleType) -> dict[str, Kernel]:
-    return {name: function for name, function in vars(module).items() if callable(function)}
+    return {name: function for name, function in vars(module).items() if callable(function) and name != "with_threads"}
 
 
 def _twins(package: str) -> list[ModuleType]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import cnnx
-from cnnx import backend, native, ops
+from cnnx import _processors, backend, native, ops
 
 EXTRAS = {
     "plot": "matplotlib",
@@ -116,7 +116,14 @@ def _threads() -> str:
     for name in ("CNNX_NUM_THREADS", "OMP_NUM_THREADS"):
         if os.environ.get(name):
             return f"{count} ({name}={os.environ[name]})"
-    return f"{count} (of {os.cpu_count()} processors)"
+    if native.build_info()["forked"]:
+        return f"{count} (this process was made by fork())"
+    words, given = [f"of {os.cpu_count()} processors"], _processors.quota()
+    if _processors.in_affinity() != os.cpu_count():
+        words.append(f"{_processors.in_affinity()} in this process's affinity")
+    if given is not None:
+        words.append(f"a quota of {given:g} from its control groups")
+    return f"{count} ({', '.join(words)})"
 
 
 def _back_end(name: str) -> str:

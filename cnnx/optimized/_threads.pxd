@@ -1,20 +1,6 @@
-cdef extern from *:
-    """
-    #ifdef CNNX_WRAPS_GOMP
-    /* libgomp makes a team for a parallel region of one thread too, which takes a quarter of a microsecond: here such
-       a region is a call. setup.py has the linker call this in place of GOMP_parallel. Within a team of somebody
-       else's the region does need one of its own, or it would do that thread's part of the loop alone. */
-    #include <omp.h>
-    extern void __real_GOMP_parallel(void (*)(void *), void *, unsigned, unsigned);
-    __attribute__((visibility("hidden"), used))
-    void __wrap_GOMP_parallel(void (*body)(void *), void *data, unsigned threads, unsigned flags) {
-        if (threads == 1 && !omp_in_parallel())
-            body(data);
-        else
-            __real_GOMP_parallel(body, data, threads, flags);
-    }
-    #endif
-    """
+cdef extern from "cnnx/optimized/runtime/regions.h":
+    # Who computes this module's parallel regions: the team's function, or NULL for OpenMP's own threads.
+    void cnnx_regions_by(void* runs) noexcept nogil
 
 cdef enum:
     # What an element costs, in multiply-adds: one that is read, changed a little and written; one with an exponential
@@ -23,5 +9,13 @@ cdef enum:
     EXP = 4
     POWER = 16
 
-# How many threads for work of so many multiply-adds.
-cdef int threads_for(double work) noexcept nogil
+cdef int threads_of(double work) noexcept nogil
+cdef void* runs_regions() noexcept nogil
+
+
+cdef inline int threads_for(double work) noexcept nogil:
+    # How many threads for work of so many multiply-adds. A region of more than one needs the team: it comes with them.
+    cdef int threads = threads_of(work)
+    if threads > 1:
+        cnnx_regions_by(runs_regions())
+    return threads

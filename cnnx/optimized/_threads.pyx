@@ -10,14 +10,28 @@ cdef extern from *:
     #define omp_get_max_threads() 1
     #endif
 
-    /* After fork() the child has none of the parent's OpenMP threads, and libgomp would wait
-       for them for ever: a child computes serially. */
+    /* A child of fork() has none of the parent's threads, and libgomp would wait for them for ever: it computes
+       serially. */
     static volatile int cnnx_forked = 0;
+    #ifdef CNNX_WRAPS_GOMP
+    #include "cnnx/optimized/runtime/team.h"
+    static void* cnnx_runs_regions(void) {
+        /* Who binds OpenMP's threads to processors (OMP_PROC_BIND, OMP_PLACES) gets these. */
+        return omp_get_proc_bind() == omp_proc_bind_false ? (void*)cnnx_run : NULL;
+    }
+    static int cnnx_threads_started(void) { return __atomic_load_n(&cnnx_team.started, __ATOMIC_RELAXED); }
+    static void cnnx_set_processors(int n) { __atomic_store_n(&cnnx_team.processors, n, __ATOMIC_RELAXED); }
+    #else
+    static void* cnnx_runs_regions(void) { return NULL; }
+    static void cnnx_forget_workers(void) { }
+    static int cnnx_threads_started(void) { return 0; }
+    static void cnnx_set_processors(int n) { (void)n; }
+    #endif
     #ifdef _WIN32
     static int cnnx_watch_forks(void) { return 0; }
     #else
     #include <pthread.h>
-    static void cnnx_in_child(void) { cnnx_forked = 1; }
+    static void cnnx_in_child(void) { cnnx_forked = 1; cnnx_forget_workers(); }
     static int cnnx_watch_forks(void) { return pthread_atfork(NULL, NULL, cnnx_in_child); }
     #endif
 
@@ -40,17 +54,21 @@ cdef extern from *:
     bint cnnx_forked
     int omp_get_max_threads() nogil
     int cnnx_watch_forks()
+    void* cnnx_runs_regions() nogil
+    int cnnx_threads_started()
+    void cnnx_set_processors(int n)
 
-# Less work than this, in multiply-adds, stays on one thread: 15 to 30 microseconds of a kernel. Where both cores are
-# free, two threads are faster from 5 microseconds on, since a parallel region costs 2 (benchmarks/small_work.py: relu
-# of 32,000 elements 5.4 against 5.1 microseconds, of 128,000 16.5 against 10.3, of 256,000 46.6 against 17.3). But
-# where other processes want the cores, a region waits for its second thread, whatever its size: 8 to 24 milliseconds
-# at best in that measurement. So the gain has to be worth that risk, and many small regions in a row never are:
-# a training step of CN's network on ten images, none of whose layers is as large as this, has none.
+# Less work than this, in multiply-adds, stays on one thread: 15 to 30 microseconds of a kernel. A region costs a few
+# microseconds, more where its second thread has to be woken, and many small ones in a row do not earn that
+# (benchmarks/busy.py --always, two cores, AVX2): split all the same, a training step of CN's network on ten images
+# takes 1.2 times as long as on one thread, and 1.4 times with two busy processes beside it; relu of 64,000 elements 0.8
+# and 1.15 times.
 cdef Py_ssize_t small_work = 1_000_000
 
 cdef int chosen = 0  # how many threads cnnx was told to use; 0: nobody told it
 cdef int most = 0  # the most that OpenMP has allowed so far
+cdef int usable = 0  # how many processors this process may use, where nobody said how many threads; 0: not known
+cdef void* runs = cnnx_runs_regions()
 
 threads_now()  # sees what OpenMP started with, as far as nobody has limited it yet
 
@@ -67,14 +85,20 @@ cdef int threads_now() noexcept nogil:
         most = allowed
     if cnnx_forked:
         return 1
+    if chosen == 0 and 0 < usable < allowed:
+        return usable
     if chosen == 0 or (allowed < most and allowed < chosen):
         return allowed
     return chosen
 
 
-cdef int threads_for(double work) noexcept nogil:
+cdef int threads_of(double work) noexcept nogil:
     # work is a double because a product of extents may not fit an integer.
     return 1 if work < small_work else threads_now()
+
+
+cdef void* runs_regions() noexcept nogil:
+    return runs
 
 
 def get():
@@ -101,6 +125,24 @@ def has_openmp():
 
 def is_forked_child():
     return bool(cnnx_forked)
+
+
+def set_forked_child():
+    """This process was made by fork() before this module was loaded."""
+    global cnnx_forked
+    cnnx_forked = True
+
+
+def set_processors(int processors, bint limits):
+    """How many processors this process may use; whether that limits the threads, where nobody says how many."""
+    global usable
+    cnnx_set_processors(processors)
+    usable = processors if limits else 0
+
+
+def started():
+    """How many threads the kernels have started."""
+    return cnnx_threads_started()
 
 
 def build():

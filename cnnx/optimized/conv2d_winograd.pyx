@@ -1,7 +1,7 @@
 """Convolution by Winograd's algorithm, W1-W3: transformed kernels times transformed tiles, number by number."""
 
 from cython cimport floating
-from cython.parallel cimport prange, threadid
+from cython.parallel cimport prange
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
@@ -10,6 +10,7 @@ from .conv.winograd_plan cimport Layer, plan_layer
 from .conv.winograd_tiles cimport Tiles, sum_tiles
 from .microkernel.table cimport Tables, kernels_of, tables_of
 from .pack.winograd_weight cimport KERNELS, pack_kernels
+from .runtime.counter cimport take
 from .runtime.integers cimport ceil_div
 from .simd.vector cimport lanes_of
 
@@ -38,12 +39,22 @@ cdef extern from *:
     void ask_for_large_pages "cnnx_ask_for_large_pages"(void* memory, size_t bytes) noexcept nogil
 
 
+cdef void sum_next_tiles(const Layer* layer, const Tiles* tiles, floating* scratch, Py_ssize_t* next,
+                         Py_ssize_t tasks) noexcept nogil:
+    # One thread's work: blocks of tiles take unlike times, at borders above all.
+    cdef Py_ssize_t task = take(next)
+    while task < tasks:
+        sum_tiles(layer, tiles, scratch, task)
+        task = take(next)
+
+
 cdef bint compute(Layer* layer, const floating* Z, const floating* F, const floating* ready, const floating* b,
                   floating* Y, Py_ssize_t m, bint rotated) noexcept nogil:
     # Y from Z and the kernels F, or, where F is NULL, transformed kernels; b = NULL counts as zeros. False: no memory.
     cdef double work = <double>layer.N * layer.groups * layer.C * layer.K * layer.P * layer.Q * (4 if m == 2 else 2.25)
     cdef int threads = threads_for(work)
-    cdef Py_ssize_t lanes = lanes_of(Y), C = layer.C, task
+    cdef Py_ssize_t lanes = lanes_of(Y), C = layer.C, task, worker, first = 0
+    cdef Py_ssize_t* next = &first
     cdef Tiles tiles
     cdef Py_ssize_t tasks = plan_layer(layer, m, lanes, sizeof(floating), threads)
     cdef Py_ssize_t kernel_tasks = layer.groups * ceil_div(layer.K, KERNELS)
@@ -70,8 +81,8 @@ cdef bint compute(Layer* layer, const floating* Z, const floating* F, const floa
     if b == NULL:
         b = zeros
     tiles = Tiles(Z, ready, b, Y, kernels_of(tables, Z), taps, zeros)
-    for task in prange(tasks, schedule="dynamic", num_threads=threads):
-        sum_tiles(layer, &tiles, scratch + threadid() * layer.numbers, task)
+    for worker in prange(threads, schedule="static", num_threads=threads):
+        sum_next_tiles(layer, &tiles, scratch + worker * layer.numbers, next, tasks)
     free(memory)
     return True
 

@@ -1,9 +1,12 @@
 """Other libraries as back ends, judged by the audit; and the conventions by which they are."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 
 import cnnx
+from cnnx import backend
 from cnnx.audit import audit
 from cnnx.audit.compat import COMPAT, preset
 from cnnx.ops import OPS
@@ -71,6 +74,55 @@ def test_a_library_that_is_not_installed_is_an_error_that_says_so(name: str) -> 
             audit(["relu"], backend=name, measure=False)
     else:
         pytest.skip(f"{name} is installed")
+
+
+# ----------------------------------------------------------------------------------------- threads
+
+
+def test_a_back_end_that_does_not_say_how_to_set_its_threads_is_not_tested_for_them() -> None:
+    with backend.registered("mine", {"relu": lambda Z, Y: np.maximum(Z, 0, out=Y)}):
+        report = audit(["relu"], backend="mine", checks=["threads"], measure=False)
+    (result,) = report.results
+    assert (result.ran, result.verdict()) == (0, "skipped")
+    assert result.lacking == {"check threads": "it does not say how its number of threads is set"}
+
+
+def test_the_audit_sets_the_back_ends_own_threads() -> None:
+    now, seen = [1], []
+
+    @contextmanager
+    def with_threads(n: int):
+        before, now[0] = now[0], n
+        yield
+        now[0] = before
+
+    def relu(Z, Y) -> None:
+        seen.append(now[0])
+        np.maximum(Z, 0, out=Y)
+        Y *= 1 + (now[0] == 3)
+
+    with backend.registered("mine", backend.Kernels({"relu": relu}, with_threads=with_threads)):
+        report = audit(["relu"], backend="mine", checks=["threads"], dtypes=["float32"], measure=False)
+    assert set(seen) == {1, 2, 3}
+    assert now == [1]
+    found = {d.what for d in report.discrepancies()}
+    assert found == {"3 threads give other bits than 1 thread"}
+
+
+def test_with_threads_has_to_be_callable() -> None:
+    with (
+        backend.registered("mine", backend.Kernels({}, with_threads=3)),  # type: ignore[arg-type]
+        pytest.raises(TypeError, match="expected with_threads to be callable, got int"),
+    ):
+        backend.with_threads("mine")
+
+
+def test_torchs_threads_are_set_and_put_back() -> None:
+    torch = pytest.importorskip("torch", reason="torch is a peer, not among the extras for tests")
+    before = torch.get_num_threads()
+    with backend.with_threads("torch")(3):
+        assert torch.get_num_threads() == 3
+    assert torch.get_num_threads() == before
 
 
 # ------------------------------------------------------------------------------------- conventions

@@ -9,6 +9,7 @@ import importlib.util
 import inspect
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -261,6 +262,144 @@ def test_a_limited_kernel_starts_no_threads():
     limited, unlimited = map(int, run(code, OMP_NUM_THREADS="2", OPENBLAS_NUM_THREADS="1").split())
     assert limited == 0
     assert unlimited == 2
+
+
+# --------------------------------------------------------------------------------- threads of our own
+
+TEAM = native.build_info()["openmp"] and native.build_info()["compiler"].startswith("gcc") and sys.platform == "linux"
+needs_team = pytest.mark.skipif(not TEAM, reason="this build's threads are OpenMP's own")
+
+WORKERS = """
+    import os, threading, time
+    import cnnx, numpy as np
+    from cnnx import native
+
+    x = np.ones((128, 16, 32, 32), np.float32)  # large work
+    here = str(threading.get_native_id())
+
+    def others():
+        found = []
+        for task in set(os.listdir("/proc/self/task")) - {here}:
+            with open(f"/proc/self/task/{task}/stat") as stat:
+                found.append(stat.read().rpartition(")")[2].split()[0])
+        return found
+"""
+
+
+@needs_team
+@needs_proc
+@pytest.mark.parametrize("policy", ["active", "passive", ""])
+def test_threads_without_work_sleep_whatever_the_variables_say(policy):
+    code = (
+        WORKERS
+        + """
+    cnnx.set_num_threads(3)
+    cnnx.relu(x)
+    assert native.threads().started() == 2
+    for _ in range(600):
+        if others() == ["S", "S"]:
+            print("asleep")
+            break
+        time.sleep(0.05)
+    """
+    )
+    assert run(code, OMP_WAIT_POLICY=policy, OMP_NUM_THREADS="3", OPENBLAS_NUM_THREADS="1") == "asleep"
+
+
+@needs_team
+def test_callers_share_the_threads():
+    """Four callers of three threads each: no more than two threads beside them, or as many as there are processors."""
+    code = (
+        WORKERS
+        + """
+    cnnx.set_num_threads(3)
+    expected = cnnx.relu(x)
+    callers = [threading.Thread(target=lambda: [cnnx.relu(x) for _ in range(30)]) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert np.array_equal(cnnx.relu(x), expected)
+    assert native.threads().started() <= max(2, len(os.sched_getaffinity(0)) - 1), native.threads().started()
+    print("done")
+    """
+    )
+    assert run(code) == "done"
+
+
+@needs_team
+def test_the_number_can_change_while_others_compute():
+    code = (
+        WORKERS
+        + """
+    expected, wrong, stop = cnnx.relu(x), [], threading.Event()
+
+    def compute():
+        while not stop.is_set():
+            if not np.array_equal(cnnx.relu(x), expected):
+                wrong.append(1)
+
+    callers = [threading.Thread(target=compute) for _ in range(2)]
+    for caller in callers:
+        caller.start()
+    for n in [1, 2, 3, 7, 2, 1, 5] * 20:
+        cnnx.set_num_threads(n)
+        compute_here = cnnx.relu(x)
+        assert np.array_equal(compute_here, expected)
+    stop.set()
+    for caller in callers:
+        caller.join()
+    print(len(wrong))
+    """
+    )
+    assert run(code) == "0"
+
+
+@needs_team
+@needs_proc
+def test_who_binds_openmps_threads_gets_these():
+    code = (
+        WORKERS
+        + """
+    cnnx.set_num_threads(3)
+    before = len(others())
+    y = cnnx.relu(x)
+    print(native.threads().started(), len(others()) - before, np.array_equal(x, y))
+    """
+    )
+    assert run(code, OMP_PROC_BIND="true", OMP_NUM_THREADS="3", OPENBLAS_NUM_THREADS="1") == "0 2 True"
+
+
+@needs_openmp
+def test_a_program_ends_while_another_thread_computes():
+    code = """
+        import threading
+        import cnnx, numpy as np
+        x, started = np.ones((128, 16, 32, 32), np.float32), threading.Event()
+        cnnx.set_num_threads(3)
+
+        def compute():
+            while True:
+                cnnx.relu(x)
+                started.set()
+
+        threading.Thread(target=compute, daemon=True).start()
+        started.wait()
+        print("done")
+    """
+    assert run(code) == "done"
+
+
+@needs_team
+def test_no_kernel_goes_past_the_team():
+    """No other entry point of gcc's OpenMP than those that setup.py has the linker replace: prange with a schedule
+    other than static, or with a critical section, would have others."""
+    folder = Path(native.build_info()["path"]).parent
+    modules = sorted(folder.rglob("*.so"))
+    assert len(modules) > 10
+    for module in modules:
+        names = set(re.findall(rb"\0(GOMP_\w+)(?=\0)", module.read_bytes()))
+        assert names <= {b"GOMP_parallel", b"GOMP_barrier"}, module
 
 
 # --------------------------------------------------------------------------------------- the same bits
@@ -567,6 +706,35 @@ def test_fork_before_the_first_kernel(first):
     """
     )
     assert run(code, CNNX_NUM_THREADS="2" if OPENMP else "1") == "done"
+
+
+@needs_fork
+@pytest.mark.parametrize("imported", ["before", "after"])
+def test_a_child_computes_on_one_thread_wherever_cnnx_is_imported(imported):
+    """Another library's OpenMP threads were there before the fork, and no kernel of cnnx."""
+    before, after = ("import cnnx", "pass") if imported == "before" else ("pass", "import cnnx")
+    code = f"""
+        import ctypes, os, signal
+        import numpy as np
+        {before}
+        try:
+            openmp = ctypes.CDLL("libgomp.so.1")
+            openmp.GOMP_parallel(ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: None), None, 2, 0)
+        except OSError:
+            pass
+        child = os.fork()
+        if not child:
+            signal.alarm(60)
+            {after}
+            assert cnnx.get_num_threads() == 1
+            assert cnnx.native.build_info()["forked"]
+            assert cnnx.relu(np.ones((64, 64, 56, 56), "f4")).sum() == 64 * 64 * 56 * 56
+            os._exit(0)
+        print(os.waitpid(child, 0)[1])
+    """
+    if imported == "after" and not sys.platform.startswith("linux"):
+        pytest.skip("only Linux says that a process was made by fork()")
+    assert run(code, OMP_NUM_THREADS="2") == "0"
 
 
 @needs_fork

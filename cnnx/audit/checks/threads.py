@@ -1,35 +1,39 @@
 """Does the number of threads change a result's bits?"""
 
+from ... import backend as _backend
 from ... import native as _native
-from ...ops import Op
 from ..data import draw
 from ..trial import Check, Trial
 from ._compare import same_bits
 
+UNSAID = "it does not say how its number of threads is set"
+ALONE = "this build or process has one thread only"
+
 
 def _threads(trial: Trial) -> None:
-    """The same bits from 1, 2 and 3 threads. Even the smallest work is split here."""
-    before = _native.get_num_threads()
-    try:
-        with _native.always_parallel():
-            _native.set_num_threads(1)
-            one = trial.run(trial.sides.backend, draw(trial.op, trial.case, trial.dtype, "real", trial.rng), "real")
-            for count in (2, 3):
-                _native.set_num_threads(count)
-                more = trial.repeat(trial.sides.backend, one)
-                trial.ran(*(direction for direction, _, _ in more.pairs(one)), threads=("1", str(count)))
-                if not same_bits(one, more):
-                    trial.found(f"{count} threads give other bits than 1 thread")
-    finally:
-        _native.set_num_threads(before)
+    """The same bits from 1, 2 and 3 threads of the back end. Even the smallest work is split where it can be."""
+    name = trial.sides.backend
+    with_threads = _backend.with_threads(name)
+    assert with_threads is not None  # _cannot
+    with with_threads(1):
+        one = trial.run(name, draw(trial.op, trial.case, trial.dtype, "real", trial.rng), "real")
+    for count in (2, 3):
+        with with_threads(count):
+            more = trial.repeat(name, one)
+        trial.ran(*(direction for direction, _, _ in more.pairs(one)), threads=("1", str(count)))
+        if not same_bits(one, more):
+            trial.found(f"{count} threads give other bits than 1 thread")
 
 
-def _no_threads(op: Op) -> str:
-    if not op.kernels:
-        return "no kernels"
-    if not _native.build_info()["openmp"] or _native.build_info()["forked"]:
-        return "this build or process has one thread only"
-    return ""
+def _cannot(backend: str) -> str:
+    """Why the threads of a back end cannot be varied, or ""."""
+    with_threads = _backend.with_threads(backend)
+    if with_threads is None:
+        return UNSAID
+    built = _native.build_info() if with_threads is _native.with_threads else {"openmp": True, "forked": False}
+    return ALONE if built["forked"] or not built["openmp"] else ""
 
 
-CHECK = Check("threads", _threads, why_not=_no_threads, bench=True)
+CHECK = Check(
+    "threads", _threads, why_not=lambda op: "" if op.kernels else "no kernels", why_not_of=_cannot, bench=True
+)

@@ -63,7 +63,7 @@ def installed(mutant: Mutant | None, name: str = "mutant") -> Iterator[str]:
     """
     kernels: dict[str, Kernel] = {kernel: right(kernel) for kernel in _backend.kernel_names(CORRECT)}
     if mutant is None:
-        with _backend.registered(name, kernels):
+        with _backend.registered(name, _set_of(kernels)):
             yield name
         return
     kernels |= mutant.kernels
@@ -78,11 +78,15 @@ def installed(mutant: Mutant | None, name: str = "mutant") -> Iterator[str]:
                 original = originals[kernel][output]
                 # It keeps the signature, which says whether an equation takes functions (m).
                 _backend.equations(kernel)[output] = functools.wraps(original)(functools.partial(element, original))
-        with _backend.registered(name, kernels):
+        with _backend.registered(name, _set_of(kernels)):
             yield name
     finally:
         for kernel, elements in originals.items():
             _backend.equations(kernel).update(elements)
+
+
+def _set_of(kernels: dict[str, Kernel]) -> _backend.Kernels:
+    return _backend.Kernels(kernels, with_threads=_backend.with_threads(CORRECT))
 
 
 class Mutants:

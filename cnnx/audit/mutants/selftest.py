@@ -12,6 +12,7 @@ from ..sides import Sides
 from ..trial import Check
 from ..work import judge
 from . import CASES, MUTANTS, Mutant, installed
+from ._mutant import CORRECT
 
 Progress = Callable[[str], None]
 
@@ -111,7 +112,7 @@ def self_test(
     ops = {op.name: replace(op, cases=CASES[op.name], bench=()) for op in OPS if op.name in needed}
     test = SelfTest(seed, tuple(checks))
     for check in checks.values():
-        reasons = [check.why_not(op) for op in ops.values()]
+        reasons = [check.why_not(op) or check.why_not_of(CORRECT) for op in ops.values()]
         if all(reasons):
             test.skipped[check.name] = " or ".join(dict.fromkeys(reasons))
     try:
@@ -137,7 +138,7 @@ def self_test(
 
 def _first(op: Op, check: Check, backend: str, seed: int) -> Discrepancy | None:
     """The first thing that a check finds in a back end, if any."""
-    if check.why_not(op):
+    if check.why_not(op) or check.why_not_of(backend):
         return None
     for case in check.cases(op):
         for dtype in check.dtypes or DTYPES:
