@@ -10,7 +10,7 @@ import os
 import platform
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -29,6 +29,9 @@ X86_LEVELS = {
     "x86-64-v3": "abm avx avx2 bmi1 bmi2 f16c fma movbe xsave",
     "x86-64-v4": "avx512bw avx512cd avx512dq avx512f avx512vl",
 }
+
+# The smallest number there is. Twice that is 0 where one that is not normal counts as 0, read or written.
+SMALLEST = 5e-324
 
 _isa: str | None = None
 _threads: ModuleType | None = None
@@ -135,6 +138,47 @@ def build_info() -> dict[str, Any]:
         "forked": threads.is_forked_child(),
         "path": threads.__file__,
     }
+
+
+# ------------------------------------------------------------------------ numbers below the normal ones
+
+
+def flushes() -> bool:
+    """Whether numbers below the smallest normal one count as 0 in this thread: somebody switched that on."""
+    return not SMALLEST * 2.0
+
+
+def stop_flushing() -> int:
+    """Have them be what they are in this thread; the bits of the register that said otherwise."""
+    try:
+        before: int = load("optimized._cpu").set_flushing(0)
+    except ImportError as error:
+        raise FloatingPointError(
+            "flush-to-zero is switched on in this thread, which cnnx's equations do without, and cnnx was not built, "
+            "so that it cannot switch it off: build it (pip install .), or switch it off where it was switched on"
+        ) from error
+    return before
+
+
+@contextmanager
+def denormals() -> Iterator[None]:
+    """Within the block such numbers are what they are; behind it this thread is as it was."""
+    before = stop_flushing() if flushes() else 0
+    try:
+        yield
+    finally:
+        if before:
+            load("optimized._cpu").set_flushing(before)
+
+
+def with_denormals(kernel: Callable[..., None]) -> Callable[..., None]:
+    """The kernel, run within such a block."""
+
+    def kept(*arrays: Any, **numbers: float) -> None:
+        with denormals():
+            kernel(*arrays, **numbers)
+
+    return kept
 
 
 # -------------------------------------------------------------------------------------------- threads

@@ -123,12 +123,12 @@ def remembered_replay(memo: Memo) -> Callable[..., Any]:
             (
                 call.kernel,
                 [(content(a), outputs.index(address(a)) if address(a) in outputs else None) for a in call.inputs],
-                [a.shape for a in call.outputs],
+                [(a.dtype.str, a.shape) for a in call.outputs],
                 sorted(call.numbers.items()),
             )
             for call in calls
         ]
-        key = chain, lift(np.array(PROBES)), [number(value) for value in PROBES], m
+        key = chain, [lift(np.array(PROBES), call) for call in calls], [number(value) for value in PROBES], m
         return dict(zip(outputs, memo.of(key, computed), strict=True))
 
     return looked_up

@@ -9,7 +9,7 @@ from ..ops import Case, Draw, Op
 
 Array = np.ndarray[Any, Any]
 Arrays = dict[str, Array]
-Mode = Literal["integer", "real", "far", "dyadic"]
+Mode = Literal["integer", "real", "far", "edge", "dyadic"]
 
 # Farther from a kink than any step of a finite difference goes.
 MARGIN = 1 / 16
@@ -18,13 +18,17 @@ MARGIN = 1 / 16
 FARTHEST = {"float32": 100.0, "float64": 700.0}
 OFFSET = 100.0
 
+# How far channels lie from 0 beside a spread of 1, and how large they are; a mean rounded to float32 loses them.
+OFFSETS = {"float32": (OFFSET, 1e4, 1e6, 1e7), "float64": (OFFSET, 1e4, 1e7, 1e12)}
+HUGE = 1e20
+
 
 def draw(op: Op, case: Case, dtype: str, mode: Mode, rng: np.random.Generator) -> Arrays:
     """The array arguments of a case, read-only.
 
     Integers have ties and zeros, on purpose. Far numbers are of every size up to where exponentials
-    overflow, with zeros among them, windows of zeros, and for normalisation channels far from 0 and a
-    constant one. Real and dyadic numbers stay clear of the op's kinks.
+    overflow, with zeros among them, windows of zeros, and for normalisation channels far from 0, huge ones and
+    a constant one. Edge numbers are as large as float32's are. Real and dyadic numbers stay clear of the op's kinks.
     """
     return {name: frozen(_draw_one(spec, op, dtype, mode, rng)) for name, spec in case.arrays.items()}
 
@@ -53,8 +57,10 @@ def _draw_one(spec: Draw | tuple[int, ...], op: Op, dtype: str, mode: Mode, rng:
     numbers = _numbers(shape, mode, rng)
     if kind == "positive":
         numbers = np.abs(numbers) + 0.5
+    elif mode == "edge":
+        numbers = _edge(numbers, rng)
     elif mode == "far":
-        numbers = _offset(numbers, rng) if kind == "channels" else _far(numbers, FARTHEST[dtype], rng)
+        numbers = _offset(numbers, dtype, rng) if kind == "channels" else _far(numbers, FARTHEST[dtype], rng)
     elif mode != "integer" and op.kinks == "zero":
         numbers = numbers + np.where(numbers < 0, -MARGIN, MARGIN)
     elif mode != "integer" and op.kinks == "ties":
@@ -77,9 +83,23 @@ def _far(numbers: Array, farthest: float, rng: np.random.Generator) -> Array:
     return np.asarray(scaled)
 
 
-def _offset(numbers: Array, rng: np.random.Generator) -> Array:
-    """Channels of small spread about a large mean, the first of them constant."""
-    moved = numbers + OFFSET * rng.choice([-1.0, 1.0], (1, numbers.shape[1], 1, 1))
+def _edge(numbers: Array, rng: np.random.Generator) -> Array:
+    """Mostly numbers of one sign whose sums overflow in float32, the largest among them."""
+    largest = float(np.finfo("float32").max)
+    large = largest * rng.choice([1, 1, 1, 0.75, 0.5, -1], numbers.shape)
+    return np.asarray(np.where(rng.random(numbers.shape) < 0.9, large, numbers))
+
+
+def _offset(numbers: Array, dtype: str, rng: np.random.Generator) -> Array:
+    """Channels of small spread about a large mean or of huge numbers, by turns; the first of them constant."""
+    moved, kinds = numbers.copy(), len(OFFSETS[dtype]) + 1
+    first = int(rng.integers(kinds))
+    for c in range(1, numbers.shape[1]):
+        kind = (first + c) % kinds
+        if kind == len(OFFSETS[dtype]):
+            moved[:, c] *= HUGE
+        else:
+            moved[:, c] += OFFSETS[dtype][kind] * rng.choice([-1.0, 1.0])
     moved[:, 0] = OFFSET
     return np.asarray(moved)
 

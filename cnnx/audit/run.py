@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .. import backend as _backend
+from .. import native as _native
 from ..ops import OPS, Case, Op
 from . import repro
 from .checks import CHECKS
@@ -96,9 +97,9 @@ def audit(
     kinds = tuple(_select("dtype", dtypes, {name: name for name in DTYPES}).values())
     _check_names(backend, against)
     wanted = _select_cases(cases, chosen)
-    report = Report(backend, against, seed)
+    report = Report(backend, against, seed, flushing=_native.flushes())
     try:
-        with _worker(backend, against, timeout) as do:
+        with _native.denormals(), _worker(backend, against, timeout) as do:
             sides = _sides(backend, against, compat, do)
             report.compat = sides.compat.name
             for op in chosen.values():
@@ -146,9 +147,10 @@ def again(
     if refused is not None:
         raise ValueError(f"--repro: {op.name} does not take this case: {refused}")
     _check_names(backend, against)
-    with _worker(backend, against, timeout) as do:
+    flushing = _native.flushes()
+    with _native.denormals(), _worker(backend, against, timeout) as do:
         sides = _sides(backend, against, compat, do)
-        report = Report(backend, against, seed, sides.compat.name)
+        report = Report(backend, against, seed, sides.compat.name, flushing=flushing)
         result = do(op.name, check, [case], (dtype,), sides, seed, 0.0)
     result.discrepancies[:1] = map(explained, result.discrepancies[:1])
     report.results.append(result)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import backend as _backend
+from .. import native as _native
 from ..ops import Case, Op
 from .data import Array, Arrays
 
@@ -75,7 +76,7 @@ def traced(
             views = [a.view() for a in inputs]
             for view in views:
                 view.flags.writeable = False
-            missing = False
+            missing, flushing = False, _native.flushes()
             with _backend.intercept(None):  # a kernel may call others: that is its own business
                 try:
                     returned = kernel(*views, *outputs, **numbers)
@@ -85,6 +86,9 @@ def traced(
                     trace.lacking.append(error)
                     missing = True
                     returned = _backend.reference_kernel(name)(*views, *outputs, **numbers) if substitute else None
+            if _native.flushes() and not flushing:
+                _native.stop_flushing()
+                raise ContractError(f"kernel {name} switched flush-to-zero on and left it on")
             if returned is not None:
                 raise ContractError(f"kernel {name}: expected None, got {type(returned).__name__}")
             if before != [a.tobytes() for a in inputs]:
@@ -152,11 +156,12 @@ def lifted(a: Array, make: Callable[[float], Any]) -> Array:
 
 
 def replay(
-    calls: list[KernelCall], lift: Callable[[Array], Array], number: Callable[[float], Any], m: Any
+    calls: list[KernelCall], lift: Callable[[Array, KernelCall], Array], number: Callable[[float], Any], m: Any
 ) -> dict[tuple[int, int], Array]:
     """Run the equations of recorded calls on other numbers.
 
-    lift : turns an array of inputs into an object array of such numbers (integers stay as they are).
+    lift : turns an array of a call's inputs into an object array of such numbers (integers stay as they are). It is
+        also handed what an earlier call computed.
     number : turns a number argument into one.
     m : the functions of such numbers.
 
@@ -167,7 +172,7 @@ def replay(
         inputs = []
         for a in call.inputs:
             earlier = computed.get(address(a)) if a.size else None
-            inputs.append(lift(a) if earlier is None else earlier.reshape(a.shape))
+            inputs.append(lift(a if earlier is None else earlier.reshape(a.shape), call))
         numbers = {k: number(v) if isinstance(v, float) else v for k, v in call.numbers.items()}
         elements = _backend.equations(call.kernel)
         for output, element in zip(call.outputs, elements.values(), strict=True):

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from ..native import SMALLEST, with_denormals
 from .interception import interceptor
-from .registry import Kernel, Kernels, MissingKernelError, known, loaded, specialise, specialised
+from .registry import BUILTIN, Kernel, Kernels, MissingKernelError, known, loaded, specialise, specialised
 
 # The dictionary behind os.environ and its key: to ask os.environ itself costs as much as a small kernel, at each call.
 _environment: Any = getattr(os.environ, "_data", os.environ)
@@ -112,6 +113,8 @@ def kernel(name: str, dtype: str, backend: str | None = None) -> Kernel:
                 raise
             return wrap(name, _raiser(error))
         specialised[chosen, name, dtype] = found
+    if not SMALLEST * 2.0 and chosen in BUILTIN:  # native.flushes(), without the call
+        found = with_denormals(found)
     return found if wrap is None else wrap(name, found)
 
 
@@ -124,7 +127,7 @@ def _raiser(error: MissingKernelError) -> Kernel:
 
 def current(backend: str | None = None) -> Kernels | None:
     """The chosen back end's kernels, as long as `kernel` hands out the same ones; None where it is not sure to."""
-    if _intercepting() is not None:
+    if _intercepting() is not None or not SMALLEST * 2.0:
         return None
     chosen = backend or _context_choice.get() or _process_choice
     return _loaded(chosen or (get_backend() if _VARIABLE in _environment else "optimized"))

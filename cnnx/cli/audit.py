@@ -88,6 +88,9 @@ def run(arguments: argparse.Namespace) -> int:
     return report.verdict.code
 
 
+FLUSHING = "some library has switched flush-to-zero on in this thread; it was off while the audit ran (cnnx doctor)"
+
+
 def _timeout(arguments: argparse.Namespace) -> float | None:
     if arguments.timeout is None:
         return None if arguments.backend in ("optimized", "reference") else TIMEOUT
@@ -172,6 +175,8 @@ def _text(report: Report, checks: list[str], *, budgets: bool = False, whole_led
     lines += _legend(report)
     lines += _budgets(report) if budgets else []
     lines += [*ledger(report.results).text(), ""] if whole_ledger else ledger(report.results).summary()
+    if report.flushing:
+        lines.append(f"notice: {FLUSHING}")
     lines += _discrepancies(report)
     lines += [f"mistrusted: {d}" for r in report.results for d in r.mistrusted]
     lines += [f"{r.op}: {r.check}: no case ran" for r in report.results if r.verdict() == "nothing ran"]

@@ -31,6 +31,13 @@ EXTRAS = {
 }
 
 
+# An onnxruntime session, torch.set_flush_denormal, a library that was linked with -ffast-math.
+FLUSHING = (
+    "some library has switched flush-to-zero on: numbers below the smallest normal one (1.2e-38 in float32) count as 0 "
+    "in this thread, in NumPy and in Python too; cnnx's kernels switch it off while they run"
+)
+
+
 class Findings:
     """What was found: facts by name, notices (worth knowing) and problems (something to repair)."""
 
@@ -96,6 +103,8 @@ def examine() -> Findings:
 
     for name in backend.backends():
         find(f"back end {name}", partial(_back_end, name))
+    if find("flush to zero", native.flushes):
+        findings.notices.append(FLUSHING)
     find("active", _active)
     find("agreement", _agreement)
     for extra, distribution in EXTRAS.items():

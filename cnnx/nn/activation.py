@@ -82,12 +82,12 @@ class ReLU(Activation, forward=ops.relu, backward=ops.relu_backward):
     """max(0, z) (W15)."""
 
 
-class Sigmoid(Activation, forward=ops.sigmoid, backward=ops.sigmoid_backward, saves_output=True):
-    """1 / (1 + exp(-z)) (D19)."""
+class Sigmoid(Activation, forward=ops.sigmoid, backward=ops.sigmoid_backward):
+    """1 / (1 + exp(-z)) (D19). Keeps z, since the output is 1 from z = 17 on (float32), where the slope is not 0."""
 
 
-class Tanh(Activation, forward=ops.tanh, backward=ops.tanh_backward, saves_output=True):
-    """tanh(z) (D19)."""
+class Tanh(Activation, forward=ops.tanh, backward=ops.tanh_backward):
+    """tanh(z) (D19). Keeps z, since the output is 1 from |z| = 9 on (float32), where the slope is not 0."""
 
 
 class Step(Activation, forward=ops.step, backward=ops.step_backward):

@@ -84,7 +84,8 @@ class BatchNorm2d(Layer):
 
     Training normalises with the batch's mean and biased variance, and moves the running ones towards the
     batch's: r <- (1 - momentum) r + momentum s, with s the mean or the unbiased variance. Evaluation
-    normalises with the running ones.
+    normalises with the running ones. The batch's are float64; the running ones are rounded to dtype, so
+    that images far from 0, seen from their deviation, are better centred before, or kept in float64.
 
     Parameters
     ----------
@@ -149,7 +150,8 @@ class BatchNorm2d(Layer):
 
     def _move(self, name: str, batch: Array) -> None:
         running = self._buffers[name]
-        running[:] = (1 - self.momentum) * running + self.momentum * batch
+        with np.errstate(over="ignore"):  # a statistic, in float64, that the layer's dtype cannot hold is infinite
+            running[:] = (1 - self.momentum) * running + self.momentum * batch
 
     def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
         x, options = saved

@@ -57,7 +57,8 @@ _BACKWARD_DOC = """Gradient of a cost through `{name}`: dZ = Delta phi'(Z), phi'
 
 _OUTPUT = """output : array of x's shape and dtype, or None
         What the forward call gave: it need not be computed again, and x's numbers are not read. As far as
-        the rounded output allows: where it is 1, phi' is 0.
+        the rounded output allows: where it is 1 (tanh: float32 from |z| = 9, float64 from 19 on; sigmoid: from
+        z = 17, 37 on), phi' is 0. Without it phi' is right to some ulp wherever it is a number.
     """
 
 

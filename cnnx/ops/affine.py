@@ -15,7 +15,8 @@ def affine(x: Array, weight: Array, bias: Array | None = None, *, backend: str |
 
         Y[n,i] = sum_j w[i,j] Z[n,j] + b[i]
 
-    F1. Sources: M17 (17); U19 y_j; D19 Z^O_n.
+    F1. Sources: M17 (17); U19 y_j; D19 Z^O_n. The order of the sum is not specified, here and in the gradients:
+    where a part of it overflows, the result may be infinite or NaN, though the whole would be a number.
 
     Parameters
     ----------

@@ -21,7 +21,8 @@ def avg_pool2d(
 
         Y[n,c,p,q] = (1/|R|) sum over (h,w) in R[p,q] of Z[n,c,h,w]
 
-    P3. Sources: U19; D19; CN (3).
+    P3. Sources: U19; D19; CN (3). Of float32 the mean is right up to the largest numbers; of float64 it is
+    infinite where the sum is.
 
     Parameters
     ----------
@@ -82,7 +83,8 @@ def avg_pool2d_backward(
 
         dZ[n,c,h,w] = sum over the windows R[p,q] that hold (h,w) of Delta[n,c,p,q] / |R|
 
-    P3. Sources: CN (4).
+    P3. Sources: CN (4). The order of the sum is not specified: where windows overlap and a part of it overflows,
+    dZ may be infinite or NaN, though the whole would be a number.
 
     Parameters
     ----------
@@ -134,6 +136,7 @@ OP = Op(
     kernels=("avg_pool2d", "avg_pool2d_grad_input"),
     differentiable=("x",),
     linear=("x",),
+    edge=True,
     cases=(
         _case("one", (1, 1, 1, 1), 1, exact=True),
         _case("2x2", (2, 3, 4, 6), 2, exact=True),

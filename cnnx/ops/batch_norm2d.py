@@ -1,4 +1,12 @@
-"""Batch normalisation per channel."""
+"""Batch normalisation per channel.
+
+Statistics are float64 whatever dtype x has, from kernel to kernel too: a mean far from 0 that was rounded to float32
+would be off by a good part of the deviation.
+"""
+
+from typing import Any
+
+import numpy as np
 
 from .. import _check
 from .. import backend as _backend
@@ -7,6 +15,8 @@ from . import _plan
 from ._spec import Case, Draw, Op, Shape
 
 Statistics = tuple[Array, Array]
+
+_DOUBLE = np.zeros(1)  # plain, as arrays of statistics are
 
 
 def batch_norm2d(
@@ -26,14 +36,16 @@ def batch_norm2d(
         Y = g (Z - mean) / sqrt(var + eps) + b
 
     N1, N2. Sources: standard; U19 mentions a normalisation after pooling. Training uses the batch's mean and
-    biased variance over (n, h, w), inference the running ones. Neither is written to.
+    biased variance over (n, h, w), inference the running ones. Neither is written to. Mean and variance are
+    computed and kept in float64, so that channels far from 0 lose nothing; float64 numbers whose squares
+    float64 cannot hold (above 1e154) have an infinite variance.
 
     Parameters
     ----------
     x : array (N, C, H, W), float32 or float64
     weight, bias : arrays (C,), dtype of x
         g and b.
-    running_mean, running_var : arrays (C,), dtype of x, or None
+    running_mean, running_var : arrays (C,), dtype of x or float64, or None
         Needed for inference; running_var is not negative. Ignored, but checked, when training.
     training : bool
     eps : float
@@ -46,12 +58,13 @@ def batch_norm2d(
     Returns
     -------
     y : array (N, C, H, W), dtype of x
-    statistics : (mean, var), arrays (C,); only with return_statistics=True
+    statistics : (mean, var), arrays (C,), float64; only with return_statistics=True
 
     Raises
     ------
     TypeError
-        An argument that is no array, another dtype, mixed dtypes, an option of the wrong type.
+        An argument that is no array, another dtype, mixed dtypes but for statistics in float64, an option of
+        the wrong type.
     ValueError
         Shapes that do not fit, eps not above 0, fewer than two members per channel when training,
         missing running statistics or a negative variance at inference, the batch's statistics asked
@@ -101,13 +114,13 @@ def batch_norm2d_backward(
     grad_output : array (N, C, H, W), dtype of x
     x, weight, running_mean, running_var, training, eps, backend
         As in the forward call.
-    statistics : (mean, var), arrays (C,), dtype of x, or None
+    statistics : (mean, var), arrays (C,), float64 or dtype of x, or None
         What the forward call returned: they need not be computed again. Only when training.
 
     Returns
     -------
-    grad_x : array (N, C, H, W)
-    grad_weight, grad_bias : arrays (C,)
+    grad_x : array (N, C, H, W), dtype of x
+    grad_weight, grad_bias : arrays (C,), dtype of x
 
     Raises
     ------
@@ -129,18 +142,19 @@ def batch_norm2d_backward(
     _check.shape("grad_output", grad_output, x.shape, "(x's)")
     mean, var, eps = _statistics(x, weight, running_mean, running_var, training, eps, statistics, backend)
     dtype = _check.NAMES[x.dtype.char]
-    grad_bias = _plan.new(weight.shape, x.dtype)
-    _backend.kernel("batch_norm2d_grad_bias", dtype, backend)(grad_output, grad_bias)
-    grad_weight = _plan.new(weight.shape, x.dtype)
-    _backend.kernel("batch_norm2d_grad_weight", dtype, backend)(grad_output, x, mean, var, grad_weight, eps=eps)
+    dg, db = _plan.new(weight.shape, np.float64), _plan.new(weight.shape, np.float64)
+    _backend.kernel("batch_norm2d_grad_bias", dtype, backend)(grad_output, db)
+    _backend.kernel("batch_norm2d_grad_weight", dtype, backend)(grad_output, x, mean, var, dg, eps=eps)
     grad_x = _plan.new(x.shape, x.dtype)
     if training:
         kernel = _backend.kernel("batch_norm2d_grad_input", dtype, backend)
-        kernel(grad_output, x, weight, mean, var, grad_weight, grad_bias, grad_x, eps=eps)
+        kernel(grad_output, x, weight, mean, var, dg, db, grad_x, eps=eps)
     else:
         kernel = _backend.kernel("batch_norm2d_grad_input_inference", dtype, backend)
         kernel(grad_output, weight, var, grad_x, eps=eps)
-    return grad_x, grad_weight, grad_bias
+    if x.dtype.char == "d":
+        return grad_x, dg, db
+    return grad_x, *_rounded(dg, db, x.dtype)
 
 
 def _statistics(
@@ -153,7 +167,10 @@ def _statistics(
     saved: Statistics | None,
     backend: str | None,
 ) -> tuple[Array, Array, float]:
-    """The checked mean, variance and eps: of the batch when training, as saved or computed, else the running ones."""
+    """The checked mean and variance, in float64, and eps.
+
+    They are the batch's when training, as saved or computed, else the running ones.
+    """
     _per_channel(x, "weight", weight)
     small = _check.real("eps", eps)
     if small <= 0:
@@ -177,22 +194,42 @@ def _statistics(
             raise TypeError("statistics: expected two arrays (C,), got None")
         return mean, var, small
     dtype = _check.NAMES[x.dtype.char]
-    mean = _plan.new(weight.shape, x.dtype)
+    mean = _plan.new(weight.shape, np.float64)
     _backend.kernel("batch_norm2d_statistics_mean", dtype, backend)(x, mean)
-    var = _plan.new(weight.shape, x.dtype)
+    var = _plan.new(weight.shape, np.float64)
     _backend.kernel("batch_norm2d_statistics_var", dtype, backend)(x, mean, var)
     return mean, var, small
 
 
+def _rounded(dg: Array, db: Array, dtype: np.dtype[Any]) -> tuple[Array, Array]:
+    """As arrays of the dtype; what it cannot hold is infinite, without a word from NumPy."""
+    grad_weight, grad_bias = _plan.new(dg.shape, dtype), _plan.new(db.shape, dtype)
+    if dg.dot(dg) + db.dot(db) < 1e76:  # none is above 1e38; errstate takes longer than all the rest
+        grad_weight[...], grad_bias[...] = dg, db
+    else:
+        with np.errstate(over="ignore"):
+            grad_weight[...], grad_bias[...] = dg, db
+    return grad_weight, grad_bias
+
+
 def _given(x: Array, name: str, value: Array | None, *, variance: bool = False) -> Array | None:
-    """A checked array of one number, or variance, per channel; or None."""
+    """A checked array of one number, or variance, per channel, in float64; or None."""
     if value is None:
         return None
-    checked = value
-    if not _check.plain(x, value):
-        _, checked = _check.floats(x=x, **{name: value})
-    _per_channel(x, name, checked)
-    if variance and (checked < 0).any():
+    if _check.plain(_DOUBLE, value):
+        _per_channel(x, name, value)
+        checked = value
+    elif _check.plain(x, value):
+        _per_channel(x, name, value)
+        checked = value.astype(np.float64)
+    else:
+        given = _check.unconverted(name, value)
+        if given.dtype.char not in ("d", x.dtype.char):
+            also = ", or float64" if x.dtype.char == "f" else ""
+            raise TypeError(f"{name}: expected dtype {x.dtype}, as x has{also}, got {given.dtype}")
+        _per_channel(x, name, given)
+        checked = np.require(given, np.float64, ["C", "A"])
+    if variance and np.fmin.reduce(checked) < 0:  # fmin: a NaN hides nothing
         raise ValueError(f"{name}: expected variances of at least 0, got {checked.min()}")
     return checked
 
@@ -239,6 +276,7 @@ OP = Op(
         _case("vectors", (7, 4, 1, 1), training=True),
         _case("one image", (1, 2, 3, 4), training=True),
         _case("eps", (2, 2, 3, 2), training=True, eps=0.25),
+        _case("six channels", (2, 6, 1, 4), training=True),
         _case("small eps", (2, 2, 3, 2), training=True, eps=1e-6),
         _case("plain", (2, 3, 4, 3), training=False),
         _case("one", (1, 1, 1, 1), training=False),

@@ -63,7 +63,9 @@ def conv2d(
     Returns
     -------
     array (N, K, P, Q), dtype of x, C-contiguous
-        What a weight that is not finite makes of an output beside padding is not specified.
+        What a weight that is not finite makes of an output beside padding is not specified, nor is the order of
+        the sum: where a part of it overflows, the output may be infinite or NaN, though the whole would be a number.
+        The same holds for the gradients.
 
     Raises
     ------

@@ -87,7 +87,8 @@ def lp_pool2d_backward(
 
         dZ = sum over the windows of Delta (1/|R|) sign(Z) |Z|^(rho-1) Y^(1-rho), 0 where Y = 0
 
-    P4.
+    P4. Where windows overlap, the order of the sum is not specified: where a part of it overflows, dZ may be infinite
+    or NaN, though the whole would be a number.
 
     Parameters
     ----------

@@ -92,7 +92,8 @@ def max_pool2d_backward(
         dZ[n,c,h,w] = sum_{p,q} Delta[n,c,p,q] B, B = 1 where (h,w) is the winner of R[p,q], else 0
 
     P2. Sources: M17 (14); W15; D19 (7); CN (4), all of which give every tied maximum the whole
-    Delta, which is no derivative: that is ties="all".
+    Delta, which is no derivative: that is ties="all". Where windows overlap, the order of the sum is not specified:
+    where a part of it overflows, dZ may be infinite or NaN, though the whole would be a number.
 
     Parameters
     ----------

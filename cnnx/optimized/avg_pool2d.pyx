@@ -16,7 +16,7 @@ from .pool.window cimport (
     place_of, prefetch_rows, row_begin, row_end, row_length, row_margin,
 )
 from .runtime.integers cimport min_of
-from .simd.vector cimport doubles, floats, lanes_of
+from .simd.vector cimport VECTOR_BYTES, doubles, floats, lanes_of
 
 cdef enum:
     SHORT = 16  # rows of a window whose sums are taken in the numbers' own type; beyond, in double
@@ -73,18 +73,41 @@ cdef inline void Y_row_in_double(const floating* Z, floating* Y, Py_ssize_t p, c
         Y[q] = <floating>(y / (rows * counts[q]))
 
 
+cdef inline void mend_row(const floating* Z, floating* Y, Py_ssize_t p, const floating* counts, double rows,
+                          const Window* g) noexcept nogil:
+    # The means of a row that are not finite, once more: a sum of floats overflows where the mean does not.
+    cdef Py_ssize_t h, w, q
+    cdef double y
+    for q in range(g.Q):
+        if Y[q] - Y[q] == 0:
+            continue
+        y = 0
+        for h in range(row_begin(g, p), row_end(g, p)):
+            for w in range(column_begin(g, q), column_end(g, q)):
+                y += Z[h * g.W + w]
+        Y[q] = <floating>(y / (rows * counts[q]))
+
+
+cdef inline bint overflowed(const void* beyond, const floating* tag) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(lanes_of(tag)):
+        if (<const floating*>beyond)[i] != 0:
+            return True
+    return False
+
+
 cdef inline void Y_row(const floating* Z, floating* Y, Py_ssize_t p, const floating* counts, floating rows,
-                       const Window* g, floating* m) noexcept nogil:
+                       const Window* g, floating* m, void* beyond) noexcept nogil:
     # P3 for one p; Z is the image's plane, Y the row.
     cdef Py_ssize_t h = row_begin(g, p)
     if not in_vectors(g):
         Y_row_in_double(Z, Y, p, counts, rows, g, <double*>m)
     elif floating is float:
         reduce_rows[floats](Z + h * g.W, g.W, columns_used(g), row_end(g, p) - h, 0, g.S, m, NULL, NULL, MEAN)
-        reduce_columns[floats](m - g.p_w, NULL, &rows, counts, Y, NULL, g.Q, g.S, g.v, NULL, MEAN)
+        reduce_columns[floats](m - g.p_w, NULL, &rows, counts, Y, NULL, g.Q, g.S, g.v, <floats*>beyond, MEAN)
     else:
         reduce_rows[doubles](Z + h * g.W, g.W, columns_used(g), row_end(g, p) - h, 0, g.S, m, NULL, NULL, MEAN)
-        reduce_columns[doubles](m - g.p_w, NULL, &rows, counts, Y, NULL, g.Q, g.S, g.v, NULL, MEAN)
+        reduce_columns[doubles](m - g.p_w, NULL, &rows, counts, Y, NULL, g.Q, g.S, g.v, <doubles*>beyond, MEAN)
 
 
 cdef inline void Y_part(const floating* Z, const floating* Z_end, floating* Y, Py_ssize_t begin, Py_ssize_t end,
@@ -94,13 +117,20 @@ cdef inline void Y_part(const floating* Z, const floating* Z_end, floating* Y, P
     cdef Py_ssize_t i, length = counts_length(g, Y), ahead = numbers_ahead(g, Z)
     cdef const floating* plane
     cdef floating* m = memory + length + (row_margin(g, lanes_of(Y)) if in_vectors(g) else 0)
+    cdef char beyond[VECTOR_BYTES]
+    memset(beyond, 0, VECTOR_BYTES)
     set_columns_counts(g, pad, memory, length)
     memset(memory + length, 0, 2 * row_length(g, lanes_of(Y)) * sizeof(floating))
     for i in range(begin, end):
         plane = Z + at.plane * g.H * g.W
         prefetch_rows(plane, Z_end, at.row, g, ahead)
-        Y_row(plane, Y + i * g.Q, at.row, memory, <floating>rows_count(g, pad, at.row), g, m)
+        Y_row(plane, Y + i * g.Q, at.row, memory, <floating>rows_count(g, pad, at.row), g, m, beyond)
         next_place(&at, g.P)
+    if floating is float and overflowed(beyond, Y):
+        at = place_of(begin, g.P)
+        for i in range(begin, end):
+            mend_row(Z + at.plane * g.H * g.W, Y + i * g.Q, at.row, memory, <double>rows_count(g, pad, at.row), g)
+            next_place(&at, g.P)
 
 
 cdef inline void dZ_part(const floating* Delta, floating* dZ, Py_ssize_t begin, Py_ssize_t end, const Window* g,

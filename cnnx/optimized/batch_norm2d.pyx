@@ -1,4 +1,8 @@
-"""Batch normalisation: N1-N5 of equations.md. Sums are taken in double, in parts that the shapes alone determine."""
+"""Batch normalisation: N1-N5 of equations.md. Sums are taken in double, in parts that the shapes alone determine.
+
+The mean, the variance and the sums db and dg go from kernel to kernel as doubles: numbers far from 0 lose themselves in
+a float's mean.
+"""
 
 from cython cimport floating
 from cython.parallel cimport prange
@@ -6,88 +10,126 @@ from libc.math cimport fabs, sqrt
 from libc.stdlib cimport free
 
 from ._threads cimport threads_for
-from .conv.grad_bias cimport grad_bias
-from .runtime.integers cimport ceil_div, min_of
+from .runtime.integers cimport ceil_div, max_of, min_of
 from .runtime.memory cimport allocate
-from .simd.reduce cimport NUMBERS, PRODUCTS, SQUARES, strided_sum, term
+from .simd.reduce cimport FROM_MEAN, NUMBERS, PRODUCTS, SQUARES, sum_runs, term
 
 cdef enum:
-    PART = 16384  # members of a channel that one thread sums up
+    PART = 16384  # members of a channel that one thread sums up, about
     CHUNK = 8192  # elements that one thread changes
+    FAR = 65536
 
 
 # ------------------------------------------------------------------------------------------------- sums
 
+cdef struct Cut:
+    # How a channel's members are cut into parts: whole images, or pieces of one. Extents of an image alone decide.
+    Py_ssize_t N, C, HW
+    Py_ssize_t images, pieces, parts
 
-cdef inline Py_ssize_t parts_of(Py_ssize_t M) noexcept nogil:
-    return ceil_div(M, PART)
+
+cdef inline Cut cut_of(Py_ssize_t N, Py_ssize_t C, Py_ssize_t HW) noexcept nogil:
+    cdef Cut g = Cut(N, C, HW, max_of(1, PART // HW), ceil_div(HW, PART), 0)
+    g.parts = ceil_div(N, g.images) * g.pieces
+    return g
 
 
-cdef double* channel_sums(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z, const floating* mean,
-                          term kind) except NULL:
-    # The sum of each channel's terms, and what has to be freed. N > 0.
-    cdef Py_ssize_t C = Z.shape[1], HW = Z.shape[2] * Z.shape[3], M = Z.shape[0] * HW, P = parts_of(M), jobs = C * P
-    cdef Py_ssize_t i, c, p
-    cdef double* totals = <double*>allocate("batch_norm2d", (C + jobs) * sizeof(double))
-    cdef double* parts = totals + C
-    cdef int threads = threads_for(<double>C * M)
+cdef inline double part_sum(const floating* Delta, const floating* Z, double mean, const Cut* g, Py_ssize_t c,
+                            Py_ssize_t part, term kind) noexcept nogil:
+    cdef Py_ssize_t n = part // g.pieces * g.images, first = part % g.pieces * PART
+    cdef Py_ssize_t at = (n * g.C + c) * g.HW + first
+    return sum_runs(Delta + at, Z + at, mean, min_of(g.images, g.N - n), min_of(g.HW - first, PART), g.C * g.HW, kind)
+
+
+cdef inline void sum_of_parts(const double* parts, Py_ssize_t count, double* total) noexcept nogil:
+    cdef Py_ssize_t part
+    total[0] = 0
+    for part in range(count):
+        total[0] += parts[part]
+
+
+cdef int channel_sums(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z, const double* mean,
+                      double* totals, term kind) except -1:
+    # The sum of each channel's terms.
+    cdef Cut g = cut_of(Z.shape[0], Z.shape[1], Z.shape[2] * Z.shape[3])
+    cdef Py_ssize_t jobs = g.C * g.parts, i
+    cdef double* parts = <double*>allocate("batch_norm2d", (jobs + 1) * sizeof(double))  # malloc(0) may be NULL
+    cdef int threads = threads_for(<double>g.N * g.C * g.HW)
     for i in prange(jobs, nogil=True, schedule="static", num_threads=threads):
-        parts[i] = strided_sum(&Delta[0, i // P, 0, 0], &Z[0, i // P, 0, 0], mean[i // P] if mean != NULL else 0,
-                               HW, C * HW, i % P * PART, min_of(M, (i % P + 1) * PART), kind)
+        parts[i] = part_sum(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], mean[i // g.parts] if mean != NULL else 0, &g,
+                            i // g.parts, i % g.parts, kind)
+    for i in range(g.C):
+        sum_of_parts(parts + i * g.parts, g.parts, totals + i)
+    free(parts)
+    return 0
+
+
+def batch_norm2d_statistics_mean(const floating[:, :, :, ::1] Z, /, double[::1] mean):
+    # N1
+    cdef Py_ssize_t c, M = Z.shape[0] * Z.shape[2] * Z.shape[3]
+    channel_sums(Z, Z, <const double*>NULL, &mean[0], NUMBERS)
+    for c in range(Z.shape[1]):
+        mean[c] /= M
+
+
+cdef inline bint far(double mean, double var) noexcept nogil:
+    # Whether the mean lies so many deviations from 0 that its own rounding shows in the variance.
+    return mean * mean > <double>FAR * FAR * var
+
+
+def batch_norm2d_statistics_var(const floating[:, :, :, ::1] Z, const double[::1] mean, /, double[::1] var):
+    # N1. The corrected two-pass algorithm: what a rounded mean adds is (true mean - mean)^2.
+    cdef Py_ssize_t c, C = Z.shape[1], M = Z.shape[0] * Z.shape[2] * Z.shape[3]
+    cdef bint any_far = False
+    cdef double* moved
+    channel_sums(Z, Z, &mean[0], &var[0], SQUARES)
     for c in range(C):
-        totals[c] = 0
-        for p in range(P):
-            totals[c] += parts[c * P + p]
-    return totals
+        var[c] /= M
+        any_far = any_far or far(mean[c], var[c])
+    if not any_far:
+        return
+    moved = <double*>allocate("batch_norm2d", C * sizeof(double))
+    channel_sums(Z, Z, &mean[0], moved, FROM_MEAN)
+    for c in range(C):
+        if far(mean[c], var[c]):
+            moved[c] /= M
+            var[c] -= moved[c] * moved[c]
+            if var[c] < 0:  # never NaN
+                var[c] = 0
+    free(moved)
 
 
-def batch_norm2d_statistics_mean(const floating[:, :, :, ::1] Z, /, floating[::1] mean):
-    # N1
-    cdef Py_ssize_t c, M = Z.shape[0] * Z.shape[2] * Z.shape[3]
-    cdef double* totals = channel_sums(Z, Z, <const floating*>NULL, NUMBERS)
-    for c in range(Z.shape[1]):
-        mean[c] = <floating>(totals[c] / M)
-    free(totals)
-
-
-def batch_norm2d_statistics_var(const floating[:, :, :, ::1] Z, const floating[::1] mean, /, floating[::1] var):
-    # N1
-    cdef Py_ssize_t c, M = Z.shape[0] * Z.shape[2] * Z.shape[3]
-    cdef double* totals = channel_sums(Z, Z, &mean[0], SQUARES)
-    for c in range(Z.shape[1]):
-        var[c] = <floating>(totals[c] / M)
-    free(totals)
-
-
-def batch_norm2d_grad_bias(const floating[:, :, :, ::1] Delta, /, floating[::1] db):
+def batch_norm2d_grad_bias(const floating[:, :, :, ::1] Delta, /, double[::1] db):
     # N3
-    grad_bias("batch_norm2d_grad_bias", Delta, db)
+    channel_sums(Delta, Delta, <const double*>NULL, &db[0], NUMBERS)
 
 
 def batch_norm2d_grad_weight(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z,
-                             const floating[::1] mean, const floating[::1] var, /, floating[::1] dg, *, double eps):
+                             const double[::1] mean, const double[::1] var, /, double[::1] dg, *, double eps):
     cdef Py_ssize_t c
     # N3: the root is a factor of every term, so that the sum is divided by it.
-    cdef double* totals = channel_sums(Delta, Z, &mean[0], PRODUCTS)
+    channel_sums(Delta, Z, &mean[0], &dg[0], PRODUCTS)
     for c in range(Z.shape[1]):
-        dg[c] = <floating>(totals[c] / sqrt(var[c] + eps))
-    free(totals)
+        dg[c] /= sqrt(var[c] + eps)
 
 
 # ------------------------------------------------------------------------------------- element by element
 
 cdef struct Line:
-    # What happens to a channel's elements, by one of the rules below; narrow: whether a float can hold its numbers.
+    # What happens to a channel's elements, by one of the rules below; narrow: floats hold the numbers, in two parts
+    # where they need it, so that a mean in double costs floats nothing: for any float Z, mean - the nearest float is
+    # no larger than Z - mean.
     double a
     double b
     double k
     double mean
+    double low  # NORMALISE: what is left of the mean. GRADIENT: what is left of all, a summand
     bint narrow
 
 
 cdef enum rule:
-    NORMALISE  # a (Z - mean) + b
-    GRADIENT  # a (Delta - b - k (Z - mean))
+    NORMALISE  # a (Z - mean - low) + b
+    GRADIENT  # a (Delta - b - k (Z - mean)) + low
     SCALE  # a Delta
 
 
@@ -105,19 +147,40 @@ cdef inline void run_in(const floating* Delta, const floating* Z, const Line* li
                         rule kind, precision* unused) noexcept nogil:
     cdef Py_ssize_t i
     cdef precision a = <precision>line.a, b = <precision>line.b, k = <precision>line.k, mean = <precision>line.mean
+    cdef precision low = <precision>line.low
     if kind == NORMALISE:
-        for i in range(length):
-            Y[i] = <floating>(a * (Z[i] - mean) + b)
+        if precision is double:
+            for i in range(length):
+                Y[i] = <floating>(a * (Z[i] - mean) + b)
+        else:
+            for i in range(length):
+                Y[i] = <floating>(a * (Z[i] - mean - low) + b)
     elif kind == GRADIENT:
-        for i in range(length):
-            Y[i] = <floating>(a * (Delta[i] - b - k * (Z[i] - mean)))
+        if precision is double:
+            for i in range(length):
+                Y[i] = <floating>(a * (Delta[i] - b - k * (Z[i] - mean)))
+        else:
+            for i in range(length):
+                Y[i] = <floating>(a * (Delta[i] - b - k * (Z[i] - mean)) + low)
     else:
         for i in range(length):
             Y[i] = <floating>(a * Delta[i])
 
 
-cdef inline Line line_of(double a, double b, double k, double mean) noexcept nogil:
-    return Line(a=a, b=b, k=k, mean=mean, narrow=fits(a) and fits(b) and fits(k) and fits(mean))
+cdef inline Line line_of(double a, double b, double k, double mean, rule kind, const floating* tag) noexcept nogil:
+    # Of NORMALISE b is a float.
+    cdef Line line = Line(a, b, k, mean, 0, False)
+    cdef double low = mean - <float>mean, low_b = b - <float>b
+    if floating is float and fits(a) and fits(b) and fits(k) and fits(mean):
+        line.narrow = True
+        line.mean = <float>mean
+        line.low = low
+        if kind == GRADIENT:
+            line.b = <float>b
+            line.low = a * (k * low - low_b)
+            if not fabs(line.low) < 1e30:
+                line = Line(a, b, k, mean, 0, False)
+    return line
 
 
 cdef inline void run(const floating* Delta, const floating* Z, const Line* line, floating* Y, Py_ssize_t length,
@@ -150,37 +213,37 @@ cdef void elements(const floating[:, :, :, ::1] Delta, const floating[:, :, :, :
 
 
 def batch_norm2d(const floating[:, :, :, ::1] Z, const floating[::1] g, const floating[::1] b,
-                 const floating[::1] mean, const floating[::1] var, /, floating[:, :, :, ::1] Y, *, double eps):
+                 const double[::1] mean, const double[::1] var, /, floating[:, :, :, ::1] Y, *, double eps):
     cdef Line* lines = <Line*>allocate("batch_norm2d", g.shape[0] * sizeof(Line))
     cdef Py_ssize_t c
     for c in range(g.shape[0]):
-        lines[c] = line_of(g[c] / sqrt(var[c] + eps), b[c], 0, mean[c])
+        lines[c] = line_of(g[c] / sqrt(var[c] + eps), b[c], 0, mean[c], NORMALISE, &g[0])
     # N2
     elements(Z, Z, lines, Y, NORMALISE)
     free(lines)
 
 
 def batch_norm2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z,
-                            const floating[::1] g, const floating[::1] mean, const floating[::1] var,
-                            const floating[::1] dg, const floating[::1] db, /, floating[:, :, :, ::1] dZ, *,
+                            const floating[::1] g, const double[::1] mean, const double[::1] var,
+                            const double[::1] dg, const double[::1] db, /, floating[:, :, :, ::1] dZ, *,
                             double eps):
     cdef Line* lines = <Line*>allocate("batch_norm2d", g.shape[0] * sizeof(Line))
     cdef Py_ssize_t c
     cdef double deviation, M = <double>(Z.shape[0] * Z.shape[2] * Z.shape[3])
     for c in range(g.shape[0]):
         deviation = sqrt(var[c] + eps)
-        lines[c] = line_of(g[c] / deviation, db[c] / M, dg[c] / M / deviation, mean[c])
+        lines[c] = line_of(g[c] / deviation, db[c] / M, dg[c] / M / deviation, mean[c], GRADIENT, &g[0])
     # N4
     elements(Delta, Z, lines, dZ, GRADIENT)
     free(lines)
 
 
 def batch_norm2d_grad_input_inference(const floating[:, :, :, ::1] Delta, const floating[::1] g,
-                                      const floating[::1] var, /, floating[:, :, :, ::1] dZ, *, double eps):
+                                      const double[::1] var, /, floating[:, :, :, ::1] dZ, *, double eps):
     cdef Line* lines = <Line*>allocate("batch_norm2d", g.shape[0] * sizeof(Line))
     cdef Py_ssize_t c
     for c in range(g.shape[0]):
-        lines[c] = line_of(g[c] / sqrt(var[c] + eps), 0, 0, 0)
+        lines[c] = line_of(g[c] / sqrt(var[c] + eps), 0, 0, 0, SCALE, &g[0])
     # N5
     elements(Delta, Delta, lines, dZ, SCALE)
     free(lines)

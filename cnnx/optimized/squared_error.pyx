@@ -5,11 +5,15 @@ from cython.parallel cimport prange
 
 from ._threads cimport threads_for
 from .runtime.integers cimport max_of, min_of
-from .simd.reduce cimport DISTANCES, strided_sum
+from .simd.reduce cimport DISTANCES, sum_runs
 
 cdef enum:
     PARTS = 64  # at the most
     PART = 16384  # terms at the least
+
+
+cdef inline double part_sum(const floating* T, const floating* A, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+    return sum_runs(T + first, A + first, 0, 1, end - first, 0, DISTANCES)
 
 
 def squared_error(const floating[::1] A, const floating[::1] T, /, double[::1] E, *, Py_ssize_t divisor):
@@ -19,8 +23,7 @@ def squared_error(const floating[::1] A, const floating[::1] T, /, double[::1] E
     cdef int threads = threads_for(count)
     if count > 0:
         for part in prange(parts, nogil=True, schedule="static", num_threads=threads):
-            sums[part] = strided_sum(&T[0], &A[0], 0, count, count, count * part // parts,
-                                     count * (part + 1) // parts, DISTANCES)
+            sums[part] = part_sum(&T[0], &A[0], count * part // parts, count * (part + 1) // parts)
         for part in range(parts):
             total += sums[part]
     # E1, E2

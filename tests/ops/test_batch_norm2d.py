@@ -1,5 +1,8 @@
 """Batch normalisation and dropout beyond the audit's small cases: many parts, far numbers, saved statistics."""
 
+from fractions import Fraction
+from math import sqrt
+
 import numpy as np
 import pytest
 
@@ -107,7 +110,7 @@ def test_saved_statistics_spare_the_backward_call_its_own(backend, dtype):
     g = np.array([1, -2, 0.5], dtype)
     options = {"training": True, "eps": 0.125, "backend": backend}
     y, (mean, var) = cnnx.batch_norm2d(x, g, g, return_statistics=True, **options)
-    assert mean.dtype == var.dtype == dtype
+    assert mean.dtype == var.dtype == np.float64
     assert np.allclose(mean, x.mean((0, 2, 3)), rtol=1e-6)
     assert np.allclose(var, x.var((0, 2, 3)), rtol=1e-5)
     assert y.tobytes() == cnnx.batch_norm2d(x, g, g, **options).tobytes()
@@ -117,6 +120,84 @@ def test_saved_statistics_spare_the_backward_call_its_own(backend, dtype):
     strided = np.repeat(mean, 2)[::2], np.repeat(var, 2)[::2]
     again = cnnx.batch_norm2d_backward(delta, x, g, statistics=strided, **options)
     assert [a.tobytes() for a in again] == [a.tobytes() for a in plain]
+    assert [a.dtype for a in plain] == [np.dtype(dtype)] * 3
+
+
+def exact(numbers, delta, eps):
+    """Y, dZ, dg of N1 to N4 for one channel with gain 1 and bias 0, in Fractions but for the root."""
+    z, d, M = [Fraction(float(v)) for v in numbers], [Fraction(float(v)) for v in delta], len(numbers)
+    mean = sum(z) / M
+    root = sqrt(sum((v - mean) ** 2 for v in z) / M + Fraction(eps))
+    Zh = [float(v - mean) / root for v in z]
+    db, dg = sum(d) / M, sum(float(v) * h for v, h in zip(delta, Zh, strict=True))
+    return Zh, [(float(v - db) - h * dg / M) / root for v, h in zip(d, Zh, strict=True)], dg
+
+
+@pytest.mark.parametrize("backend", ["reference", "optimized"])
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        [1e7, 1e7 + 1, 1e7 + 1],
+        [-1e6, 1 - 1e6, 0.5 - 1e6, 3 - 1e6],
+        [1e4, 1e4 + 1, 1e4 + 1],
+        [1e20, -1e20],
+        [3e38, -3e38, 0, 1e38],
+        [16777215, 16777214, 16777214, 16777214, 16777213, 16777212],
+    ],
+    ids=str,
+)
+def test_numbers_far_from_0(numbers, backend):
+    """The inputs are exact, and so is what a mean in float32 would lose: the budget is a few roundings."""
+    x = np.array(numbers, "float32").reshape(1, 1, 1, -1)
+    delta = (100 + np.arange(len(numbers)) ** 2).astype("float32").reshape(x.shape)
+    one, zero = np.ones(1, "float32"), np.zeros(1, "float32")
+    Y, dZ, dg = exact(x.ravel(), delta.ravel(), 1e-5)
+    y = cnnx.batch_norm2d(x, one, zero, training=True, backend=backend).ravel()
+    assert y.dtype == np.float32
+    assert np.allclose(y, Y, rtol=1e-6, atol=0 if 0 not in Y else 1e-7)
+    grad_x, grad_weight, grad_bias = cnnx.batch_norm2d_backward(delta, x, one, training=True, backend=backend)
+    scale = max(abs(float(v) - float(delta.mean(dtype=float))) for v in delta.ravel()) / np.std(x.astype(float))
+    assert np.allclose(grad_x.ravel(), dZ, rtol=0, atol=2e-6 * scale)
+    assert abs(grad_weight[0] - dg) <= 1e-6 * float(np.abs(delta).sum())
+    assert grad_bias[0] == np.float32(delta.sum(dtype=float))
+
+
+def test_the_variance_takes_back_what_a_rounded_mean_adds():
+    x = (np.random.default_rng(0).integers(-24, 25, 2000) / 8 + 1e15).reshape(2, 1, 40, 25)
+    numbers = [Fraction(float(v)) for v in x.ravel()]
+    mean = sum(numbers) / 2000
+    var = float(sum((v - mean) ** 2 for v in numbers) / 2000)
+    one = np.ones(1)
+    _, (_, found) = cnnx.batch_norm2d(x, one, one, training=True, return_statistics=True)
+    assert abs(float(mean) - np.float64(mean)) < 0.07
+    assert np.isclose(found[0], var, rtol=1e-13, atol=0)
+
+
+@pytest.mark.parametrize("backend", ["reference", "optimized"])
+def test_running_statistics_in_either_dtype(backend):
+    """What float32 holds gives the same bits either way; what it does not hold is heeded."""
+    x, delta = (a.astype("float32") for a in images((2, 3, 2, 5), "float32", 3.0))
+    g = np.array([1, -2, 0.5], "float32")
+    mean, var = np.array([1, 2.5, -3], "float32"), np.array([1, 0.25, 4], "float32")
+    given = {"x": x, "weight": g, "backend": backend}
+    results = []
+    for statistics in (mean, var), (mean.astype(float), var.astype(float)):
+        running = dict(zip(("running_mean", "running_var"), statistics, strict=True))
+        y = cnnx.batch_norm2d(bias=g, **given, **running)
+        gradients = cnnx.batch_norm2d_backward(delta, **given, **running)
+        results.append([one.tobytes() for one in (y, *gradients)])
+    assert results[0] == results[1]
+    far, one = np.full((1, 1, 1, 1), 2**24, "float32"), np.ones(1, "float32")
+    y = cnnx.batch_norm2d(far, one, 0 * one, np.array([2.0**24 + 0.5]), np.ones(1), eps=1e-9, backend=backend)
+    assert y.item() == -0.5
+    with pytest.raises(TypeError, match="running_mean: expected dtype float32, as x has, or float64, got int64"):
+        cnnx.batch_norm2d(x, g, g, np.ones(3, int), var)
+
+
+def test_a_gradient_that_float32_cannot_hold_is_infinite_without_a_warning():
+    delta, one = np.full((1, 1, 1, 2), 3e38, "float32"), np.ones(1, "float32")
+    _, _, grad_bias = cnnx.batch_norm2d_backward(delta, delta, one, training=True)
+    assert grad_bias[0] == np.inf
 
 
 X = np.ones((2, 3, 2, 2))

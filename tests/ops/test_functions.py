@@ -5,10 +5,13 @@ The truth is mpmath's. An error is counted in units in the last place of the res
 included.
 """
 
+import math
+
 import numpy as np
 import pytest
 
 import cnnx
+from cnnx import nn
 
 mp = pytest.importorskip("mpmath").mp.clone()
 mp.prec = 200
@@ -171,3 +174,22 @@ def test_a_row_does_not_depend_on_its_place(name, M, dtype):
         assert backward(delta[part], z[part]).tobytes() == d[part].tobytes()
         if y[part].shape[0] > 1:  # a single row lies in one piece, and is summed in another order
             assert forward(z[part].T.copy(), axis=0).T.tobytes() == across[part].tobytes()
+
+
+@pytest.mark.parametrize("backend", ["reference", "optimized"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_slopes_of_saturated_units(dtype, backend):
+    """4 t / (1 + t)^2 with t = exp(-2 |z|), and t / (1 + t)^2 with t = exp(-|z|): here 1 + t is 1 in float32."""
+    z = np.array([9.5, -12, 20, -36], dtype)
+    delta = np.ones_like(z)
+    for op, layer, factor, scale in (
+        (cnnx.tanh, nn.Tanh(backend=backend), 4, 2),
+        (cnnx.sigmoid, nn.Sigmoid(backend=backend), 1, 1),
+    ):
+        t = [math.exp(-scale * abs(float(v))) for v in z]
+        expected = [factor * v / (1 + v) ** 2 for v in t]
+        backward = cnnx.tanh_backward if op is cnnx.tanh else cnnx.sigmoid_backward
+        layer.forward(z)
+        for found in (backward(delta, z, backend=backend), layer.backward(delta)):
+            assert np.allclose(found, expected, rtol=8 * np.finfo(dtype).eps, atol=0)
+    assert cnnx.tanh_backward(delta, z, output=np.ones_like(z), backend=backend).tolist() == [0] * 4

@@ -130,3 +130,23 @@ def test_any_part_of_a_plane_alone():
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):
             assert a.tobytes() == b.tobytes()
+
+
+@pytest.mark.parametrize("backend", ["reference", "optimized"])
+@pytest.mark.parametrize("options", [{"kernel_size": 2}, {"kernel_size": (2, 3), "stride": 1, "padding": 1}], ids=str)
+def test_the_mean_of_the_largest_numbers(options, backend):
+    """Four times 3e38 are beyond float32, and their mean is not; other numbers of the row stay what they are."""
+    largest = np.finfo("float32").max
+    for number in (largest, np.float32(3e38), -largest):
+        x = np.full((1, 2, 4, 37), number, "float32")
+        assert (cnnx.avg_pool2d(x, backend=backend, **options) == number).all()
+    x = np.ones((1, 1, 4, 37), "float32")
+    x[0, 0, :, 8:14] = [[largest, largest, -largest, largest, largest, largest]] * 4
+    y = cnnx.avg_pool2d(x, 2, backend=backend)[0, 0, 0]
+    assert y[4:7].tolist() == [largest, 0, largest]
+    assert (np.delete(y, [4, 5, 6]) == 1).all()
+    x[0, 0, 1, 20], x[0, 0, 3, 30] = np.inf, np.nan
+    y = cnnx.avg_pool2d(x, 2, backend=backend)[0, 0]
+    assert y[0, 10] == np.inf
+    assert np.isnan(y[1, 15])
+    assert np.isfinite(y).sum() == y.size - 2

@@ -60,7 +60,7 @@ def watched(*numbers):
 
 
 def bounds_of(replay, calls, u=2.0**-24):
-    def lift(a):
+    def lift(a, call):
         return np.array([Bounded(float(x), u, 5e-324) for x in a.reshape(-1)], dtype=object).reshape(a.shape)
 
     found = replay(calls, lift, float, BoundedMath(4.0))

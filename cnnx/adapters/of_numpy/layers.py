@@ -117,11 +117,11 @@ def batch_norm2d_statistics_var(Z: Array, mean: Array, var: Array) -> None:
 
 
 def _centred(Z: Array, mean: Array) -> Array:
-    return np.asarray(Z - mean.astype(float)[:, None, None])
+    return np.asarray(Z - mean[:, None, None])
 
 
 def _deviation(var: Array, eps: float) -> Array:
-    return np.sqrt(var.astype(float) + eps)[:, None, None]
+    return np.sqrt(var + eps)[:, None, None]
 
 
 @kernel
@@ -131,7 +131,7 @@ def batch_norm2d(Z: Array, g: Array, b: Array, mean: Array, var: Array, Y: Array
 
 @kernel
 def batch_norm2d_grad_bias(Delta: Array, db: Array) -> None:
-    db[...] = Delta.sum(axis=(0, 2, 3))
+    db[...] = Delta.sum(axis=(0, 2, 3), dtype=float)
 
 
 @kernel
@@ -145,7 +145,7 @@ def batch_norm2d_grad_input(
 ) -> None:
     M = Z.size // Z.shape[1]
     Zh = _centred(Z, mean) / _deviation(var, eps)
-    inner = Delta - db.astype(float)[:, None, None] / M - Zh * dg[:, None, None] / M
+    inner = Delta - db[:, None, None] / M - Zh * dg[:, None, None] / M
     dZ[...] = g[:, None, None] / _deviation(var, eps) * inner
 
 

@@ -66,7 +66,7 @@ def max_pool2d_grad_input_all(Delta: Array, Z: Array, dZ: Array, **geometry: int
 @kernel
 def avg_pool2d(Z: Array, Y: Array, *, p_b: int, p_r: int, include_pad: int, **geometry: int) -> None:
     windows, _ = _windows(Z, Y, geometry, 0.0)
-    Y[...] = windows.sum(axis=(4, 5)) / members(Z, Y, p_b, p_r, bool(include_pad), **geometry)
+    Y[...] = windows.sum(axis=(4, 5), dtype=float) / members(Z, Y, p_b, p_r, bool(include_pad), **geometry)
 
 
 @kernel

@@ -8,7 +8,18 @@ from typing import Any
 import numpy as np
 
 from ..data import Array, Arrays, draw, draw_like
-from ..trace import Trace, address, backward_arguments, first, forward_arguments, gradients, lifted, replay, traced
+from ..trace import (
+    KernelCall,
+    Trace,
+    address,
+    backward_arguments,
+    first,
+    forward_arguments,
+    gradients,
+    lifted,
+    replay,
+    traced,
+)
 from ..trial import Check, Trial
 from ..truth.arithmetic import Bounded, BoundedMath, Dual, DualMath, FractionMath, IrrationalError
 
@@ -47,7 +58,7 @@ class _Arithmetic:
     def __init__(self, name: str, make: Callable[[float], Any], number: Callable[[float], Any], m: Any):
         self.name, self.make, self.number, self.m = name, make, number, m
 
-    def lift(self, a: Array) -> Array:
+    def lift(self, a: Array, call: KernelCall | None = None) -> Array:
         return lifted(a, self.make)
 
 
@@ -90,7 +101,7 @@ def _directions(a: Array, rng: np.random.Generator) -> list[Array]:
 def _slope(forward: Trace, moved: Array, direction: Array, weights: Array, kind: _Arithmetic) -> Any:
     """The derivative of sum(weights * Y) along a direction of one input."""
 
-    def lift(a: Array) -> Array:
+    def lift(a: Array, call: KernelCall) -> Array:
         numbers = kind.lift(a)
         if address(a) == address(moved):
             flat = numbers.reshape(-1)

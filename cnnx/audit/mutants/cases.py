@@ -95,6 +95,7 @@ CASES: dict[str, tuple[Case, ...]] = {
     ),
     "batch_norm2d": (
         _norm("training", (2, 2, 2, 3), training=True),
+        _norm("six channels", (1, 6, 1, 4), training=True),
         _norm("inference, eps", (1, 2, 2, 2), training=False, eps=0.25),
     ),
     "squared_error": (

@@ -63,6 +63,19 @@ def batch_norm2d_variance_by_difference(Z: Array, mean: Array, var: Array) -> No
     var[...] = (Z * Z).mean(axis=(0, 2, 3)) - mean * mean
 
 
+@BUGS.of("batch_norm2d", "batch_norm2d_statistics_mean", "the mean is rounded to the arrays' type", "offsets of 1e7")
+def batch_norm2d_rounded_mean(Z: Array, mean: Array) -> None:
+    right("batch_norm2d_statistics_mean")(Z, mean)
+    mean[...] = mean.astype(Z.dtype)
+
+
+@BUGS.of("batch_norm2d", "batch_norm2d", "the mean is rounded to the arrays' type before it is taken off")
+def batch_norm2d_less_rounded_mean(
+    Z: Array, g: Array, b: Array, mean: Array, var: Array, Y: Array, *, eps: float
+) -> None:
+    right("batch_norm2d")(Z, g, b, mean.astype(Z.dtype).astype(float), var, Y, eps=eps)
+
+
 @BUGS.of("batch_norm2d", "batch_norm2d", "eps is added to the deviation, not to the variance")
 def batch_norm2d_eps_outside(Z: Array, g: Array, b: Array, mean: Array, var: Array, Y: Array, *, eps: float) -> None:
     g, b, mean, deviation = (a.reshape(-1, 1, 1) for a in (g, b, mean, np.sqrt(var) + Z.dtype.type(eps)))

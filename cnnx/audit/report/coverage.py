@@ -21,6 +21,7 @@ NEVER = (
     "dtypes but float32 and float64",
     "subnormal numbers and -0.0 in the inputs; the sign of a zero, but in what must be the same bits",
     "numbers beyond " + " and ".join(f"{bound:g} ({dtype})" for dtype, bound in FARTHEST.items()),
+    "sums of which a part overflows though the whole does not, but for float32's in avg_pool2d: they are unspecified",
     "more than one NaN or infinity in an array; non-finite weights beside padding, whose effect is unspecified",
     "single extents beyond those that the ledger gives as longest, but by spot checks",
     "arrays of more than 2**31 elements",

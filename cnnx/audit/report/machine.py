@@ -11,8 +11,11 @@ import cnnx
 from ... import native as _native
 
 
-def facts() -> dict[str, str]:
-    """Facts by name, in words. What cannot be found out, as in a build without kernels, says why."""
+def facts(*, flushing: bool = False) -> dict[str, str]:
+    """Facts by name, in words. What cannot be found out, as in a build without kernels, says why.
+
+    flushing: whether flush-to-zero was switched on in the thread that asked for the audit.
+    """
     look: dict[str, Callable[[], object]] = {
         "cnnx": lambda: cnnx.__version__,
         "Python": platform.python_version,
@@ -23,6 +26,7 @@ def facts() -> dict[str, str]:
         "compiler": lambda: "{compiler}, Cython {cython}".format(**_native.build_info()),
         "checked": lambda: "yes" if _native.build_info()["checked"] else "no",
         "OpenMP": lambda: "yes" if _native.build_info()["openmp"] else "no",
+        "flush to zero": lambda: "yes, but while the audit ran" if flushing else "no",
         "threads": lambda: f"{_native.get_num_threads()} (of {os.cpu_count()} processors)",
     }
     return {name: _found(find) for name, find in look.items()}

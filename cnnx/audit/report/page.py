@@ -58,7 +58,7 @@ def page(report: Report, *, command: str = "") -> str:
         verdict=report.verdict.words,
         state={0: "ok", 130: "interrupted"}.get(report.verdict.code, "bad"),
         command=command,
-        machine=facts(),
+        machine=facts(flushing=report.flushing),
         checks=checks,
         rows=list(_rows(report, checks)),
         bars=list(_bars(report)),

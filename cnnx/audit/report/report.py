@@ -23,6 +23,7 @@ class Report:
     """All results of an audit.
 
     left_out : by op, the cases that the conventions `compat` do not have.
+    flushing : whether flush-to-zero was switched on in the calling thread; the audit switched it off while it ran.
     """
 
     backend: str
@@ -33,6 +34,7 @@ class Report:
     results: list[Result] = field(default_factory=list)
     speed_up: dict[str, float] = field(default_factory=dict)
     interrupted: bool = False
+    flushing: bool = False
 
     @property
     def ran(self) -> int:
@@ -91,5 +93,5 @@ class Report:
             "speed_up": self.speed_up,
             "results": [result.as_dict() for result in self.results],
             "ledger": ledger(self.results).as_dict(),
-            "machine": facts(),
+            "machine": facts(flushing=self.flushing),
         }

@@ -21,20 +21,34 @@ class UndecidedError(ValueError):
     """Two numbers were compared whose error bounds overlap."""
 
 
+DOUBLE_EPS = 2.0**-53
+
+
 class Bounded:
     """A number with a bound on its rounding error in arithmetic of machine epsilon `eps`.
 
     A sum remembers the mass of its terms (the sum of their absolute values) and their count, so
     that its bound, errors of the terms + (count - 1) eps mass, holds in whatever order they are added.
     A product, quotient or function adds eps times its own size.
+
+    `kept` says that the number is a double among floats of less precision, a batch's statistic: what is added to it or
+    taken off is rounded once, in proportion to the result, and not to what cancels.
     """
 
-    __slots__ = ("eps", "inherited", "mass", "terms", "tiny", "value")
+    __slots__ = ("eps", "inherited", "kept", "mass", "terms", "tiny", "value")
 
     def __init__(
-        self, value: float, eps: float, tiny: float, inherited: float = 0.0, mass: float = -1.0, terms: int = 1
+        self,
+        value: float,
+        eps: float,
+        tiny: float,
+        inherited: float = 0.0,
+        mass: float = -1.0,
+        terms: int = 1,
+        *,
+        kept: bool = False,
     ):
-        self.value, self.eps, self.tiny = value, eps, tiny
+        self.value, self.eps, self.tiny, self.kept = value, eps, tiny, kept
         self.inherited = inherited
         self.mass = abs(value) if mass < 0 else mass
         self.terms = terms
@@ -56,6 +70,9 @@ class Bounded:
             if other == 0:
                 return self
             other = self._made(float(other), 0.0)
+        if self.kept or other.kept:
+            value = self.value + other.value
+            return self._made(value, self.error + other.error + self.eps * abs(value))
         return Bounded(
             self.value + other.value,
             self.eps,
@@ -68,7 +85,7 @@ class Bounded:
     __radd__ = __add__
 
     def __neg__(self) -> "Bounded":
-        return Bounded(-self.value, self.eps, self.tiny, self.inherited, self.mass, self.terms)
+        return Bounded(-self.value, self.eps, self.tiny, self.inherited, self.mass, self.terms, kept=self.kept)
 
     def __sub__(self, other: Any) -> Any:
         return self + (-other)
@@ -97,6 +114,9 @@ class Bounded:
                 return NotImplemented  # a Dual knows what to do
             if other == 1:
                 return self
+            if self.kept:  # still a double
+                error = self.error / abs(other) + DOUBLE_EPS * abs(self.value / other)
+                return Bounded(self.value / other, self.eps, self.tiny, error, kept=True)
             other = self._made(float(other), 0.0)
         if self.value == 0 and self.error == 0:
             return self._made(0.0, 0.0)

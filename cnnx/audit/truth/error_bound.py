@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ... import backend as _backend
 from ..data import Array
 from ..trace import KernelCall, address, lifted, replay
 from .arithmetic import Bounded, BoundedMath
@@ -17,6 +18,8 @@ FUNCTION = 4.0  # exp, log, ...: 2 to 4 ulp in units of u, what a good vectorise
 
 # Where the truth is computed in double, with rounding: in float64 its own errors take up as much as the result's may.
 DOUBLE_TRUTH = {"float32": 1.0, "float64": 2.0}
+
+DOUBLE = float(np.finfo("float64").eps) / 2, float(np.finfo("float64").smallest_subnormal)
 
 GOLDEN = (math.sqrt(5) - 1) / 2
 Index = tuple[int, ...]
@@ -41,6 +44,9 @@ class Comparison:
     """Bounds for the outputs of calls, from the reference's equations run on `Bounded` numbers in arithmetic with
     rounding error u, and their true values, from the equations on numbers without rounding.
 
+    An output in float64 is judged as computed in double, whatever the other arrays' dtype is (a batch's statistics, but
+    for a cost, E). Where it enters a call in float32, it comes with the error that doubles have.
+
     finite=False: the inputs hold NaN or infinities; of numbers without a bound only the kind is compared.
     flushed=True: a number below the smallest normal one may be 0.
     doubles=True: the truth is in doubles, and so are number arguments (an optimiser's, which cancel where rounded).
@@ -59,14 +65,18 @@ class Comparison:
         u = float(info.eps) / 2
         tiny = float(info.smallest_normal if flushed else info.smallest_subnormal)
 
-        def lift(a: Array) -> Array:
-            return lifted(a, lambda value: Bounded(value, u, tiny))
+        def lift(a: Array, call: KernelCall) -> Array:
+            precision = DOUBLE if in_double(call) else (u, tiny)
+            if a.dtype.kind == "O":
+                return carried(a, *precision)
+            kept = a.dtype == np.float64 and precision != DOUBLE and dtype == "float32"
+            return lifted(a, lambda value: Bounded(value, *precision, kept=kept))
 
         def number(value: float) -> Any:
             """A number argument: it comes as a double, and a kernel may round it to the arrays' dtype."""
             return Bounded(value, u, tiny, abs(value - float(np.dtype(dtype).type(value))))
 
-        self._finite, self._slack = finite, DOUBLE_TRUTH[dtype]
+        self._finite, self._slack = finite, {True: DOUBLE_TRUTH["float64"], False: DOUBLE_TRUTH[dtype]}
         self._bounds = replay(calls, lift, float if doubles else number, BoundedMath(FUNCTION))
         self._tiles = {address(call.outputs[0]): tile_errors(call, u) for call in calls}
         self._truth = Truth(calls) if finite and not doubles else None
@@ -84,12 +94,13 @@ class Comparison:
 
     def _by_doubles(self, index: Index, bounded: Any, numbers: tuple[float, float], reference: Array) -> Use:
         value, error = (bounded.value, bounded.error) if isinstance(bounded, Bounded) else (float(bounded), 0.0)
-        error *= self._slack
+        slack = self._slack[reference.dtype == np.float64]
+        error *= slack
         tiles = self._tiles.get(address(reference))
         if tiles is None:
             shares = [share_of(number, value, error, finite=self._finite) for number in numbers]
         else:
-            tile = float(tiles[index]) * self._slack
+            tile = float(tiles[index]) * slack
             shares = [_share_of_tile(number, value, error, tile, finite=self._finite) for number in numbers]
         share = max(shares)
         return Use(share, index, value, numbers[shares.index(share)], error, DOUBLES)
@@ -121,6 +132,21 @@ class Comparison:
             share = max(shares)
             number = numbers[index][shares.index(share)]
             uses[index] = Use(share, index, as_float(value), number, error, equation.kind)
+
+
+def in_double(call: KernelCall) -> bool:
+    """Whether a call's output is a float64 array by its contract, whatever its other arrays are."""
+    return call.outputs[0].dtype == np.float64 and "E" not in _backend.equations(call.kernel)
+
+
+def carried(values: Array, u: float, tiny: float) -> Array:
+    """What an earlier call computed, as it enters a call: of another precision, it is a double that is kept as one."""
+    entering = values.copy()
+    for index in np.ndindex(values.shape):
+        value = values[index]
+        if isinstance(value, Bounded) and value.eps != u:
+            entering[index] = Bounded(value.value, u, tiny, value.error, kept=value.eps < u)
+    return entering
 
 
 def _by_turns(uses: dict[Index, Use]) -> list[Index]:

@@ -1,4 +1,4 @@
-# The gradient with respect to a number per channel that is added to all of it (C4, N3's db): sums over whole planes of
+# The gradient with respect to a number per channel that is added to all of it (C4): sums over whole planes of
 # Delta, in vectors, added up in double.
 
 from cython cimport floating

@@ -6,7 +6,7 @@
 from ..simd.select cimport (
     broadcast_index, first_winner, load_partial, load_strided, maximum, store_partial, update_maximum,
 )
-from ..simd.vector cimport broadcast, lanes_in, vector, vector_at
+from ..simd.vector cimport broadcast, fma, lanes_in, vector, vector_at
 
 cdef enum pooling:  # a constant wherever these are called
     MEAN
@@ -66,10 +66,14 @@ cdef inline void reduce_rows(const void* Z, Py_ssize_t W, Py_ssize_t width, Py_s
 
 
 cdef inline void reduce_column_vectors(const void* m, const void* k, const void* rows, const void* counts, void* Y,
-                                       void* B, Py_ssize_t Q, Py_ssize_t S, int v, vector* tag,
+                                       void* B, Py_ssize_t Q, Py_ssize_t S, int v, vector* beyond,
                                        pooling how) noexcept nogil:
-    cdef Py_ssize_t lanes = lanes_in(tag), q = 0, s
-    cdef vector x, y, i
+    cdef Py_ssize_t lanes = lanes_in(beyond), q = 0, s
+    cdef double zero = 0
+    cdef vector x, y, i, bad
+    cdef vector* tag = NULL
+    if how == MEAN:
+        bad = beyond[0]
     while q < Q:
         if q + lanes > Q and Q >= lanes:
             q = Q - lanes
@@ -78,6 +82,7 @@ cdef inline void reduce_column_vectors(const void* m, const void* k, const void*
             x = load_strided(m, v * q + s, v, tag)
             y = y + x if how == MEAN else maximum(x, y)
         if how == MEAN:
+            bad = fma(bad, y, broadcast(&zero, 0, tag))  # 0, or NaN
             y = y / (broadcast(rows, 0, tag) * vector_at(counts, q, tag)[0])
         if how == WINNERS:
             i = broadcast_index(NONE, tag)
@@ -87,23 +92,26 @@ cdef inline void reduce_column_vectors(const void* m, const void* k, const void*
         if how == WINNERS:
             store_partial(i, B, q, Q - q, tag)
         q += lanes
+    if how == MEAN:
+        beyond[0] = bad
 
 
 cdef inline void reduce_columns(const void* m, const void* k, const void* rows, const void* counts, void* Y, void* B,
-                                Py_ssize_t Q, Py_ssize_t S, Py_ssize_t v, vector* tag, pooling how) noexcept nogil:
+                                Py_ssize_t Q, Py_ssize_t S, Py_ssize_t v, vector* beyond, pooling how) noexcept nogil:
     # Y[q]: of m[v q + s], s < S, the largest; or the sum by rows[0] counts[q], the number of the window's members.
-    # B[q]: the first of the winners, as wide as a lane.
+    # B[q]: the first of the winners, as wide as a lane. Of sums, beyond[0] is no longer 0 once one is infinite or NaN;
+    # of maxima it is not read.
     if v == 1 and S == 3:
-        reduce_column_vectors(m, k, rows, counts, Y, B, Q, 3, 1, tag, how)
+        reduce_column_vectors(m, k, rows, counts, Y, B, Q, 3, 1, beyond, how)
     elif v == 1:
-        reduce_column_vectors(m, k, rows, counts, Y, B, Q, S, 1, tag, how)
+        reduce_column_vectors(m, k, rows, counts, Y, B, Q, S, 1, beyond, how)
     elif v == 2 and S == 2:
-        reduce_column_vectors(m, k, rows, counts, Y, B, Q, 2, 2, tag, how)
+        reduce_column_vectors(m, k, rows, counts, Y, B, Q, 2, 2, beyond, how)
     elif v == 2 and S == 3:
-        reduce_column_vectors(m, k, rows, counts, Y, B, Q, 3, 2, tag, how)
+        reduce_column_vectors(m, k, rows, counts, Y, B, Q, 3, 2, beyond, how)
     elif v == 2:
-        reduce_column_vectors(m, k, rows, counts, Y, B, Q, S, 2, tag, how)
+        reduce_column_vectors(m, k, rows, counts, Y, B, Q, S, 2, beyond, how)
     elif v == 3:
-        reduce_column_vectors(m, k, rows, counts, Y, B, Q, S, 3, tag, how)
+        reduce_column_vectors(m, k, rows, counts, Y, B, Q, S, 3, beyond, how)
     else:
-        reduce_column_vectors(m, k, rows, counts, Y, B, Q, S, 4, tag, how)
+        reduce_column_vectors(m, k, rows, counts, Y, B, Q, S, 4, beyond, how)

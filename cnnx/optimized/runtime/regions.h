@@ -10,6 +10,7 @@
 
 #ifdef CNNX_WRAPS_GOMP
 #include <omp.h>
+#include "cnnx/optimized/runtime/float_mode.h"
 
 typedef void (*cnnx_runner)(void (*)(void *, int, int), void *, int);
 
@@ -37,6 +38,16 @@ static void cnnx_run_body(void *body, int part, int parts) {
     cnnx_here.parts = parts_before;
 }
 
+/* A thread of libgomp's keeps the mode of the thread that made it, or what other libraries have set in it since. */
+static void cnnx_in_normal_mode(void *body) {
+    unsigned long mode = cnnx_float_mode();
+    if (mode & CNNX_FLUSHING)
+        cnnx_set_float_mode(mode & ~CNNX_FLUSHING);
+    ((struct cnnx_body *)body)->function(((struct cnnx_body *)body)->data);
+    if (mode & CNNX_FLUSHING)
+        cnnx_set_float_mode(mode);
+}
+
 /* A region of one thread is a call (libgomp would make a team for it), and one within another region, ours or
    somebody else's, is one of one thread. */
 __attribute__((visibility("hidden"), used))
@@ -48,7 +59,7 @@ void __wrap_GOMP_parallel(void (*function)(void *), void *data, unsigned threads
     else if (threads > 1 && runs)
         runs(cnnx_run_body, &body, (int)threads);
     else
-        __real_GOMP_parallel(function, data, threads, flags);
+        __real_GOMP_parallel(cnnx_in_normal_mode, &body, threads, flags);
 }
 
 __attribute__((visibility("hidden"), used))

@@ -26,6 +26,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#include "float_mode.h"
 
 #define CNNX_MOST_WORKERS 1023
 #define CNNX_STACK (1 << 20)       /* whatever ulimit and OMP_STACKSIZE say: kernels keep large panels elsewhere */
@@ -165,6 +166,7 @@ static int cnnx_compute(struct cnnx_worker *worker, struct cnnx_region *region) 
 
 static void *cnnx_work(void *argument) {
     struct cnnx_worker *worker = argument;
+    cnnx_set_float_mode(cnnx_float_mode() & ~CNNX_FLUSHING); /* which the thread has from the one that made it */
     for (;;) {
         uint32_t state = __atomic_load_n(&worker->state, __ATOMIC_ACQUIRE);
         switch (state % CNNX_PHASES) {

@@ -1,6 +1,6 @@
-# Sums over runs of numbers (N1, N3, E1), in vectors of doubles whatever the numbers are. Terms go to the lanes in turn
-# and the lanes are added up in a fixed order, so that a sum depends on nothing but its terms. Written with the vector
-# types of gcc and clang: a compiler may not reorder a sum by itself.
+# Sums over runs of numbers (N1, N3, E1), in vectors of doubles whatever the numbers are. A sum is that of 16 partial
+# sums, to which terms go by their place in the run, added up as a tree: it depends on nothing but its terms, not even
+# on the vectors' width. Written with the vector types of gcc and clang: a compiler may not reorder a sum by itself.
 
 from cython cimport floating
 
@@ -18,26 +18,35 @@ cdef extern from *:
     #if defined(__AVX512F__)  /* gcc 12 makes two halves of the conversion below */
     #include <immintrin.h>
     #define cnnx_widen_floats(x) ((cnnx_sums)_mm512_cvtps_pd(_mm256_loadu_ps(x)))
+    #elif defined(__AVX2__)  /* and loads all that a loop converts before the first conversion, onto the stack */
+    #include <immintrin.h>
+    #define cnnx_widen_floats(x) ((cnnx_sums)_mm256_cvtps_pd(_mm_loadu_ps(x)))
     #else
     #define cnnx_widen_floats(x) __builtin_convertvector(*(const cnnx_sums_of_floats*)(x), cnnx_sums)
     #endif
     #define cnnx_widen_doubles(x) (*(const cnnx_sums*)(x))
     #define cnnx_spread_sums(x) ((x) - (cnnx_sums){0})
+    #define cnnx_sum_multiply_add(a, x, y) ((a) + (x) * (y))
     """
     ctypedef double sums "cnnx_sums"
     sums widen_floats "cnnx_widen_floats"(const float* x) noexcept nogil
     sums widen_doubles "cnnx_widen_doubles"(const double* x) noexcept nogil
     sums broadcast_sums "cnnx_spread_sums"(double x) noexcept nogil
+    sums fma_sums "cnnx_sum_multiply_add"(sums a, sums x, sums y) noexcept nogil
+    double fma_double "cnnx_sum_multiply_add"(double a, double x, double y) noexcept nogil
 
     enum:
         LANES "CNNX_SUM_LANES"
+        VECTORS "(16 / CNNX_SUM_LANES)"
 
 cdef enum:
-    CHAINS = 4  # sums that do not wait for each other
+    PARTIAL = 16  # partial sums, whatever the vectors' width
+    STEP = 8  # what is left of a run goes to partial sums from a multiple of it on, which every width divides
 
 
 cdef enum term:
     NUMBERS  # Z
+    FROM_MEAN  # Z - mean
     SQUARES  # (Z - mean)^2
     PRODUCTS  # Delta (Z - mean)
     DISTANCES  # (Delta - Z)^2
@@ -51,53 +60,78 @@ cdef inline sums widen(const floating* x) noexcept nogil:
         return widen_doubles(x)
 
 
-cdef inline sums term_of(const floating* Delta, const floating* Z, sums mean, Py_ssize_t i, term kind) noexcept nogil:
+cdef inline sums added(sums total, const floating* Delta, const floating* Z, sums mean, Py_ssize_t i,
+                       term kind) noexcept nogil:
     cdef sums z = widen(Z + i)
     if kind == NUMBERS:
-        return z
+        return total + z
+    elif kind == FROM_MEAN:
+        return total + (z - mean)
     elif kind == SQUARES:
-        return (z - mean) * (z - mean)
+        z = z - mean
+        return fma_sums(total, z, z)
     elif kind == PRODUCTS:
-        return widen(Delta + i) * (z - mean)
+        return fma_sums(total, widen(Delta + i), z - mean)
     else:
         z = widen(Delta + i) - z
-        return z * z
+        return fma_sums(total, z, z)
 
 
-cdef inline double strided_sum(const floating* Delta, const floating* Z, double mean, Py_ssize_t run, Py_ssize_t stride,
-                               Py_ssize_t first, Py_ssize_t end, term kind) noexcept nogil:
-    # The sum of terms first..end-1; term n run + i is at n stride + i. kind is a constant wherever this is called.
-    cdef sums a[CHAINS]
+cdef inline double added_one(double total, const floating* Delta, const floating* Z, double mean, Py_ssize_t i,
+                             term kind) noexcept nogil:
+    # As a lane of `added` does it.
+    cdef double z = Z[i]
+    if kind == NUMBERS:
+        return total + z
+    elif kind == FROM_MEAN:
+        return total + (z - mean)
+    elif kind == SQUARES:
+        z = z - mean
+        return fma_double(total, z, z)
+    elif kind == PRODUCTS:
+        return fma_double(total, <double>Delta[i], z - mean)
+    else:
+        z = Delta[i] - z
+        return fma_double(total, z, z)
+
+
+cdef inline double sum_runs(const floating* Delta, const floating* Z, double mean, Py_ssize_t runs, Py_ssize_t length,
+                            Py_ssize_t stride, term kind) noexcept nogil:
+    # The sum of `runs` runs of `length` terms, `stride` apart. kind is a constant wherever this is called.
+    cdef sums a[VECTORS]
+    cdef double rest[PARTIAL]  # what is left of the runs
     cdef sums means = broadcast_sums(mean)
-    cdef double rest = 0, z
-    cdef Py_ssize_t start = first // run * stride, i = start + first % run, left = end - first, stop
+    cdef Py_ssize_t _, i, blocks = length & ~(PARTIAL - 1), left = length - blocks, at = 0, k
+    # Short runs are no chain of sums that wait for each other. One number never is a vector: it may go anywhere.
+    cdef Py_ssize_t step = 1 if left == 1 else (left + STEP - 1) & ~(STEP - 1)
     cdef int j
-    for j in range(CHAINS):
+    for j in range(VECTORS):
         a[j] = broadcast_sums(0)
-    while left > 0:
-        stop = min(start + run, i + left)
-        left -= stop - i
-        while i + CHAINS * LANES <= stop:
-            for j in range(CHAINS):
-                a[j] = a[j] + term_of(Delta, Z, means, i + j * LANES, kind)
-            i += CHAINS * LANES
-        while i + LANES <= stop:
-            a[0] = a[0] + term_of(Delta, Z, means, i, kind)
+    for j in range(PARTIAL):
+        rest[j] = 0
+    for _ in range(runs):
+        i = 0
+        while i < blocks:
+            for j in range(VECTORS):
+                a[j] = added(a[j], Delta, Z, means, i + j * LANES, kind)
+            i += PARTIAL
+        k = at
+        while i + LANES <= length:
+            (<sums*>(rest + k))[0] = added((<sums*>(rest + k))[0], Delta, Z, means, i, kind)
             i += LANES
-        for i in range(i, stop):
-            z = Z[i]
-            if kind == NUMBERS:
-                rest = rest + z
-            elif kind == SQUARES:
-                rest = rest + (z - mean) * (z - mean)
-            elif kind == PRODUCTS:
-                rest = rest + Delta[i] * (z - mean)
-            else:
-                z = Delta[i] - z
-                rest = rest + z * z
-        start += stride
-        i = start
-    a[0] = (a[0] + a[1]) + (a[2] + a[3])
-    for j in range(LANES):
-        rest = rest + (<double*>&a[0])[j]
-    return rest
+            k = (k + LANES) & (PARTIAL - 1)
+        while i < length:
+            rest[k] = added_one(rest[k], Delta, Z, mean, i, kind)
+            i += 1
+            k += 1
+        at = (at + step) & (PARTIAL - 1)
+        Delta += stride
+        Z += stride
+    for j in range(VECTORS):
+        (<sums*>(rest + j * LANES))[0] = (<sums*>(rest + j * LANES))[0] + a[j]
+    j = PARTIAL // 2
+    while j > 0:
+        for k in range(j):
+            rest[k] = rest[k] + rest[k + j]
+        j //= 2
+    return rest[0]

@@ -1,0 +1,170 @@
+"""Flush-to-zero that another library has switched on: kernels compute as without it, and leave it as it was."""
+
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import cnnx
+from cnnx import backend, native, nn
+from cnnx.audit import audit
+
+SMALL = 1e-40  # of float32 below the normal numbers
+ONES = np.ones(4, "float32")
+
+
+@pytest.fixture
+def flushing():
+    """Switch it on in this thread; what follows from that, arithmetic itself says."""
+    cpu = native.load("optimized._cpu")
+    if not cpu.flushing_bits():
+        pytest.skip("cnnx knows no such switch of this processor")
+
+    def switch(on=True):
+        cpu.set_flushing(cpu.flushing_bits() if on else 0)
+        number = np.array([SMALL], "float32")
+        assert bool((number * ONES[0]).view(np.uint32)[0] == 0) is on
+
+    yield switch
+    cpu.set_flushing(0)
+
+
+def bits(a):
+    """Comparisons take such numbers for 0 too, while it is switched on."""
+    return a.view(f"u{a.itemsize}").tolist()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["reference", "optimized"])
+def test_kernels_compute_as_without_it(name, dtype, flushing):
+    x = (np.arange(1, 37).reshape(1, 1, 6, 6) * np.finfo(dtype).smallest_subnormal).astype(dtype)
+    w = np.full((1, 1, 1, 1), 0.5, dtype)
+
+    def results():
+        yield cnnx.relu(x, backend=name)
+        yield cnnx.leaky_relu(-x, 0.5, backend=name)
+        yield cnnx.conv2d(x, w, backend=name)
+        yield cnnx.avg_pool2d(x, 2, backend=name)
+        yield from cnnx.conv2d_backward(x, x, w, backend=name)[::2]
+
+    expected = [bits(a) for a in results()]
+    assert len(set(expected[1][0][0][0])) > 1
+    flushing()
+    assert native.flushes()
+    found = [bits(a) for a in results()]
+    assert native.flushes()  # it is as it was
+    flushing(False)
+    assert found == expected
+
+
+def test_a_kernel_that_fails_leaves_it_on(flushing):
+    def fails(*arrays):
+        assert not native.flushes()
+        raise ZeroDivisionError
+
+    flushing()
+    with pytest.raises(ZeroDivisionError):
+        native.with_denormals(fails)(ONES)
+    assert native.flushes()
+
+
+def test_replayed_calls_heed_it(flushing):
+    layer = nn.LeakyReLU(0.5).reuse_buffers()
+    x = np.full(40, -SMALL, "float32")
+    expected = [bits(layer.forward(x)) for _ in range(4)][-1]
+    assert any(expected)
+    flushing()
+    assert [bits(layer.forward(x)) for _ in range(4)] == [expected] * 4
+
+
+def test_threads_of_a_region_heed_it_too(flushing):
+    """A thread of OpenMP's takes the mode of the thread that made it, and keeps it."""
+    if not native.build_info()["openmp"]:
+        pytest.skip("this build has no OpenMP")
+    x = np.full(400_000, -SMALL, "float32")
+    expected = bits(cnnx.leaky_relu(x[:1], 0.5))[0]
+    found = []
+
+    def work():
+        y = np.empty_like(x)
+        raw = native.kernels("activation").leaky_relu.__signatures__["float"]
+        flushing()
+        raw(x, y, slope=0.5)  # not by the back end: the region's threads are made here
+        flushing(False)
+        found.append(cnnx.leaky_relu(x, 0.5))
+
+    cnnx.set_num_threads(2)
+    with native.always_parallel():
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    assert set(bits(found[0])) == {expected}
+
+
+def test_other_back_ends_are_left_alone(flushing):
+    seen = []
+    with backend.registered("looks", {"relu": lambda Z, Y: seen.append(native.flushes())}):
+        flushing()
+        cnnx.relu(ONES, backend="looks")
+    assert seen == [True]
+
+
+def test_the_audit_says_so_and_judges_without_it(flushing):
+    flushing()
+    report = audit(["leaky_relu"], measure=False, checks=["bound"])
+    words = report.as_dict()["machine"]["flush to zero"]
+    flushing(False)
+    assert report.ok
+    assert words == "yes, but while the audit ran"
+    assert report.flushing
+    assert not audit(["relu"], measure=False, checks=["exact"]).flushing
+
+
+def test_a_kernel_that_switches_it_on_is_found():
+    cpu = native.load("optimized._cpu")
+    if not cpu.flushing_bits():
+        pytest.skip("cnnx knows no such switch of this processor")
+
+    def relu(Z, Y):
+        np.maximum(Z, 0, out=Y)
+        cpu.set_flushing(cpu.flushing_bits())
+
+    with backend.registered("switches", {"relu": relu}):
+        report = audit(["relu"], backend="switches", measure=False, checks=["exact"])
+    assert not native.flushes()
+    assert "kernel relu switched flush-to-zero on" in next(report.discrepancies()).what
+
+
+DOCTOR = """
+from cnnx import native
+from cnnx.cli import doctor
+cpu = native.load("optimized._cpu")
+cpu.set_flushing(cpu.flushing_bits())
+findings = doctor.examine()
+print(findings.facts["flush to zero"], findings.facts["agreement"], *findings.notices)
+"""
+
+
+def test_the_doctor_says_so(flushing):
+    done = subprocess.run([sys.executable, "-c", DOCTOR], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("True conv2d of optimized equals the reference")
+    assert "has switched flush-to-zero on" in done.stdout
+
+
+def test_a_session_of_onnxruntime_that_does_it(flushing):
+    onnxruntime, onnx = pytest.importorskip("onnxruntime"), pytest.importorskip("onnx")
+    value = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [4]) for name in "xy"]
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "relu", value[:1], value[1:])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"]).run(None, {"x": ONES})
+    x = np.full(8, -SMALL, "float32")
+    found, on = bits(cnnx.leaky_relu(x, 0.5)), native.flushes()
+    flushing(False)
+    assert on, "this onnxruntime leaves the caller's thread alone"
+    assert found == bits(cnnx.leaky_relu(x, 0.5))
+    assert any(found)
