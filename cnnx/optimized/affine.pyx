@@ -7,13 +7,13 @@ from libc.stdlib cimport free
 from ._threads cimport threads_for
 from .affine_loops cimport (
     FIRST_CACHE, GROUP, PANELS, SECOND_CACHE, Shape, Y_part, dZ_part, dw_part, pack_columns, pack_samples,
-    panels_within,
+    panels_within, tables_size,
 )
 from .microkernel.multiply_accumulate cimport ROWS, VECTORS
 from .microkernel.table cimport Microkernels, Tables, kernels_of, tables_of
 from .pack.panel cimport TERMS, first_column, padded, panels_of
-from .runtime.integers cimport Span, ceil_div, max_of, min_of
-from .runtime.memory cimport align_to_line, scratch
+from .runtime.integers cimport Span, ceil_div, max_of, min_of, times
+from .runtime.memory cimport SCRATCH, align_to_line, scratch
 from .simd.vector cimport lanes_of
 
 from ._microkernels import TABLES
@@ -32,6 +32,11 @@ cdef inline bint share_rows(Py_ssize_t blocks, Py_ssize_t panels, Py_ssize_t thr
     return of_rows < of_panels - 0.02 or (of_rows < of_panels + 0.02 and panels < 8 * threads and threads > 1)
 
 
+cdef inline bint too_large(Py_ssize_t numbers, floating* tag) noexcept nogil:
+    # Of a copy: for the scratch memory of a thread.
+    return times(numbers, sizeof(floating)) > SCRATCH // 2
+
+
 cdef inline Span share(Py_ssize_t part, Py_ssize_t parts, Py_ssize_t count, Py_ssize_t step,
                        Py_ssize_t end) noexcept nogil:
     # A part of `count` steps; the last one ends at `end`.
@@ -44,31 +49,38 @@ def affine(const floating[:, ::1] Z, const floating[:, ::1] w, const floating[::
     cdef floating* tag = NULL
     cdef const Microkernels* kernels = kernels_of(tables, tag)
     cdef Shape g = Shape(N, I, J)
-    cdef Py_ssize_t width = PANELS * VECTORS * lanes_of(tag), sums = GROUP * width, own = width * J
+    cdef Py_ssize_t width = PANELS * VECTORS * lanes_of(tag), T = J
+    cdef Py_ssize_t sums = tables_size(tag) + GROUP * width, own
     cdef Py_ssize_t blocks = ceil_div(I, ROWS), panels = panels_of(N, tag), parts, part
+    cdef bint by_rows
     cdef void* raw
     cdef floating* room
     cdef floating* shared = NULL
     if N == 0:
         return
-    if share_rows(blocks, panels, threads):
+    own = min_of(width, padded(N, tag)) * J
+    if too_large(own, tag):
+        T = TERMS
+        own = width * T
+    if share_rows(blocks, panels, threads) and not too_large(padded(N, tag) * J, tag):
         parts = min_of(threads, blocks)
         raw = scratch("affine", padded(N, tag) * J + parts * sums, tag)
         shared = align_to_line(raw, tag)
         room = shared + padded(N, tag) * J
         for part in prange(panels, nogil=True, schedule="static", num_threads=threads):
-            pack_samples(&Z[0, 0], shared + first_column(part, N, tag) * J, part, N, J)
+            pack_samples(&Z[0, 0], shared + first_column(part, N, tag) * J, part, N, J, J)
         for part in prange(parts, nogil=True, schedule="static", num_threads=threads):
-            Y_part(kernels, &Z[0, 0], &w[0, 0], &b[0], &Y[0, 0], &g, shared, shared, room + part * sums,
+            Y_part(kernels, &Z[0, 0], &w[0, 0], &b[0], &Y[0, 0], &g, shared, shared, J, room + part * sums,
                    share(part, parts, blocks, ROWS, I), Span(0, panels))
     else:
-        parts = min_of(threads, panels)
-        own = min_of(own, padded(N, tag) * J)
+        by_rows = panels < threads and share_rows(blocks, panels, threads)
+        parts = min_of(threads, blocks if by_rows else panels)
         raw = scratch("affine", parts * (own + sums), tag)
         room = align_to_line(raw, tag)
         for part in prange(parts, nogil=True, schedule="static", num_threads=threads):
-            Y_part(kernels, &Z[0, 0], &w[0, 0], &b[0], &Y[0, 0], &g, shared, room + part * (own + sums) + sums,
-                   room + part * (own + sums), Span(0, I), share(part, parts, panels, 1, panels))
+            Y_part(kernels, &Z[0, 0], &w[0, 0], &b[0], &Y[0, 0], &g, shared, room + part * (own + sums) + sums, T,
+                   room + part * (own + sums), share(part, parts, blocks, ROWS, I) if by_rows else Span(0, I),
+                   Span(0, panels) if by_rows else share(part, parts, panels, 1, panels))
     free(raw)
 
 
@@ -83,7 +95,7 @@ def affine_grad_input(const floating[:, ::1] Delta, const floating[:, ::1] w, /,
     cdef floating* room
     if N == 0:
         return
-    size = max_of(FIRST_CACHE // <Py_ssize_t>sizeof(floating), TERMS * VECTORS * lanes_of(tag))
+    size = tables_size(tag) + max_of(FIRST_CACHE // <Py_ssize_t>sizeof(floating), TERMS * VECTORS * lanes_of(tag))
     if blocks >= 16 * threads or panels < threads:  # every thread packs w
         parts = min_of(threads, blocks)
         raw = scratch("affine_grad_input", parts * size, tag)
@@ -108,29 +120,35 @@ def affine_grad_weight(const floating[:, ::1] Delta, const floating[:, ::1] Z, /
     cdef const Microkernels* kernels = kernels_of(tables, tag)
     cdef Shape g = Shape(N, I, J)
     cdef Py_ssize_t blocks = ceil_div(I, ROWS), panels = panels_of(J, tag), parts, part, own
+    cdef bint by_rows
     cdef void* raw
     cdef floating* room
     cdef floating* shared = NULL
     if N == 0:
         dw[:, :] = 0
         return
-    if share_rows(blocks, panels, threads):
+    if share_rows(blocks, panels, threads) and not too_large(padded(J, tag) * N, tag):
         parts = min_of(threads, blocks)
-        raw = scratch("affine_grad_weight", padded(J, tag) * N, tag)
+        own = tables_size(tag)
+        raw = scratch("affine_grad_weight", padded(J, tag) * N + parts * own, tag)
         shared = align_to_line(raw, tag)
+        room = shared + padded(J, tag) * N
         for part in prange(panels, nogil=True, schedule="static", num_threads=threads):
             pack_columns(&Z[0, 0], shared + first_column(part, J, tag) * N, part, N, J)
         for part in prange(parts, nogil=True, schedule="static", num_threads=threads):
-            dw_part(kernels, &Delta[0, 0], &Z[0, 0], &dw[0, 0], &g, shared, shared, share(part, parts, blocks, ROWS, I),
-                    Span(0, panels))
+            dw_part(kernels, &Delta[0, 0], &Z[0, 0], &dw[0, 0], &g, shared, room + part * own,
+                    share(part, parts, blocks, ROWS, I), Span(0, panels))
     else:
-        parts = min_of(threads, panels)
+        by_rows = panels < threads and share_rows(blocks, panels, threads)
+        parts = min_of(threads, blocks if by_rows else panels)
         own = panels_within(SECOND_CACHE, min_of(N, TERMS), panels) * VECTORS * lanes_of(tag) * min_of(N, TERMS)
+        own += tables_size(tag)
         raw = scratch("affine_grad_weight", parts * own, tag)
         room = align_to_line(raw, tag)
         for part in prange(parts, nogil=True, schedule="static", num_threads=threads):
-            dw_part(kernels, &Delta[0, 0], &Z[0, 0], &dw[0, 0], &g, shared, room + part * own, Span(0, I),
-                    share(part, parts, panels, 1, panels))
+            dw_part(kernels, &Delta[0, 0], &Z[0, 0], &dw[0, 0], &g, shared, room + part * own,
+                    share(part, parts, blocks, ROWS, I) if by_rows else Span(0, I),
+                    Span(0, panels) if by_rows else share(part, parts, panels, 1, panels))
     free(raw)
 
 

@@ -25,29 +25,49 @@ cdef struct Shape:
     Py_ssize_t N, I, J
 
 
+cdef struct Tables:
+    # Of a part: offsets of terms for each width of a panel, offsets of what comes next, and factors of a block of rows.
+    Py_ssize_t* taps
+    Py_ssize_t* next
+    void* factors
+
+
+cdef inline Py_ssize_t tables_size(floating* tag) noexcept nogil:
+    # Numbers of a part's Tables: too many for the stack of a thread that was given a small one.
+    return (((VECTORS + 1) * TERMS * <Py_ssize_t>sizeof(Py_ssize_t) + ROWS * TERMS * <Py_ssize_t>sizeof(floating))
+            // <Py_ssize_t>sizeof(floating))
+
+
+cdef inline Tables tables_at(floating* memory) noexcept nogil:
+    cdef Py_ssize_t* offsets = <Py_ssize_t*>memory
+    return Tables(offsets, offsets + VECTORS * TERMS, offsets + (VECTORS + 1) * TERMS)
+
+
 cdef inline void pack_samples(const floating* Z, floating* packed, Py_ssize_t panel, Py_ssize_t N,
-                              Py_ssize_t J) noexcept nogil:
+                              Py_ssize_t J, Py_ssize_t T) noexcept nogil:
+    # T terms of a panel; Z: the first sample's, from the first of them on.
     cdef Py_ssize_t n = first_column(panel, N, packed), width = first_column(panel + 1, N, packed) - n
-    pack_transposed(Z + n * J, J, J, min_of(width, N - n), width, packed)
+    pack_transposed(Z + n * J, J, T, min_of(width, N - n), width, packed)
 
 
 cdef inline void Y_part(const Microkernels* kernels, const floating* Z, const floating* w, const floating* b,
-                        floating* Y, const Shape* g, floating* shared, floating* own, floating* sums, Span I,
-                        Span panels) noexcept nogil:
+                        floating* Y, const Shape* g, floating* shared, floating* own, Py_ssize_t at_once,
+                        floating* memory, Span I, Span panels) noexcept nogil:
     # F1 for the samples of some panels: sums[i - i_0][n - n_0], then transposed. With shared = NULL they are packed
-    # here.
+    # here: all J terms, or at_once = TERMS for every group of outputs anew, where J are too many. memory: tables, sums.
+    cdef floating* sums = memory + tables_size(memory)
     cdef Py_ssize_t lanes = lanes_of(sums), row = PANELS * VECTORS * lanes, N = g.N, J = g.J
-    cdef Py_ssize_t i_0, rows, p_0 = panels.first, p, end_group, t_0, n_0, n, end_n, i, M = ROWS
+    cdef Py_ssize_t i_0, rows, p_0 = panels.first, p, end_group, t_0, n_0, n, end_n, i, T, M = ROWS
+    cdef bint anew = shared == NULL and at_once < J
     cdef const floating* packed
-    cdef Py_ssize_t taps[VECTORS][TERMS]
-    cdef Py_ssize_t next_rows[TERMS]
+    cdef Tables tables = tables_at(memory)
     cdef Operands o
     cdef Next next
     for i in range(VECTORS):
-        fill_taps(taps[i], (i + 1) * lanes, J)
+        fill_taps(tables.taps + i * TERMS, (i + 1) * lanes, J)
     for i in range(min_of(TERMS, J)):  # where w continues with the next rows
-        next_rows[i] = i * ROWS // TERMS * J + i % (TERMS // ROWS) * ROWS
-    next.offsets = next_rows
+        tables.next[i] = i * ROWS // TERMS * J + i % (TERMS // ROWS) * ROWS
+    next.offsets = tables.next
     o.stride, o.y_stride = J, row
     if N <= lanes:
         M = MAX_ROWS
@@ -55,18 +75,18 @@ cdef inline void Y_part(const Microkernels* kernels, const floating* Z, const fl
         end_group = min_of(p_0 + PANELS, panels.end)
         n_0 = first_column(p_0, N, sums)
         end_n = min_of(first_column(end_group, N, sums), N)
-        if shared == NULL:
-            for p in range(p_0, end_group):
-                pack_samples(Z, own + (first_column(p, N, sums) - n_0) * J, p, N, J)
-            packed = own
-        else:
-            packed = shared + n_0 * J
+        T = TERMS if anew else J
+        packed = own if shared == NULL else shared + n_0 * J
+        for p in range(p_0, end_group if shared == NULL and not anew else p_0):
+            pack_samples(Z, own + (first_column(p, N, sums) - n_0) * J, p, N, J, J)
         i_0 = I.first
         while i_0 < I.end:
             rows = min_of(GROUP, I.end - i_0)
             t_0 = 0
             while t_0 < J:
                 o.T = min_of(TERMS, J - t_0)
+                for p in range(p_0, end_group if anew else p_0):
+                    pack_samples(Z + t_0, own + (first_column(p, N, sums) - n_0) * T, p, N, J, o.T)
                 i = 0
                 while i < rows:
                     o.rows = min_of(M, rows - i)
@@ -75,7 +95,8 @@ cdef inline void Y_part(const Microkernels* kernels, const floating* Z, const fl
                     for p in range(p_0, end_group):
                         n = first_column(p, N, sums)
                         o.width = first_column(p + 1, N, sums) - n
-                        o.x, o.taps = packed + (n - n_0) * J + t_0 * o.width, taps[o.width // lanes - 1]
+                        o.x = packed + (n - n_0) * T + (0 if anew else t_0 * o.width)
+                        o.taps = tables.taps + (o.width // lanes - 1) * TERMS
                         o.Y = sums + i * row + n - n_0
                         next.x = w + (i_0 + i + (M if p == p_0 else 0)) * J + t_0
                         multiply_accumulate(kernels, IN_ROWS, panel_layout(), &o, &next, w)
@@ -99,16 +120,16 @@ cdef inline Py_ssize_t panels_within(Py_ssize_t cache, Py_ssize_t T, Py_ssize_t 
 
 
 cdef inline void dZ_part(const Microkernels* kernels, const floating* Delta, const floating* w, floating* dZ,
-                         const Shape* g, floating* packed, Span N, Span panels) noexcept nogil:
+                         const Shape* g, floating* memory, Span N, Span panels) noexcept nogil:
     # F3 for some samples and panels of columns. Few samples are not worth a copy of w: it is read in whole rows then.
     cdef bint few = N.end - N.first <= 2 * ROWS, as_it_lies
-    cdef Py_ssize_t I = g.I, J = g.J, lanes = lanes_of(packed)  # no-cython-lint
+    cdef Py_ssize_t I = g.I, J = g.J, lanes = lanes_of(memory)  # no-cython-lint
     cdef Py_ssize_t terms = min_of(I, FEW_TERMS if few else TERMS)
     cdef Py_ssize_t group = panels.end - panels.first
     cdef Py_ssize_t line = CACHE_LINE // <Py_ssize_t>sizeof(floating)
     cdef Py_ssize_t p_0 = panels.first, p, end_group, t_0, T, j_0, j, width, n, k, tiles
-    cdef Py_ssize_t taps[VECTORS][TERMS]
-    cdef Py_ssize_t rows_of_w[TERMS]
+    cdef Tables tables = tables_at(memory)
+    cdef floating* packed = memory + tables_size(memory)
     cdef floating zeros[ROWS]
     cdef floating* panel
     cdef Operands o
@@ -118,9 +139,9 @@ cdef inline void dZ_part(const Microkernels* kernels, const floating* Delta, con
     for k in range(ROWS):
         zeros[k] = 0
     for k in range(VECTORS):
-        fill_taps(taps[k], (k + 1) * lanes, terms)
-    fill_taps(rows_of_w, J, terms)
-    o.stride, o.y_stride, next.offsets = I, J, rows_of_w
+        fill_taps(tables.taps + k * TERMS, (k + 1) * lanes, terms)
+    fill_taps(tables.next, J, terms)
+    o.stride, o.y_stride, next.offsets = I, J, tables.next
     while p_0 < panels.end:
         end_group = min_of(p_0 + group, panels.end)
         j_0 = first_column(p_0, J, packed)
@@ -138,13 +159,13 @@ cdef inline void dZ_part(const Microkernels* kernels, const floating* Delta, con
                     o.width, o.Y = min_of(width, J - j), dZ + n * J + j
                     as_it_lies = few and o.width == width
                     if as_it_lies:
-                        o.x, o.taps = w + t_0 * J + j, rows_of_w
+                        o.x, o.taps = w + t_0 * J + j, tables.next
                         next.x = w + (t_0 + T) * J + j
                     else:
                         panel = packed if few else packed + (j - j_0) * T
                         if few or n == N.first:
                             pack(w + t_0 * J + j, J, T, o.width, width, panel)
-                        o.x, o.taps = panel, taps[width // lanes - 1]
+                        o.x, o.taps = panel, tables.taps + (width // lanes - 1) * TERMS
                         next.x = w + t_0 * J + first_column(end_group, J, packed) + tiles * line
                     multiply_accumulate(kernels, IN_ROWS, INDIRECT if as_it_lies else panel_layout(), &o, &next, w)
                     tiles = tiles + 1 if tiles < group * VECTORS else 0
@@ -172,24 +193,24 @@ cdef inline void pack_factors(const floating* Delta, Py_ssize_t I, Py_ssize_t T,
 
 
 cdef inline void dw_part(const Microkernels* kernels, const floating* Delta, const floating* Z, floating* dw,
-                         const Shape* g, floating* shared, floating* own, Span rows, Span panels) noexcept nogil:
-    # F2 for some rows and panels of dw. With shared = NULL its panels of Z are packed here.
+                         const Shape* g, floating* shared, floating* memory, Span rows, Span panels) noexcept nogil:
+    # F2 for some rows and panels of dw. With shared = NULL its panels of Z are packed here. memory: tables, panels.
     cdef Py_ssize_t N = g.N, I = g.I, J = g.J, lanes = lanes_of(dw)  # no-cython-lint
     cdef Py_ssize_t group = panels_within(SECOND_CACHE, min_of(N, TERMS), panels.end - panels.first)
     cdef Py_ssize_t p_0 = panels.first, p, end_group, t_0, T, t, i, j_0, j, width, k
-    cdef Py_ssize_t taps[VECTORS][TERMS]
-    cdef Py_ssize_t next_rows[TERMS]
-    cdef floating factors[TERMS * ROWS]
+    cdef Tables tables = tables_at(memory)
+    cdef floating* factors = <floating*>tables.factors
+    cdef floating* own = memory + tables_size(memory)
     cdef floating zeros[ROWS]
     cdef Operands o
     cdef Next next
     for k in range(ROWS):
         zeros[k] = 0
     for k in range(VECTORS):
-        fill_taps(taps[k], (k + 1) * lanes, N)
+        fill_taps(tables.taps + k * TERMS, (k + 1) * lanes, N)
     for t in range(min_of(TERMS, N)):  # where the next outputs go
-        next_rows[t] = t % ROWS * J + t // ROWS % (VECTORS + 1) * (CACHE_LINE // <Py_ssize_t>sizeof(floating))
-    next.offsets = next_rows
+        tables.next[t] = t % ROWS * J + t // ROWS % (VECTORS + 1) * (CACHE_LINE // <Py_ssize_t>sizeof(floating))
+    next.offsets = tables.next
     o.w, o.stride, o.y_stride = factors, ROWS, J
     while p_0 < panels.end:
         end_group = min_of(p_0 + group, panels.end)
@@ -211,7 +232,7 @@ cdef inline void dw_part(const Microkernels* kernels, const floating* Delta, con
                     o.x = own + (j - j_0) * T
                     if shared != NULL:
                         o.x = shared + j * N + t_0 * width
-                    o.taps, o.Y, o.width = taps[width // lanes - 1], dw + i * J + j, min_of(width, J - j)
+                    o.taps, o.Y, o.width = tables.taps + (width // lanes - 1) * TERMS, dw + i * J + j, min_of(width, J - j)
                     next.x = dw + i * J + j + width
                     multiply_accumulate(kernels, INTERLEAVED, panel_layout(), &o, &next, Z)
                 i += ROWS

@@ -6,12 +6,13 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from ._threads cimport threads_for
-from .conv.winograd_plan cimport Layer, plan_layer
+from .conv.winograd_plan cimport Layer, begin_pass, end_of_pass, plan_layer, plan_passes
 from .conv.winograd_tiles cimport Tiles, sum_tiles
 from .microkernel.table cimport Tables, kernels_of, tables_of
 from .pack.winograd_weight cimport KERNELS, pack_kernels
 from .runtime.counter cimport take
-from .runtime.integers cimport ceil_div
+from .runtime.integers cimport Span, max_of, plus, times
+from .runtime.memory cimport no_memory
 from .simd.vector cimport lanes_of
 
 from ._microkernels import TABLES
@@ -48,43 +49,60 @@ cdef void sum_next_tiles(const Layer* layer, const Tiles* tiles, floating* scrat
         task = take(next)
 
 
-cdef bint compute(Layer* layer, const floating* Z, const floating* F, const floating* ready, const floating* b,
-                  floating* Y, Py_ssize_t m, bint rotated) noexcept nogil:
-    # Y from Z and the kernels F, or, where F is NULL, transformed kernels; b = NULL counts as zeros. False: no memory.
+cdef inline void transform_pass(const Layer* layer, const floating* F, floating* U, Py_ssize_t m, bint rotated,
+                                Py_ssize_t first, int threads) noexcept nogil:
+    # U of a pass.
+    cdef Py_ssize_t size = (m + 2) * (m + 2) * (layer.inputs.end - layer.inputs.first) * KERNELS, task
+    for task in prange(first, end_of_pass(layer), schedule="static", num_threads=threads):
+        pack_kernels(F, F + layer.groups * layer.K * layer.C * 9, U + (task - first) * size, task, layer.C, layer.K,
+                     layer.inputs, m, rotated)
+
+
+cdef Py_ssize_t compute(Layer* layer, const floating* Z, const floating* F, const floating* ready, const floating* b,
+                        floating* Y, Py_ssize_t m, bint rotated) noexcept nogil:
+    # Y from Z and the kernels F, or, where F is NULL, transformed kernels; b = NULL counts as zeros. Returns 0, or how
+    # many bytes there is no memory for.
     cdef double work = <double>layer.N * layer.groups * layer.C * layer.K * layer.P * layer.Q * (4 if m == 2 else 2.25)
     cdef int threads = threads_for(work)
-    cdef Py_ssize_t lanes = lanes_of(Y), C = layer.C, task, worker, first = 0
+    cdef Py_ssize_t lanes = lanes_of(Y), task, tasks, kernels = 0, inputs, worker, first
     cdef Py_ssize_t* next = &first
     cdef Tiles tiles
-    cdef Py_ssize_t tasks = plan_layer(layer, m, lanes, sizeof(floating), threads)
-    cdef Py_ssize_t kernel_tasks = layer.groups * ceil_div(layer.K, KERNELS)
-    cdef Py_ssize_t numbers = layer.a * layer.a * kernel_tasks * C * KERNELS if F != NULL else 0
-    cdef Py_ssize_t biases = layer.groups * layer.K + KERNELS
-    cdef size_t room = (numbers + threads * layer.numbers + biases) * sizeof(floating)
-    room += 2 * C * sizeof(Py_ssize_t) + 128
+    plan_passes(layer, m, lanes, sizeof(floating), F != NULL, threads)
+    cdef Py_ssize_t numbers = layer.a * layer.a * layer.inputs_at_once * KERNELS
+    cdef Py_ssize_t all_U = times(layer.kernels_at_once, numbers) if F != NULL else 0
+    cdef Py_ssize_t room = times(plus(all_U, times(threads, layer.numbers) + KERNELS), sizeof(floating))
+    room = plus(room, 2 * layer.inputs_at_once * <Py_ssize_t>sizeof(Py_ssize_t) + 128)
     cdef char* memory = <char*>malloc(room)
     if memory == NULL:
-        return False
+        return room
     ask_for_large_pages(memory, room)
     cdef floating* scratch = <floating*>(memory + 64 - <size_t>memory % 64)
     cdef floating* U = scratch + threads * layer.numbers
-    cdef floating* zeros = U + numbers
-    cdef Py_ssize_t* taps = <Py_ssize_t*>(<char*>(zeros + biases) + (-<size_t>(zeros + biases) % 64))
-    memset(zeros, 0, biases * sizeof(floating))
-    for task in range(C):
-        taps[task] = task * layer.width
-        taps[C + task] = task * KERNELS  # of what comes next
-    if F != NULL:
-        for task in prange(kernel_tasks, schedule="static", num_threads=threads):
-            pack_kernels(F, F + layer.groups * layer.K * C * 9, U, task, C, layer.K, m, rotated)
-        ready = U
-    if b == NULL:
-        b = zeros
-    tiles = Tiles(Z, ready, b, Y, kernels_of(tables, Z), taps, zeros)
-    for worker in prange(threads, schedule="static", num_threads=threads):
-        sum_next_tiles(layer, &tiles, scratch + worker * layer.numbers, next, tasks)
+    cdef floating* zeros = U + all_U
+    cdef Py_ssize_t* taps = <Py_ssize_t*>(<char*>(zeros + KERNELS) + (-<size_t>(zeros + KERNELS) % 64))
+    memset(zeros, 0, KERNELS * sizeof(floating))
+    tiles = Tiles(Z, U, 0, b, Y, kernels_of(tables, Z), taps, zeros)
+    while kernels < layer.kernel_tasks:
+        inputs = 0
+        while inputs < max_of(1, layer.C):
+            begin_pass(layer, kernels, inputs)
+            tasks = plan_layer(layer, m, lanes, sizeof(floating), threads)
+            tiles.U_inputs = layer.inputs.end - layer.inputs.first
+            if F != NULL:
+                transform_pass(layer, F, U, m, rotated, kernels, threads)
+            else:
+                tiles.U_inputs = layer.C
+                tiles.U = ready + kernels * layer.a * layer.a * layer.C * KERNELS + inputs * KERNELS
+            for task in range(layer.inputs_at_once):
+                taps[task] = task * layer.width
+                taps[layer.inputs_at_once + task] = task * KERNELS  # of what comes next
+            first = 0
+            for worker in prange(threads, schedule="static", num_threads=threads):
+                sum_next_tiles(layer, &tiles, scratch + worker * layer.numbers, next, tasks)
+            inputs += layer.inputs_at_once
+        kernels = end_of_pass(layer)
     free(memory)
-    return True
+    return 0
 
 
 cdef Layer layer_of(const floating[:, :, :, ::1] Z, Py_ssize_t C, Py_ssize_t K, const floating[:, :, :, ::1] Y,
@@ -99,12 +117,12 @@ cdef Layer layer_of(const floating[:, :, :, ::1] Z, Py_ssize_t C, Py_ssize_t K, 
 def conv2d_winograd(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F, const floating[::1] b, /,
                     floating[:, :, :, ::1] Y, *, Py_ssize_t t, Py_ssize_t p_h, Py_ssize_t p_w, Py_ssize_t groups):
     cdef Layer layer = layer_of(Z, F.shape[1], F.shape[0] // groups, Y, p_h, p_w, groups)
-    cdef bint done = True
+    cdef Py_ssize_t lacking = 0
     with nogil:
         if layer.N > 0:
-            done = compute(&layer, &Z[0, 0, 0, 0], &F[0, 0, 0, 0], NULL, &b[0], &Y[0, 0, 0, 0], t, False)
-    if not done:
-        raise MemoryError("conv2d_winograd: no memory for the transformed kernels and tiles")
+            lacking = compute(&layer, &Z[0, 0, 0, 0], &F[0, 0, 0, 0], NULL, &b[0], &Y[0, 0, 0, 0], t, False)
+    if lacking:
+        no_memory("conv2d_winograd", lacking)
 
 
 def conv2d_winograd_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] F, /,
@@ -112,32 +130,32 @@ def conv2d_winograd_grad_input(const floating[:, :, :, ::1] Delta, const floatin
                                Py_ssize_t groups):
     # C5 at stride 1: Delta, bordered by 2 - p_h rows, with the rotated kernels.
     cdef Layer layer = layer_of(Delta, F.shape[0] // groups, F.shape[1], dZ, 2 - p_h, 2 - p_w, groups)
-    cdef bint done = True
+    cdef Py_ssize_t lacking = 0
     with nogil:
         if layer.N > 0:
-            done = compute(&layer, &Delta[0, 0, 0, 0], &F[0, 0, 0, 0], NULL, NULL, &dZ[0, 0, 0, 0], t, True)
-    if not done:
-        raise MemoryError("conv2d_winograd_grad_input: no memory for the transformed kernels and tiles")
+            lacking = compute(&layer, &Delta[0, 0, 0, 0], &F[0, 0, 0, 0], NULL, NULL, &dZ[0, 0, 0, 0], t, True)
+    if lacking:
+        no_memory("conv2d_winograd_grad_input", lacking)
 
 
 def conv2d_winograd_weight(const floating[:, :, :, ::1] F, /, floating[:, :, :, :, ::1] U, *, Py_ssize_t t,
                            Py_ssize_t groups):
-    cdef Py_ssize_t task, C = F.shape[1], K = F.shape[0] // groups
+    cdef Py_ssize_t task, C = F.shape[1], K = F.shape[0] // groups, size = U.shape[1] * U.shape[2] * C * KERNELS
     cdef double work = <double>U.shape[0] * U.shape[1] * U.shape[2] * U.shape[3] * U.shape[4]
     cdef int threads = threads_for(work)
     cdef const floating* f = &F[0, 0, 0, 0]
     cdef floating* u = &U[0, 0, 0, 0, 0]
     for task in prange(U.shape[0], nogil=True, schedule="static", num_threads=threads):
-        pack_kernels(f, f + F.shape[0] * C * 9, u, task, C, K, t, False)
+        pack_kernels(f, f + F.shape[0] * C * 9, u + task * size, task, C, K, Span(0, C), t, False)
 
 
 def conv2d_winograd_frozen(const floating[:, :, :, ::1] Z, const floating[:, :, :, :, ::1] U, const floating[::1] b, /,
                            floating[:, :, :, ::1] Y, *, Py_ssize_t t, Py_ssize_t p_h, Py_ssize_t p_w,
                            Py_ssize_t groups):
     cdef Layer layer = layer_of(Z, U.shape[3], Y.shape[1] // groups, Y, p_h, p_w, groups)
-    cdef bint done = True
+    cdef Py_ssize_t lacking = 0
     with nogil:
         if layer.N > 0:
-            done = compute(&layer, &Z[0, 0, 0, 0], NULL, &U[0, 0, 0, 0, 0], &b[0], &Y[0, 0, 0, 0], t, False)
-    if not done:
-        raise MemoryError("conv2d_winograd_frozen: no memory for the transformed tiles")
+            lacking = compute(&layer, &Z[0, 0, 0, 0], NULL, &U[0, 0, 0, 0, 0], &b[0], &Y[0, 0, 0, 0], t, False)
+    if lacking:
+        no_memory("conv2d_winograd_frozen", lacking)

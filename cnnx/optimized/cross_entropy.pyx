@@ -5,13 +5,15 @@ are summed in PARTS, a number that does not depend on the thread count.
 """
 
 from cython cimport floating
-from cython.parallel cimport prange
+from cython.parallel cimport prange, threadid
+from libc.stdlib cimport free
 
 from ._threads cimport EXP, threads_for
 from .runtime.integers cimport ceil_div, min_of
+from .runtime.memory cimport align_to_line, scratch
 from .softmax_rows cimport (
     LANES, NARROW, TRANSPOSED, RowLayout, contiguous_row, load_strip, log_of, maxima, partitions, row_sums,
-    rows_at_once, rows_side_by_side, spread_sum, store_strip, transpose_back, transpose_rows,
+    room_of, rows_at_once, rows_side_by_side, spread_sum, store_strip, transpose_back, transpose_rows,
 )
 
 cdef enum:
@@ -36,12 +38,11 @@ cdef inline Py_ssize_t place(Py_ssize_t i, Py_ssize_t lane, Py_ssize_t M) noexce
     return i * LANES + lane if M <= NARROW else i
 
 
-cdef inline double E_rows(const floating* Z, const floating* t, Py_ssize_t M, Py_ssize_t count) noexcept nogil:
+cdef inline double E_rows(const floating* Z, const floating* t, Py_ssize_t M, Py_ssize_t count,
+                          floating* room) noexcept nogil:
     # E3: -sum_i t_i log y_i of some rows; 0 log 0 is 0, but a NaN is not lost with its term.
-    cdef floating transposed[TRANSPOSED]
-    cdef floating transposed_t[TRANSPOSED]
-    cdef const floating* rows = laid_out(Z, M, count, &transposed[0])
-    cdef const floating* targets = laid_out(t, M, count, &transposed_t[0])
+    cdef const floating* rows = laid_out(Z, M, count, room)
+    cdef const floating* targets = laid_out(t, M, count, room + TRANSPOSED)
     cdef RowLayout walk = walk_of(M)
     cdef floating most[LANES]
     cdef floating z[LANES]
@@ -70,10 +71,10 @@ cdef inline double E_rows(const floating* Z, const floating* t, Py_ssize_t M, Py
     return E[0]
 
 
-cdef inline double E_index_rows(const floating* Z, const Py_ssize_t* t, Py_ssize_t M, Py_ssize_t count) noexcept nogil:
+cdef inline double E_index_rows(const floating* Z, const Py_ssize_t* t, Py_ssize_t M, Py_ssize_t count,
+                                floating* room) noexcept nogil:
     # E3: -log y_t of some rows.
-    cdef floating transposed[TRANSPOSED]
-    cdef const floating* rows = laid_out(Z, M, count, &transposed[0])
+    cdef const floating* rows = laid_out(Z, M, count, room)
     cdef RowLayout walk = walk_of(M)
     cdef floating most[LANES]
     cdef double total[LANES]
@@ -87,14 +88,11 @@ cdef inline double E_index_rows(const floating* Z, const Py_ssize_t* t, Py_ssize
 
 
 cdef inline void dZ_rows(const floating* Z, const floating* t, floating* dZ, Py_ssize_t M, Py_ssize_t count,
-                         Py_ssize_t divisor) noexcept nogil:
+                         Py_ssize_t divisor, floating* room) noexcept nogil:
     # E3: y_i sum_j t_j - t_i, over the divisor (E2).
-    cdef floating transposed[TRANSPOSED]
-    cdef floating transposed_t[TRANSPOSED]
-    cdef floating transposed_dZ[TRANSPOSED]
-    cdef const floating* rows = laid_out(Z, M, count, &transposed[0])
-    cdef const floating* targets = laid_out(t, M, count, &transposed_t[0])
-    cdef floating* d = &transposed_dZ[0] if M <= NARROW else dZ
+    cdef const floating* rows = laid_out(Z, M, count, room)
+    cdef const floating* targets = laid_out(t, M, count, room + TRANSPOSED)
+    cdef floating* d = room + 2 * TRANSPOSED if M <= NARROW else dZ
     cdef RowLayout walk = walk_of(M)
     cdef floating most[LANES]
     cdef floating e[LANES]
@@ -120,12 +118,10 @@ cdef inline void dZ_rows(const floating* Z, const floating* t, floating* dZ, Py_
 
 
 cdef inline void dZ_index_rows(const floating* Z, const Py_ssize_t* t, floating* dZ, Py_ssize_t M, Py_ssize_t count,
-                               Py_ssize_t divisor) noexcept nogil:
+                               Py_ssize_t divisor, floating* room) noexcept nogil:
     # E3: y_i - [i = t], over the divisor (E2).
-    cdef floating transposed[TRANSPOSED]
-    cdef floating transposed_dZ[TRANSPOSED]
-    cdef const floating* rows = laid_out(Z, M, count, &transposed[0])
-    cdef floating* d = &transposed_dZ[0] if M <= NARROW else dZ
+    cdef const floating* rows = laid_out(Z, M, count, room)
+    cdef floating* d = room + TRANSPOSED if M <= NARROW else dZ
     cdef RowLayout walk = walk_of(M)
     cdef floating most[LANES]
     cdef floating factor[LANES]
@@ -155,33 +151,34 @@ cdef inline Py_ssize_t blocks_of(Py_ssize_t N, Py_ssize_t M) noexcept nogil:
     return ceil_div(N, rows_at_once(M))
 
 
-cdef inline void E_part(const floating[:, ::1] Z, const floating[:, ::1] t, double* E, Py_ssize_t part) noexcept nogil:
+cdef inline void E_part(const floating[:, ::1] Z, const floating[:, ::1] t, double* E, Py_ssize_t part,
+                        floating* room) noexcept nogil:
     cdef Py_ssize_t N = Z.shape[0], M = Z.shape[1], blocks = blocks_of(N, M), rows = rows_at_once(M), block
     cdef double total = 0
     for block in range(blocks * part // PARTS, blocks * (part + 1) // PARTS):
-        total = total + E_rows(&Z[block * rows, 0], &t[block * rows, 0], M, min_of(rows, N - block * rows))
+        total = total + E_rows(&Z[block * rows, 0], &t[block * rows, 0], M, min_of(rows, N - block * rows), room)
     E[part] = total
 
 
 cdef inline void E_index_part(const floating[:, ::1] Z, const Py_ssize_t[::1] t, double* E,
-                              Py_ssize_t part) noexcept nogil:
+                              Py_ssize_t part, floating* room) noexcept nogil:
     cdef Py_ssize_t N = Z.shape[0], M = Z.shape[1], blocks = blocks_of(N, M), rows = rows_at_once(M), block
     cdef double total = 0
     for block in range(blocks * part // PARTS, blocks * (part + 1) // PARTS):
-        total = total + E_index_rows(&Z[block * rows, 0], &t[block * rows], M, min_of(rows, N - block * rows))
+        total = total + E_index_rows(&Z[block * rows, 0], &t[block * rows], M, min_of(rows, N - block * rows), room)
     E[part] = total
 
 
 cdef inline void dZ_block(const floating[:, ::1] Z, const floating[:, ::1] t, floating[:, ::1] dZ, Py_ssize_t first,
-                          Py_ssize_t divisor) noexcept nogil:
+                          Py_ssize_t divisor, floating* room) noexcept nogil:
     dZ_rows(&Z[first, 0], &t[first, 0], &dZ[first, 0], Z.shape[1],
-            min_of(rows_at_once(Z.shape[1]), Z.shape[0] - first), divisor)
+            min_of(rows_at_once(Z.shape[1]), Z.shape[0] - first), divisor, room)
 
 
 cdef inline void dZ_index_block(const floating[:, ::1] Z, const Py_ssize_t[::1] t, floating[:, ::1] dZ,
-                                Py_ssize_t first, Py_ssize_t divisor) noexcept nogil:
+                                Py_ssize_t first, Py_ssize_t divisor, floating* room) noexcept nogil:
     dZ_index_rows(&Z[first, 0], &t[first], &dZ[first, 0], Z.shape[1],
-                  min_of(rows_at_once(Z.shape[1]), Z.shape[0] - first), divisor)
+                  min_of(rows_at_once(Z.shape[1]), Z.shape[0] - first), divisor, room)
 
 
 cdef inline double sum_of(const double* E) noexcept nogil:
@@ -196,8 +193,12 @@ def cross_entropy(const floating[:, ::1] Z, const floating[:, ::1] t, /, double[
     cdef double parts[PARTS]
     cdef Py_ssize_t part
     cdef int threads = threads_for(EXP * <double>Z.shape[0] * Z.shape[1])
+    cdef floating* tag = NULL
+    cdef void* raw = scratch("cross_entropy", threads * room_of(Z.shape[1]), tag)
+    cdef floating* room = align_to_line(raw, tag)
     for part in prange(PARTS, nogil=True, schedule="static", num_threads=threads):
-        E_part(Z, t, &parts[0], part)
+        E_part(Z, t, &parts[0], part, room + threadid() * room_of(Z.shape[1]))
+    free(raw)
     E[0] = sum_of(parts) / divisor  # E2
 
 
@@ -205,16 +206,24 @@ def cross_entropy_grad_input(const floating[:, ::1] Z, const floating[:, ::1] t,
                              Py_ssize_t divisor):
     cdef Py_ssize_t block, rows = rows_at_once(Z.shape[1])
     cdef int threads = threads_for(EXP * <double>Z.shape[0] * Z.shape[1])
+    cdef floating* tag = NULL
+    cdef void* raw = scratch("cross_entropy_grad_input", threads * room_of(Z.shape[1]), tag)
+    cdef floating* room = align_to_line(raw, tag)
     for block in prange(blocks_of(Z.shape[0], Z.shape[1]), nogil=True, schedule="static", num_threads=threads):
-        dZ_block(Z, t, dZ, block * rows, divisor)
+        dZ_block(Z, t, dZ, block * rows, divisor, room + threadid() * room_of(Z.shape[1]))
+    free(raw)
 
 
 def cross_entropy_index(const floating[:, ::1] Z, const Py_ssize_t[::1] t, /, double[::1] E, *, Py_ssize_t divisor):
     cdef double parts[PARTS]
     cdef Py_ssize_t part
     cdef int threads = threads_for(EXP * <double>Z.shape[0] * Z.shape[1])
+    cdef floating* tag = NULL
+    cdef void* raw = scratch("cross_entropy_index", threads * room_of(Z.shape[1]), tag)
+    cdef floating* room = align_to_line(raw, tag)
     for part in prange(PARTS, nogil=True, schedule="static", num_threads=threads):
-        E_index_part(Z, t, &parts[0], part)
+        E_index_part(Z, t, &parts[0], part, room + threadid() * room_of(Z.shape[1]))
+    free(raw)
     E[0] = sum_of(parts) / divisor  # E2
 
 
@@ -222,5 +231,9 @@ def cross_entropy_index_grad_input(const floating[:, ::1] Z, const Py_ssize_t[::
                                    Py_ssize_t divisor):
     cdef Py_ssize_t block, rows = rows_at_once(Z.shape[1])
     cdef int threads = threads_for(EXP * <double>Z.shape[0] * Z.shape[1])
+    cdef floating* tag = NULL
+    cdef void* raw = scratch("cross_entropy_index_grad_input", threads * room_of(Z.shape[1]), tag)
+    cdef floating* room = align_to_line(raw, tag)
     for block in prange(blocks_of(Z.shape[0], Z.shape[1]), nogil=True, schedule="static", num_threads=threads):
-        dZ_index_block(Z, t, dZ, block * rows, divisor)
+        dZ_index_block(Z, t, dZ, block * rows, divisor, room + threadid() * room_of(Z.shape[1]))
+    free(raw)

@@ -4,13 +4,15 @@ The exponentials wait for their sum in the output. Sums are taken in double.
 """
 
 from cython cimport floating
-from cython.parallel cimport prange
+from cython.parallel cimport prange, threadid
+from libc.stdlib cimport free
 
 from ._threads cimport EXP, threads_for
 from .runtime.integers cimport ceil_div, min_of
+from .runtime.memory cimport align_to_line, scratch
 from .softmax_rows cimport (
     LANES, NARROW, TRANSPOSED, RowLayout, contiguous_row, load_strip, log_of, maxima, partitions, row_sums,
-    rows_at_once, rows_side_by_side, spread_sum, store_strip, transpose_back, transpose_rows,
+    room_of, rows_at_once, rows_side_by_side, spread_sum, store_strip, transpose_back, transpose_rows,
 )
 
 
@@ -100,18 +102,22 @@ cdef inline void log_softmax_dZ(const floating* Delta, const floating* Z, floati
 
 
 cdef inline void each(void (*compute)(const floating*, floating*, RowLayout) noexcept nogil,
-                      const floating[:, :, ::1] Z, floating[:, :, ::1] Y) noexcept:
+                      const floating[:, :, ::1] Z, floating[:, :, ::1] Y) except *:
     cdef Py_ssize_t A = Z.shape[0], M = Z.shape[1], B = Z.shape[2], part
     cdef Py_ssize_t rows = rows_at_once(M) if B == 1 else 1, parts = ceil_div(B, LANES)
     cdef int threads = threads_for(EXP * <double>A * M * B)
+    cdef floating* tag = NULL
+    cdef void* raw = scratch("softmax", threads * room_of(M), tag)
+    cdef floating* room = align_to_line(raw, tag)
     for part in prange(ceil_div(A, rows) * parts, nogil=True, schedule="static", num_threads=threads):
-        some(compute, Z, Y, part // parts * rows, part % parts * LANES)
+        some(compute, Z, Y, part // parts * rows, part % parts * LANES, room + threadid() * room_of(M))
+    free(raw)
 
 
 cdef inline void some(void (*compute)(const floating*, floating*, RowLayout) noexcept nogil,
-                      const floating[:, :, ::1] Z, floating[:, :, ::1] Y, Py_ssize_t a, Py_ssize_t b) noexcept nogil:
-    cdef floating z[TRANSPOSED]
-    cdef floating y[TRANSPOSED]
+                      const floating[:, :, ::1] Z, floating[:, :, ::1] Y, Py_ssize_t a, Py_ssize_t b,
+                      floating* z) noexcept nogil:
+    cdef floating* y = z + TRANSPOSED
     cdef Py_ssize_t M = Z.shape[1], B = Z.shape[2], count
     if B > 1:
         compute(&Z[a, 0, b], &Y[a, 0, b], rows_side_by_side(M, B, b))
@@ -126,20 +132,23 @@ cdef inline void some(void (*compute)(const floating*, floating*, RowLayout) noe
 
 cdef inline void each_back(void (*compute)(const floating*, const floating*, floating*, RowLayout) noexcept nogil,
                            const floating[:, :, ::1] Delta, const floating[:, :, ::1] Z,
-                           floating[:, :, ::1] dZ) noexcept:
+                           floating[:, :, ::1] dZ) except *:
     cdef Py_ssize_t A = Z.shape[0], M = Z.shape[1], B = Z.shape[2], part
     cdef Py_ssize_t rows = rows_at_once(M) if B == 1 else 1, parts = ceil_div(B, LANES)
     cdef int threads = threads_for(EXP * <double>A * M * B)
+    cdef floating* tag = NULL
+    cdef void* raw = scratch("softmax_grad_input", threads * room_of(M), tag)
+    cdef floating* room = align_to_line(raw, tag)
     for part in prange(ceil_div(A, rows) * parts, nogil=True, schedule="static", num_threads=threads):
-        some_back(compute, Delta, Z, dZ, part // parts * rows, part % parts * LANES)
+        some_back(compute, Delta, Z, dZ, part // parts * rows, part % parts * LANES, room + threadid() * room_of(M))
+    free(raw)
 
 
 cdef inline void some_back(void (*compute)(const floating*, const floating*, floating*, RowLayout) noexcept nogil,
                            const floating[:, :, ::1] Delta, const floating[:, :, ::1] Z, floating[:, :, ::1] dZ,
-                           Py_ssize_t a, Py_ssize_t b) noexcept nogil:
-    cdef floating delta[TRANSPOSED]
-    cdef floating z[TRANSPOSED]
-    cdef floating d[TRANSPOSED]
+                           Py_ssize_t a, Py_ssize_t b, floating* delta) noexcept nogil:
+    cdef floating* z = delta + TRANSPOSED
+    cdef floating* d = z + TRANSPOSED
     cdef Py_ssize_t M = Z.shape[1], B = Z.shape[2], count
     if B > 1:
         compute(&Delta[a, 0, b], &Z[a, 0, b], &dZ[a, 0, b], rows_side_by_side(M, B, b))

@@ -41,6 +41,11 @@ cdef inline RowLayout rows_side_by_side(Py_ssize_t M, Py_ssize_t B, Py_ssize_t b
     return walk
 
 
+cdef inline Py_ssize_t room_of(Py_ssize_t M) noexcept nogil:
+    # Numbers of scratch memory for three arrays of transposed rows, which are too many for a small stack.
+    return 3 * TRANSPOSED if M <= NARROW else 0
+
+
 cdef inline Py_ssize_t rows_at_once(Py_ssize_t M) noexcept nogil:
     return LANES if M <= NARROW else 1
 

@@ -24,7 +24,8 @@ cdef struct Sums:
     # K output planes, each a sum over the taps of a group of source planes.
     Taps taps
     Py_ssize_t K
-    Py_ssize_t source  # numbers of a source plane
+    Py_ssize_t T  # terms of a row of weights
+    Py_ssize_t source  # from one source plane to the next
     Py_ssize_t planes  # of the source that are copied and summed at a time
     bint copied  # False: windows of one number, the source serves as it is
     int w_is  # INTERLEAVED: row blocks of [term][output channel]; IN_ROWS: [output channel][term]
@@ -37,7 +38,7 @@ cdef struct Arrays:
     # Of a sum for one group of one image: its source planes, weights, start values (a bias or zeros), output planes.
     const void* Z
     const void* w
-    const void* start
+    const void* start  # NULL: sums are added to what Y holds
     void* Y
 
 
@@ -74,19 +75,25 @@ cdef inline Py_ssize_t column_blocks(Py_ssize_t columns, Py_ssize_t rows, Py_ssi
 
 
 cdef inline Py_ssize_t part_begin(Py_ssize_t columns, Py_ssize_t parts, Py_ssize_t i, Py_ssize_t step) noexcept nogil:
-    # Whole steps, evenly spread.
-    return min_of(columns, ceil_div(columns, step) * i // parts * step)
+    # Whole steps, evenly spread: steps i // parts of them, whose product might not fit.
+    cdef Py_ssize_t steps = ceil_div(columns, step)
+    return min_of(columns, (steps // parts * i + steps % parts * i // parts) * step)
 
 
 cdef inline Span row_block(Py_ssize_t K, Py_ssize_t i) noexcept nogil:
     return Span(row_block_begin(K, i), row_block_begin(K, i + 1))
 
 
-cdef inline void multiply_row_block(const Sums* m, const Arrays* a, Operands* o, Py_ssize_t block, Py_ssize_t c,
+cdef inline Span terms_of(const Sums* m, Py_ssize_t c) noexcept nogil:
+    # Those of the source planes that are summed up at a time, from c on.
+    return Span(c * m.taps.R * m.taps.S, min_of(m.taps.C, c + m.planes) * m.taps.R * m.taps.S)
+
+
+cdef inline void multiply_row_block(const Sums* m, const Arrays* a, Operands* o, Py_ssize_t block, Span t,
                                     Span columns, const floating* next_x) noexcept nogil:
-    # The sums of one row block of output channels over the source planes from c; those of the planes before are in Y
-    # already. o: x, taps, Y and y_stride. next_x: columns that will be wanted next, or NULL.
-    cdef Py_ssize_t lanes = lanes_of(next_x), T = terms(m), t = c * m.taps.R * m.taps.S, PQ = m.taps.P * m.taps.Q
+    # The sums of one row block of output channels over some terms; those of the terms before are in Y already. o: x,
+    # taps, Y and y_stride. next_x: columns that will be wanted next, or NULL.
+    cdef Py_ssize_t lanes = lanes_of(next_x), PQ = m.taps.P * m.taps.Q
     cdef Span k = row_block(m.K, block)
     # Whole vectors, evenly spread: a block of one vector alone keeps the processor waiting.
     cdef Py_ssize_t blocks = column_blocks(columns.end - columns.first, k.end - k.first, lanes)
@@ -98,10 +105,10 @@ cdef inline void multiply_row_block(const Sums* m, const Arrays* a, Operands* o,
     # Row blocks are such that there is a register block for each.
     cdef const RegisterBlock* multiply = m.taps.kernels.register_block[m.w_is][INDIRECT][k.end - k.first]
     o.rows = k.end - k.first
-    o.w = <const floating*>a.w + k.first * T + (t * o.rows if m.w_is == INTERLEAVED else t)
-    o.stride = o.rows if m.w_is == INTERLEAVED else T
-    o.T = min_of(m.planes * m.taps.R * m.taps.S, T - t)
-    o.start = <const floating*>a.start + k.first if c == 0 else NULL
+    o.w = <const floating*>a.w + k.first * m.T + (t.first * o.rows if m.w_is == INTERLEAVED else t.first)
+    o.stride = o.rows if m.w_is == INTERLEAVED else m.T
+    o.T = t.end - t.first
+    o.start = <const floating*>a.start + k.first if t.first == 0 and a.start != NULL else NULL
     for i in range(blocks):
         width = min_of(columns.end - j, (least_vectors + (i < more)) * lanes)
         if not m.copied and PQ - j < ceil_div(width, lanes) * lanes:
@@ -112,36 +119,36 @@ cdef inline void multiply_row_block(const Sums* m, const Arrays* a, Operands* o,
         j += width
 
 
-cdef inline void multiply_panel(const Sums* m, const Arrays* a, const floating* x, Py_ssize_t c, Span columns,
+cdef inline void multiply_panel(const Sums* m, const Arrays* a, const floating* x, Span t, Span columns,
                                 Span blocks, floating* memory) noexcept nogil:
     # The same for several row blocks, which share panels of columns: the first packs a panel, as many terms as fit.
     # memory: PANEL bytes and a cache line.
-    cdef Py_ssize_t lanes = lanes_of(x), T = terms(m), t = c * m.taps.R * m.taps.S
-    cdef Py_ssize_t end_t = min_of(T, t + m.planes * m.taps.R * m.taps.S)
-    cdef Py_ssize_t count = ceil_div(end_t - t, ceil_div(end_t - t, PANEL // (VECTORS * VECTOR_BYTES)))
+    cdef Py_ssize_t lanes = lanes_of(x), T = t.end - t.first
+    cdef Py_ssize_t count = ceil_div(T, ceil_div(T, PANEL // (VECTORS * VECTOR_BYTES)))
     cdef Py_ssize_t panels = column_blocks(columns.end - columns.first, ROWS, lanes), V, i, j, block, e
     cdef const Py_ssize_t* taps = m.taps.tap
     cdef floating* panel = align_to_line(memory, <floating*>NULL)
     cdef bint filled
-    cdef Span k
+    cdef Span k, first = row_block(m.K, blocks.first)
     cdef Operands o
     cdef Next nothing = Next(NULL, NULL)
     o.y_stride, o.panel, o.taps = m.y_k, panel, NULL
-    while t < end_t:
-        count = min_of(count, end_t - t)
+    while t.first < t.end:
+        count = min_of(count, t.end - t.first)
         for i in range(panels):
             j = columns.first + part_begin(columns.end - columns.first, panels, i, lanes)
             o.width = columns.first + part_begin(columns.end - columns.first, panels, i + 1, lanes) - j
             V = ceil_div(o.width, lanes)
-            filled = not m.copied and j + V * lanes > m.taps.P * m.taps.Q  # otherwise it would read beyond the image
+            # Otherwise it would read beyond the image, or there is no register block that packs.
+            filled = (not m.copied and j + V * lanes > m.taps.P * m.taps.Q) or first.end - first.first < ROWS
             for e in range(count if filled else 0):
                 memcpy(panel + e * V * lanes, x + taps[e] + j, o.width * sizeof(floating))
             for block in range(blocks.first, blocks.end):
                 k = row_block(m.K, block)
                 o.rows, o.T = k.end - k.first, count
-                o.w = <const floating*>a.w + k.first * T + (t * o.rows if m.w_is == INTERLEAVED else t)
-                o.stride = o.rows if m.w_is == INTERLEAVED else T
-                o.start = <const floating*>a.start + k.first if t == 0 else NULL
+                o.w = <const floating*>a.w + k.first * m.T + (t.first * o.rows if m.w_is == INTERLEAVED else t.first)
+                o.stride = o.rows if m.w_is == INTERLEAVED else m.T
+                o.start = <const floating*>a.start + k.first if t.first == 0 and a.start != NULL else NULL
                 o.Y = <floating*>a.Y + k.first * m.y_k + j
                 if filled:
                     o.x = panel
@@ -150,7 +157,7 @@ cdef inline void multiply_panel(const Sums* m, const Arrays* a, const floating* 
                     o.x, o.taps = x + j, taps
                     multiply_accumulate(m.taps.kernels, m.w_is, PACK_WHILE_USED, &o, &nothing, x)
                     filled = True
-        t += count
+        t.first += count
         taps += count
 
 
@@ -159,7 +166,7 @@ cdef inline bint in_panels(const Sums* m) noexcept nogil:
     return PANEL > 0 and m.K >= MIN_SHARING * ROWS and terms(m) > 0 and not m.plane.used
 
 
-cdef inline void multiply_columns(const Sums* m, const Arrays* a, const floating* x, Py_ssize_t c, Py_ssize_t end,
+cdef inline void multiply_columns(const Sums* m, const Arrays* a, const floating* x, Span t, Py_ssize_t end,
                                   Py_ssize_t parts, Py_ssize_t part, Span blocks, floating* panel) noexcept nogil:
     # Some row blocks by a part of the columns 0 ... end - 1. Where there is no copy and a part is a block, the first
     # row blocks prefetch the next block's columns, a vector of each term at a time: they lie so far apart that the
@@ -168,12 +175,12 @@ cdef inline void multiply_columns(const Sums* m, const Arrays* a, const floating
     cdef Span columns = Span(part_begin(end, parts, part, step), part_begin(end, parts, part + 1, step))
     cdef Operands o
     if in_panels(m):
-        multiply_panel(m, a, x, c, columns, blocks, panel)
+        multiply_panel(m, a, x, t, columns, blocks, panel)
         return
     for block in range(blocks.first, blocks.end):
         next = columns.end + block * lanes
         o.x, o.taps, o.Y, o.y_stride = x, m.taps.tap, <floating*>a.Y + row_block_begin(m.K, block) * m.y_k, m.y_k
-        multiply_row_block(m, a, &o, block, c, columns,
+        multiply_row_block(m, a, &o, block, t, columns,
                            x + next if not m.copied and block <= VECTORS and next < end else NULL)
 
 

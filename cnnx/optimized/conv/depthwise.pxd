@@ -10,6 +10,7 @@ from ..microkernel.strided_rows cimport MAX_VECTOR_STRIDE
 from ..microkernel.table cimport Depthwise, Microkernels
 from ..pack.taps cimport Taps, pack_rows
 from ..runtime.integers cimport SATURATED, ceil_div, end_output, first_output, max_of, min_of, plus, times
+from ..runtime.memory cimport SCRATCH
 from ..simd.prefetch cimport PREFETCH_DISTANCE, prefetch_span
 from ..simd.vector cimport lanes_of
 
@@ -41,6 +42,11 @@ cdef inline Py_ssize_t span_of(const Py_ssize_t* x, Py_ssize_t n) noexcept nogil
     return a - smallest(x, n) + 1
 
 
+cdef inline Py_ssize_t band_size(const Plane* plane, const Taps* g, Py_ssize_t lanes) noexcept nogil:
+    # Numbers of a band, as many as the vectors that begin in its last row reach beyond it, and a page to move it by.
+    return plus(times(g.u * (plane.rows - 1) + plane.height + 1, plane.pitch), 2 * lanes + 1024)
+
+
 cdef inline void plan_plane(Plane* plane, Taps* g, Py_ssize_t K, Py_ssize_t size, Py_ssize_t lanes) noexcept nogil:
     # After plan_taps(); where this is used, the taps are offsets into a band. A band holds whatever lies
     # between its taps and outputs: where that is far more than they take, as with long strides, copies are the better
@@ -62,6 +68,9 @@ cdef inline void plan_plane(Plane* plane, Taps* g, Py_ssize_t K, Py_ssize_t size
     plane.left = smallest(g.right, g.S)
     plane.rows = min_of(g.P, max_of(MAX_ROWS, (BAND // times(plane.pitch, size) - plane.height) // g.u + 1))
     plane.bands = ceil_div(g.P, plane.rows)
+    plane.used = times(band_size(plane, g, lanes), size) <= SCRATCH
+    if not plane.used:
+        return
     # Taps beyond the image were moved to where they may share a place, and leave another one without any.
     plane.dense = (g.R == 3 and g.S == 3 and plane.height == 3 and width == 3
                    and g.down[1] == plane.top + 1 and g.right[1] == plane.left + 1)
@@ -71,11 +80,6 @@ cdef inline void plan_plane(Plane* plane, Taps* g, Py_ssize_t K, Py_ssize_t size
         for s in range(g.S):
             offset = g.right[s] - plane.left
             g.tap[r * g.S + s] = ((g.down[r] - plane.top) * plane.pitch + offset % g.v * plane.line + offset // g.v)
-
-
-cdef inline Py_ssize_t band_size(const Plane* plane, const Taps* g, Py_ssize_t lanes) noexcept nogil:
-    # Numbers of a band, as many as the vectors that begin in its last row reach beyond it, and a page to move it by.
-    return plus(times(g.u * (plane.rows - 1) + plane.height + 1, plane.pitch), 2 * lanes + 1024)
 
 
 cdef inline void pack_band(const Plane* plane, const Taps* g, const floating* Z, floating* band, Py_ssize_t p,

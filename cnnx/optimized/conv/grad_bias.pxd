@@ -3,12 +3,10 @@
 
 from cython cimport floating
 from cython.parallel cimport prange
-from libc.stdlib cimport free
 
 from .._threads cimport threads_for
 from ..microkernel.lane_sums cimport sum_lanes
 from ..runtime.integers cimport ceil_div, cut, min_of
-from ..runtime.memory cimport allocate
 
 cdef enum:
     SINGLE_PRECISION_RUN = 8192  # numbers that are added up in single precision: 128 per partial sum
@@ -28,8 +26,8 @@ cdef inline void plan_rows(Rows* g, Py_ssize_t N, Py_ssize_t K, Py_ssize_t area)
     g.parts = min_of(PARTS, N * g.pieces) if K <= PARTS and N * area > SINGLE_PRECISION_RUN else 1
 
 
-cdef inline void db_task(const floating* Delta, Rows* g, Py_ssize_t task, double* total) noexcept nogil:
-    # total[part][k] for some channels k and a part of the images.
+cdef inline void db_task(const floating* Delta, Rows* g, Py_ssize_t task, double* total, floating* db) noexcept nogil:
+    # total[part][k] for some channels k and a part of the images, or db[k] of all.
     cdef double lane[CHANNELS_AT_ONCE][PARTIAL_SUMS]
     cdef Py_ssize_t part = task % g.parts, k0 = task // g.parts * g.channels, channels = min_of(g.channels, g.K - k0)
     cdef Py_ssize_t unit, k, j, first, end
@@ -46,14 +44,17 @@ cdef inline void db_task(const floating* Delta, Rows* g, Py_ssize_t task, double
     for k in range(channels):
         for j in range(1, PARTIAL_SUMS):
             lane[k][0] += lane[k][j]
-        total[part * g.K + k0 + k] = lane[k][0]
+        if g.parts > 1:
+            total[part * g.K + k0 + k] = lane[k][0]
+        else:
+            db[k0 + k] = <floating>lane[k][0]
 
 
-cdef inline void grad_bias(str kernel, const floating[:, :, :, ::1] Delta, floating[::1] db) except *:
+cdef inline void grad_bias(const floating[:, :, :, ::1] Delta, floating[::1] db) noexcept:
     cdef double work = <double>Delta.shape[0] * Delta.shape[1] * Delta.shape[2] * Delta.shape[3]
     cdef int threads = threads_for(work)
     cdef Py_ssize_t task, tasks, part, k
-    cdef double* total
+    cdef double total[PARTS * PARTS]
     cdef Rows g
     if work == 0:
         for k in range(db.shape[0]):
@@ -61,11 +62,9 @@ cdef inline void grad_bias(str kernel, const floating[:, :, :, ::1] Delta, float
         return
     plan_rows(&g, Delta.shape[0], Delta.shape[1], Delta.shape[2] * Delta.shape[3])
     tasks = g.blocks * g.parts
-    total = <double*>allocate(kernel, g.parts * g.K * sizeof(double))
     for task in prange(tasks, nogil=True, schedule="static", num_threads=threads):
-        db_task(&Delta[0, 0, 0, 0], &g, task, total)
-    for k in range(g.K):
+        db_task(&Delta[0, 0, 0, 0], &g, task, total, &db[0])
+    for k in range(g.K if g.parts > 1 else 0):  # at most PARTS
         for part in range(1, g.parts):
             total[k] += total[part * g.K + k]
         db[k] = <floating>total[k]
-    free(total)

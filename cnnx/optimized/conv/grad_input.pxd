@@ -8,14 +8,15 @@ from libc.stdlib cimport malloc
 from ..microkernel.multiply_accumulate cimport INTERLEAVED
 from ..microkernel.table cimport Microkernels
 from ..pack.taps cimport plan_taps, set_extents
-from ..runtime.integers cimport Span, ceil_div, max_of, min_of, plus
+from ..runtime.integers cimport Span, ceil_div, max_of, min_of, plus, times
 from ..simd.vector cimport lanes_of
+from .axis cimport Axis, Line, axis_of, line_of
 from .blocks cimport Sums, copy_size, planes_at_a_time, row_block, row_blocks, terms
 from .depthwise cimport plan_plane
 from .loops cimport Job
 
 
-cdef struct Axis:
+cdef struct Phases:
     # Rows of the input (or columns) by their phase a of the stride: h = u i + a. The kernel rows reached[...] from
     # begin[a] to begin[a + 1] meet them: h + p_h - d_h r = u p with p = i + offset[...].
     Py_ssize_t phases
@@ -24,25 +25,43 @@ cdef struct Axis:
     Py_ssize_t* offset
 
 
-cdef inline bint find_phases(Axis* axis, Py_ssize_t H, Py_ssize_t R, Py_ssize_t u, Py_ssize_t p_h,
+cdef inline Py_ssize_t phases_size(Py_ssize_t H, Py_ssize_t R, Py_ssize_t u) noexcept nogil:
+    # Bytes of find_phases().
+    return times(plus(min_of(u, H) + 1, times(2, R)), sizeof(Py_ssize_t))
+
+
+cdef inline bint find_phases(Phases* axis, Py_ssize_t H, Py_ssize_t R, Py_ssize_t u, Py_ssize_t p_h,
                              Py_ssize_t d_h) noexcept nogil:
     # False when there is no memory; otherwise axis.begin has to be freed.
     cdef Py_ssize_t a, r, count = 0
+    cdef Axis rows = axis_of(H, R, 0, 1, p_h, -d_h, u)
+    cdef Line line
     axis.phases = min_of(u, H)
-    axis.begin = <Py_ssize_t*>malloc((axis.phases + 1 + 2 * R) * sizeof(Py_ssize_t))
+    axis.begin = <Py_ssize_t*>malloc(phases_size(H, R, u))
     if axis.begin == NULL:
         return False
     axis.reached = axis.begin + axis.phases + 1
     axis.offset = axis.reached + R
     for a in range(axis.phases):
         axis.begin[a] = count
-        for r in range(R):
-            if (a + p_h - d_h * r) % u == 0:
-                axis.reached[count] = r
-                axis.offset[count] = (a + p_h - d_h * r) // u
+        if line_of(&rows, a, &line):
+            for r in range(line.taps):
+                axis.reached[count] = line.tap + line.tap_apart * r
+                axis.offset[count] = line.first + line.gap * r
                 count += 1
     axis.begin[axis.phases] = count
     return True
+
+
+cdef inline Py_ssize_t phases_room(const floating[:, :, :, ::1] F, Py_ssize_t H, Py_ssize_t W, Py_ssize_t u,
+                                   Py_ssize_t v, Py_ssize_t parts, Py_ssize_t groups) noexcept nogil:
+    # Bytes of what all threads read: weights, start values, and of so many parts the sums and the tables of their taps.
+    cdef Py_ssize_t R = F.shape[2], S = F.shape[3], terms = times(2, times(F.shape[0] // groups, times(R, S)))
+    cdef Py_ssize_t numbers = plus(times(F.shape[0], times(F.shape[1], times(R, S))), F.shape[1])
+    cdef Py_ssize_t bytes = plus(times(numbers, sizeof(floating)), times(terms, sizeof(Py_ssize_t)))
+    bytes = plus(bytes, times(parts, sizeof(Sums) + 9 * sizeof(Py_ssize_t)))
+    bytes = plus(bytes, times(times(min_of(u, H), min_of(v, W)), sizeof(int)))
+    return plus(bytes, plus(phases_size(H, R, u), phases_size(W, S, v)))
 
 
 cdef inline void pack_transposed_weight(const floating* F, floating* w, const Sums* m, Py_ssize_t k, Py_ssize_t R,
@@ -64,7 +83,7 @@ cdef inline void pack_transposed_weight(const floating* F, floating* w, const Su
             kernel = kernel + R * S
 
 
-cdef inline bint phase_sums(Job* job, const Axis* rows, const Axis* columns, const floating[:, :, :, ::1] Delta,
+cdef inline bint phase_sums(Job* job, const Phases* rows, const Phases* columns, const floating[:, :, :, ::1] Delta,
                             const floating[:, :, :, ::1] F, const Microkernels* kernels) noexcept nogil:
     # One sum for each phase (a, b) that a tap reaches, and the memory that they need; False when there is none.
     cdef Py_ssize_t lanes = lanes_of(<floating*>NULL), a, b, P, Q, R, S, w = 0, y = 0
@@ -87,6 +106,7 @@ cdef inline bint phase_sums(Job* job, const Axis* rows, const Axis* columns, con
             m.taps.source = &Delta[0, 0, 0, 0]
             m.taps.source_end = &Delta[0, 0, 0, 0] + job.N * job.z_image
             m.K = F.shape[1]
+            m.T = terms(m)
             m.source = Delta.shape[2] * Delta.shape[3]
             m.w_is = INTERLEAVED
             m.copied = True
@@ -108,7 +128,7 @@ cdef inline bint phase_sums(Job* job, const Axis* rows, const Axis* columns, con
     return True
 
 
-cdef inline void pack_phases(const Job* job, const Axis* rows, const Axis* columns, const floating[:, :, :, ::1] F,
+cdef inline void pack_phases(const Job* job, const Phases* rows, const Phases* columns, const floating[:, :, :, ::1] F,
                              floating* w, int threads) noexcept nogil:
     cdef Py_ssize_t a, b, i, group, k, count
     cdef Py_ssize_t kernels = F.shape[0] // job.groups * F.shape[1] * F.shape[2] * F.shape[3]

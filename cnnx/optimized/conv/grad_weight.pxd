@@ -5,8 +5,8 @@ from cython cimport floating
 from libc.string cimport memset
 
 from ..microkernel.table cimport OverChannels, OverPositions
-from ..pack.grad_weight cimport Plan, Scratch, copy_image, copy_shifted, plane_size, transpose_matrix
-from ..runtime.integers cimport Span, ceil_div, cut, max_of, min_of
+from ..pack.grad_weight cimport Plan, Scratch, copy_image, copy_shifted, copy_taps, plane_size, transpose_matrix
+from ..runtime.integers cimport Span, ceil_div, cut, max_of, min_of, times
 from ..simd.prefetch cimport prefetch_bytes
 from ..simd.vector cimport MAX_LANES
 from .grad_weight_plan cimport Item, Unit, count_of, item_of, unit_of
@@ -34,6 +34,19 @@ cdef inline Span taps_of(const Plan* g, const Item* item) noexcept nogil:
     return Span(item.tiles.first * g.taps, min_of(g.T, item.tiles.end * g.taps))
 
 
+cdef inline Py_ssize_t sums_pitch(const Plan* g, const Item* item) noexcept nogil:
+    # Taps from one block (or channel) of sums to the next.
+    return (item.tiles.end - item.tiles.first if g.item_sums > 0 else g.tiles) * g.taps
+
+
+cdef inline Py_ssize_t first_sum(const Plan* g, const Item* item) noexcept nogil:
+    # Where the sums of an item begin: not at 0 where all items' lie side by side.
+    cdef Py_ssize_t block = item.blocks.first * g.channels * g.tiles * g.taps, t = item.tiles.first * g.taps
+    if g.item_sums > 0:
+        return 0
+    return block + t * g.channels if g.over_channels else (block + t) * g.lanes
+
+
 cdef inline void find_positions(const Plan* g, const Unit* it, Py_ssize_t image, Py_ssize_t pitch,
                                 Py_ssize_t* at) noexcept nogil:
     # at[position of a unit]: where its window begins in x.
@@ -50,28 +63,41 @@ cdef inline void sum_over_channels(const floating* Delta, const floating* Z, con
     # sums[block][t][channel] over the units of a part.
     cdef Py_ssize_t area = g.R * g.S, t0 = item.tiles.first * g.taps, c0 = t0 // area
     cdef Py_ssize_t channels = ceil_div(taps_of(g, item).end, area) - c0
-    cdef Py_ssize_t pitch = g.W if g.direct else g.w, plane = g.H * g.W if g.direct else g.h * g.w
-    cdef Py_ssize_t image = g.C * g.groups * plane if g.direct else channels * plane
-    cdef Py_ssize_t unit, t, i, block, tile, k, run, group = item.group
+    cdef Py_ssize_t pitch = g.W if g.direct else g.w, plane = g.H * g.W if g.direct else times(g.h, g.w)
+    cdef Py_ssize_t image = g.C * g.groups * plane if g.direct else times(channels, plane)
+    cdef Py_ssize_t unit, t, i, block, tile, k, run, group = item.group, row = sums_pitch(g, item) * g.channels
+    cdef Py_ssize_t M = (item.tiles.end - item.tiles.first) * g.taps
     cdef OverChannels multiply
     cdef const floating* z
     cdef floating* x = <floating*>buffers.x
     cdef floating* d = <floating*>buffers.Delta
     cdef Span units = units_of(g, item)
     cdef Unit it, known = Unit(0, 0, 0, 0, 0, 0)
-    for block in range(item.blocks.first, item.blocks.end):
-        memset(sums + (block * g.tiles + item.tiles.first) * g.taps * g.channels, 0,
-               (item.tiles.end - item.tiles.first) * g.taps * g.channels * sizeof(floating))
-    for t in range(t0, item.tiles.end * g.taps):
+    sums += first_sum(g, item)
+    for block in range(item.blocks.end - item.blocks.first):
+        memset(sums + block * row, 0, M * g.channels * sizeof(floating))
+    for t in range(t0, t0 + M):
         i = min_of(t, g.T - 1)
-        buffers.taps[t - t0] = (i // area - c0) * plane + g.d_h * (i // g.S % g.R) * pitch + g.d_w * (i % g.S)
+        if g.compact and not g.direct:
+            buffers.taps[t - t0] = (i - t0) * g.at_size
+        else:
+            buffers.taps[t - t0] = (i // area - c0) * plane + g.d_h * (i // g.S % g.R) * pitch + g.d_w * (i % g.S)
     for unit in range(units.first, units.end):
         it = unit_of(g, unit)
         if it.images != known.images or it.rows != known.rows or it.columns != known.columns:
             known = it
-            find_positions(g, &it, image, pitch, buffers.at)
+            if g.compact and not g.direct:
+                for i in range(count_of(&it)):
+                    buffers.at[i] = i
+            else:
+                find_positions(g, &it, image, pitch, buffers.at)
         z = x
-        if g.direct:
+        if g.compact and not g.direct:
+            for t in range(t0, min_of(g.T, t0 + M)):
+                for i in range(it.images):
+                    copy_taps(Z, g, it.n + i, group, t, it.p, it.q, it.rows, it.columns,
+                              x + (t - t0) * g.at_size + i * it.rows * it.columns)
+        elif g.direct:
             z = Z + (((it.n * g.groups + group) * g.C + c0) * g.H + g.u * it.p) * g.W + g.v * it.q
         else:
             for i in range(it.images):
@@ -92,7 +118,7 @@ cdef inline void sum_over_channels(const floating* Delta, const floating* Z, con
                 else:
                     multiply = g.kernels.over_channels_half[g.V // 2]
                 multiply(z, buffers.taps + t - t0, buffers.at, count_of(&it), d,
-                         sums + (block * g.tiles * g.taps + t) * g.channels, NULL)
+                         sums + (block - item.blocks.first) * row + (t - t0) * g.channels, NULL)
 
 
 cdef inline void prefetch_unit(const floating* Delta, const floating* Z, const Plan* g, Py_ssize_t group,
@@ -131,7 +157,7 @@ cdef inline void sum_over_positions(const floating* Delta, const floating* Z, co
                                     const Buffers* buffers, floating* sums) noexcept nogil:
     # sums[channel][t][lane] over the units of a part.
     cdef Py_ssize_t area = g.R * g.S, t0 = item.tiles.first * g.taps, M = item.tiles.end * g.taps - t0, c0 = t0 // area
-    cdef Py_ssize_t channels = ceil_div(taps_of(g, item).end, area) - c0, pitch = g.tiles * g.taps * g.lanes
+    cdef Py_ssize_t channels = ceil_div(taps_of(g, item).end, area) - c0, pitch = sums_pitch(g, item) * g.lanes
     cdef Py_ssize_t k0 = item.blocks.first * g.channels, K = min_of(g.K, item.blocks.end * g.channels) - k0
     cdef Py_ssize_t unit, t, k, group = item.group, known_columns = 0
     cdef OverPositions multiply
@@ -141,21 +167,28 @@ cdef inline void sum_over_positions(const floating* Delta, const floating* Z, co
     cdef floating* x = <floating*>buffers.x
     cdef Span units = units_of(g, item)
     cdef Unit it
-    sums += k0 * pitch + t0 * g.lanes
+    sums += first_sum(g, item)
     for k in range(K):
         memset(sums + k * pitch, 0, M * g.lanes * sizeof(floating))
     for unit in range(units.first, units.end):
         it = unit_of(g, unit)
         if it.columns != known_columns:
             known_columns = it.columns
-            find_taps(g, t0, M, it.columns, buffers.taps)
+            if g.compact and not g.direct:
+                for t in range(M):
+                    buffers.taps[t] = (min_of(t0 + t, g.T - 1) - t0) * g.positions
+            else:
+                find_taps(g, t0, M, it.columns, buffers.taps)
         z = x
-        if g.direct:
+        if g.compact and not g.direct:
+            for t in range(t0, min_of(g.T, t0 + M)):
+                copy_taps(Z, g, it.n, group, t, it.p, it.q, it.rows, it.columns, x + (t - t0) * g.positions)
+        elif g.direct:
             z = Z + (((it.n * g.groups + group) * g.C + c0) * g.H + it.p) * g.W
         else:
             copy_shifted(Z, g, it.n, group * g.C + c0, channels, g.u * it.p - g.p_h, g.v * it.q - g.p_w, it.columns,
                          x, x + g.C * g.S * g.phases * plane_size(g, g.columns))
-        if g.K * g.T <= MEMORY_BOUND and unit + 1 < units.end:
+        if g.K * g.T <= MEMORY_BOUND and unit + 1 < units.end and not g.compact:
             prefetch_unit(Delta, Z, g, group, unit_of(g, unit + 1))
         d = Delta + ((it.n * g.groups + group) * g.K + k0) * g.P * g.Q + it.p * g.Q + it.q
         k = 0
@@ -174,15 +207,16 @@ cdef inline void sum_over_positions(const floating* Delta, const floating* Z, co
             k += 1 << size
 
 
-cdef inline void finish_positions(const floating* sums, const Plan* g, Span channels, Span taps,
+cdef inline void finish_positions(const floating* sums, const Plan* g, Py_ssize_t pitch, Span channels, Span taps,
                                   floating* dF) noexcept nogil:
-    # dF[k, t] = the lanes of sums[k][t], added up.
+    # dF[k, t] = the lanes of sums[k][t], added up. sums: of the first channel and tap, as below.
     cdef floating lane[MAX_LANES * MAX_LANES]
     cdef Py_ssize_t k, block, t, i, j
     for k in range(channels.first, channels.end):
         for block in range(ceil_div(taps.end - taps.first, g.lanes)):
             t = taps.first + block * g.lanes
-            transpose_matrix(sums + (k * g.tiles * g.taps + t) * g.lanes, g.lanes, g.lanes, g.lanes, lane, MAX_LANES)
+            transpose_matrix(sums + ((k - channels.first) * pitch + t - taps.first) * g.lanes, g.lanes, g.lanes,
+                             g.lanes, lane, MAX_LANES)
             for j in range(1, g.lanes):
                 for i in range(g.lanes):
                     lane[i] += lane[j * MAX_LANES + i]
@@ -190,33 +224,33 @@ cdef inline void finish_positions(const floating* sums, const Plan* g, Span chan
                 dF[k * g.T + t + i] = lane[i]
 
 
-cdef inline void finish_channels(const floating* sums, const Plan* g, Span blocks, Span taps,
+cdef inline void finish_channels(const floating* sums, const Plan* g, Py_ssize_t pitch, Span blocks, Span taps,
                                  floating* dF) noexcept nogil:
     # dF[k, t] = sums[block of k][t][k in the block].
     cdef Py_ssize_t block, k
     for block in range(blocks.first, blocks.end):
         k = block * g.channels
-        transpose_matrix(sums + (block * g.tiles * g.taps + taps.first) * g.channels, taps.end - taps.first,
+        transpose_matrix(sums + (block - blocks.first) * pitch * g.channels, taps.end - taps.first,
                          min_of(g.channels, g.K - k), g.channels, dF + k * g.T + taps.first, g.T)
 
 
 cdef inline void finish(const floating* Delta, const floating* Z, const Plan* g, const Item* item,
                         const floating* sums, floating* dF) noexcept nogil:
+    # sums: of the item's group.
     cdef Span taps = taps_of(g, item)
     cdef Span channels = Span(item.blocks.first * g.channels, min_of(g.K, item.blocks.end * g.channels))
-    sums += g.sums_size // g.groups * item.group
     dF += item.group * g.K * g.T
     if g.over_channels:
-        finish_channels(sums, g, item.blocks, taps, dF)
+        finish_channels(sums + first_sum(g, item), g, sums_pitch(g, item), item.blocks, taps, dF)
     else:
-        finish_positions(sums, g, channels, taps, dF)
+        finish_positions(sums + first_sum(g, item), g, sums_pitch(g, item), channels, taps, dF)
     if not g.inside:
         recompute_nonfinite(Delta, Z, g, item.group, channels, taps, dF)
 
 
 cdef inline void dF_job(const floating* Delta, const floating* Z, floating* dF, const Plan* g, const Scratch* scratch,
                         Py_ssize_t job) noexcept nogil:
-    cdef Py_ssize_t* at = scratch.at + job * (g.at_size + g.tiles * g.taps)
+    cdef Py_ssize_t* at = scratch.at + job * (g.at_size + g.taps_size)
     cdef Buffers buffers = Buffers(<floating*>scratch.x + job * g.x_size, <floating*>scratch.Delta + job * g.Delta_size,
                                    at, at + g.at_size)
     cdef Py_ssize_t i
@@ -224,13 +258,15 @@ cdef inline void dF_job(const floating* Delta, const floating* Z, floating* dF, 
     cdef floating* sums
     for i in range(cut(g.items, g.jobs, job), cut(g.items, g.jobs, job + 1)):
         item = item_of(g, i)
-        sums = <floating*>scratch.sums + item.part * g.sums_size + g.sums_size // g.groups * item.group
+        sums = <floating*>scratch.sums + job * g.item_sums
+        if g.item_sums == 0:
+            sums = <floating*>scratch.sums + item.part * g.sums_size + g.sums_size // g.groups * item.group
         if g.over_channels:
             sum_over_channels(Delta, Z, g, &item, &buffers, sums)
         else:
             sum_over_positions(Delta, Z, g, &item, &buffers, sums)
         if g.parts == 1:
-            finish(Delta, Z, g, &item, <const floating*>scratch.sums, dF)
+            finish(Delta, Z, g, &item, <const floating*>sums, dF)
 
 
 cdef inline void dF_parts(const floating* Delta, const floating* Z, floating* dF, const Plan* g,
@@ -246,4 +282,4 @@ cdef inline void dF_parts(const floating* Delta, const floating* Z, floating* dF
             sums[i] += other[i]
     for group in range(g.groups):
         item = Item(group, 0, Span(0, g.blocks), Span(0, g.tiles))
-        finish(Delta, Z, g, &item, <const floating*>sums, dF)
+        finish(Delta, Z, g, &item, <const floating*>sums + g.sums_size // g.groups * group, dF)

@@ -3,7 +3,7 @@
 
 from ..microkernel.grad_weight cimport SUMS, WIDEST
 from ..pack.grad_weight cimport Plan, Scratch
-from ..runtime.integers cimport Span, ceil_div, cut, max_of, min_of, plus, times
+from ..runtime.integers cimport Span, ceil_div, cut, end_output, first_output, max_of, min_of, plus, times
 from ..runtime.memory cimport CACHE_LINE, whole_lines
 
 cdef enum:
@@ -15,7 +15,9 @@ cdef enum:
     CUT = 8  # parts of the images, where there are fewer blocks than would keep some threads busy
     SMALL = 2_000_000  # multiply-adds that no cut is made for
     LARGE = 1_000_000  # numbers of a copy
-    SPARSE = 64  # numbers of copies for each multiply-add
+    ITEM = 4  # parts of a thread's scratch memory: one for an item's sums, one for its copies
+    SPARSE = 64  # numbers of copies for each multiply-add; multiply-adds for each that is of an image, not padding
+    MANY = 1_000_000_000  # multiply-adds, for which the latter are counted
 
 
 cdef struct Unit:
@@ -69,6 +71,8 @@ cdef inline void plan_blocks(Plan* g) noexcept nogil:
         g.at_size = 0
     g.blocks = ceil_div(g.K, g.channels)
     g.tiles = ceil_div(g.T, g.taps)
+    g.taps_size = g.tiles * g.taps
+    g.compact, g.item_sums, g.positions = False, 0, g.images * g.rows * g.columns
     g.Delta_size = g.at_size * g.channels
     g.sums_size = g.groups * g.blocks * g.channels * g.tiles * g.taps * (1 if g.over_channels else g.lanes)
 
@@ -100,10 +104,26 @@ cdef inline void plan_grad_weight(Plan* g, Py_ssize_t lanes, int threads) noexce
     plan_jobs(g, threads)
 
 
+cdef inline double pairs_within(Py_ssize_t taps, Py_ssize_t outputs, Py_ssize_t extent, Py_ssize_t step, Py_ssize_t pad,
+                                Py_ssize_t apart) noexcept nogil:
+    # How many pairs of a tap and an output meet the image, along one axis.
+    cdef double total = 0
+    cdef Py_ssize_t r, end
+    for r in range(taps):
+        end = end_output(extent + pad - apart * r, step, outputs)
+        total += max_of(0, end - first_output(pad - apart * r, step))
+    return total
+
+
 cdef inline bint term_by_term(const Plan* g) noexcept nogil:
     # Whether copies hold far more than the sums take of them: padding, and what lies between taps or between outputs.
-    return (g.x_size > LARGE
-            and <double>g.units * g.x_size > SPARSE * <double>g.N * g.P * g.Q * g.K * g.T)
+    cdef double products = <double>g.N * g.P * g.Q * g.K * g.T
+    if g.x_size > LARGE and <double>g.units * g.x_size > SPARSE * products:
+        return True
+    if g.inside or products < MANY:
+        return False
+    return (pairs_within(g.R, g.P, g.H, g.u, g.p_h, g.d_h) * pairs_within(g.S, g.Q, g.W, g.v, g.p_w, g.d_w)
+            < <double>g.P * g.R * g.Q * g.S / SPARSE)
 
 
 cdef inline Unit unit_of(const Plan* g, Py_ssize_t unit) noexcept nogil:
@@ -135,15 +155,44 @@ cdef inline Py_ssize_t count_of(const Unit* it) noexcept nogil:
 
 
 cdef inline Py_ssize_t sums_bytes(const Plan* g, Py_ssize_t size) noexcept nogil:
-    return whole_lines((g.parts * g.sums_size + (0 if g.over_channels else g.lanes * g.lanes)) * size)
+    cdef Py_ssize_t sums = g.jobs * g.item_sums if g.item_sums > 0 else g.parts * g.sums_size
+    return whole_lines((sums + (0 if g.over_channels else g.lanes * g.lanes)) * size)
 
 
 cdef inline Py_ssize_t grad_weight_scratch(Plan* g, Py_ssize_t size) noexcept nogil:
     # How many bytes of scratch memory numbers of `size` bytes take.
-    cdef Py_ssize_t offsets = g.jobs * (g.at_size + g.tiles * g.taps) * <Py_ssize_t>sizeof(Py_ssize_t)
+    cdef Py_ssize_t offsets = g.jobs * (g.at_size + g.taps_size) * <Py_ssize_t>sizeof(Py_ssize_t)
     g.x_size = whole_lines(times(g.x_size, size)) // size
     g.Delta_size = whole_lines(g.Delta_size * size) // size
     return plus(CACHE_LINE + sums_bytes(g, size) + offsets, times(g.jobs, times(plus(g.x_size, g.Delta_size), size)))
+
+
+cdef inline void limit_scratch(Plan* g, Py_ssize_t most_bytes, Py_ssize_t size, int threads) noexcept nogil:
+    # Where sums, or the copies that a unit needs, are large: items of few taps, each of which sums up and copies for
+    # itself. Units and parts stay as they are, and with them the order of sums.
+    cdef Py_ssize_t jobs = g.jobs, x_size = g.x_size, Delta_size = g.Delta_size, bytes
+    cdef Py_ssize_t room = most_bytes // ITEM // size, of_tile = g.taps * g.channels * (1 if g.over_channels else g.lanes)
+    cdef Py_ssize_t most = max_of(1, room // (g.taps * (g.positions + g.lanes))), tiles, blocks
+    g.jobs = 1
+    bytes = grad_weight_scratch(g, size)
+    g.jobs, g.x_size, g.Delta_size = jobs, x_size, Delta_size
+    if bytes <= most_bytes:
+        return
+    g.compact = True
+    tiles = min_of(g.tiles, min_of(most, max_of(8, room // (g.blocks * of_tile))))
+    blocks = min_of(g.blocks, max_of(1, room // (tiles * of_tile)))
+    g.t_splits, g.k_splits = ceil_div(g.tiles, tiles), ceil_div(g.blocks, blocks)
+    if g.groups * g.parts * g.t_splits * g.k_splits % threads:
+        g.t_splits = min_of(g.tiles, ceil_div(g.t_splits, threads) * threads)
+    g.items = g.groups * g.parts * g.t_splits * g.k_splits
+    g.jobs = min_of(threads, g.items)
+    g.taps_size = ceil_div(g.tiles, g.t_splits) * g.taps
+    g.x_size = 0 if g.direct else g.taps_size * g.positions + g.lanes
+    if g.parts == 1:
+        g.item_sums = ceil_div(g.blocks, g.k_splits) * g.channels * g.taps_size
+        if not g.over_channels:  # and what is read beyond them
+            g.item_sums = g.item_sums * g.lanes + g.lanes * g.lanes
+        g.item_sums = whole_lines(g.item_sums * size) // size
 
 
 cdef inline Scratch scratch_at(const Plan* g, void* memory, Py_ssize_t size) noexcept nogil:

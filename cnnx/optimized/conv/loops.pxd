@@ -7,11 +7,11 @@ from libc.string cimport memset
 
 from ..microkernel.multiply_accumulate cimport PANEL, ROWS, VECTORS
 from ..pack.taps cimport pack_plane
-from ..runtime.integers cimport Span, ceil_div, max_of, min_of, plus
+from ..runtime.integers cimport Span, ceil_div, max_of, min_of
 from ..runtime.memory cimport CACHE_LINE
 from ..simd.vector cimport VECTOR_BYTES, lanes_of
 from .blocks cimport (
-    MIN_SHARING, Arrays, Sums, column_chunks, in_panels, multiply_columns, row_blocks, terms,
+    MIN_SHARING, Arrays, Sums, column_chunks, in_panels, multiply_columns, row_blocks, terms, terms_of,
 )
 from .depthwise cimport sum_plane
 from .tail cimport pack_tail, sum_tail, tail_columns
@@ -31,20 +31,22 @@ cdef struct Job:
     int* part  # of phase (a, b); -1 where no tap reaches
 
 
-cdef inline void plan_scratch(Job* job, floating* tag) noexcept nogil:
-    # Adds room for tails, where several images can share a vector, for a panel, and for a distance between threads: a
-    # line of the cache that two of them write to goes to and fro, and lines are fetched in pairs.
+cdef inline void plan_scratch(Job* job, Py_ssize_t most, floating* tag) noexcept nogil:
+    # Adds room for tails, where several images can share a vector and it takes no more than `most` bytes; for a panel;
+    # and for a distance between threads: a line of the cache that two of them write to goes to and fro, and lines are
+    # fetched in pairs.
     cdef Py_ssize_t lanes = lanes_of(tag), i
     cdef bint panels = False
-    if job.N > 1 and job.groups == 1 and job.part == NULL and tail_columns(job.parts, lanes) > 0:
+    if (job.N > 1 and job.groups == 1 and job.part == NULL and tail_columns(job.parts, lanes) > 0
+            and (terms(job.parts) + ROWS) * lanes * <Py_ssize_t>sizeof(floating) <= most):
         job.tail = job.scratch
-        job.scratch = plus(job.scratch, (terms(job.parts) + ROWS) * lanes)
+        job.scratch += (terms(job.parts) + ROWS) * lanes
     for i in range(job.count):
         panels |= in_panels(&job.parts[i])
     if panels:
         job.panel = job.scratch
-        job.scratch = plus(job.scratch, (PANEL + CACHE_LINE) // <Py_ssize_t>sizeof(floating))
-    job.scratch = plus(job.scratch, 128 // <Py_ssize_t>sizeof(floating))
+        job.scratch += (PANEL + CACHE_LINE) // <Py_ssize_t>sizeof(floating)
+    job.scratch += 128 // <Py_ssize_t>sizeof(floating)
 
 
 cdef inline Arrays arrays_of(const Job* job, const Arrays* all, Py_ssize_t task, floating* planes) noexcept nogil:
@@ -84,7 +86,7 @@ cdef inline void sum_image(const Sums* m, const Arrays* a, Py_ssize_t tail_width
                 pack_plane(&m.taps, Z + i * m.source, scratch + (i - c) * m.taps.S * m.taps.plane)
             x = scratch
         for i in range(parts):
-            multiply_columns(m, a, x, c, columns, parts, i, Span(0, row_blocks(m.K)), panel)
+            multiply_columns(m, a, x, terms_of(m, c), columns, parts, i, Span(0, row_blocks(m.K)), panel)
         if tail_width > 0:
             pack_tail(m, x, tail, c, tail_width)
         c += m.planes
@@ -166,7 +168,7 @@ cdef inline void pack_share(const Sums* m, const floating* Z, Span planes, float
 cdef inline void multiply_share(const Sums* m, const Arrays* a, const floating* x, Py_ssize_t c, Py_ssize_t task,
                                 Py_ssize_t parts, Py_ssize_t shares, floating* panel) noexcept nogil:
     cdef Py_ssize_t share = task % shares, blocks = row_blocks(m.K)
-    multiply_columns(m, a, x, c, m.taps.P * m.taps.Q, parts, task // shares,
+    multiply_columns(m, a, x, terms_of(m, c), m.taps.P * m.taps.Q, parts, task // shares,
                      Span(blocks * share // shares, blocks * (share + 1) // shares), panel)
 
 

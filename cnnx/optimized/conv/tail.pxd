@@ -6,7 +6,7 @@ from libc.string cimport memcpy
 from ..microkernel.multiply_accumulate cimport Operands
 from ..runtime.integers cimport Span, min_of
 from ..simd.vector cimport lanes_of
-from .blocks cimport Arrays, Sums, multiply_row_block, row_block, row_blocks, terms
+from .blocks cimport Arrays, Sums, multiply_row_block, row_block, row_blocks, terms, terms_of
 
 
 cdef inline Py_ssize_t tail_columns(const Sums* m, Py_ssize_t lanes) noexcept nogil:
@@ -45,7 +45,7 @@ cdef inline void sum_tail(const Sums* m, const Arrays* a, const floating* tail, 
         while c < m.taps.C:
             o.x, o.taps = tail + c * m.taps.R * m.taps.S * lanes, m.taps.tap + terms(m)
             o.Y, o.y_stride = sums, lanes
-            multiply_row_block(m, a, &o, block, c, Span(0, images * columns), <const floating*>NULL)
+            multiply_row_block(m, a, &o, block, terms_of(m, c), Span(0, images * columns), <const floating*>NULL)
             c += m.planes
         for n in range(images):
             for i in range(k.end - k.first):

@@ -2,18 +2,26 @@
 
 from ..microkernel.multiply_accumulate cimport VECTORS
 from ..pack.winograd_weight cimport KERNELS
-from ..runtime.integers cimport ceil_div, max_of, min_of
+from ..runtime.integers cimport Span, ceil_div, max_of, min_of, times
+from ..runtime.memory cimport SCRATCH
 
 
 cdef enum:
     CHANNEL_BLOCK = 64  # output channels whose products are kept at once
     # Bytes that a block of transformed tiles may take: more than one vector wide at 512 channels.
     TILE_CACHE = 2_621_440
+    # And those of one vector of tiles, or KERNELS kernels: more input channels take several passes, whose outputs are
+    # added up. By the widest vector, so that it depends on the shape alone.
+    MOST_BYTES = 7_340_032
 
 
 cdef struct Layer:
     # One call. C and K are those of a group; p_h and p_w may be negative: then a part of the image is not read.
     Py_ssize_t N, C, K, H, W, P, Q, p_h, p_w, groups
+    # A pass: of so many groups the same output channels by the same input channels, added to what earlier ones found.
+    Span passed, outputs, inputs
+    Py_ssize_t inputs_at_once  # at most; the last are those of C where it takes but one pass
+    Py_ssize_t kernel_tasks, kernels_at_once  # KERNELS output channels of a group each; in a pass
     Py_ssize_t m, a  # extents of a tile of outputs, and of the inputs that it needs
     Py_ssize_t rows, columns  # of tiles in an image
     Py_ssize_t width  # tiles in a block at most, whole vectors
@@ -25,28 +33,65 @@ cdef struct Layer:
 cdef inline Py_ssize_t plan_layer(Layer* layer, Py_ssize_t m, Py_ssize_t lanes, Py_ssize_t size,
                                   int threads) noexcept nogil:
     # Cuts the work, in as many tasks as this returns. Each number is computed alike wherever it is cut.
-    cdef Py_ssize_t a = m + 2, vectors, tiles
+    cdef Py_ssize_t a = m + 2, vectors, tiles, C, groups = layer.passed.end - layer.passed.first
+    cdef Py_ssize_t K = layer.outputs.end - layer.outputs.first
     layer.m, layer.a = m, a
     layer.rows, layer.columns = ceil_div(layer.P, m), ceil_div(layer.Q, m)
     tiles = layer.N * layer.rows * layer.columns
+    C = layer.inputs_at_once
     vectors = ceil_div(tiles, lanes)
-    layer.width = max_of(1, min_of(VECTORS, TILE_CACHE // (a * a * layer.C * lanes * size)))
+    layer.width = max_of(1, min_of(VECTORS, TILE_CACHE // (a * a * C * lanes * size)))
     layer.blocks = max_of(1, ceil_div(vectors, layer.width))
     layer.blocks = min_of(max_of(1, vectors), ceil_div(layer.blocks, threads) * threads)
     layer.width = max_of(1, ceil_div(vectors, layer.blocks)) * lanes
     layer.blocks = ceil_div(tiles, layer.width)
     layer.parts = 1
-    if 0 < layer.blocks * layer.groups < threads:
-        layer.parts = min_of(ceil_div(layer.K, KERNELS), ceil_div(threads, layer.blocks * layer.groups))
+    if 0 < layer.blocks * groups < threads:
+        layer.parts = min_of(ceil_div(K, KERNELS), ceil_div(threads, layer.blocks * groups))
     # A vector more than needed: multiples of 4,096 bytes would let a tile's numbers meet in a few places of a cache.
-    layer.step = layer.C * layer.width + lanes
+    layer.step = C * layer.width + lanes
     layer.M_step = CHANNEL_BLOCK * layer.width + lanes
     layer.numbers = a * a * layer.step  # V
     layer.numbers += a * a * layer.M_step  # M
     layer.numbers += 2 * a * (m * layer.width + lanes)  # rows of tiles, half transformed
     layer.numbers += a * layer.width * (m + 2 + lanes)  # the tiles' inputs
     layer.numbers = ceil_div(layer.numbers * size, 64) * 64 // size + 64 // size
-    return layer.blocks * layer.groups * layer.parts
+    return layer.blocks * groups * layer.parts
+
+
+cdef inline void plan_passes(Layer* layer, Py_ssize_t m, Py_ssize_t lanes, Py_ssize_t size, bint transform,
+                             int threads) noexcept nogil:
+    # Inputs and kernels of a pass, and how its work is cut. transform: kernels are to be transformed, in scratch memory.
+    cdef Py_ssize_t a = m + 2, per_group = ceil_div(layer.K, KERNELS), kernels, room
+    layer.inputs_at_once = max_of(1, ceil_div(layer.C, ceil_div(times(a * a * 64, layer.C) + 1, MOST_BYTES)))
+    layer.kernel_tasks = layer.kernels_at_once = layer.groups * per_group
+    layer.passed, layer.outputs = Span(0, layer.groups), Span(0, layer.K)
+    plan_layer(layer, m, lanes, size, threads)
+    kernels = a * a * layer.inputs_at_once * KERNELS
+    room = threads * (SCRATCH // size - layer.numbers) - MOST_BYTES // 64
+    if transform and times(layer.kernel_tasks, kernels) > room:
+        layer.kernels_at_once = max_of(1, room // kernels)
+        if layer.kernels_at_once > per_group:
+            layer.kernels_at_once -= layer.kernels_at_once % per_group
+
+
+cdef inline void begin_pass(Layer* layer, Py_ssize_t kernels, Py_ssize_t inputs) noexcept nogil:
+    # The one from these on.
+    cdef Py_ssize_t per_group = ceil_div(layer.K, KERNELS), end = kernels + layer.kernels_at_once
+    layer.inputs = Span(inputs, min_of(layer.C, inputs + layer.inputs_at_once))
+    if layer.kernels_at_once >= per_group:
+        layer.passed = Span(kernels // per_group, min_of(layer.groups, end // per_group))
+        layer.outputs = Span(0, layer.K)
+    else:
+        layer.passed = Span(kernels // per_group, kernels // per_group + 1)
+        layer.outputs.first = kernels % per_group * KERNELS
+        layer.outputs.end = min_of(layer.K, layer.outputs.first + layer.kernels_at_once * KERNELS)
+
+
+cdef inline Py_ssize_t end_of_pass(const Layer* layer) noexcept nogil:
+    # Kernel tasks up to here are done, but for other inputs.
+    cdef Py_ssize_t per_group = ceil_div(layer.K, KERNELS)
+    return (layer.passed.end - 1) * per_group + ceil_div(layer.outputs.end, KERNELS)
 
 
 cdef struct Run:

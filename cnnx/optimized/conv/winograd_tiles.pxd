@@ -18,8 +18,9 @@ from .winograd_plan cimport CHANNEL_BLOCK, Layer, Run, runs_of
 cdef struct Tiles:
     # One call's arrays: images, transformed kernels, biases, outputs; and what all threads read.
     const void* Z
-    const void* U
-    const void* b
+    const void* U  # of the first kernel task and input of the pass
+    Py_ssize_t U_inputs  # input channels that they hold
+    const void* b  # NULL: zeros
     void* Y
     const Microkernels* kernels
     const Py_ssize_t* taps  # of C channels in a block's transformed tiles, then in the transformed kernels
@@ -32,17 +33,18 @@ cdef struct Block:
     Py_ssize_t count, width
 
 
-cdef inline void transform_inputs(const Layer* layer, const floating* Z, Py_ssize_t first_c, const Block* block,
+cdef inline void transform_inputs(const Layer* layer, const floating* Z, Py_ssize_t group, const Block* block,
                                   floating* V, floating* s, floating* shifted, floating* d) noexcept nogil:
     # W2: V[i, j, c, tile] for a block of tiles.
     cdef Py_ssize_t lanes = lanes_of(Z), m = layer.m, a = layer.a, pitch = m * layer.width + lanes
+    cdef Py_ssize_t C = layer.inputs.end - layer.inputs.first, first_c = group * layer.C + layer.inputs.first
     cdef Py_ssize_t d_pitch, c, r, i, h, w, z, left, right
     cdef floating* source
     cdef Run run
     memset(d, 0, a * layer.width * (m + 2 + lanes) * sizeof(floating))  # padding stays while the channels change
     memset(s, 0, a * pitch * sizeof(floating))
     memset(shifted, 0, a * pitch * sizeof(floating))
-    for c in range(layer.C):
+    for c in range(C):
         source = d
         for r in range(block.count):
             run = block.runs[r]
@@ -53,7 +55,7 @@ cdef inline void transform_inputs(const Layer* layer, const floating* Z, Py_ssiz
                 h = m * run.row - layer.p_h + i
                 if 0 <= h < layer.H and left < right:
                     z = (((run.n * layer.groups * layer.C + first_c + c) * layer.H + h) * layer.W + w + left)
-                    if c + 1 < layer.C:
+                    if c + 1 < C:
                         prefetch_span(Z + z + layer.H * layer.W, (right - left) * sizeof(floating), NULL)
                     copy_row(Z + z, source + i * d_pitch + left, right - left)
             transform_columns(<const floating*>source, d_pitch, s + m * run.first, pitch, m * run.count, m)
@@ -66,15 +68,17 @@ cdef inline void transform_inputs(const Layer* layer, const floating* Z, Py_ssiz
 cdef inline void multiply_tiles(const Layer* layer, const Tiles* tiles, Py_ssize_t group, Span channels,
                                 const floating* V, floating* M, Py_ssize_t width) noexcept nogil:
     # M[i, j, k, tile] = sum_c U[i, j, k, c] V[i, j, c, tile] for some output channels of a group.
-    cdef Py_ssize_t numbers = layer.a * layer.a, side = layer.C * KERNELS, count = channels.end - channels.first
+    cdef Py_ssize_t numbers = layer.a * layer.a, side = tiles.U_inputs * KERNELS, C = layer.inputs.end - layer.inputs.first
+    cdef Py_ssize_t count = channels.end - channels.first
     cdef Py_ssize_t ij, kernels, k
-    cdef Py_ssize_t before = group * ceil_div(layer.K, KERNELS) + channels.first // KERNELS
+    cdef Py_ssize_t before = ((group - layer.passed.first) * ceil_div(layer.K, KERNELS)
+                              + (channels.first - layer.outputs.first) // KERNELS)
     cdef const floating* first = <const floating*>tiles.U + before * numbers * side
     cdef const floating* u
     cdef Operands o
     cdef Next next
-    o.stride, o.taps, o.T, o.start, o.y_stride, o.width = KERNELS, tiles.taps, layer.C, tiles.zeros, layer.width, width
-    next.offsets = tiles.taps + layer.C
+    o.stride, o.taps, o.T, o.start, o.y_stride, o.width = KERNELS, tiles.taps, C, tiles.zeros, layer.width, width
+    next.offsets = tiles.taps + layer.inputs_at_once
     for ij in range(numbers):
         for kernels in range(ceil_div(count, KERNELS)):
             k = kernels * KERNELS
@@ -90,28 +94,38 @@ cdef inline void multiply_tiles(const Layer* layer, const Tiles* tiles, Py_ssize
 cdef inline void transform_outputs(const Layer* layer, const Tiles* tiles, Py_ssize_t first_k, Py_ssize_t count,
                                    const Block* block, const floating* M, floating* y) noexcept nogil:
     # W3: the products of `count` output channels (from first_k of all) become outputs.
-    cdef Py_ssize_t m = layer.m, pitch = m * layer.width + lanes_of(M), k, r, i, target
+    cdef Py_ssize_t m = layer.m, pitch = m * layer.width + lanes_of(M), k, r, i, j, width, target
+    cdef floating* row
+    cdef floating* to
     cdef floating* Y = <floating*>tiles.Y
     cdef Run run
+    cdef const floating* b = <const floating*>tiles.zeros
     for k in range(count):
-        inverse_transform(M + k * layer.width, layer.M_step, <const floating*>tiles.b + first_k + k, y, pitch,
-                          block.width, m)
+        if tiles.b != NULL and layer.inputs.first == 0:
+            b = <const floating*>tiles.b + first_k + k
+        inverse_transform(M + k * layer.width, layer.M_step, b, y, pitch, block.width, m)
         for r in range(block.count):
             run = block.runs[r]
             for i in range(min_of(m, layer.P - m * run.row)):
                 target = ((run.n * layer.groups * layer.K + first_k + k) * layer.P + m * run.row + i) * layer.Q
-                copy_row(<const floating*>y + i * pitch + m * run.first, Y + target + m * run.column,
-                         min_of(m * run.count, layer.Q - m * run.column))
+                width = min_of(m * run.count, layer.Q - m * run.column)
+                row = y + i * pitch + m * run.first
+                to = Y + target + m * run.column
+                if layer.inputs.first > 0:
+                    for j in range(width):
+                        to[j] += row[j]
+                else:
+                    copy_row(<const floating*>row, to, width)
 
 
 cdef inline void sum_tiles(const Layer* layer, const Tiles* tiles, floating* scratch, Py_ssize_t task) noexcept nogil:
     # Task number (group, block of tiles, part of the group's output channels).
     cdef Py_ssize_t lanes = lanes_of(scratch)
-    cdef Py_ssize_t group = task // (layer.blocks * layer.parts), part = task % layer.parts
+    cdef Py_ssize_t group = layer.passed.first + task // (layer.blocks * layer.parts), part = task % layer.parts
     cdef Py_ssize_t start = task // layer.parts % layer.blocks * layer.width
     cdef Py_ssize_t end = min_of(start + layer.width, layer.N * layer.rows * layer.columns)
-    cdef Py_ssize_t per_part = ceil_div(ceil_div(layer.K, KERNELS), layer.parts) * KERNELS
-    cdef Py_ssize_t k = part * per_part, last_k = min_of(layer.K, k + per_part), count
+    cdef Py_ssize_t per_part = ceil_div(ceil_div(layer.outputs.end - layer.outputs.first, KERNELS), layer.parts) * KERNELS
+    cdef Py_ssize_t k = layer.outputs.first + part * per_part, last_k = min_of(layer.outputs.end, k + per_part), count
     cdef Py_ssize_t row = layer.a * (layer.m * layer.width + lanes)
     cdef Block block
     cdef floating* V = scratch
@@ -125,7 +139,7 @@ cdef inline void sum_tiles(const Layer* layer, const Tiles* tiles, floating* scr
     block.width = ceil_div(end - start, lanes) * lanes
     if PANEL > 0:  # a panel's terms have no gaps between them
         block.width = layer.width
-    transform_inputs(layer, <const floating*>tiles.Z, group * layer.C, &block, V, s, shifted, d)
+    transform_inputs(layer, <const floating*>tiles.Z, group, &block, V, s, shifted, d)
     while k < last_k:
         count = min_of(CHANNEL_BLOCK, last_k - k)
         multiply_tiles(layer, tiles, group, Span(k, k + count), <const floating*>V, M, block.width)

@@ -1,10 +1,10 @@
 # Copies for the gradient with respect to the kernels: Delta's channels side by side, and Z with its padding.
 
 from cython cimport floating
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from ..microkernel.table cimport Microkernels
-from ..runtime.integers cimport ceil_div, max_of, min_of
+from ..runtime.integers cimport ceil_div, end_output, first_output, max_of, min_of
 from ..simd.shuffle cimport transpose
 from ..simd.vector cimport broadcast, doubles, floats, lanes_of, vector_at
 from .shift cimport shift_plane
@@ -16,14 +16,18 @@ cdef struct Plan:
     bint over_channels  # vectors lie over channels of Delta, or else over positions
     bint inside  # no window meets padding
     bint direct  # Z itself serves: no copy
+    bint compact  # copies hold what each tap meets, and no more than an item needs: see limit_scratch()
     # A unit: at most so many images, rows and columns of positions; units are numbered in the order of their sums.
     Py_ssize_t images, rows, columns, image_cuts, row_cuts, column_cuts, units
+    Py_ssize_t positions  # of a unit at most
     Py_ssize_t h, w  # rows and columns of Z that a unit needs at most
     Py_ssize_t phases  # of the stride that these rows have
     Py_ssize_t channels, blocks, taps, tiles  # of a block, blocks of a group; of a tile, tiles of a block
     Py_ssize_t parts, k_splits, t_splits, items, jobs
     const Microkernels* kernels
     Py_ssize_t x_size, Delta_size, at_size, sums_size  # numbers; for one job, job, job, part
+    Py_ssize_t taps_size  # and offsets of taps, for one job
+    Py_ssize_t item_sums  # numbers of one item's sums, if each job has its own; 0: all items' lie side by side
 
 
 cdef struct Scratch:
@@ -144,3 +148,27 @@ cdef inline void copy_shifted(const floating* Z, const Plan* g, Py_ssize_t n, Py
                             out[j * columns + q] = x[g.v * q]
                     x += g.u * g.w
                 out += plane
+
+
+cdef inline void copy_tap_row(const floating* z, const Plan* g, Py_ssize_t w, Py_ssize_t columns,
+                              floating* out) noexcept nogil:
+    # What one tap meets at outputs side by side: columns w, w + v, ... of a row of Z~; z is NULL for padding.
+    cdef Py_ssize_t first = columns, end = columns, q
+    if z != NULL:
+        first = min_of(columns, first_output(-w, g.v))
+        end = max_of(first, end_output(g.W - w, g.v, columns))
+    memset(out, 0, first * sizeof(floating))
+    if g.v == 1 and first < end:
+        memcpy(out + first, z + w + first, (end - first) * sizeof(floating))
+    elif first < end:
+        for q in range(first, end):
+            out[q] = z[w + g.v * q]
+    memset(out + end, 0, (columns - end) * sizeof(floating))
+
+
+cdef inline void copy_taps(const floating* Z, const Plan* g, Py_ssize_t n, Py_ssize_t group, Py_ssize_t t, Py_ssize_t p,
+                           Py_ssize_t q, Py_ssize_t rows, Py_ssize_t columns, floating* out) noexcept nogil:
+    # out[i][j]: what tap t meets at output (p + i, q + j) of image n.
+    cdef Py_ssize_t h = g.u * p + g.d_h * (t // g.S % g.R) - g.p_h, w = g.v * q + g.d_w * (t % g.S) - g.p_w, i
+    for i in range(rows):
+        copy_tap_row(row_of(Z, g, n, group * g.C + t // (g.R * g.S), h + g.u * i), g, w, columns, out + i * columns)

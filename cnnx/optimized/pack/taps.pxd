@@ -56,7 +56,7 @@ cdef inline Py_ssize_t copy_of(const Taps* g, Py_ssize_t planes) noexcept nogil:
 
 cdef inline Py_ssize_t tables_size(const Taps* g) noexcept nogil:
     # Bytes.
-    return (6 * g.R + 2 * g.S + 2 * g.C * g.R * g.S + 1) * <Py_ssize_t>sizeof(Py_ssize_t)
+    return times(plus(times(2, times(g.C, times(g.R, g.S))), 6 * g.R + 2 * g.S + 1), sizeof(Py_ssize_t))
 
 
 cdef inline void set_extents(Taps* g, Py_ssize_t C, Py_ssize_t H, Py_ssize_t W, Py_ssize_t P, Py_ssize_t Q,
@@ -80,10 +80,18 @@ cdef inline Py_ssize_t phase_of(const Taps* g, Py_ssize_t down) noexcept nogil:
 
 cdef inline bint plan_taps(Taps* g, Py_ssize_t lanes) noexcept nogil:
     # Fill in where things lie; False when there is no memory for tables. free_taps() frees it.
-    cdef Py_ssize_t a, r, s, c, e, rows = 0
-    g.phase = <Py_ssize_t*>malloc(tables_size(g))
-    if g.phase == NULL:
+    cdef void* tables = malloc(tables_size(g))
+    g.phase = <Py_ssize_t*>tables
+    if tables == NULL:
         return False
+    place_taps(g, tables, lanes)
+    return True
+
+
+cdef inline void place_taps(Taps* g, void* tables, Py_ssize_t lanes) noexcept nogil:
+    # The same in memory for tables_size() bytes.
+    cdef Py_ssize_t a, r, s, c, e, rows = 0
+    g.phase = <Py_ssize_t*>tables
     g.begin = g.phase + g.R
     g.first = g.begin + g.R
     g.count = g.first + g.R
@@ -120,7 +128,7 @@ cdef inline bint plan_taps(Taps* g, Py_ssize_t lanes) noexcept nogil:
         rows += g.count[a]
     g.plane = padded_plane(times(rows, g.Q), lanes)
     if copy_of(g, g.C) > SATURATED // 8:  # no memory holds that, and offsets within it would overflow
-        return True
+        return
     for r in range(g.R):
         e = floor_div(g.down[r], g.u)
         a = phase_of(g, g.down[r])
@@ -129,7 +137,6 @@ cdef inline bint plan_taps(Taps* g, Py_ssize_t lanes) noexcept nogil:
                 g.tap[(c * g.R + r) * g.S + s] = (c * g.S + s) * g.plane + g.begin[a] + (e - g.first[a]) * g.Q
     for c in range(g.C * g.R * g.S):
         g.tap[g.C * g.R * g.S + c] = c * lanes
-    return True
 
 
 cdef inline void free_taps(Taps* g) noexcept nogil:

@@ -5,7 +5,7 @@ from cython cimport floating
 from libc.string cimport memcpy, memset
 
 from ..microkernel.winograd_transform cimport apply_G
-from ..runtime.integers cimport ceil_div, min_of
+from ..runtime.integers cimport Span, ceil_div, min_of
 from ..simd.shuffle cimport transpose_doubles, transpose_floats
 from ..simd.vector cimport MAX_LANES, doubles, floats, lanes_in, lanes_of, size_of, vector, vector_at
 
@@ -90,26 +90,26 @@ cdef inline void gather_kernels(const floating* f, Py_ssize_t f_k, Py_ssize_t f_
 
 
 cdef inline void pack_kernels(const floating* F, const floating* end, floating* U, Py_ssize_t task, Py_ssize_t C,
-                              Py_ssize_t K, Py_ssize_t m, bint rotated) noexcept nogil:
-    # W1 for KERNELS output channels of a group, all input channels: U[task, i, j, c, kernel]. C and K are those of a
-    # group. `rotated` is for grad-input, where inputs and outputs of F change places, too.
+                              Py_ssize_t K, Span channels, Py_ssize_t m, bint rotated) noexcept nogil:
+    # W1 for KERNELS output channels of a group, some input channels: U[i, j, c, kernel]. C and K are those of a group.
+    # `rotated` is for grad-input, where inputs and outputs of F change places, too.
     cdef floating chunk[9 * KERNEL_CHUNK]
-    cdef Py_ssize_t per_group = ceil_div(K, KERNELS), pitch = C * KERNELS, first = task % per_group * KERNELS
+    cdef Py_ssize_t per_group = ceil_div(K, KERNELS), first = task % per_group * KERNELS
+    cdef Py_ssize_t pitch = (channels.end - channels.first) * KERNELS
     cdef Py_ssize_t kernels = min_of(KERNELS, K - first), f_k = 9 if rotated else 9 * C, f_c = 9 * K if rotated else 9
-    cdef Py_ssize_t c = 0, channels
-    cdef const floating* f = F + task // per_group * K * C * 9 + first * f_k
-    U = U + task * (m + 2) * (m + 2) * pitch
-    while c < C:
-        channels = min_of(KERNEL_CHUNK // KERNELS, C - c)
-        gather_kernels(f + c * f_c, f_k, f_c, kernels, channels, end, rotated, chunk)
+    cdef Py_ssize_t c = 0, C_end = channels.end - channels.first, count
+    cdef const floating* f = F + task // per_group * K * C * 9 + first * f_k + channels.first * f_c
+    while c < C_end:
+        count = min_of(KERNEL_CHUNK // KERNELS, C_end - c)
+        gather_kernels(f + c * f_c, f_k, f_c, kernels, count, end, rotated, chunk)
         if floating is float:
             if m == 2:
-                transform_kernels[floats](chunk, channels * KERNELS, U + c * KERNELS, pitch, NULL, 2)
+                transform_kernels[floats](chunk, count * KERNELS, U + c * KERNELS, pitch, NULL, 2)
             else:
-                transform_kernels[floats](chunk, channels * KERNELS, U + c * KERNELS, pitch, NULL, 4)
+                transform_kernels[floats](chunk, count * KERNELS, U + c * KERNELS, pitch, NULL, 4)
         else:
             if m == 2:
-                transform_kernels[doubles](chunk, channels * KERNELS, U + c * KERNELS, pitch, NULL, 2)
+                transform_kernels[doubles](chunk, count * KERNELS, U + c * KERNELS, pitch, NULL, 2)
             else:
-                transform_kernels[doubles](chunk, channels * KERNELS, U + c * KERNELS, pitch, NULL, 4)
-        c += channels
+                transform_kernels[doubles](chunk, count * KERNELS, U + c * KERNELS, pitch, NULL, 4)
+        c += count

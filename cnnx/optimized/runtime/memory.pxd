@@ -7,6 +7,7 @@ from .integers cimport SATURATED, plus, times
 
 cdef enum:
     CACHE_LINE = 64
+    SCRATCH = 16_777_216  # bytes that a kernel takes for each thread beside its arguments, whatever their shapes
 
 
 cdef inline Py_ssize_t whole_lines(Py_ssize_t size) noexcept nogil:
