@@ -16,8 +16,9 @@ cdef extern from *:
     /* With few registers a term has few products (AVX2: 12), and gcc's loop four more instructions than it would need.
        By itself it unrolls no loop whose length it does not know, and asked to (-funroll-loops), it also renames
        registers until they run out. */
-    #if defined(__GNUC__) && !defined(__clang__) && !defined(__AVX512F__)
-    #define cnnx_unrolled __attribute__((optimize("unroll-loops", "no-web", "no-rename-registers"))) void
+    #if defined(__GNUC__) && !defined(__clang__) && CNNX_BYTES < 64
+    #define cnnx_unrolled \\
+        __attribute__((optimize("fp-contract=off", "unroll-loops", "no-web", "no-rename-registers"))) void
     #else
     #define cnnx_unrolled void
     #endif

@@ -7,6 +7,7 @@
 from cython cimport floating
 
 from .simd.exp cimport bell, exp_negative, expm1_negative, log1p_fraction, mills, signed, size
+from .simd.multiply_add cimport multiply_add
 
 
 cdef inline floating relu_phi(floating z) noexcept nogil:
@@ -48,7 +49,7 @@ cdef inline floating tanh_prime(floating z) noexcept nogil:
 
 
 cdef inline floating tanh_slope(floating y) noexcept nogil:
-    return <floating>1 - y * y
+    return multiply_add(-y, y, <floating>1)
 
 
 cdef inline floating step_phi(floating z) noexcept nogil:
@@ -102,11 +103,11 @@ cdef inline floating gelu_range(floating z) noexcept nogil:
 cdef inline floating gelu_phi(floating z) noexcept nogil:
     # z Phi(z) = max(z, 0) - |z| Phi(-|z|).
     cdef floating a = gelu_range(z)
-    return (z if z > 0 else 0) - a * mills(a) * bell(a)
+    return multiply_add(-a * mills(a), bell(a), z if z > 0 else 0)
 
 
 cdef inline floating gelu_prime(floating z) noexcept nogil:
     # Phi(z) + z exp(-z^2 / 2) / sqrt(2 pi): 1 + g for z > 0, -g else.
     cdef floating a = gelu_range(z)
-    cdef floating g = bell(a) * (a * <floating>0.3989422804014327 - mills(a))
+    cdef floating g = bell(a) * multiply_add(a, <floating>0.3989422804014327, -mills(a))
     return <floating>1 + g if z > 0 else -g

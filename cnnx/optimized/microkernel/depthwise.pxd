@@ -2,7 +2,7 @@
 # registers too where they are 3 x 3.
 
 from ..simd.select cimport store_partial
-from ..simd.vector cimport broadcast, doubles, floats, fma, in_register, lanes_in, size_of, vector, vector_at
+from ..simd.vector cimport broadcast, doubles, floats, fma, in_register, lanes_in, load, size_of, vector, vector_at
 
 cdef enum:
     MAX_ROWS = 8  # output rows that are summed up together
@@ -29,7 +29,7 @@ cdef inline Py_ssize_t vector_start(Py_ssize_t q, Py_ssize_t Q, Py_ssize_t lanes
 
 cdef inline void add_term(const void* x, const vector* f, vector* a, int i, int s, int M, int u) noexcept nogil:
     # A vector of row i of those that M output rows need, for all that it is a part of.
-    cdef vector column = in_register((<vector*>x)[0])
+    cdef vector column = in_register(load(x, 0, a))
     cdef int m
     for m in range(M):
         if 0 <= i - u * m < 3:
@@ -100,7 +100,7 @@ cdef inline void depthwise_taps(const Band* band, vector* tag, int M) noexcept n
         for t in range(terms):
             factor = in_register(broadcast(w, t, tag))
             for m in range(M):
-                a[m] = fma(a[m], factor, vector_at(x, taps[t] + q + m * pitch, tag)[0])
+                a[m] = fma(a[m], factor, load(x, taps[t] + q + m * pitch, tag))
         for m in range(M):
             store_partial(a[m], Y, m * Q + q, width, tag)
         q += lanes

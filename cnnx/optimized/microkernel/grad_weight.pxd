@@ -3,19 +3,18 @@
 
 from ..simd.prefetch cimport prefetch_write
 from ..simd.select cimport last_of
-from ..simd.vector cimport broadcast, doubles, floats, fma, fma_broadcast, in_register, lanes_in, vector, vector_at
+from ..simd.vector cimport (
+    broadcast, doubles, floats, fma, fma_broadcast, in_register, lanes_in, load, store, vector, vector_at,
+)
 
 cdef extern from *:
     """
-    #if defined(__AVX512F__)  /* 24 sums, 4 vectors of Delta, a number of x */
+    #if CNNX_REGISTERS == 32  /* 24 sums, 4 vectors of Delta, a number of x */
     #define CNNX_SUMS 24
     #define CNNX_WIDEST 4
-    #elif defined(__AVX2__)
+    #elif CNNX_FMA
     #define CNNX_SUMS 12
     #define CNNX_WIDEST 2
-    #elif defined(__aarch64__)
-    #define CNNX_SUMS 24
-    #define CNNX_WIDEST 4
     #else
     #define CNNX_SUMS 6
     #define CNNX_WIDEST 2
@@ -39,28 +38,27 @@ cdef inline void over_channels(const void* x, const Py_ssize_t* taps, const Py_s
     cdef vector a[MAX_SUMS]
     cdef vector d[4]
     cdef const void* here
-    cdef vector* to = <vector*>sums
     cdef Py_ssize_t lanes = lanes_in(tag), i
     cdef double zero = 0
     cdef int j, e, half = M * V // 2
     for e in range(half):
         a[e] = broadcast(&zero, 0, tag)
-        prefetch_write(to + e)
+        prefetch_write(vector_at(sums, e * lanes, tag))
     for e in range(half, M * V):
         a[e] = broadcast(&zero, 0, tag)
-        prefetch_write(to + e)
+        prefetch_write(vector_at(sums, e * lanes, tag))
     for i in range(count):
         here = vector_at(x, at[i], tag)
         for j in range(V):
-            d[j] = in_register(vector_at(Delta, (i * V + j) * lanes, tag)[0])
+            d[j] = in_register(load(Delta, (i * V + j) * lanes, tag))
         for e in range(half):
             a[e] = fma_broadcast(a[e], here, taps[e // V], d[e % V])
         for e in range(half, M * V):
             a[e] = fma_broadcast(a[e], here, taps[e // V], d[e % V])
     for e in range(half):
-        to[e] = to[e] + a[e]
+        store(load(sums, e * lanes, tag) + a[e], sums, e * lanes)
     for e in range(half, M * V):
-        to[e] = to[e] + a[e]
+        store(load(sums, e * lanes, tag) + a[e], sums, e * lanes)
 
 
 cdef inline void over_positions(const void* x, const Py_ssize_t* taps, const void* Delta, Py_ssize_t pitch,
@@ -71,7 +69,7 @@ cdef inline void over_positions(const void* x, const Py_ssize_t* taps, const voi
     cdef vector a[MAX_SUMS]
     cdef vector z[MAX_SUMS]
     cdef vector d[4]
-    cdef vector* to
+    cdef void* to
     cdef Py_ssize_t lanes = lanes_in(tag), i, block, rest = count % lanes
     cdef double zero = 0
     cdef int k, m, e, half = K * M // 2
@@ -82,30 +80,30 @@ cdef inline void over_positions(const void* x, const Py_ssize_t* taps, const voi
     for block in range(count // lanes):
         i = block * lanes
         for m in range(M):
-            z[m] = in_register(vector_at(x, taps[m] + i, tag)[0])
+            z[m] = in_register(load(x, taps[m] + i, tag))
         if K * M + K + M <= SUMS + SUMS // 4:
             for k in range(K):
-                d[k] = in_register(vector_at(Delta, k * pitch + i, tag)[0])
+                d[k] = in_register(load(Delta, k * pitch + i, tag))
             for e in range(half):
                 a[e] = fma(a[e], d[e // M], z[e % M])
             for e in range(half, K * M):
                 a[e] = fma(a[e], d[e // M], z[e % M])
         else:
             for e in range(half):
-                a[e] = fma(a[e], vector_at(Delta, e // M * pitch + i, tag)[0], z[e % M])
+                a[e] = fma(a[e], load(Delta, e // M * pitch + i, tag), z[e % M])
             for e in range(half, K * M):
-                a[e] = fma(a[e], vector_at(Delta, e // M * pitch + i, tag)[0], z[e % M])
+                a[e] = fma(a[e], load(Delta, e // M * pitch + i, tag), z[e % M])
     if rest:
         i = count - lanes
         for m in range(M):
-            z[m] = last_of(vector_at(x, taps[m] + i, tag)[0], rest)
+            z[m] = last_of(load(x, taps[m] + i, tag), rest)
         for e in range(half):
-            a[e] = fma(a[e], last_of(vector_at(Delta, e // M * pitch + i, tag)[0], rest), z[e % M])
+            a[e] = fma(a[e], last_of(load(Delta, e // M * pitch + i, tag), rest), z[e % M])
         for e in range(half, K * M):
-            a[e] = fma(a[e], last_of(vector_at(Delta, e // M * pitch + i, tag)[0], rest), z[e % M])
+            a[e] = fma(a[e], last_of(load(Delta, e // M * pitch + i, tag), rest), z[e % M])
     for e in range(half):
         to = vector_at(sums, e // M * sums_pitch + e % M * lanes, tag)
-        to[0] = to[0] + a[e]
+        store(load(to, 0, tag) + a[e], to, 0)
     for e in range(half, K * M):
         to = vector_at(sums, e // M * sums_pitch + e % M * lanes, tag)
-        to[0] = to[0] + a[e]
+        store(load(to, 0, tag) + a[e], to, 0)

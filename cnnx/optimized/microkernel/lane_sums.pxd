@@ -3,7 +3,7 @@
 
 from cython cimport floating
 
-from ..simd.vector cimport SUM_BYTES, VECTOR_BYTES, doubles, floats, lanes_in, vector, vector_at
+from ..simd.vector cimport SUM_BYTES, VECTOR_BYTES, doubles, floats, lanes_in, load, store, vector
 
 cdef enum:
     CHAINS = 4  # of partial sums that do not wait for each other
@@ -20,27 +20,27 @@ cdef inline void sum_vectors(const void* x, Py_ssize_t count, double* lane, vect
     whole = count // (W * lanes)
     if whole > 0:
         for m in range(W):
-            a[m] = vector_at(x, m * lanes, tag)[0]
+            a[m] = load(x, m * lanes, tag)
         if whole < CHAINS:
             for i in range(1, whole):
                 for m in range(W):
-                    a[m] = a[m] + vector_at(x, (W * i + m) * lanes, tag)[0]
+                    a[m] = a[m] + load(x, (W * i + m) * lanes, tag)
         else:
             for m in range(W, CHAINS * W):
-                a[m] = vector_at(x, m * lanes, tag)[0]
+                a[m] = load(x, m * lanes, tag)
             for i in range(1, whole // CHAINS):
                 for m in range(CHAINS * W):
-                    a[m] = a[m] + vector_at(x, (CHAINS * W * i + m) * lanes, tag)[0]
+                    a[m] = a[m] + load(x, (CHAINS * W * i + m) * lanes, tag)
             for i in range(whole // CHAINS * CHAINS, whole):
                 for m in range(W):
-                    a[m] = a[m] + vector_at(x, (W * i + m) * lanes, tag)[0]
+                    a[m] = a[m] + load(x, (W * i + m) * lanes, tag)
             for m in range(W):
                 a[m] = (a[m] + a[W + m]) + (a[2 * W + m] + a[3 * W + m])
         for m in range(W):
             if vector is floats:
-                vector_at(single, m * lanes, tag)[0] = a[m]
+                store(a[m], single, m * lanes)
             else:
-                vector_at(wide, m * lanes, tag)[0] = a[m]
+                store(a[m], wide, m * lanes)
         for j in range(W * lanes):
             lane[j] += single[j] if vector is floats else wide[j]
     whole *= W * lanes

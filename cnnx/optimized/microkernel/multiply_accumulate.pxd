@@ -9,26 +9,25 @@ from libc.string cimport memcpy
 
 from ..simd.prefetch cimport prefetch_l1, prefetch_l2
 from ..simd.vector cimport (
-    broadcast, doubles, floats, fma, fma_broadcast, in_register, lanes_in, make_opaque, size_of, vector, vector_at,
+    broadcast, doubles, floats, fma, fma_broadcast, in_register, lanes_in, load, make_opaque, size_of, store, vector,
+    vector_at,
 )
 
 cdef extern from *:
     """
-    #if defined(__AVX512F__)  /* 32 registers: 24 accumulators, 3 columns, a weight */
+    #if CNNX_REGISTERS == 32  /* 24 accumulators, 3 columns, a weight */
     #define CNNX_ROWS 8
     #define CNNX_VECTORS 3
-    #define CNNX_PANEL 0
-    #elif defined(__AVX2__)  /* 16: 12 accumulators */
+    #elif CNNX_FMA  /* 16: 12 accumulators */
     #define CNNX_ROWS 4
-    #define CNNX_VECTORS 3
-    #elif defined(__aarch64__)  /* 32 registers */
-    #define CNNX_ROWS 8
     #define CNNX_VECTORS 3
     #else  /* 16, and a product needs a register of its own: 8 accumulators */
     #define CNNX_ROWS 4
     #define CNNX_VECTORS 2
     #endif
-    #ifndef CNNX_PANEL
+    #if CNNX_BYTES == 64
+    #define CNNX_PANEL 0
+    #else
     #define CNNX_PANEL 57344
     #endif
     _Static_assert((CNNX_ROWS == 4 || CNNX_ROWS == 8) && CNNX_VECTORS >= 2 && CNNX_VECTORS <= 3,
@@ -123,14 +122,14 @@ cdef inline void register_block(const Operands* o, const Next* next, vector* tag
     elif width == V * lanes:
         for k in range(M):
             for j in range(V):
-                a[k][j] = vector_at(Y, k * y_k + j * lanes, tag)[0]
+                a[k][j] = load(Y, k * y_k + j * lanes, tag)
     else:
         for k in range(M):
             edge[k] = broadcast(w, 0, tag)
             memcpy(&edge[k], vector_at(Y, k * y_k + last, tag), (width - last) * size_of(tag))
         for k in range(M):
             for j in range(V - 1):
-                a[k][j] = vector_at(Y, k * y_k + j * lanes, tag)[0]
+                a[k][j] = load(Y, k * y_k + j * lanes, tag)
             a[k][V - 1] = edge[k]
     make_opaque(o)  # Y and its strides are read again behind the loop: it needs their registers
     w, x, T, taps, panel, next_x, next_offsets = o.w, o.x, o.T, o.taps, o.panel, next.x, next.offsets
@@ -141,9 +140,9 @@ cdef inline void register_block(const Operands* o, const Next* next, vector* tag
             for j in range(V):
                 prefetch_l1(vector_at(x, taps[t + TERMS_AHEAD_PACKING] + j * lanes, tag))
         for j in range(V):
-            column[j] = vector_at(x, (taps[t] if x_is == PACK_WHILE_USED else t * V * lanes) + j * lanes, tag)[0]
+            column[j] = load(x, (taps[t] if x_is == PACK_WHILE_USED else t * V * lanes) + j * lanes, tag)
             if x_is == PACK_WHILE_USED:
-                vector_at(panel, (t * V + j) * lanes, tag)[0] = column[j]
+                store(column[j], panel, (t * V + j) * lanes)
         for k in range(M):
             factor[k] = in_register(broadcast(w, t * w_t + k * w_k, tag))
             for j in range(V):
@@ -151,7 +150,7 @@ cdef inline void register_block(const Operands* o, const Next* next, vector* tag
     for t in range(T if x_is == INDIRECT else 0):
         if V <= VECTORS:
             for j in range(V):
-                column[j] = vector_at(x, taps[t] + j * lanes, tag)[0]
+                column[j] = load(x, taps[t] + j * lanes, tag)
         if next_x != NULL:
             prefetch_l2(vector_at(next_x, next_offsets[t], tag))
         if PANEL == 0 and M == ROWS and t + TERMS_AHEAD < T:
@@ -165,7 +164,7 @@ cdef inline void register_block(const Operands* o, const Next* next, vector* tag
             for k in range(M):
                 factor[k] = in_register(broadcast(w, t * w_t + k * w_k, tag))
             for j in range(V):
-                x_j = in_register(vector_at(x, taps[t] + j * lanes, tag)[0])
+                x_j = in_register(load(x, taps[t] + j * lanes, tag))
                 for k in range(M):
                     a[k][j] = fma(a[k][j], factor[k], x_j)
     make_opaque(o)
@@ -173,11 +172,11 @@ cdef inline void register_block(const Operands* o, const Next* next, vector* tag
     if width == V * lanes:
         for k in range(M):
             for j in range(V):
-                vector_at(Y, k * y_k + j * lanes, tag)[0] = a[k][j]
+                store(a[k][j], Y, k * y_k + j * lanes)
     else:
         for k in range(M):
             for j in range(V - 1):
-                vector_at(Y, k * y_k + j * lanes, tag)[0] = a[k][j]
+                store(a[k][j], Y, k * y_k + j * lanes)
             edge[k] = a[k][V - 1]
         for k in range(M):
             memcpy(vector_at(Y, k * y_k + last, tag), &edge[k], (width - last) * size_of(tag))

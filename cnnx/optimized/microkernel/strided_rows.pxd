@@ -2,7 +2,7 @@
 
 from ..runtime.integers cimport max_of, min_of
 from ..simd.select cimport load_strided, mask_between
-from ..simd.vector cimport lanes_in, vector, vector_at
+from ..simd.vector cimport lanes_in, store, vector
 
 cdef enum:
     MAX_VECTOR_STRIDE = 4  # of columns that are taken in vectors
@@ -30,11 +30,11 @@ cdef inline void copy_strided_rows(const StridedRows* r, vector* tag, int v) noe
             q = min_of(q, max_of(0, Q - lanes))  # some numbers a second time
             if start <= q and q + lanes <= end:
                 for i in range(first, last):
-                    vector_at(to, i * pitch + q, tag)[0] = load_strided(row, i * step + v * q, v, tag)
+                    store(load_strided(row, i * step + v * q, v, tag), to, i * pitch + q)
             else:
                 for i in range(first, last):
-                    vector_at(to, i * pitch + q, tag)[0] = mask_between(load_strided(row, i * step + v * q, v, tag),
-                                                                        start - q, end - q)
+                    store(mask_between(load_strided(row, i * step + v * q, v, tag), start - q, end - q), to,
+                          i * pitch + q)
             q += lanes
 
 

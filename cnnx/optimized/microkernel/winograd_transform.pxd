@@ -6,7 +6,10 @@ from libc.string cimport memcpy
 
 from ..runtime.integers cimport ceil_div, min_of
 from ..simd.shuffle cimport deinterleave, interleave
-from ..simd.vector cimport VECTOR_BYTES, broadcast, doubles, floats, lanes_in, size_of, vector, vector_at
+from ..simd.vector cimport (
+    VECTOR_BYTES, broadcast, doubles, floats, fma_broadcast_doubles, fma_broadcast_floats, lanes_in, load, size_of,
+    store, vector, vector_at,
+)
 
 cdef extern from *:
     """
@@ -23,13 +26,21 @@ cdef inline vector times(vector x, double w) noexcept nogil:
         return times_doubles(x, w)
 
 
+cdef inline vector plus_times(vector a, vector x, double w) noexcept nogil:
+    # a + w x.
+    if vector is floats:
+        return fma_broadcast_floats(a, <float>w, x)
+    else:
+        return fma_broadcast_doubles(a, w, x)
+
+
 cdef inline void copy_row_by(const void* row, void* copy, Py_ssize_t count, vector* tag) noexcept nogil:
     # In pieces that may overlap: a call of memcpy costs more than it copies.
     cdef Py_ssize_t size = size_of(tag), lanes = lanes_in(tag), i = 0
     if count >= lanes:
         while i < count:
             i = min_of(i, count - lanes)
-            vector_at(copy, i, tag)[0] = vector_at(row, i, tag)[0]
+            store(load(row, i, tag), copy, i)
             i += lanes
     elif 2 * count >= lanes:
         memcpy(copy, row, VECTOR_BYTES // 2)
@@ -43,10 +54,10 @@ cdef inline void columns_of_tiles(const void* row, Py_ssize_t lanes, vector* d, 
     cdef vector e[2]
     cdef vector o[2]
     if m == 2:
-        deinterleave(vector_at(row, 0, d)[0], vector_at(row, lanes, d)[0], d, d + 1)
+        deinterleave(load(row, 0, d), load(row, lanes, d), d, d + 1)
     else:
-        deinterleave(vector_at(row, 0, d)[0], vector_at(row, lanes, d)[0], e, o)
-        deinterleave(vector_at(row, 2 * lanes, d)[0], vector_at(row, 3 * lanes, d)[0], e + 1, o + 1)
+        deinterleave(load(row, 0, d), load(row, lanes, d), e, o)
+        deinterleave(load(row, 2 * lanes, d), load(row, 3 * lanes, d), e + 1, o + 1)
         deinterleave(e[0], e[1], d, d + 2)
         deinterleave(o[0], o[1], d + 1, d + 3)
 
@@ -55,13 +66,17 @@ cdef inline void tiles_of_columns(vector* y, Py_ssize_t lanes, void* row, int m)
     # The other way round.
     cdef vector e[2]
     cdef vector o[2]
+    cdef vector tiles[4]
+    cdef int j
     if m == 2:
-        interleave(y[0], y[1], vector_at(row, 0, y), vector_at(row, lanes, y))
+        interleave(y[0], y[1], tiles, tiles + 1)
     else:
         interleave(y[0], y[2], e, e + 1)
         interleave(y[1], y[3], o, o + 1)
-        interleave(e[0], o[0], vector_at(row, 0, y), vector_at(row, lanes, y))
-        interleave(e[1], o[1], vector_at(row, 2 * lanes, y), vector_at(row, 3 * lanes, y))
+        interleave(e[0], o[0], tiles, tiles + 1)
+        interleave(e[1], o[1], tiles + 2, tiles + 3)
+    for j in range(m):
+        store(tiles[j], row, j * lanes)
 
 
 cdef inline void apply_B(const vector* d, vector* v, int m) noexcept nogil:
@@ -73,16 +88,16 @@ cdef inline void apply_B(const vector* d, vector* v, int m) noexcept nogil:
         v[2] = d[2] - d[1]
         v[3] = d[1] - d[3]
     else:
-        v[0] = 4 * d[0] - 5 * d[2] + d[4]
-        a = d[4] - 4 * d[2]
-        b = d[3] - 4 * d[1]
+        v[0] = plus_times(plus_times(d[4], d[2], -5), d[0], 4)
+        a = plus_times(d[4], d[2], -4)
+        b = plus_times(d[3], d[1], -4)
         v[1] = a + b
         v[2] = a - b
         a = d[4] - d[2]
         b = d[3] - d[1]
-        v[3] = a + 2 * b
-        v[4] = a - 2 * b
-        v[5] = 4 * d[1] - 5 * d[3] + d[5]
+        v[3] = plus_times(a, b, 2)
+        v[4] = plus_times(a, b, -2)
+        v[5] = plus_times(plus_times(d[5], d[3], -5), d[1], 4)
 
 
 cdef inline void apply_G(const vector* f, vector* u, int m) noexcept nogil:
@@ -99,8 +114,8 @@ cdef inline void apply_G(const vector* f, vector* u, int m) noexcept nogil:
         u[0] = times(f[0], 0.25)
         u[1] = times(a + f[1], -1.0 / 6)
         u[2] = times(a - f[1], -1.0 / 6)
-        a = f[0] + 4 * f[2]
-        b = 2 * f[1]
+        a = plus_times(f[0], f[2], 4)
+        b = f[1] + f[1]
         u[3] = times(a + b, 1.0 / 24)
         u[4] = times(a - b, 1.0 / 24)
         u[5] = f[2]
@@ -118,9 +133,9 @@ cdef inline void apply_A(const vector* x, vector* y, int m) noexcept nogil:
         c = x[3] + x[4]
         d = x[3] - x[4]
         y[0] = x[0] + a + c
-        y[1] = b + 2 * d
-        y[2] = a + 4 * c
-        y[3] = b + 8 * d + x[5]
+        y[1] = plus_times(b, d, 2)
+        y[2] = plus_times(a, c, 4)
+        y[3] = plus_times(b, d, 8) + x[5]
 
 
 cdef inline void transform_columns_by(const void* d, Py_ssize_t d_pitch, void* s, Py_ssize_t s_pitch, Py_ssize_t count,
@@ -133,10 +148,10 @@ cdef inline void transform_columns_by(const void* d, Py_ssize_t d_pitch, void* s
     for part in range(ceil_div(count, lanes)):
         x = part * lanes
         for i in range(m + 2):
-            column[i] = vector_at(d, i * d_pitch + x, tag)[0]
+            column[i] = load(d, i * d_pitch + x, tag)
         apply_B(column, v, m)
         for i in range(m + 2):
-            vector_at(s, i * s_pitch + x, tag)[0] = v[i]
+            store(v[i], s, i * s_pitch + x)
 
 
 cdef inline void transform_rows_by(const void* s, const void* shifted, Py_ssize_t pitch, void* V, Py_ssize_t step,
@@ -153,7 +168,7 @@ cdef inline void transform_rows_by(const void* s, const void* shifted, Py_ssize_
             columns_of_tiles(vector_at(shifted, i * pitch + m * t, tag), lanes, d + m, m)
             apply_B(d, v, m)
             for j in range(m + 2):
-                vector_at(V, (i * (m + 2) + j) * step + t, tag)[0] = v[j]
+                store(v[j], V, (i * (m + 2) + j) * step + t)
 
 
 cdef inline void inverse_transform_by(const void* M, Py_ssize_t step, const void* b, void* y, Py_ssize_t pitch,
@@ -169,7 +184,7 @@ cdef inline void inverse_transform_by(const void* M, Py_ssize_t step, const void
         t = part * lanes
         for j in range(m + 2):
             for i in range(m + 2):
-                x[i] = vector_at(M, (i * (m + 2) + j) * step + t, tag)[0]
+                x[i] = load(M, (i * (m + 2) + j) * step + t, tag)
             apply_A(x, half[j], m)
         for p in range(m):
             for j in range(m + 2):

@@ -6,7 +6,7 @@ from libc.string cimport memcpy, memset
 from ..microkernel.table cimport Microkernels
 from ..runtime.integers cimport ceil_div, end_output, first_output, max_of, min_of
 from ..simd.shuffle cimport transpose
-from ..simd.vector cimport broadcast, doubles, floats, lanes_of, vector_at
+from ..simd.vector cimport broadcast, doubles, floats, lanes_of, load, store
 from .shift cimport shift_plane
 
 
@@ -55,9 +55,9 @@ cdef inline void transpose_matrix(const floating* x, Py_ssize_t rows, Py_ssize_t
 
 cdef inline void copy_vector(const floating* x, floating* y) noexcept nogil:
     if floating is float:
-        vector_at(y, 0, <floats*>NULL)[0] = vector_at(x, 0, <floats*>NULL)[0]
+        store(load(x, 0, <floats*>NULL), y, 0)
     else:
-        vector_at(y, 0, <doubles*>NULL)[0] = vector_at(x, 0, <doubles*>NULL)[0]
+        store(load(x, 0, <doubles*>NULL), y, 0)
 
 
 cdef inline void zero_vectors(floating* y, Py_ssize_t count, Py_ssize_t lanes) noexcept nogil:
@@ -66,9 +66,9 @@ cdef inline void zero_vectors(floating* y, Py_ssize_t count, Py_ssize_t lanes) n
     cdef Py_ssize_t j
     for j in range(ceil_div(count, lanes)):
         if floating is float:
-            vector_at(y, j * lanes, <floats*>NULL)[0] = broadcast(&zero, 0, <floats*>NULL)
+            store(broadcast(&zero, 0, <floats*>NULL), y, j * lanes)
         else:
-            vector_at(y, j * lanes, <doubles*>NULL)[0] = broadcast(&zero, 0, <doubles*>NULL)
+            store(broadcast(&zero, 0, <doubles*>NULL), y, j * lanes)
 
 
 cdef inline void copy_row(const floating* z, Py_ssize_t W, Py_ssize_t w, Py_ssize_t width, floating* out,

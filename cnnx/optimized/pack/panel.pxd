@@ -6,7 +6,7 @@ from libc.string cimport memcpy, memset
 from ..microkernel.multiply_accumulate cimport VECTORS
 from ..runtime.integers cimport ceil_div, min_of
 from ..simd.shuffle cimport transpose
-from ..simd.vector cimport doubles, floats, lanes_in, lanes_of, vector, vector_at
+from ..simd.vector cimport doubles, floats, lanes_in, lanes_of, load, store, vector
 
 cdef extern from *:
     enum:
@@ -44,7 +44,7 @@ cdef inline void copy_rows(const void* x, Py_ssize_t x_row, Py_ssize_t T, void* 
     cdef int j
     for t in range(T):
         for j in range(V):
-            vector_at(panel, (t * V + j) * lanes, tag)[0] = vector_at(x, t * x_row + j * lanes, tag)[0]
+            store(load(x, t * x_row + j * lanes, tag), panel, (t * V + j) * lanes)
 
 
 cdef inline void copy_vectors(const void* x, Py_ssize_t x_row, Py_ssize_t T, Py_ssize_t V, void* panel,

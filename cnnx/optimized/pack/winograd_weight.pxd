@@ -7,7 +7,7 @@ from libc.string cimport memcpy, memset
 from ..microkernel.winograd_transform cimport apply_G
 from ..runtime.integers cimport Span, ceil_div, min_of
 from ..simd.shuffle cimport transpose_doubles, transpose_floats
-from ..simd.vector cimport MAX_LANES, doubles, floats, lanes_in, lanes_of, size_of, vector, vector_at
+from ..simd.vector cimport MAX_LANES, doubles, floats, lanes_in, lanes_of, load, size_of, store, vector, vector_at
 
 
 cdef enum:
@@ -28,7 +28,7 @@ cdef inline void transform_kernels(const void* f, Py_ssize_t count, void* U, Py_
         e = part * lanes
         for s in range(3):
             for r in range(3):
-                d[r] = vector_at(f, (3 * r + s) * KERNEL_CHUNK + e, tag)[0]
+                d[r] = load(f, (3 * r + s) * KERNEL_CHUNK + e, tag)
             apply_G(d, across[s], m)
         for i in range(m + 2):
             for s in range(3):
@@ -36,7 +36,7 @@ cdef inline void transform_kernels(const void* f, Py_ssize_t count, void* U, Py_
             apply_G(d, u, m)
             for j in range(m + 2):
                 if e + lanes <= count:
-                    vector_at(U, (i * (m + 2) + j) * pitch + e, tag)[0] = u[j]
+                    store(u[j], U, (i * (m + 2) + j) * pitch + e)
                 else:
                     rest = u[j]
                     memcpy(vector_at(U, (i * (m + 2) + j) * pitch + e, tag), &rest, (count - e) * size)
@@ -49,13 +49,13 @@ cdef inline void load_kernels(const void** kernels, void* chunk, Py_ssize_t step
     cdef Py_ssize_t lanes = lanes_in(tag), size = size_of(tag), i, k
     for i in range(ceil_div(8, lanes)):  # with fewer than nine lanes the ninth comes by itself
         for k in range(lanes):
-            a[k] = vector_at(kernels[k], i * lanes, tag)[0]
+            a[k] = load(kernels[k], i * lanes, tag)
         if vector is floats:
             transpose_floats(a)
         else:
             transpose_doubles(a)
         for k in range(min_of(9, lanes)):
-            vector_at(chunk, (i * lanes + k) * step, tag)[0] = a[k]
+            store(a[k], chunk, (i * lanes + k) * step)
     if lanes < 9:
         for k in range(lanes):
             memcpy(vector_at(chunk, 8 * step + k, tag), vector_at(kernels[k], 8, tag), size)

@@ -11,7 +11,7 @@ from libc.string cimport memset
 from ..runtime.integers cimport end_output, first_output, max_of, min_of
 from ..simd.select cimport broadcast_index, load_strided, store_partial, where_equal, where_index
 from ..simd.shuffle cimport interleave
-from ..simd.vector cimport VECTOR_BYTES, doubles, floats, lanes_in, vector, vector_at
+from ..simd.vector cimport VECTOR_BYTES, doubles, floats, lanes_in, load, store, vector
 from .window cimport Window
 
 # Who wins: every member of the window; the one at the offset that the key holds; those that equal the key.
@@ -84,11 +84,11 @@ cdef inline void next_row(Ring* ring, const Window* g) noexcept nogil:
 cdef inline void contribution(vector* d, const void* row, Py_ssize_t key, Py_ssize_t j, int wins, vector offset,
                               vector z) noexcept nogil:
     # Gradient contribution of the outputs j, j + 1, ... to the pixels at this offset in their windows (P2).
-    d[0] = vector_at(row, j, d)[0]
+    d[0] = load(row, j, d)
     if wins == OFFSET:
-        d[0] = where_index(d[0], vector_at(row, key + j, d)[0], offset)
+        d[0] = where_index(d[0], load(row, key + j, d), offset)
     elif wins == EQUAL:
-        d[0] = where_equal(d[0], z, vector_at(row, key + j, d)[0])
+        d[0] = where_equal(d[0], z, load(row, key + j, d))
 
 
 cdef inline void sum_contributions(vector* total, const Ring* ring, const Window* g, int wins, Py_ssize_t S, int v,
@@ -117,7 +117,7 @@ cdef inline void gather_1(const Ring* ring, const Window* g, int wins, Py_ssize_
         if w + lanes > g.W and g.W >= lanes:
             w = g.W - lanes
         if wins == EQUAL:
-            z = vector_at(Z, w, tag)[0]
+            z = load(Z, w, tag)
         sum_contributions(&total, ring, g, wins, S, 1, 0, h, w + g.p_w, z)
         store_partial(total, dZ, w, g.W - w, tag)
         w += lanes
@@ -184,12 +184,12 @@ cdef inline void gather_2_rows(const Ring* ring, const Window* g, int wins, int 
                     a = d if i == 0 and s + 2 >= S else a + d
         if odd:
             interleave(b, a, &b, &a)
-            vector_at(dZ, w, tag)[0] = b
-            vector_at(dZ, w + lanes, tag)[0] = a
+            store(b, dZ, w)
+            store(a, dZ, w + lanes)
         else:
             interleave(a, b, &a, &b)
-            vector_at(dZ, w, tag)[0] = a
-            vector_at(dZ, w + lanes, tag)[0] = b
+            store(a, dZ, w)
+            store(b, dZ, w + lanes)
         w += 2 * lanes
 
 
@@ -206,9 +206,9 @@ cdef inline void gather_v(const Ring* ring, const Window* g, int wins, Py_ssize_
             if wins == EQUAL:
                 for i in range(lanes):
                     lane[i] = Z[w + v * i] if 0 <= w + v * i < g.W else 0
-                z = vector_at(lane, 0, tag)[0]
+                z = load(lane, 0, tag)
             sum_contributions(&total, ring, g, wins, g.S, v, f, h, j, z)
-            vector_at(lane, 0, tag)[0] = total
+            store(total, lane, 0)
             for i in range(lanes):
                 if 0 <= w + v * i < g.W:
                     dZ[w + v * i] = lane[i]

@@ -13,7 +13,7 @@ from ..runtime.integers cimport max_of, min_of
 from ..simd.prefetch cimport PREFETCH_DISTANCE, prefetch_span
 from ..simd.select cimport broadcast_index, first_winner, maximum, update_maximum, where_index
 from ..simd.shuffle cimport deinterleave, interleave
-from ..simd.vector cimport MAX_LANES, doubles, floats, lanes_in, size_of, vector, vector_at
+from ..simd.vector cimport MAX_LANES, doubles, floats, lanes_in, load, size_of, store, vector, vector_at
 from .row cimport LARGEST, NONE, WINNERS, pooling
 from .window cimport Window, numbers_ahead
 
@@ -33,9 +33,9 @@ cdef inline void narrow_winners(vector b, int32_t* B, vector* tag) noexcept nogi
     cdef int64_t wide[MAX_LANES]
     cdef Py_ssize_t j
     if vector is floats:
-        vector_at(B, 0, tag)[0] = b
+        store(b, B, 0)
     else:
-        vector_at(wide, 0, tag)[0] = b
+        store(b, wide, 0)
         for j in range(lanes_in(tag)):
             B[j] = <int32_t>wide[j]
 
@@ -44,26 +44,26 @@ cdef inline vector wide_winners(const int32_t* B, vector* tag) noexcept nogil:
     cdef int64_t wide[MAX_LANES]
     cdef Py_ssize_t j
     if vector is floats:
-        return vector_at(B, 0, tag)[0]
+        return load(B, 0, tag)
     else:
         for j in range(lanes_in(tag)):
             wide[j] = B[j]
-        return vector_at(wide, 0, tag)[0]
+        return load(wide, 0, tag)
 
 
 cdef inline void Y_2x2(const void* z, Py_ssize_t W, void* y, int32_t* b, vector* tag, pooling how) noexcept nogil:
     # P1 for a vector of windows, whose rows begin at z and z + W.
     cdef vector left, right, i, j, low_left, low_right
-    deinterleave(vector_at(z, 0, tag)[0], vector_at(z, lanes_in(tag), tag)[0], &left, &right)
-    deinterleave(vector_at(z, W, tag)[0], vector_at(z, W + lanes_in(tag), tag)[0], &low_left, &low_right)
+    deinterleave(load(z, 0, tag), load(z, lanes_in(tag), tag), &left, &right)
+    deinterleave(load(z, W, tag), load(z, W + lanes_in(tag), tag), &low_left, &low_right)
     if how == LARGEST:
-        vector_at(y, 0, tag)[0] = maximum(maximum(low_right, right), maximum(low_left, left))
+        store(maximum(maximum(low_right, right), maximum(low_left, left)), y, 0)
         return
     i = j = broadcast_index(0, tag)
     update_maximum(low_left, broadcast_index(2, tag), &left, &i)
     update_maximum(low_right, broadcast_index(2, tag), &right, &j)
     low_left = maximum(right, left)
-    vector_at(y, 0, tag)[0] = low_left
+    store(low_left, y, 0)
     i = first_winner(left, low_left, broadcast_index(NONE, tag), i, 0)
     narrow_winners(first_winner(right, low_left, i, j, 1), b, tag)
 
@@ -73,7 +73,7 @@ cdef inline Py_ssize_t rows_Y_2x2(const void* Z, const void* Z_end, void* Y, int
     # As many of the rows begin, ..., end - 1 of all rows of outputs as can be done here; returns the first that is not.
     cdef Py_ssize_t lanes = lanes_in(tag), plane = begin // g.P, row = begin % g.P, i = begin, q
     cdef Py_ssize_t H = g.H, W = g.W, P = g.P, Q = g.Q, ahead  # g itself would be read anew after each store
-    cdef const vector* z
+    cdef const void* z
     if vector is floats:
         ahead = numbers_ahead[float](g, NULL)
     else:
@@ -110,14 +110,14 @@ cdef inline Py_ssize_t part_Y_2x2(const floating* Z, const floating* Z_end, floa
 cdef inline void dZ_2x2(const void* Delta, const int32_t* B, void* dZ, Py_ssize_t offset, bint second,
                         vector* tag) noexcept nogil:
     # P2 for one row of a vector of windows. offset: of the row's first member; second: the right half is wanted too.
-    cdef vector d = vector_at(Delta, 0, tag)[0], b = wide_winners(B, tag), none = broadcast_index(0, tag), left, right
+    cdef vector d = load(Delta, 0, tag), b = wide_winners(B, tag), none = broadcast_index(0, tag), left, right
     # A sum, as P2 has it: -0 becomes 0.
     left = none + where_index(d, b, broadcast_index(offset, tag))
     right = none + where_index(d, b, broadcast_index(offset + 1, tag))
     interleave(left, right, &left, &right)
-    vector_at(dZ, 0, tag)[0] = left
+    store(left, dZ, 0)
     if second:
-        vector_at(dZ, lanes_in(tag), tag)[0] = right
+        store(right, dZ, lanes_in(tag))
 
 
 cdef inline Py_ssize_t rows_dZ_2x2(const void* Delta, const int32_t* B, void* dZ, Py_ssize_t begin, Py_ssize_t end,

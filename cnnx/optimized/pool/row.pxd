@@ -6,7 +6,7 @@
 from ..simd.select cimport (
     broadcast_index, first_winner, load_partial, load_strided, maximum, store_partial, update_maximum,
 )
-from ..simd.vector cimport broadcast, fma, lanes_in, vector, vector_at
+from ..simd.vector cimport broadcast, fma, lanes_in, load, store, vector
 
 cdef enum pooling:  # a constant wherever these are called
     MEAN
@@ -49,9 +49,9 @@ cdef inline void reduce_row_vectors(const void* Z, Py_ssize_t W, Py_ssize_t widt
         if w + lanes > width:
             w = width - lanes  # some columns a second time
         reduce_rows_at(&y, &i, Z, W, w, lanes, rows, first, S, True, how)
-        vector_at(m, w, tag)[0] = y
+        store(y, m, w)
         if how == WINNERS:
-            vector_at(k, w, tag)[0] = i
+            store(i, k, w)
         w += lanes
 
 
@@ -83,7 +83,7 @@ cdef inline void reduce_column_vectors(const void* m, const void* k, const void*
             y = y + x if how == MEAN else maximum(x, y)
         if how == MEAN:
             bad = fma(bad, y, broadcast(&zero, 0, tag))  # 0, or NaN
-            y = y / (broadcast(rows, 0, tag) * vector_at(counts, q, tag)[0])
+            y = y / (broadcast(rows, 0, tag) * load(counts, q, tag))
         if how == WINNERS:
             i = broadcast_index(NONE, tag)
             for s in range(S):

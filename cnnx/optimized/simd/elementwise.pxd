@@ -7,7 +7,7 @@ from cython.parallel cimport prange
 from libc.string cimport memcpy
 
 from .._threads cimport threads_for
-from .vector cimport doubles, floats, lanes_of, make_opaque, vector_at
+from .vector cimport doubles, floats, lanes_of, load, make_opaque, store
 
 cdef enum:
     STRIP = 64  # elements: whole vectors, for every instruction set
@@ -21,9 +21,9 @@ cdef inline void load_strip(const floating* Z, Py_ssize_t i, floating* z) noexce
     Z += i * STRIP
     for k in range(STRIP // <int>lanes_of(z)):
         if floating is float:
-            vector_at[floats](z, k * lanes_of(z), NULL)[0] = vector_at[floats](Z, k * lanes_of(z), NULL)[0]
+            store(load[floats](Z, k * lanes_of(z), NULL), z, k * lanes_of(z))
         else:
-            vector_at[doubles](z, k * lanes_of(z), NULL)[0] = vector_at[doubles](Z, k * lanes_of(z), NULL)[0]
+            store(load[doubles](Z, k * lanes_of(z), NULL), z, k * lanes_of(z))
 
 
 cdef inline void each(void (*phi)(const floating*, floating*, Py_ssize_t, double) noexcept nogil,

@@ -5,6 +5,8 @@
 from cython cimport floating
 from libc.math cimport copysign, copysignf, fabs, fabsf
 
+from .multiply_add cimport multiply_add
+
 cdef extern from *:
     """
     #include <stdint.h>
@@ -23,9 +25,9 @@ cdef extern from *:
     }
     /* a b - c, rounded once. Where there is no such instruction, a and b are cut into halves, whose product is
        exact. */
-    #ifdef __FMA__
-    #define cnnx_product_less_float(a, b, c) __builtin_fmaf(a, b, -(c))
-    #define cnnx_product_less_double(a, b, c) __builtin_fma(a, b, -(c))
+    #if CNNX_FMA
+    #define cnnx_product_less_float(a, b, c) cnnx_multiply_add_float(a, b, -(c))
+    #define cnnx_product_less_double(a, b, c) cnnx_multiply_add_double(a, b, -(c))
     #else
     static inline float cnnx_half_float(float z) {
         union { float number; uint32_t bits; } u;
@@ -53,6 +55,7 @@ cdef extern from *:
     double power_double "cnnx_power_double"(double sum) noexcept nogil
     float product_less_float "cnnx_product_less_float"(float a, float b, float c) noexcept nogil
     double product_less_double "cnnx_product_less_double"(double a, double b, double c) noexcept nogil
+    double LOG2_E "1.4426950408889634"
 
 
 cdef inline floating size(floating z) noexcept nogil:
@@ -86,24 +89,21 @@ cdef inline floating offset(int extra, floating* tag) noexcept nogil:
         return 6755399441055744.0 + 1023.0 + extra
 
 
-cdef inline floating in_logs_of_2(floating x) noexcept nogil:
-    return x * <floating>1.4426950408889634
-
-
 cdef inline floating rest(floating x, floating n) noexcept nogil:
     # x - n log 2, log 2 in two parts: n times the first is exact, and so is what it leaves of x.
     if floating is float:
-        return (x - n * <floating>0.693359375) + n * <floating>2.12194440054690583e-4
+        return multiply_add(n, <floating>2.12194440054690583e-4, multiply_add(n, <floating>-0.693359375, x))
     else:
-        return (x - n * 6.93147180369123816490e-1) - n * 1.90821492927058770002e-10
+        return multiply_add(n, -1.90821492927058770002e-10, multiply_add(n, -6.93147180369123816490e-1, x))
 
 
 cdef inline floating product_rest(floating a, floating b, floating n) noexcept nogil:
     # rest(a b, n), where a b is not rounded.
     if floating is float:
-        return product_less_float(a, b, n * <floating>0.693359375) + n * <floating>2.12194440054690583e-4
+        return multiply_add(n, <floating>2.12194440054690583e-4, product_less_float(a, b, n * <floating>0.693359375))
     else:
-        return product_less_double(a, b, n * 6.93147180369123816490e-1) - n * 1.90821492927058770002e-10
+        return multiply_add(n, -1.90821492927058770002e-10,
+                            product_less_double(a, b, n * 6.93147180369123816490e-1))
 
 
 cdef inline floating exp_quotient(floating r) noexcept nogil:
@@ -111,34 +111,34 @@ cdef inline floating exp_quotient(floating r) noexcept nogil:
     cdef floating q
     if floating is float:
         q = <floating>0.0013946442030557599729
-        q = q * r + <floating>0.0083665833236469520288
-        q = q * r + <floating>0.041666282102163039537
-        q = q * r + <floating>0.16666542997696082247
-        q = q * r + <floating>0.50000000619595601188
+        q = multiply_add(q, r, <floating>0.0083665833236469520288)
+        q = multiply_add(q, r, <floating>0.041666282102163039537)
+        q = multiply_add(q, r, <floating>0.16666542997696082247)
+        q = multiply_add(q, r, <floating>0.50000000619595601188)
     else:
         q = 2.5114459112628871089e-8
-        q = q * r + 2.7626326404847098077e-7
-        q = q * r + 2.7557227996289652094e-6
-        q = q * r + 2.4801504446131128033e-5
-        q = q * r + 1.9841269902989356158e-4
-        q = q * r + 1.3888888932378810455e-3
-        q = q * r + 8.333333333314609701e-3
-        q = q * r + 4.1666666666573624099e-2
-        q = q * r + 0.16666666666666685976
-        q = q * r + 0.50000000000000055502
+        q = multiply_add(q, r, 2.7626326404847098077e-7)
+        q = multiply_add(q, r, 2.7557227996289652094e-6)
+        q = multiply_add(q, r, 2.4801504446131128033e-5)
+        q = multiply_add(q, r, 1.9841269902989356158e-4)
+        q = multiply_add(q, r, 1.3888888932378810455e-3)
+        q = multiply_add(q, r, 8.333333333314609701e-3)
+        q = multiply_add(q, r, 4.1666666666573624099e-2)
+        q = multiply_add(q, r, 0.16666666666666685976)
+        q = multiply_add(q, r, 0.50000000000000055502)
     return q
 
 
 cdef inline floating large_exp(floating x) noexcept nogil:
     # exp(x) 2^64 (2^200), -110 (-770) <= x <= 0: it has all its bits even where exp(x) is subnormal.
     cdef floating whole = offset[floating](64 if floating is float else 200, NULL)
-    cdef floating sum = in_logs_of_2(x) + whole
+    cdef floating sum = multiply_add(x, <floating>LOG2_E, whole)
     return exp_whole(rest(x, sum - whole), sum)
 
 
 cdef inline floating exp_whole(floating r, floating sum) noexcept nogil:
     # exp(r) times a power of 2.
-    return ((exp_quotient(r) * r + <floating>1) * r + <floating>1) * power(sum)
+    return multiply_add(multiply_add(exp_quotient(r), r, <floating>1), r, <floating>1) * power(sum)
 
 
 cdef inline floating of_large(floating* tag) noexcept nogil:
@@ -166,10 +166,10 @@ cdef inline floating expm1_negative(floating x) noexcept nogil:
     cdef floating whole = offset[floating](0, NULL)
     cdef floating sum, r, scale
     x = least if x < least else x
-    sum = in_logs_of_2(x) + whole
+    sum = multiply_add(x, <floating>LOG2_E, whole)
     r = rest(x, sum - whole)
     scale = power(sum)
-    return scale * (r + r * r * exp_quotient(r)) + (scale - <floating>1)
+    return multiply_add(scale, multiply_add(r * r, exp_quotient(r), r), scale - <floating>1)
 
 
 cdef inline floating log1p_fraction(floating t) noexcept nogil:
@@ -180,21 +180,21 @@ cdef inline floating log1p_fraction(floating t) noexcept nogil:
     cdef floating h
     if floating is float:
         h = <float>0.14012174060037480472
-        h = h * w + <float>0.13999582312677679165
-        h = h * w + <float>0.20010848769706350193
-        h = h * w + <float>0.33333206580232792183
+        h = multiply_add(h, w, <float>0.13999582312677679165)
+        h = multiply_add(h, w, <float>0.20010848769706350193)
+        h = multiply_add(h, w, <float>0.33333206580232792183)
     else:
         h = 0.085092687114552286816
-        h = h * w + 0.04170061298738125326
-        h = h * w + 0.06053040625927865015
-        h = h * w + 0.066504871223252770677
-        h = h * w + 0.076932799352946779152
-        h = h * w + 0.090908719637562069089
-        h = h * w + 0.11111111984826980329
-        h = h * w + 0.14285714273927593197
-        h = h * w + 0.20000000000078615983
-        h = h * w + 0.33333333333333151917
-    return s + s * w * h
+        h = multiply_add(h, w, 0.04170061298738125326)
+        h = multiply_add(h, w, 0.06053040625927865015)
+        h = multiply_add(h, w, 0.066504871223252770677)
+        h = multiply_add(h, w, 0.076932799352946779152)
+        h = multiply_add(h, w, 0.090908719637562069089)
+        h = multiply_add(h, w, 0.11111111984826980329)
+        h = multiply_add(h, w, 0.14285714273927593197)
+        h = multiply_add(h, w, 0.20000000000078615983)
+        h = multiply_add(h, w, 0.33333333333333151917)
+    return multiply_add(s * w, h, s)
 
 
 cdef inline floating mills(floating a) noexcept nogil:
@@ -206,40 +206,41 @@ cdef inline floating mills(floating a) noexcept nogil:
     cdef floating p
     if floating is float:
         p = <floating>1.1028595891824549763e-4
-        p = p * v + <floating>4.2116738986817779843e-4
-        p = p * v - <floating>4.9497796929434303367e-4
-        p = p * v - <floating>3.1748124820802251906e-3
-        p = p * v + <floating>6.4932462059766307406e-3
-        p = p * v + <floating>0.017406268434344527208
-        p = p * v - <floating>0.1160530687739638656
-        p = p * v + <floating>0.31542505703459120382
-        p = p * v - <floating>0.56556174387727120175
-        p = p * v + <floating>0.74441607403205117094
+        p = multiply_add(p, v, <floating>4.2116738986817779843e-4)
+        p = multiply_add(p, v, <floating>-4.9497796929434303367e-4)
+        p = multiply_add(p, v, <floating>-3.1748124820802251906e-3)
+        p = multiply_add(p, v, <floating>6.4932462059766307406e-3)
+        p = multiply_add(p, v, <floating>0.017406268434344527208)
+        p = multiply_add(p, v, <floating>-0.1160530687739638656)
+        p = multiply_add(p, v, <floating>0.31542505703459120382)
+        p = multiply_add(p, v, <floating>-0.56556174387727120175)
+        p = multiply_add(p, v, <floating>0.74441607403205117094)
     else:
-        v = v - t * (c * (v + 1) + a * (v - 1))  # the polynomial is steep where a is small: v to the last bit
+        # The polynomial is steep where a is small: v to the last bit.
+        v = multiply_add(-t, multiply_add(c, v + 1, a * (v - 1)), v)
         p = -3.0289671434214933478e-10
-        p = p * v + 1.4319718573980640707e-9
-        p = p * v + 7.9421777509839480086e-9
-        p = p * v - 8.2947961088418434362e-9
-        p = p * v - 6.6011526022192573638e-8
-        p = p * v + 4.088047262298935388e-8
-        p = p * v + 4.3288410735473289452e-7
-        p = p * v - 3.3553718859172797792e-7
-        p = p * v - 2.7689524879520630178e-6
-        p = p * v + 3.9803847054229327536e-6
-        p = p * v + 1.6681041228953711022e-5
-        p = p * v - 4.9762654913524531061e-5
-        p = p * v - 5.9375674794837308416e-5
-        p = p * v + 5.4489903339175460165e-4
-        p = p * v - 7.9786940800924895262e-4
-        p = p * v - 2.9933767667058728087e-3
-        p = p * v + 0.020795066800837630382
-        p = p * v - 0.069118638706569978081
-        p = p * v + 0.16502036617033741988
-        p = p * v - 0.31353315667129619629
-        p = p * v + 0.49530561596997729905
-        p = p * v - 0.66538250289005678119
-        p = p * v + 0.76919304975006295591
+        p = multiply_add(p, v, 1.4319718573980640707e-9)
+        p = multiply_add(p, v, 7.9421777509839480086e-9)
+        p = multiply_add(p, v, -8.2947961088418434362e-9)
+        p = multiply_add(p, v, -6.6011526022192573638e-8)
+        p = multiply_add(p, v, 4.088047262298935388e-8)
+        p = multiply_add(p, v, 4.3288410735473289452e-7)
+        p = multiply_add(p, v, -3.3553718859172797792e-7)
+        p = multiply_add(p, v, -2.7689524879520630178e-6)
+        p = multiply_add(p, v, 3.9803847054229327536e-6)
+        p = multiply_add(p, v, 1.6681041228953711022e-5)
+        p = multiply_add(p, v, -4.9762654913524531061e-5)
+        p = multiply_add(p, v, -5.9375674794837308416e-5)
+        p = multiply_add(p, v, 5.4489903339175460165e-4)
+        p = multiply_add(p, v, -7.9786940800924895262e-4)
+        p = multiply_add(p, v, -2.9933767667058728087e-3)
+        p = multiply_add(p, v, 0.020795066800837630382)
+        p = multiply_add(p, v, -0.069118638706569978081)
+        p = multiply_add(p, v, 0.16502036617033741988)
+        p = multiply_add(p, v, -0.31353315667129619629)
+        p = multiply_add(p, v, 0.49530561596997729905)
+        p = multiply_add(p, v, -0.66538250289005678119)
+        p = multiply_add(p, v, 0.76919304975006295591)
     return p * t
 
 
@@ -247,5 +248,5 @@ cdef inline floating bell(floating a) noexcept nogil:
     # exp(-a^2 / 2), 0 <= a <= 14.6 (39). A rounded square would be off by more and more.
     cdef floating whole = offset[floating](64 if floating is float else 200, NULL)
     cdef floating b = a * -<floating>0.5
-    cdef floating sum = in_logs_of_2(a * b) + whole
+    cdef floating sum = multiply_add(a * b, <floating>LOG2_E, whole)
     return exp_whole(product_rest(a, b, sum - whole), sum) * of_large[floating](NULL)

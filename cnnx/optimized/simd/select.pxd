@@ -6,7 +6,9 @@ from libc.string cimport memcpy
 
 from ..runtime.integers cimport max_of, min_of
 from .shuffle cimport deinterleave
-from .vector cimport broadcast_doubles, broadcast_floats, doubles, floats, lanes_in, size_of, vector, vector_at
+from .vector cimport (
+    broadcast_doubles, broadcast_floats, doubles, floats, lanes_in, load, size_of, store, vector, vector_at,
+)
 
 cdef extern from *:
     """
@@ -21,8 +23,8 @@ cdef extern from *:
     #define CNNX_REST_16 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 17, 20, 23, 26, 29
 
     /* Ones in all lanes from the n-th on, or before it. */
-    #define CNNX_FROM(I, n) (*(const I*)((const char*)cnnx_ones + CNNX_BYTES - (n)))
-    #define CNNX_BEFORE(I, n) (*(const I*)((const char*)cnnx_ones + 2 * CNNX_BYTES - (n)))
+    #define CNNX_FROM(I, n) (*(const I##_in_memory*)((const char*)cnnx_ones + CNNX_BYTES - (n)))
+    #define CNNX_BEFORE(I, n) (*(const I##_in_memory*)((const char*)cnnx_ones + 2 * CNNX_BYTES - (n)))
     static const int32_t cnnx_ones[3 * CNNX_BYTES / 4] = {[CNNX_BYTES / 4 ... 2 * CNNX_BYTES / 4 - 1] = -1};
 
     /* V: vectors of numbers; I: of integers as wide, each a WHOLE. */
@@ -48,9 +50,8 @@ cdef extern from *:
         static inline V V##_between(V a, Py_ssize_t first, Py_ssize_t end) { \\
             return (V)((I)a & CNNX_FROM(I, first * sizeof(WHOLE)) & CNNX_BEFORE(I, end * sizeof(WHOLE))); \\
         } \\
-        static inline V V##_third(const V* x) { \\
-            V t = cnnx_shuffle(x[0], x[1], LANES(THIRD)); \\
-            return cnnx_shuffle(t, x[2], LANES(REST)); \\
+        static inline V V##_third(V a, V b, V c) { \\
+            return cnnx_shuffle(cnnx_shuffle(a, b, LANES(THIRD)), c, LANES(REST)); \\
         }
 
     CNNX_LANES(cnnx_floats, cnnx_ints, int32_t, CNNX_FLOAT_LANES)
@@ -62,9 +63,9 @@ cdef extern from *:
     static const int64_t cnnx_last_longs[2 * CNNX_BYTES / 8] = {
         [CNNX_BYTES / 8 ... 2 * CNNX_BYTES / 8 - 1] = -1};
     #define cnnx_last_of_floats(x, rest) \
-        ((cnnx_floats)((cnnx_ints)(x) & *(const cnnx_ints*)(cnnx_last_ints + (rest))))
+        ((cnnx_floats)((cnnx_ints)(x) & *(const cnnx_ints_in_memory*)(cnnx_last_ints + (rest))))
     #define cnnx_last_of_doubles(x, rest) \
-        ((cnnx_doubles)((cnnx_longs)(x) & *(const cnnx_longs*)(cnnx_last_longs + (rest))))
+        ((cnnx_doubles)((cnnx_longs)(x) & *(const cnnx_longs_in_memory*)(cnnx_last_longs + (rest))))
     """
     floats floats_larger "cnnx_floats_larger"(floats a, floats m) noexcept nogil
     doubles doubles_larger "cnnx_doubles_larger"(doubles a, doubles m) noexcept nogil
@@ -81,8 +82,8 @@ cdef extern from *:
     doubles doubles_where_equal "cnnx_doubles_where_equal"(doubles d, doubles z, doubles y) noexcept nogil
     floats floats_between "cnnx_floats_between"(floats a, Py_ssize_t first, Py_ssize_t end) noexcept nogil
     doubles doubles_between "cnnx_doubles_between"(doubles a, Py_ssize_t first, Py_ssize_t end) noexcept nogil
-    floats floats_third "cnnx_floats_third"(const floats* x) noexcept nogil
-    doubles doubles_third "cnnx_doubles_third"(const doubles* x) noexcept nogil
+    floats floats_third "cnnx_floats_third"(floats a, floats b, floats c) noexcept nogil
+    doubles doubles_third "cnnx_doubles_third"(doubles a, doubles b, doubles c) noexcept nogil
     floats last_of_floats "cnnx_last_of_floats"(floats x, Py_ssize_t rest) noexcept nogil
     doubles last_of_doubles "cnnx_last_of_doubles"(doubles x, Py_ssize_t rest) noexcept nogil
 
@@ -148,18 +149,19 @@ cdef inline vector mask_between(vector a, Py_ssize_t first, Py_ssize_t end) noex
 
 cdef inline vector load_strided(const void* x, Py_ssize_t i, int v, vector* tag) noexcept nogil:
     # x[i], x[i + v], x[i + 2 v], ...; v <= 4. Whole vectors are read: v lanes numbers.
-    cdef const vector* row = vector_at(x, i, tag)
-    cdef vector a, b, odd
+    cdef Py_ssize_t lanes = lanes_in(tag)
+    cdef vector a = load(x, i, tag), b, odd
     if v == 1:
-        return row[0]
+        return a
+    b = load(x, i + lanes, tag)
     if v == 3:
         if vector is floats:
-            return floats_third(row)
+            return floats_third(a, b, load(x, i + 2 * lanes, tag))
         else:
-            return doubles_third(row)
-    deinterleave(row[0], row[1], &a, &odd)
+            return doubles_third(a, b, load(x, i + 2 * lanes, tag))
+    deinterleave(a, b, &a, &odd)
     if v == 4:
-        deinterleave(row[2], row[3], &b, &odd)
+        deinterleave(load(x, i + 2 * lanes, tag), load(x, i + 3 * lanes, tag), &b, &odd)
         deinterleave(a, b, &a, &odd)
     return a
 
@@ -168,7 +170,7 @@ cdef inline void load_partial(vector* to, const void* x, Py_ssize_t i, Py_ssize_
     # x[i], ..., x[i + n - 1] as a vector, a whole one if `full`; else the lanes behind them hold x[i] too.
     # No vector is returned: a function that checks its arithmetic could not return one where that fails.
     if full:
-        to[0] = vector_at(x, i, to)[0]
+        to[0] = load(x, i, to)
         return
     if vector is floats:
         to[0] = broadcast_floats((<const float*>x)[i])
@@ -180,7 +182,7 @@ cdef inline void load_partial(vector* to, const void* x, Py_ssize_t i, Py_ssize_
 cdef inline void store_partial(vector a, void* y, Py_ssize_t i, Py_ssize_t n, vector* tag) noexcept nogil:
     # y[i], ..., y[i + n - 1] = the first n lanes of a.
     if n >= lanes_in(tag):
-        vector_at(y, i, tag)[0] = a
+        store(a, y, i)
     else:
         memcpy(vector_at(y, i, tag), &a, n * size_of(tag))
 

@@ -4,7 +4,7 @@ from cython cimport floating
 from libc.string cimport memcpy
 
 from .vector cimport (
-    MAX_LANES, broadcast_doubles, broadcast_floats, doubles, floats, lanes_in, size_of, vector, vector_at,
+    MAX_LANES, broadcast_doubles, broadcast_floats, doubles, floats, lanes_in, load, size_of, store, vector, vector_at,
 )
 
 cdef extern from *:
@@ -114,7 +114,7 @@ cdef inline void interleave(vector even, vector odd, vector* a, vector* b) noexc
 cdef inline void load_zero_filled(const void* x, Py_ssize_t i, Py_ssize_t count, vector* a) noexcept nogil:
     # The vector x[i], ..., x[i + count - 1], 0, ..., 0.
     if count == lanes_in(a):
-        a[0] = vector_at(x, i, a)[0]
+        a[0] = load(x, i, a)
         return
     if vector is floats:
         a[0] = broadcast_floats(0)
@@ -130,7 +130,7 @@ cdef inline void transpose_block(const void* x, Py_ssize_t x_row, Py_ssize_t K, 
     cdef Py_ssize_t size = size_of(tag), lanes = lanes_in(tag), k
     if K == lanes and L == lanes:
         for k in range(lanes):
-            a[k] = vector_at(x, k * x_row, tag)[0]
+            a[k] = load(x, k * x_row, tag)
     else:
         for k in range(lanes):
             load_zero_filled(x, k * x_row, L if k < K else 0, a + k)
@@ -140,7 +140,7 @@ cdef inline void transpose_block(const void* x, Py_ssize_t x_row, Py_ssize_t K, 
         transpose_doubles(a)
     if L == lanes and width == lanes:
         for k in range(lanes):
-            vector_at(y, k * y_row, tag)[0] = a[k]
+            store(a[k], y, k * y_row)
     else:
         for k in range(L):
             memcpy(vector_at(y, k * y_row, tag), &a[k], width * size)
