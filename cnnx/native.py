@@ -33,6 +33,9 @@ X86_LEVELS = {
 # The smallest number there is. Twice that is 0 where one that is not normal counts as 0, read or written.
 SMALLEST = 5e-324
 
+# Without a fused multiply-add, so that sums round otherwise than with all others.
+WITHOUT_FMA = ("v2",)
+
 _isa: str | None = None
 _threads: ModuleType | None = None
 _told_of_forks = False
@@ -103,6 +106,12 @@ def instruction_set() -> str:
             )
         _isa = wanted or usable[-1]
     return _isa
+
+
+def alike() -> tuple[str, ...]:
+    """The other usable instruction sets whose kernels are to give the same bits as this process's."""
+    mine = instruction_set()
+    return () if mine in WITHOUT_FMA else tuple(n for n in instruction_sets() if n not in (mine, *WITHOUT_FMA))
 
 
 def kernels(file: str) -> ModuleType:

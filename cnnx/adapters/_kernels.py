@@ -23,9 +23,19 @@ class Kernels(_backend.Kernels):
     """The kernels of a library, which are added one by one."""
 
     def __init__(
-        self, left_out: Mapping[str, str], compat: str = "", with_threads: "_backend.WithThreads | None" = None
+        self,
+        left_out: Mapping[str, str],
+        compat: str = "",
+        with_threads: "_backend.WithThreads | None" = None,
+        instruction_sets: "_backend.Held | None" = None,
     ):
-        super().__init__({}, left_out={**NOT_COVERED, **left_out}, compat=compat, with_threads=with_threads)
+        super().__init__(
+            {},
+            left_out={**NOT_COVERED, **left_out},
+            compat=compat,
+            with_threads=with_threads,
+            instruction_sets=instruction_sets,
+        )
 
     def kernel(self, function: Kernel) -> Kernel:
         """Add a function under its own name. Where there is nothing to compute it is not called: outputs are zeros."""

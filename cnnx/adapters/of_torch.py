@@ -42,6 +42,10 @@ KERNELS = Kernels(
     },
     compat="torch",
     with_threads=_with_threads,
+    instruction_sets={  # of ATen's own loops, of oneDNN and of MKL
+        "AVX2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
+        "SSE4": {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"},
+    },
 )
 kernel = KERNELS.kernel
 _aten: Any = torch.ops.aten

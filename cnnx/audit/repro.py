@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from ..ops import OPS, Case, Draw, Op
 from ..ops._spec import Kind
-from .sides import Sides
+from .sides import Sides, promised
 
 _FIELDS = {"op": str, "check": str, "case": str, "dtype": str, "seed": int}
 
@@ -19,6 +19,8 @@ def command(op: Op, check: str, case: Case, dtype: str, seed: int, sides: Sides)
         words += ["--against", sides.against]
     if sides.compat.name:
         words += ["--compat", sides.compat.name]
+    if check in sides.required and check not in promised(sides.backend):
+        words += ["--require", check]
     return shlex.join([*words, "--repro", text(op, check, case, dtype, seed)])
 
 

@@ -10,14 +10,14 @@ import numpy as np
 from .. import backend as _backend
 from .. import native as _native
 from ..ops import OPS, Case, Op
-from . import repro
+from . import elsewhere, repro
 from .checks import CHECKS
 from .compat import Compat, conventions
 from .data import draw
 from .report.report import Report
 from .report.result import Result
 from .shrink import refusal
-from .sides import Sides
+from .sides import PROPERTIES, Sides, promised
 from .supervise import Supervisor
 from .trace import forward_arguments
 from .trial import Check
@@ -36,6 +36,7 @@ def audit(
     backend: str = "optimized",
     against: str = "reference",
     checks: Iterable[str] | None = None,
+    require: Iterable[str] | None = None,
     cases: Iterable[str | Case] | None = None,
     compat: str | None = None,
     seed: int = 0,
@@ -53,10 +54,14 @@ def audit(
     backend, against : str
         The back end under audit and the one it is compared with.
     checks : names of checks, or None for all
-        exact: equal on integers. bound: within a derived error bound on real numbers. layout: any
-        memory layout of the input gives the same bits. special: NaN and infinities come out at the
-        same places. threads: any thread count gives the same bits. gradient: central differences.
-        dual: the reference's backward equations against dual numbers. adjoint: <A x, d> = <x, A* d>.
+        exact: equal on integers. bound: within a derived error bound on real numbers. special: NaN and infinities
+        come out at the same places. gradient: central differences. dual: the reference's backward equations against
+        dual numbers. adjoint: <A x, d> = <x, A* d>. worked: figures worked by hand.
+        The same bits come of repeat: the same call again, the first one of a process too; threads: any number of them;
+        batch: an image alone or at any place of a batch; layout: any memory layout of the input; alignment: any place
+        in memory; isa: any instruction set that the back end can be held to, in processes of their own.
+    require : names of checks of that second kind, or None for those that the back end promises
+        Of these other bits are a failure; of the others a finding ("differs"), which leaves the report ok.
     cases : names of cases or `Case` objects, or None for all cases of the ops
         A name stands for the cases of that name of all chosen ops; a `Case` is for one op alone.
     compat : "paper", "torch", "onnx", "" or None
@@ -94,13 +99,14 @@ def audit(
     """
     chosen = _select("op", ops, {op.name: op for op in OPS})
     chosen_checks = _select("check", checks, CHECKS)
+    required = _required(require)
     kinds = tuple(_select("dtype", dtypes, {name: name for name in DTYPES}).values())
     _check_names(backend, against)
     wanted = _select_cases(cases, chosen)
     report = Report(backend, against, seed, flushing=_native.flushes())
     try:
         with _native.denormals(), _worker(backend, against, timeout) as do:
-            sides = _sides(backend, against, compat, do)
+            sides = _sides(backend, against, compat, do, required)
             report.compat = sides.compat.name
             for op in chosen.values():
                 lost = _left_out(op, chosen_checks.values(), sides.compat)
@@ -121,6 +127,8 @@ def audit(
                         report.speed_up[op.name] = speed_up
     except KeyboardInterrupt:
         report.interrupted = True
+    finally:
+        elsewhere.end()
     return report
 
 
@@ -130,6 +138,7 @@ def again(
     backend: str = "optimized",
     against: str = "reference",
     compat: str | None = None,
+    require: Iterable[str] | None = None,
     timeout: float | None = None,
 ) -> Report:
     """Judge what a discrepancy's `repro` says, and nothing else.
@@ -147,11 +156,14 @@ def again(
     if refused is not None:
         raise ValueError(f"--repro: {op.name} does not take this case: {refused}")
     _check_names(backend, against)
-    flushing = _native.flushes()
-    with _native.denormals(), _worker(backend, against, timeout) as do:
-        sides = _sides(backend, against, compat, do)
-        report = Report(backend, against, seed, sides.compat.name, flushing=flushing)
-        result = do(op.name, check, [case], (dtype,), sides, seed, 0.0)
+    required, flushing = _required(require), _native.flushes()
+    try:
+        with _native.denormals(), _worker(backend, against, timeout) as do:
+            sides = _sides(backend, against, compat, do, required)
+            report = Report(backend, against, seed, sides.compat.name, flushing=flushing)
+            result = do(op.name, check, [case], (dtype,), sides, seed, 0.0)
+    finally:
+        elsewhere.end()
     result.discrepancies[:1] = map(explained, result.discrepancies[:1])
     report.results.append(result)
     return report
@@ -192,11 +204,24 @@ def _check_names(backend: str, against: str) -> None:
         raise ValueError(f"against: expected another back end than {backend!r}, got the same")
 
 
-def _sides(backend: str, against: str, compat: str | None, do: Callable[..., Any]) -> Sides:
+def _required(names: Iterable[str] | None) -> tuple[str, ...] | None:
+    """The properties that are asked for by name, which may be none; None for those that the back end promises."""
+    if names is None:
+        return None
+    chosen = (names,) if isinstance(names, str) else tuple(names)
+    for name in chosen:
+        if name not in PROPERTIES:
+            raise ValueError(f"require: expected some of {', '.join(PROPERTIES)}, got {name!r}")
+    return chosen
+
+
+def _sides(
+    backend: str, against: str, compat: str | None, do: Callable[..., Any], required: tuple[str, ...] | None
+) -> Sides:
     found = do("", LOAD, backend, compat)
     if isinstance(found, Result):
         raise ValueError(f"back end {backend!r} cannot be loaded: {found.discrepancies[0].what}")
-    return Sides(backend, against, found)
+    return Sides(backend, against, found, promised(backend) if required is None else required)
 
 
 def _left_out(op: Op, checks: Iterable[Check], compat: Compat) -> list[str]:

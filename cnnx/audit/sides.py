@@ -4,11 +4,27 @@ from dataclasses import dataclass
 
 from .compat import COMPAT, Compat
 
+# What the same arguments may come with: each is a check, and a column of the matrix.
+PROPERTIES = ("repeat", "threads", "batch", "layout", "alignment", "isa")
+# Where another back end's bits differ, that is a failure: it races, or takes strides for granted.
+OF_ANY = ("repeat", "threads", "layout")
+# What `optimized` promises.
+PROMISED = ("repeat", "threads", "layout", "alignment")
+
+
+def promised(backend: str) -> tuple[str, ...]:
+    """The properties of PROPERTIES whose loss is a failure, where nobody says which."""
+    return PROMISED if backend == "optimized" else OF_ANY
+
 
 @dataclass(frozen=True)
 class Sides:
-    """The back end under audit, the one it is held against, and by which conventions."""
+    """The back end under audit, the one it is held against, and by which conventions.
+
+    required : the properties whose loss is a failure; that of others is a finding.
+    """
 
     backend: str
     against: str = "reference"
     compat: Compat = COMPAT[""]
+    required: tuple[str, ...] = PROPERTIES

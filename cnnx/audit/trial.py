@@ -78,7 +78,7 @@ class Trial:
     rng: np.random.Generator = field(init=False)
 
     def __post_init__(self) -> None:
-        self.result = Result(self.op.name, self.check.name)
+        self.result = Result(self.op.name, self.check.name, required=self.check.name in self.sides.required)
         where = "\0".join((self.op.name, self.check.name, self.case.name, self.dtype))
         self.rng = np.random.default_rng([self.seed, *where.encode()])
 
@@ -95,13 +95,15 @@ class Trial:
             self.result.dtypes.add(self.dtype)
         return self.result
 
-    def ran(self, *directions: str, layout: str = PLAIN, threads: tuple[str, ...] = (DEFAULT,)) -> None:
+    def ran(
+        self, *directions: str, layout: str = PLAIN, threads: tuple[str, ...] = (DEFAULT,), **settings: str
+    ) -> None:
         """Count a comparison, if it was of anything, and note what of."""
         if directions:
             self.result.ran += 1
             self.result.cases[self.case.name] = self.case
             self.result.tested |= {
-                Compared(self.case.name, self.dtype, d, layout, n) for d in directions for n in threads
+                Compared(self.case.name, self.dtype, d, layout, n, **settings) for d in directions for n in threads
             }
 
     def found(self, what: str, **where: Any) -> None:

@@ -36,7 +36,10 @@ def judge_op(
     say: Say,
 ) -> Result:
     """One check of one op. The first discrepancy is shrunk for so many seconds; `say` hears of each case before it."""
-    result = Result(op.name, check.name, skipped=check.why_not(op))
+    result = Result(op.name, check.name, skipped=check.why_not(op), required=check.name in sides.required)
+    if result.skipped:
+        return result
+    result.skipped = check.why_not_of(sides.backend)
     if result.skipped:
         return result
     result.skipped = check.why_not_of(sides.backend)
@@ -51,8 +54,9 @@ def judge_op(
         for dtype in check.dtypes or dtypes:
             say(case.name, dtype, command(op, check.name, case, dtype, seed, sides))
             one = judge(op, check, case, dtype, sides, seed)
-            if shrink and one.discrepancies and not result.discrepancies:
-                one.discrepancies[0] = _shrunk(op, check, case, one.discrepancies[0], sides, seed, shrink, say)
+            if shrink and one.failing and not result.failing:
+                at = one.discrepancies.index(one.failing[0])
+                one.discrepancies[at] = _shrunk(op, check, case, one.discrepancies[at], sides, seed, shrink, say)
             result.merge(one)
     return result
 

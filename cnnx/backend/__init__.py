@@ -21,6 +21,7 @@ from .interception import Call as Call
 from .interception import intercept as intercept
 from .interception import recorded as recorded
 from .registry import ENTRY_POINTS as ENTRY_POINTS
+from .registry import Held as Held
 from .registry import Kernel as Kernel
 from .registry import Kernels as Kernels
 from .registry import MissingKernelError as MissingKernelError
@@ -28,11 +29,13 @@ from .registry import WithThreads as WithThreads
 from .registry import backends as backends
 from .registry import compat as compat
 from .registry import equations as equations
+from .registry import instruction_sets as instruction_sets
 from .registry import kernel_names as kernel_names
 from .registry import reference_kernel as reference_kernel
 from .registry import reference_math as reference_math
 from .registry import register_backend as register_backend
 from .registry import registered as registered
+from .registry import registered_kernels as registered_kernels
 from .registry import registered_names as registered_names
 from .registry import winograd_matrices as winograd_matrices
 from .registry import with_threads as with_threads

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Kernel = Callable[..., None]
 WithThreads = Callable[[int], AbstractContextManager[object]]
+Held = Mapping[str, Mapping[str, str]]  # instruction set -> environment variables that hold a process to it
 
 ENTRY_POINTS = "cnnx.backends"
 BUILTIN = ("reference", "optimized")
@@ -37,6 +38,8 @@ class Kernels(dict[str, Kernel]):
     compat : the name of the conventions that they follow (`cnnx.audit.compat.COMPAT`), "" for cnnx's own.
     with_threads : called with a number, it gives a context manager within which they use so many threads, for as little
         work as they can; None where nobody can say how many.
+    instruction_sets : by name, the environment variables that hold a new process to another instruction set; None
+        where nobody can.
     """
 
     def __init__(
@@ -46,9 +49,11 @@ class Kernels(dict[str, Kernel]):
         left_out: Mapping[str, str] | None = None,
         compat: str = "",
         with_threads: WithThreads | None = None,
+        instruction_sets: Held | None = None,
     ):
         super().__init__(kernels)
-        self.left_out, self.compat, self.with_threads = dict(left_out or {}), compat, with_threads
+        self.left_out, self.compat = dict(left_out or {}), compat
+        self.with_threads, self.instruction_sets = with_threads, instruction_sets
 
 
 _registered: dict[str, Mapping[str, Any] | ModuleType] = {}
@@ -78,7 +83,9 @@ def register_backend(name: str, kernels: Mapping[str, Any] | ModuleType) -> None
         `left_out` may say why; an attribute `compat` names the conventions that the audit is to judge by. An attribute
         `with_threads`, a function, gives for a number n the context manager of a block within which the kernels use n
         threads, for as little work as they can: `@contextlib.contextmanager def with_threads(n)`. Without it the
-        audit's check `threads` says that it was not tested.
+        audit's check `threads` says that it was not tested. An attribute
+        `instruction_sets` has for each smaller instruction set that they can be held to, by a name, the environment
+        variables that do it: `{"avx2": {"MYLIB_ISA": "avx2"}}`. Without it the audit's check `isa` cannot be asked.
 
     Raises
     ------
@@ -190,6 +197,16 @@ def with_threads(backend: str) -> WithThreads | None:
     return kernels_of(known(backend)).with_threads
 
 
+def instruction_sets(backend: str) -> Held | None:
+    """The other instruction sets that a back end can be held to, by environment variables; None: it does not say."""
+    return kernels_of(known(backend)).instruction_sets
+
+
+def registered_kernels(name: str) -> Mapping[str, Any] | ModuleType | None:
+    """What `register_backend` was given under a name in this process, if anything."""
+    return _registered.get(name)
+
+
 def kernels_of(backend: str) -> Kernels:
     """A back end's kernels, loaded when they are first wanted."""
     found = loaded.get(backend)
@@ -213,6 +230,7 @@ def _load(backend: str) -> Kernels:
                 if hasattr(function, mark)
             },
             with_threads=native.with_threads if backend == "optimized" else None,
+            instruction_sets={name: {"CNNX_ISA": name} for name in native.alike()} if backend == "optimized" else None,
         )
     if backend in _registered:
         theirs = _registered[backend]
@@ -238,7 +256,10 @@ def _load(backend: str) -> Kernels:
         raise TypeError(
             f"back end {backend!r}: expected with_threads to be callable, got {type(with_threads).__name__}"
         )
-    return Kernels(kernels, left_out=left_out, compat=follows, with_threads=with_threads)
+    held = getattr(theirs, "instruction_sets", None)
+    if not isinstance(held, (Mapping, NoneType)):
+        raise TypeError(f"back end {backend!r}: expected instruction_sets to be a mapping, got {type(held).__name__}")
+    return Kernels(kernels, left_out=left_out, compat=follows, with_threads=with_threads, instruction_sets=held)
 
 
 def _callables(module: ModuleType) -> dict[str, Kernel]:

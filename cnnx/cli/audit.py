@@ -6,6 +6,7 @@ Exit code 0: all agree; 1: a discrepancy; 2: usage; 3: nothing ran; 130: Ctrl-C.
 import argparse
 import json
 import math
+import sys
 import textwrap
 from collections import Counter
 from collections.abc import Iterable
@@ -15,14 +16,16 @@ from cnnx.audit import CHECKS, DTYPES, Report, Result, audit
 from cnnx.audit.compat import COMPAT
 from cnnx.audit.report.coverage import ledger
 from cnnx.audit.run import again
+from cnnx.audit.sides import PROPERTIES
 from cnnx.audit.truth.exact import DOUBLES, FRACTIONS, INTEGERS, MPMATH
 from cnnx.ops import OPS
 
-from . import _reports, _spot
+from . import _bits, _reports, _spot
 from ._speaker import progress
 
 SHRINK = 10.0  # seconds for each check's first discrepancy
 TIMEOUT = 60.0
+NOTHING_RAN = 3
 SHOWN = 20  # discrepancies that are printed; --json has all
 
 
@@ -50,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"limit and no process (default: {TIMEOUT:g} for back ends that are not cnnx's own)",
     )
     add("--self-test", action="store_true", help="judge the audit: does it catch bugs that are put in on purpose?")
+    _bits.add_arguments(parser)
     add("--no-speed", action="store_true", help="leave the speed-up out")
     add("--ledger", action="store_true", help="show all that was not tested")
     add("--json", action="store_true", help="print JSON, as cnnx/audit/report/schema.json describes it")
@@ -67,6 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _spot.run(arguments, _timeout(arguments))
     _spot.refuse_options(arguments)
     _reports.check(arguments)
+    require = _bits.required(arguments)
     if arguments.repro is not None:
         return _again(arguments)
     report = audit(
@@ -74,18 +79,21 @@ def run(arguments: argparse.Namespace) -> int:
         dtypes=arguments.dtype or DTYPES,
         backend=arguments.backend,
         against=arguments.against,
-        checks=arguments.check,
+        checks=PROPERTIES if arguments.reproducible else arguments.check,
+        require=require,
         cases=arguments.case,
         compat=arguments.compat,
         timeout=_timeout(arguments),
         seed=arguments.seed,
-        measure=not arguments.no_speed,
-        shrink=0.0 if arguments.no_shrink else SHRINK,
+        measure=not (arguments.no_speed or arguments.reproducible),
+        shrink=0.0 if arguments.no_shrink or arguments.reproducible else SHRINK,
         progress=lambda op, check: progress(f"{op}: {check}"),
     )
     progress("")
     _print(report, arguments, arguments.check or list(CHECKS))
-    return report.verdict.code
+    unasked = _bits.unasked(report, require)
+    print(*unasked, sep="\n", end="\n" if unasked else "", file=sys.stderr)
+    return report.verdict.code or (NOTHING_RAN if unasked else 0)
 
 
 FLUSHING = "some library has switched flush-to-zero on in this thread; it was off while the audit ran (cnnx doctor)"
@@ -115,6 +123,8 @@ def _self_test(arguments: argparse.Namespace) -> int:
         "ledger",
         "report",
         "junit",
+        "reproducible",
+        "require",
     )
     _refuse("--self-test", arguments, (*names, "shape", "shapes", "network"), "which takes what it needs")
     _spot.refuse_options(arguments)
@@ -130,7 +140,7 @@ def _refuse(option: str, arguments: argparse.Namespace, names: Iterable[str], wh
 
 
 def _again(arguments: argparse.Namespace) -> int:
-    _refuse("--repro", arguments, ("op", "check", "case", "dtype"), "which says it")
+    _refuse("--repro", arguments, ("op", "check", "case", "dtype", "reproducible"), "which says it")
     if arguments.seed:
         raise ValueError("--seed: expected none with --repro, which says it")
     report = again(
@@ -138,6 +148,7 @@ def _again(arguments: argparse.Namespace) -> int:
         backend=arguments.backend,
         against=arguments.against,
         compat=arguments.compat,
+        require=_bits.required(arguments),
         timeout=_timeout(arguments),
     )
     _print(report, arguments, [result.check for result in report.results])
@@ -148,6 +159,8 @@ def _print(report: Report, arguments: argparse.Namespace, checks: list[str]) -> 
     try:
         if arguments.json:
             print(json.dumps(report.as_dict(), indent=2))
+        elif arguments.reproducible:
+            print("\n".join(_bits.lines(report)))
         else:
             print(_text(report, checks, budgets=arguments.budgets, whole_ledger=arguments.ledger))
     finally:  # even where nobody reads the output to its end
@@ -197,11 +210,13 @@ def _cell(result: Result | None) -> str:
         return verdict
     if not result.ok:
         return "FAIL"
-    return str(result.ran) if verdict == "passed" else "-"
+    return {"passed": str(result.ran), "differs": "differs"}.get(verdict, "-")
 
 
 def _legend(report: Report) -> list[str]:
     lines = ["numbers: cases run; -: does not apply; budget: largest share of the error bound used (bound)"]
+    if any(result.verdict() == "differs" for result in report.results):
+        lines.append("differs: other bits where nobody requires the same ones (--require); --reproducible says how far")
     if report.speed_up:
         lines.append(f"speed-up: time of {report.against} / time of {report.backend}, forward, float32, 1 thread")
     return [*lines, *_truths(report), *_not_covered(report), ""]

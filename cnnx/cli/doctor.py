@@ -107,6 +107,7 @@ def examine() -> Findings:
         findings.notices.append(FLUSHING)
     find("active", _active)
     find("agreement", _agreement)
+    find("digests", _digests)
     for extra, distribution in EXTRAS.items():
         find(f"extra {extra}", partial(_distribution, distribution))
     return findings
@@ -166,6 +167,25 @@ def _agreement() -> str:
                 "run `cnnx audit`, and build cnnx again (pip install --force-reinstall --no-cache-dir .)"
             )
     return "conv2d of optimized equals the reference"
+
+
+def _digests() -> str:
+    """Whether every op gives, on its small cases, the bits that this release gives everywhere."""
+    from cnnx.audit.digest import expected, kind, short  # here: what is broken in there is a problem, not the end
+
+    which = kind("optimized")
+    known, found = expected(which)["short"], short()
+    if not known:
+        return f"none are recorded for {which}, which has no fused multiply-add"
+    others = [op for op, digest in found.items() if known.get(op) != digest]
+    if others:
+        raise ArithmeticError(
+            f"other bits than cnnx {cnnx.__version__} gives elsewhere: {', '.join(others)}; `cnnx digest` says where, "
+            "`cnnx audit` whether they are wrong: the fault of a compiler, a processor or memory (an overclocked one); "
+            "who changed kernels records theirs with `cnnx digest --write`"
+        )
+    alone = "" if which == "fma" else f", but for what has fused multiply-adds: {which} has none"
+    return f"{len(found)} ops give the bits of cnnx {cnnx.__version__}{alone}"
 
 
 def _distribution(name: str) -> str:

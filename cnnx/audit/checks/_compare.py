@@ -31,14 +31,42 @@ def where(call: KernelCall, output: str, index: tuple[int, ...], got: Array, exp
     }
 
 
-def same_bits(a: Attempt, b: Attempt) -> bool:
-    """Whether every result is the same in both attempts, in the directions that both have."""
+def ulps(a: Attempt, b: Attempt) -> float | None:
+    """How far the results of two attempts are apart, in the directions that both have; None: they are the same bits."""
+    found = None
     for _, left, right in a.pairs(b):
         lefts, rights = (v if isinstance(v, tuple) else (v,) for v in (left.result, right.result))
         for x, y in zip(lefts, rights, strict=True):
-            if np.asarray(x).tobytes() != np.asarray(y).tobytes():
-                return False
-    return True
+            found = farther(found, ulps_between(np.asarray(x), np.asarray(y)))
+    return found
+
+
+def farther(a: float | None, b: float | None) -> float | None:
+    """The larger of two distances, of which None is that of the same bits."""
+    return b if a is None else a if b is None else max(a, b)
+
+
+def ulps_between(a: Array, b: Array) -> float | None:
+    """How many numbers of their dtype two arrays are apart at most (-0 and 0: one); None where they are the same bits,
+    infinite where that does not say it: shapes, indices, NaN."""
+    if a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes():
+        return None
+    if a.dtype != b.dtype or a.shape != b.shape or a.dtype.kind != "f":
+        return np.inf
+    if ((a.view(_BITS[a.itemsize]) != b.view(_BITS[b.itemsize])) & ~(np.isfinite(a) & np.isfinite(b))).any():
+        return np.inf
+    low, high = (_ordered(np.ascontiguousarray(x)).astype(float) for x in (a, b))  # apart by 2**53: who would count
+    exact = _ordered(np.ascontiguousarray(a)) - _ordered(np.ascontiguousarray(b))
+    return float(np.where(np.abs(low - high) < 2.0**62, np.abs(exact).astype(float), np.abs(low - high)).max())
+
+
+_BITS = {4: np.int32, 8: np.int64}
+
+
+def _ordered(a: Array) -> Array:
+    """Integers in the order of the numbers, one apart where these are neighbours."""
+    bits = a.view(_BITS[a.itemsize]).astype(np.int64)
+    return np.where(bits >= 0, bits, ~(bits & (np.int64(2**31 - 1) if a.itemsize == 4 else np.int64(2**63 - 1))))
 
 
 def compare_results(trial: Trial, direction: str, got: Any, expected: Any, *, equal: bool) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from ... import backend as _backend
 from ..data import LAYOUTS, Array, draw, frozen
 from ..trial import Attempt, Check, Trial
-from ._compare import same_bits
+from ._compare import ulps
 
 
 def _layout(trial: Trial) -> None:
@@ -53,8 +53,8 @@ def _check_layout(trial: Trial, plain: Attempt, backend: str, name: str, lay_out
     delta = None if plain.grad_output is None else frozen(lay_out(plain.grad_output))
     again = trial.repeat(backend, plain, other, delta)
     trial.ran(*(direction for direction, _, _ in again.pairs(plain)), layout=name)
-    if not same_bits(plain, again):
-        trial.found(f"{name} input gives other numbers than C-contiguous input")
+    if (apart := ulps(plain, again)) is not None:
+        trial.found(f"{name} input gives other numbers than C-contiguous input", ulp=apart)
     for key, a in plain.arrays.items():
         if not np.array_equal(np.asarray(other[key]), a, equal_nan=True):
             trial.found(f"{name} input {key!r} was written to")

@@ -4,7 +4,7 @@ from ... import backend as _backend
 from ... import native as _native
 from ..data import draw
 from ..trial import Check, Trial
-from ._compare import same_bits
+from ._compare import ulps
 
 UNSAID = "it does not say how its number of threads is set"
 ALONE = "this build or process has one thread only"
@@ -21,8 +21,8 @@ def _threads(trial: Trial) -> None:
         with with_threads(count):
             more = trial.repeat(name, one)
         trial.ran(*(direction for direction, _, _ in more.pairs(one)), threads=("1", str(count)))
-        if not same_bits(one, more):
-            trial.found(f"{count} threads give other bits than 1 thread")
+        if (apart := ulps(one, more)) is not None:
+            trial.found(f"{count} threads give other bits than 1 thread", ulp=apart)
 
 
 def _cannot(backend: str) -> str:

@@ -15,6 +15,7 @@ Kernel = Callable[..., Any]
 Element = Callable[..., Any]
 
 CORRECT = "optimized"  # the back end that mutants are made of
+HELD = "CNNX_AUDIT_MUTANT_HELD"  # a variable for a smaller instruction set, which every machine has
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +45,11 @@ class Mutant:
 
 def right(name: str) -> Kernel:
     """The correct kernel, for arrays of any dtype."""
-    return lambda *arrays, **numbers: _backend.kernel(name, arrays[0].dtype.name, CORRECT)(*arrays, **numbers)
+    return functools.partial(_run_right, name)  # which another process can have, as it cannot a lambda
+
+
+def _run_right(name: str, *arrays: Array, **numbers: Any) -> None:
+    _backend.kernel(name, arrays[0].dtype.name, CORRECT)(*arrays, **numbers)
 
 
 def truncated(a: Array, bits: int) -> Array:
@@ -67,7 +72,7 @@ def installed(mutant: Mutant | None, name: str = "mutant") -> Iterator[str]:
             yield name
         return
     kernels |= mutant.kernels
-    kernels |= {kernel: _backend.reference_kernel(kernel) for kernel in mutant.elements}
+    kernels |= {kernel: _of_this_process(_backend.reference_kernel(kernel)) for kernel in mutant.elements}
     originals = {kernel: dict(_backend.equations(kernel)) for kernel in mutant.elements}
     try:
         for kernel, wrong in mutant.elements.items():
@@ -78,15 +83,22 @@ def installed(mutant: Mutant | None, name: str = "mutant") -> Iterator[str]:
                 original = originals[kernel][output]
                 # It keeps the signature, which says whether an equation takes functions (m).
                 _backend.equations(kernel)[output] = functools.wraps(original)(functools.partial(element, original))
-        with _backend.registered(name, _set_of(kernels)):
+        with _backend.registered(name, kernels if mutant.shared else _set_of(kernels)):
             yield name
     finally:
         for kernel, elements in originals.items():
             _backend.equations(kernel).update(elements)
 
 
+def _of_this_process(kernel: Kernel) -> Kernel:
+    """The kernel as a function that cannot be sent to another process, where its equations would be the right ones."""
+    return lambda *arrays, **numbers: kernel(*arrays, **numbers)
+
+
 def _set_of(kernels: dict[str, Kernel]) -> _backend.Kernels:
-    return _backend.Kernels(kernels, with_threads=_backend.with_threads(CORRECT))
+    return _backend.Kernels(
+        kernels, with_threads=_backend.with_threads(CORRECT), instruction_sets={"narrow": {HELD: "1"}}
+    )
 
 
 class Mutants:

@@ -14,16 +14,25 @@ from ..data import LAYOUTS, shape_of
 
 PLAIN = "C-contiguous"  # the layout of inputs, and the number of threads, unless a check is about them
 DEFAULT = "as set"
+ONE_CALL, AGAIN, FIRST_CALL = "one", "again", "first of a process"
+AS_GIVEN, ALONE, PLACED = "as given", "alone", "at another place"
+AS_ALLOCATED, ON_LINE, OFF_LINE = "as allocated", "on cache lines", "off cache lines"
+OTHER_ISA = "another"
 WIDE = "wider than the window"
 BEYOND = "beyond the window"
 
-# Axes that every op has, from the comparison itself; a back end's threads matter where it has kernels.
+# Axes that every op has, from the comparison itself; some matter where it has kernels alone (OF_KERNELS).
 COMMON: dict[str, tuple[str, ...]] = {
     "dtype": ("float32", "float64"),
     "direction": ("forward", "backward"),
     "layout": (PLAIN, *LAYOUTS),
     "threads": (DEFAULT, "1", "2", "3"),
+    "call": (ONE_CALL, AGAIN, FIRST_CALL),
+    "batch": (AS_GIVEN, ALONE, PLACED),
+    "alignment": (AS_ALLOCATED, ON_LINE, OFF_LINE),
+    "isa": (DEFAULT, OTHER_ISA),
 }
+OF_KERNELS = ("threads", "alignment", "isa")
 # Axes of which one value can exclude another's: `possible` looks at no others.
 DEPENDENT = {
     *("algorithm", "stride", "dilation"),
@@ -34,7 +43,7 @@ DEPENDENT = {
 
 def axes_of(op: Op) -> dict[str, tuple[str, ...]]:
     """All axes of an op, each with the values that a call of it can have."""
-    axes = {**{name: COMMON[name] for name in COMMON if op.kernels or name != "threads"}, **_own_axes(op)}
+    axes = {**{name: COMMON[name] for name in COMMON if op.kernels or name not in OF_KERNELS}, **_own_axes(op)}
     return {axis: tuple(v for v in values if possible(op, {axis: v})) for axis, values in axes.items()}
 
 

@@ -25,6 +25,9 @@ NEVER = (
     "more than one NaN or infinity in an array; non-finite weights beside padding, whose effect is unspecified",
     "single extents beyond those that the ledger gives as longest, but by spot checks",
     "arrays of more than 2**31 elements",
+    "an image's bits alone and in a batch where the equation sums over the batch: gradients of parameters, means",
+    "an image's bits alone and in a batch whose statistics count: batch normalisation while training",
+    "first calls of a process but of an op's first case and its first one for benchmarks",
     "more than 3 threads; calls at the same time from several threads of the caller",
     "wrong arguments, which the public functions refuse before a back end sees them",
 )

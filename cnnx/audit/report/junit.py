@@ -38,7 +38,7 @@ def junit(report: Report) -> bytes:
 
 
 def _add_cases(suite: ET.Element, result: Result) -> None:
-    findings = [*result.discrepancies, *result.mistrusted]
+    findings = [*result.failing, *result.mistrusted]
     for dtype in sorted(result.dtypes | {d.dtype for d in findings}) or [""]:
         name = f"{result.check}[{dtype}]" if dtype else result.check
         case = ET.SubElement(suite, "testcase", classname=clean(f"cnnx.audit.{result.op}"), name=clean(name))
@@ -48,6 +48,9 @@ def _add_cases(suite: ET.Element, result: Result) -> None:
             ET.SubElement(case, "skipped", message=clean(why))
         elif verdict == "nothing ran":
             ET.SubElement(case, "failure", type=verdict, message="no case ran")
+        elif verdict == "differs":  # nobody requires that it does not
+            different = [d for d in result.differing if d.dtype == dtype]
+            ET.SubElement(case, "system-out").text = clean("\n".join(map(str, different)))
         elif verdict != "passed":
             _fail(case, verdict, [d for d in findings if d.dtype == dtype])
 

@@ -9,6 +9,7 @@ from ..._html import render
 from ..truth.exact import DOUBLES, FRACTIONS, INTEGERS, MPMATH
 from .coverage import NEVER, ledger
 from .machine import facts
+from .matrix import head, matrix, not_asked
 from .report import Report
 from .result import Result
 
@@ -50,7 +51,8 @@ def page(report: Report, *, command: str = "") -> str:
         A whole document. All text is escaped, whatever a back end's messages hold.
     """
     checks = list(dict.fromkeys(result.check for result in report.results))
-    found = [r.discrepancies for r in report.failures() if r.discrepancies]
+    found = [r.failing for r in report.failures() if r.failing]
+    bits = matrix(report.results)
     covered = ledger(report.results)
     return render(
         "audit/report/page.html.j2",
@@ -69,6 +71,9 @@ def page(report: Report, *, command: str = "") -> str:
         skipped=[r for r in report.results if r.skipped],
         lacking=sorted({item for r in report.results for item in r.lacking.items()}),
         notes=sorted({f"{r.check}: {note}" for r in report.results for note in r.notes}),
+        bits=bits,
+        properties={name: head(name) for row in bits.values() for name in row},
+        not_asked=not_asked(bits),
         ledger=covered,
         apart=covered.apart(),
         never=NEVER,
@@ -90,7 +95,9 @@ def _cell(result: Result | None) -> tuple[str, str]:
         return "", "none"
     verdict = result.verdict()
     if verdict == "discrepancy":
-        return f"{len(result.discrepancies):,} found", "bad"
+        return f"{len(result.failing):,} found", "bad"
+    if verdict == "differs":
+        return verdict, "differs"
     if not result.ok:
         return verdict, "bad"
     return (f"{result.ran:,}", "ok") if verdict == "passed" else ("-", "none")

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from .coverage import ledger
 from .machine import facts
+from .matrix import matrix
 from .result import Discrepancy, Result
 
 SCHEMA = 2  # the version of what as_dict gives
@@ -67,12 +68,13 @@ class Report:
             return Verdict(1, ", ".join(f"{n} check{'s' * (n != 1)} {what}" for n, what in counts if n))
         if not self.judged:
             return Verdict(3, f"nothing of back end {self.backend} ran")
-        return Verdict(0, "all agree")
+        differing = sum(result.verdict() == "differs" for result in self.results)
+        return Verdict(0, f"all agree, but for bits ({differing} checks)" if differing else "all agree")
 
     def discrepancies(self) -> Iterator[Discrepancy]:
-        """All of them."""
+        """All that are failures."""
         for result in self.results:
-            yield from result.discrepancies
+            yield from result.failing
 
     def failures(self) -> list[Result]:
         """Results that are not ok."""
@@ -92,6 +94,7 @@ class Report:
             "cases": self.ran,
             "speed_up": self.speed_up,
             "results": [result.as_dict() for result in self.results],
+            "reproducible": {op: {p: c.as_dict() for p, c in row.items()} for op, row in matrix(self.results).items()},
             "ledger": ledger(self.results).as_dict(),
             "machine": facts(flushing=self.flushing),
         }

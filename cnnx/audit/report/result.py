@@ -8,8 +8,9 @@ from typing import Any, Literal, NamedTuple
 
 from ...ops import Case
 from ..data import Array
+from .axes import AS_ALLOCATED, AS_GIVEN, DEFAULT, ONE_CALL
 
-Verdict = Literal["passed", "skipped", "discrepancy", "mistrusted", "nothing ran"]
+Verdict = Literal["passed", "skipped", "differs", "discrepancy", "mistrusted", "nothing ran"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,9 @@ class Discrepancy:
         The two numbers at that element.
     error, share : float or None
         The bound on |got - expected|, and |got - expected| in units of it.
+    ulp : float or None
+        Where the same bits were expected: how many numbers of the dtype results are apart at most; infinite where that
+        does not say it (a NaN, an index).
     repro : str
         The command line that judges this case again.
     shrunk : str
@@ -54,6 +58,7 @@ class Discrepancy:
     got: float | None = None
     error: float | None = None
     share: float | None = None
+    ulp: float | None = None
     repro: str = ""
     shrunk: str = ""
     terms: tuple[str, ...] = ()
@@ -68,7 +73,7 @@ class Discrepancy:
     def as_dict(self) -> dict[str, Any]:
         """For JSON; what is not finite becomes its name, what is not there is left out."""
         at = {} if self.index is None else {"kernel": self.kernel, "output": self.output, "index": list(self.index)}
-        numbers = {n: _number(getattr(self, n)) for n in ("expected", "got", "error", "share")}
+        numbers = {n: _number(getattr(self, n)) for n in ("expected", "got", "error", "share", "ulp")}
         return {
             "case": self.case,
             "dtype": self.dtype,
@@ -103,13 +108,18 @@ class Worst:
 
 
 class Compared(NamedTuple):
-    """What was compared: a case in a dtype, in one direction, with inputs in a memory layout, on so many threads."""
+    """What was compared: a case in a dtype, in one direction, with inputs in a memory layout, on so many threads; which
+    call it was, what part of a batch, where its arrays lay, and with which instruction set."""
 
     case: str
     dtype: str
     direction: str
     layout: str
     threads: str
+    call: str = ONE_CALL
+    batch: str = AS_GIVEN
+    alignment: str = AS_ALLOCATED
+    isa: str = DEFAULT
 
 
 @dataclass
@@ -127,6 +137,7 @@ class Result:
     lacking : what the back end does not have, so that it could not be judged, and why, if it says so.
     mistrusted : why what passed says nothing.
     zeros : of what was compared (a kernel's output, gradients), how many numbers were to be 0, and how many there were.
+    required : whether other bits, where the same ones were expected, are a failure.
     """
 
     op: str
@@ -144,22 +155,40 @@ class Result:
     mistrusted: list[Discrepancy] = field(default_factory=list)
     zeros: dict[str, tuple[int, int]] = field(default_factory=dict)
     discrepancies: list[Discrepancy] = field(default_factory=list)
+    required: bool = True
+
+    @property
+    def failing(self) -> list[Discrepancy]:
+        """The discrepancies that are failures."""
+        return [d for d in self.discrepancies if d.ulp is None or self.required]
+
+    @property
+    def differing(self) -> list[Discrepancy]:
+        """The others: bits that differ where nobody requires that they do not."""
+        return [d for d in self.discrepancies if not (d.ulp is None or self.required)]
+
+    @property
+    def ulp(self) -> float | None:
+        """How far results are apart at most that should be the same bits; None where all are."""
+        return max((d.ulp for d in self.discrepancies if d.ulp is not None), default=None)
 
     def verdict(self, dtype: str = "") -> Verdict:
         """The outcome, of one dtype if it is given. Text, JSON, JUnit XML and the page all follow from it."""
-        if _of(self.discrepancies, dtype):
+        if _of(self.failing, dtype):
             return "discrepancy"
         if _of(self.mistrusted, dtype):
             return "mistrusted"
+        if _of(self.differing, dtype):
+            return "differs"
         if dtype in self.dtypes or (not dtype and self.ran):
             return "passed"
         return "skipped" if self.skipped or self.lacking else "nothing ran"
 
     @property
     def ok(self) -> bool:
-        """No discrepancy, nothing mistrusted; and something ran, unless the check does not apply. No case run is a
+        """Nothing fails, nothing is mistrusted; and something ran, unless the check does not apply. No case run is a
         failure."""
-        return self.verdict() in ("passed", "skipped")
+        return self.verdict() in ("passed", "skipped", "differs")
 
     @property
     def note(self) -> str:
@@ -218,7 +247,9 @@ class Result:
             "skipped": self.skipped,
             "lacking": self.lacking,
             "mistrusted": [d.as_dict() for d in self.mistrusted],
-            "discrepancies": [d.as_dict() for d in self.discrepancies],
+            "discrepancies": [d.as_dict() for d in self.failing],
+            "required": self.required,
+            "differences": [d.as_dict() for d in self.differing],
         }
 
 
