@@ -56,7 +56,8 @@ def conv2d(
         ============  ===============  ===============
 
         It needs memory for the transformed kernels, 16/9 or 4 times the weight's, and for each thread 2 to 3 MiB
-        (more beyond 1,100 input channels of a group).
+        (more beyond 1,100 input channels of a group); where that would pass 16 MiB for each thread, some kernels at a
+        time.
     backend : str or None
         A back end for this call; None takes the chosen one.
 

@@ -232,7 +232,8 @@ cdef inline void dw_part(const Microkernels* kernels, const floating* Delta, con
                     o.x = own + (j - j_0) * T
                     if shared != NULL:
                         o.x = shared + j * N + t_0 * width
-                    o.taps, o.Y, o.width = tables.taps + (width // lanes - 1) * TERMS, dw + i * J + j, min_of(width, J - j)
+                    o.taps = tables.taps + (width // lanes - 1) * TERMS
+                    o.Y, o.width = dw + i * J + j, min_of(width, J - j)
                     next.x = dw + i * J + j + width
                     multiply_accumulate(kernels, INTERLEAVED, panel_layout(), &o, &next, Z)
                 i += ROWS

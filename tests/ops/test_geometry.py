@@ -4,7 +4,11 @@ The truth adds up, per axis, the pairs of outputs and taps that meet a pixel: it
 """
 
 import itertools
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -163,3 +167,31 @@ def test_pooling(seed, dtype):
         assert time.process_time() - start < 2, options
         np.testing.assert_array_equal(got, first, str(options))
     assert done > 2
+
+
+def limited():
+    """768 MiB of addresses: what is beyond them has to be refused."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_AS, (768 << 20, 768 << 20))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count addresses otherwise, or not at all")
+def test_random_geometries():
+    """Calls of geometries.py, in processes of their own; GEOMETRIES says how many, GEOMETRIES_SEED from where."""
+    count = int(os.environ.get("GEOMETRIES", "300"))
+    seed = int(os.environ.get("GEOMETRIES_SEED") or time.time_ns() % 2**32)
+    print(f"GEOMETRIES_SEED={seed}")
+    for part in range(-(-count // 500)):
+        done = subprocess.run(
+            [sys.executable, str(Path(__file__).with_name("geometries.py")), str(seed + part), str(min(count, 500))],
+            env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            preexec_fn=limited,
+            capture_output=True,
+            text=True,
+            timeout=1200,
+            check=False,
+        )
+        lines = done.stdout.splitlines()
+        assert done.returncode == 0, (lines[-1:], done.returncode, done.stderr[-500:])
+        assert lines[-1].endswith(" 0 wrong"), [pair for pair in itertools.pairwise(lines) if "WRONG" in pair[1]]

@@ -1,6 +1,7 @@
 """Trainings whose weights and costs are digested: numbers of this package's own, nothing drawn by a generator."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def _convolutions() -> dict[str, Array]:
 
 
 def _normalised() -> dict[str, Array]:
-    kind = dict(dtype="float32", seed=0)
+    kind: Any = {"dtype": "float32", "seed": 0}
     model = nn.Sequential(
         nn.Conv2d(3, 12, 3, padding=1, **kind), nn.BatchNorm2d(12), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
         nn.Affine(12 * 36, CLASSES, **kind),
@@ -38,7 +39,7 @@ def _normalised() -> dict[str, Array]:
 
 
 def _double() -> dict[str, Array]:
-    kind = dict(dtype="float64", seed=0)
+    kind: Any = {"dtype": "float64", "seed": 0}
     model = nn.Sequential(
         nn.Conv2d(2, 5, 3, stride=2, **kind), nn.Tanh(), nn.AvgPool2d(2), nn.Flatten(), nn.Affine(45, 20, **kind),
         nn.ReLU(), nn.Affine(20, CLASSES, **kind),

@@ -1,7 +1,7 @@
 # One axis of a convolution's sums, forward or backward, cut into phases: C1, C5, and both with image and kernel in
 # each other's place. An index j of the weights meets index i of the output where A i + B + G j = D z, z of the source.
 
-from ..runtime.integers cimport ceil_div, max_of, min_of
+from ..runtime.integers cimport Span, ceil_div, max_of, min_of
 
 
 cdef struct Axis:
@@ -87,3 +87,30 @@ cdef inline Line longest_line(const Axis* x) noexcept nogil:
     line.tap, line.tap_apart, line.taps = 0, x.tap_apart, ceil_div(x.taps, x.tap_apart)
     line.step, line.first, line.gap, line.source = x.A * x.apart // x.D, 0, x.G * x.tap_apart // x.D, x.source
     return line
+
+
+cdef inline Py_ssize_t taps_met(const Line* line, Py_ssize_t outputs) noexcept nogil:
+    # At most so many taps meet the source from so many outputs side by side.
+    return min_of(line.taps, (line.source + line.step * (outputs - 1)) // max_of(line.gap, -line.gap) + 1)
+
+
+cdef inline Py_ssize_t ceil_of(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
+    # a / b rounded up, whatever a's sign.
+    return ceil_div(a, b) if a > 0 else -(-a // b)
+
+
+cdef inline Line line_within(const Line* line, Span outputs) noexcept nogil:
+    # Of the same outputs, without the taps before the first and behind the last that some of them have in the source.
+    cdef Py_ssize_t low = -line.step * (outputs.end - 1) - line.first  # least gap j
+    cdef Py_ssize_t high = line.source - line.step * outputs.first - line.first  # and one past the largest
+    cdef Py_ssize_t first, end
+    cdef Line some = line[0]
+    if line.gap > 0:
+        first, end = ceil_of(low, line.gap), ceil_of(high, line.gap)
+    else:
+        first, end = ceil_of(1 - high, -line.gap), ceil_of(1 - low, -line.gap)
+    first = min_of(line.taps, max_of(0, first))
+    some.taps = max_of(0, min_of(line.taps, end) - first)
+    some.tap += line.tap_apart * first
+    some.first += line.gap * first
+    return some

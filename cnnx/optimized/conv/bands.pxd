@@ -11,7 +11,7 @@ from ..pack.taps cimport pack_plane, place_taps, set_extents
 from ..runtime.integers cimport Span, ceil_div, cut, max_of, min_of
 from ..runtime.memory cimport CACHE_LINE, whole_lines
 from ..simd.vector cimport lanes_of
-from .axis cimport Line, line_of
+from .axis cimport Line, line_of, line_within
 from .bands_plan cimport Box, Layer, first_box, next_box
 from .blocks cimport Arrays, Sums, column_chunks, multiply_columns, row_block, row_blocks
 
@@ -200,11 +200,12 @@ cdef inline void sum_units(const Layer* g, const Microkernels* kernels, const fl
 cdef inline void sum_share(const Layer* g, const Microkernels* kernels, const floating* Z, const floating* w,
                            const floating* start, floating* Y, Span units, Span blocks, char* memory) noexcept nogil:
     # One thread's share: some units (group, band, image).
-    cdef Py_ssize_t of_group = g.row_bands * g.column_bands * g.N, group, a, b, k
+    cdef Py_ssize_t of_group = g.row_bands * g.column_bands * g.N, group, a, b, k, i
     cdef Py_ssize_t at_once = row_blocks(g.K) if g.blocks == g.K else max_of(1, g.blocks // ROWS)
     cdef Room room = room_of(g, memory, sizeof(floating))
-    cdef Line rows, columns
-    cdef Span own
+    cdef Line rows, columns, r, c
+    cdef Span own, some
+    cdef Band band
     cdef const floating* begin
     for group in range(units.first // of_group, ceil_div(units.end, of_group)):
         begin = start
@@ -217,11 +218,18 @@ cdef inline void sum_share(const Layer* g, const Microkernels* kernels, const fl
             for b in range(g.columns.phases):
                 if not line_of(&g.columns, b, &columns):
                     continue
-                k = blocks.first
-                while k < blocks.end:
-                    sum_units(g, kernels, Z, w + group * g.w_group, begin, Y, &rows, &columns, group, own,
-                              Span(k, min_of(blocks.end, k + at_once)), &room)
-                    k += at_once
+                r, c, some = rows, columns, own
+                for i in range(ceil_div(own.end, g.N) - own.first // g.N if g.sparse else 1):
+                    if g.sparse:
+                        band = band_of(g, &rows, &columns, own.first // g.N + i)
+                        r, c = line_within(&rows, band.rows), line_within(&columns, band.columns)
+                        some.first = max_of(own.first, (own.first // g.N + i) * g.N)
+                        some.end = min_of(own.end, (own.first // g.N + i + 1) * g.N)
+                    k = blocks.first
+                    while k < blocks.end and r.taps > 0 and c.taps > 0:
+                        sum_units(g, kernels, Z, w + group * g.w_group, begin, Y, &r, &c, group, some,
+                                  Span(k, min_of(blocks.end, k + at_once)), &room)
+                        k += at_once
 
 
 cdef inline Py_ssize_t shares_of(const Layer* g, int threads) noexcept nogil:
@@ -247,7 +255,7 @@ cdef inline void sum_parts(const Layer* g, const Microkernels* kernels, const fl
 cdef inline void sum_bands(const Layer* g, const Microkernels* kernels, const floating* Z, const floating* w,
                            const floating* start, floating* Y, int threads, char* memory) noexcept nogil:
     # start: of each output plane, or NULL where Y holds it.
-    cdef Py_ssize_t units = g.row_bands * g.column_bands * g.N * g.groups, blocks = row_blocks(g.K), worker
+    cdef Py_ssize_t units = g.row_bands * g.column_bands * g.N * g.groups, worker
     cdef Py_ssize_t shares = shares_of(g, threads), parts = min_of(units, threads)
     if shares > 1:
         parts = units

@@ -1,5 +1,5 @@
-# C1 and C5 as what bands.pxd sums up. Where the weights are far larger than the image (or Delta), the two change places:
-# their planes become the source, and the image's numbers the weights, or most terms would be of padding.
+# C1 and C5 as what bands.pxd sums up. Where the weights are far larger than the image (or Delta), the two change
+# places: their planes become the source, and the image's numbers the weights, or most terms would be of padding.
 
 from cython cimport floating
 from cython.parallel cimport prange
@@ -100,9 +100,9 @@ cdef inline void fill(floating* Y, Py_ssize_t plane, Py_ssize_t size, Py_ssize_t
 
 
 cdef inline bint start_in_output(const Layer* g, const floating* b) noexcept nogil:
-    # Whether the sums begin with what Y holds: no sum meets all outputs of several phases, and the planes of images
-    # that are weights are no output channels.
-    return b == NULL or g.rows.apart > 1 or g.columns.apart > 1 or g.rows.reversed
+    # Whether the sums begin with what Y holds: no sum meets all outputs of several phases, or of bands far from the
+    # source, and the planes of images that are weights are no output channels.
+    return b == NULL or g.sparse or g.rows.apart > 1 or g.columns.apart > 1 or g.rows.reversed
 
 
 cdef inline void compute_bands(const Layer* g, const Microkernels* kernels, const Given* arrays,

@@ -6,7 +6,7 @@ from ..microkernel.multiply_accumulate cimport PANEL, ROWS
 from ..pack.taps cimport padded_plane
 from ..runtime.integers cimport Span, ceil_div, max_of, min_of, plus, times
 from ..runtime.memory cimport CACHE_LINE, whole_lines
-from .axis cimport Axis, Line, longest_line
+from .axis cimport Axis, Line, longest_line, taps_met
 
 cdef enum:
     # A thread's scratch memory is shared out: so many parts of it are
@@ -15,6 +15,7 @@ cdef enum:
     OUTPUTS = 16  # outputs that do not lie side by side
     POSITION = 1024  # for each position of a band
     TERM = 512  # for each term of a box, whose offsets are kept
+    SPARSE = 8  # taps for each that an output has in the source
 
 
 cdef struct Box:
@@ -34,6 +35,7 @@ cdef struct Layer:
     Py_ssize_t y_image, y_group, y_plane
     Py_ssize_t w_group, w_c, w_k, w_r
     bint as_it_lies  # weights are IN_ROWS of all terms
+    bint sparse  # from an output few taps meet the source: bands are small, and each has only terms that do
     Axis rows, columns
     # How it is cut: bands of each phase, of at most so many outputs.
     Py_ssize_t row_bands, column_bands, P, Q
@@ -68,14 +70,27 @@ cdef inline void limit_terms(Limits* box, const Line* rows, const Line* columns,
     box.planes = min_of(C, max_of(1, terms // times(rows.taps, columns.taps)))
 
 
+cdef inline bint near_source(Line* line, Py_ssize_t* outputs) noexcept nogil:
+    # Where most taps meet no number of the source, bands of so many outputs have no more than twice the terms of one.
+    if SPARSE * taps_met(line, 1) >= line.taps:
+        return False
+    outputs[0] = min_of(outputs[0], 1 + line.source // line.step)
+    line.taps = taps_met(line, outputs[0])
+    return True
+
+
 cdef inline void plan_bands(Layer* g, Py_ssize_t room, Py_ssize_t size, Py_ssize_t lanes, int threads) noexcept nogil:
     # So that a thread's scratch memory takes less than `room` bytes. Rows of outputs are cut first, for they cost the
     # fewest copies; then source planes while enough terms are left; then columns.
     cdef Line rows = longest_line(&g.rows), columns = longest_line(&g.columns)
     cdef Limits* box = &g.copied
-    cdef Py_ssize_t reach = min_of(32, copied_rows(&rows, 1, rows.taps)), T, most
-    g.Q = min_of(columns.outputs, room // POSITION)
-    g.P = min_of(rows.outputs, max_of(1, room // POSITION // g.Q))
+    cdef Py_ssize_t reach, T, most
+    g.P, g.Q = rows.outputs, columns.outputs
+    g.sparse = near_source(&rows, &g.P) | near_source(&columns, &g.Q)
+    g.as_it_lies &= not g.sparse
+    reach = min_of(32, copied_rows(&rows, 1, rows.taps))
+    g.Q = min_of(g.Q, room // POSITION)
+    g.P = min_of(g.P, max_of(1, room // POSITION // g.Q))
     limit_terms(box, &rows, &columns, g.C, room // TERM)
     while True:
         g.copy = times(times(box.planes, box.S), padded_plane(times(copied_rows(&rows, g.P, box.R), g.Q), lanes))

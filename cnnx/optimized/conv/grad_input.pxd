@@ -56,9 +56,9 @@ cdef inline bint find_phases(Phases* axis, Py_ssize_t H, Py_ssize_t R, Py_ssize_
 cdef inline Py_ssize_t phases_room(const floating[:, :, :, ::1] F, Py_ssize_t H, Py_ssize_t W, Py_ssize_t u,
                                    Py_ssize_t v, Py_ssize_t parts, Py_ssize_t groups) noexcept nogil:
     # Bytes of what all threads read: weights, start values, and of so many parts the sums and the tables of their taps.
-    cdef Py_ssize_t R = F.shape[2], S = F.shape[3], terms = times(2, times(F.shape[0] // groups, times(R, S)))
+    cdef Py_ssize_t R = F.shape[2], S = F.shape[3], offsets = times(2, times(F.shape[0] // groups, times(R, S)))
     cdef Py_ssize_t numbers = plus(times(F.shape[0], times(F.shape[1], times(R, S))), F.shape[1])
-    cdef Py_ssize_t bytes = plus(times(numbers, sizeof(floating)), times(terms, sizeof(Py_ssize_t)))
+    cdef Py_ssize_t bytes = plus(times(numbers, sizeof(floating)), times(offsets, sizeof(Py_ssize_t)))
     bytes = plus(bytes, times(parts, sizeof(Sums) + 9 * sizeof(Py_ssize_t)))
     bytes = plus(bytes, times(times(min_of(u, H), min_of(v, W)), sizeof(int)))
     return plus(bytes, plus(phases_size(H, R, u), phases_size(W, S, v)))

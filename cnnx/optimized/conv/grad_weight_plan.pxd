@@ -171,7 +171,8 @@ cdef inline void limit_scratch(Plan* g, Py_ssize_t most_bytes, Py_ssize_t size, 
     # Where sums, or the copies that a unit needs, are large: items of few taps, each of which sums up and copies for
     # itself. Units and parts stay as they are, and with them the order of sums.
     cdef Py_ssize_t jobs = g.jobs, x_size = g.x_size, Delta_size = g.Delta_size, bytes
-    cdef Py_ssize_t room = most_bytes // ITEM // size, of_tile = g.taps * g.channels * (1 if g.over_channels else g.lanes)
+    cdef Py_ssize_t room = most_bytes // ITEM // size
+    cdef Py_ssize_t of_tile = g.taps * g.channels * (1 if g.over_channels else g.lanes)
     cdef Py_ssize_t most = max_of(1, room // (g.taps * (g.positions + g.lanes))), tiles, blocks
     g.jobs = 1
     bytes = grad_weight_scratch(g, size)

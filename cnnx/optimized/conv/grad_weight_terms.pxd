@@ -16,6 +16,8 @@ cdef inline floating dF_element(const floating* Delta, const floating* Z, const 
     cdef const floating* d
     cdef const floating* z
     cdef double total = 0
+    if first >= end:
+        return 0
     for n in range(g.N):
         for p in range(first_output(-down, g.u), end_output(g.H - down, g.u, g.P)):
             d = Delta + (((n * g.groups + group) * g.K + k) * g.P + p) * g.Q

@@ -61,7 +61,8 @@ cdef inline Py_ssize_t plan_layer(Layer* layer, Py_ssize_t m, Py_ssize_t lanes, 
 
 cdef inline void plan_passes(Layer* layer, Py_ssize_t m, Py_ssize_t lanes, Py_ssize_t size, bint transform,
                              int threads) noexcept nogil:
-    # Inputs and kernels of a pass, and how its work is cut. transform: kernels are to be transformed, in scratch memory.
+    # Inputs and kernels of a pass, and how its work is cut. transform: kernels are yet to be transformed, into scratch
+    # memory.
     cdef Py_ssize_t a = m + 2, per_group = ceil_div(layer.K, KERNELS), kernels, room
     layer.inputs_at_once = max_of(1, ceil_div(layer.C, ceil_div(times(a * a * 64, layer.C) + 1, MOST_BYTES)))
     layer.kernel_tasks = layer.kernels_at_once = layer.groups * per_group

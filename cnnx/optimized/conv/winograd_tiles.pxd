@@ -68,8 +68,8 @@ cdef inline void transform_inputs(const Layer* layer, const floating* Z, Py_ssiz
 cdef inline void multiply_tiles(const Layer* layer, const Tiles* tiles, Py_ssize_t group, Span channels,
                                 const floating* V, floating* M, Py_ssize_t width) noexcept nogil:
     # M[i, j, k, tile] = sum_c U[i, j, k, c] V[i, j, c, tile] for some output channels of a group.
-    cdef Py_ssize_t numbers = layer.a * layer.a, side = tiles.U_inputs * KERNELS, C = layer.inputs.end - layer.inputs.first
-    cdef Py_ssize_t count = channels.end - channels.first
+    cdef Py_ssize_t numbers = layer.a * layer.a, side = tiles.U_inputs * KERNELS
+    cdef Py_ssize_t C = layer.inputs.end - layer.inputs.first, count = channels.end - channels.first
     cdef Py_ssize_t ij, kernels, k
     cdef Py_ssize_t before = ((group - layer.passed.first) * ceil_div(layer.K, KERNELS)
                               + (channels.first - layer.outputs.first) // KERNELS)
@@ -124,7 +124,8 @@ cdef inline void sum_tiles(const Layer* layer, const Tiles* tiles, floating* scr
     cdef Py_ssize_t group = layer.passed.first + task // (layer.blocks * layer.parts), part = task % layer.parts
     cdef Py_ssize_t start = task // layer.parts % layer.blocks * layer.width
     cdef Py_ssize_t end = min_of(start + layer.width, layer.N * layer.rows * layer.columns)
-    cdef Py_ssize_t per_part = ceil_div(ceil_div(layer.outputs.end - layer.outputs.first, KERNELS), layer.parts) * KERNELS
+    cdef Py_ssize_t outputs = layer.outputs.end - layer.outputs.first
+    cdef Py_ssize_t per_part = ceil_div(ceil_div(outputs, KERNELS), layer.parts) * KERNELS
     cdef Py_ssize_t k = layer.outputs.first + part * per_part, last_k = min_of(layer.outputs.end, k + per_part), count
     cdef Py_ssize_t row = layer.a * (layer.m * layer.width + lanes)
     cdef Block block
