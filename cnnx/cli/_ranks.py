@@ -10,17 +10,19 @@ from cnnx.nn.parallel import Ranks, launched
 
 
 @contextmanager
-def together() -> Iterator[Ranks | None]:
-    """A block that several processes run together, as the environment says; None for one process.
+def together(exact: bool = False) -> Iterator[Ranks | None]:
+    """A block that several processes run together, as the environment says.
+
+    None for one process, unless sums are to be exact.
 
     Processors are shared out among the ranks of a machine, unless CNNX_NUM_THREADS or OMP_NUM_THREADS says how many
     threads each has. An
     error that all ranks have is rank 0's alone to tell; one that some have ends all.
     """
     if launched() == 1:
-        yield None
+        yield Ranks(exact=True) if exact else None
         return
-    ranks = Ranks()
+    ranks = Ranks(exact=exact)
     if not {"OMP_NUM_THREADS", "CNNX_NUM_THREADS"} & os.environ.keys():
         cnnx.set_num_threads(max(1, cnnx.get_num_threads() // ranks.neighbours()))
     try:

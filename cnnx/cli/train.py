@@ -6,7 +6,7 @@ train CN's network; MNIST comes from --data, or from OpenML through scikit-learn
 (exit code 130), which --save writes to a file as it does at the end.
 
 With --checkpoint the same command, given again, goes on where it was stopped or killed. Started by mpiexec, on more
-than one process, they train together: `mpiexec -n 4 cnnx train mnist`.
+than one process, they train together: `mpiexec -n 4 cnnx train mnist`; with --exact to the same bits as one does.
 """
 
 import argparse
@@ -64,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--save", metavar="FILE", help="write the trained network there, for cnnx.io.load_model (extra io)")
     add("--checkpoint", metavar="DIR", help="keep checkpoints there; if there are any, go on from the newest")
     add("--every", type=int, metavar="N", help="updates from one checkpoint to the next; default: a pass")
+    add("--exact", action="store_true", help="the same bits on 1 to 8 processes: batches are computed in 8 parts")
     add("--log", metavar="FILE", help="write a line of JSON per pass, and one at the end")
     add("--quiet", action="store_true", help="print the result alone, and no progress")
     add("--json", action="store_true", help="print JSON, at the end")
@@ -75,7 +76,7 @@ def _defaults(option: str) -> str:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, print, and return the exit code."""
-    with together() as ranks:
+    with together(arguments.exact) as ranks:
         return _run(arguments, ranks)
 
 
@@ -138,7 +139,8 @@ def _classes(arguments: argparse.Namespace, speak: Speaker, ranks: nn.Ranks | No
     say(f"{len(split.x_train)} training and {len(split.x_test)} test images of {' x '.join(map(str, image))}")
     say(f"CN's network, {count} parameters, {arguments.dtype}, back end {cnnx.get_backend()}, seed {arguments.seed}")
     batch_size = min(arguments.batch_size, len(split.x_train))
-    shared = "" if ranks is None else f", {ranks.size} processes of {cnnx.get_num_threads()} threads"
+    shared = "" if ranks is None or ranks.size == 1 else f", {ranks.size} processes of {cnnx.get_num_threads()} threads"
+    shared += ", exact" if arguments.exact else ""
     say(f"{arguments.updates} updates of {batch_size} images, learning rate {arguments.learning_rate:g}{shared}\n")
     a_pass = -(-len(split.x_train) // batch_size)
     header = "  pass   updates     loss  accuracy  test loss  test accuracy  images/s     left"

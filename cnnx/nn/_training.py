@@ -14,6 +14,7 @@ import numpy as np
 
 from .._check import Array
 from ._arguments import not_negative
+from ._exact import ExactUpdate
 from ._interrupt import Interrupt
 from ._layer import Layer
 from ._log import Log
@@ -63,6 +64,7 @@ class Training:
         self.tally = Tally(self.cost)
         self.began = self.random.bit_generator.state  # when the pass began, before its order was drawn
         self._summed = None if self.ranks is None else GradientSum(self.ranks, self.model, numbers=3)
+        self._exact: ExactUpdate | None = None  # made when the training begins, of a model that is as all ranks have it
         self._generators: dict[str, Any] = {}  # a checkpoint's states, to be set after the order is drawn
         self._good: dict[str, Array] = {}
         self._keep = False  # whether the next finite cost speaks for weights that are to be kept
@@ -106,7 +108,7 @@ class Training:
         ranks, checkpoints = self.ranks, self.checkpoints
         found = None
         if ranks is not None:
-            ranks.agree(self.described)
+            ranks.agree(self.described | {"exact": str(ranks.exact)})
         if checkpoints is not None:
 
             def newest() -> State | None:
@@ -119,6 +121,9 @@ class Training:
             self.history.resumed = self.history.updates
         elif ranks is not None:
             self._go_on(ranks.first(self._state))
+        if ranks is not None and ranks.exact:
+            assert self._summed is not None
+            self._exact = ExactUpdate(ranks, self.model, self.cost, self._summed)
         self._keep_good()
         begin = partial(self.log.start, self.history.epochs)
         if ranks is None:
@@ -152,23 +157,8 @@ class Training:
 
     def _update(self, batch: Batch, interrupt: Interrupt) -> bool:
         """Forward, cost, backward and one step; whether Ctrl-C came."""
-        model, cost, optimizer, history = self.model, self.cost, self.optimizer, self.history
-        try:
-            share.set(batch.share)
-            output = model.forward(batch.x)
-        finally:
-            share.set(None)
-        loss = cost.forward(output, batch.y)
-        correct = right(output, batch.y)
-        if self._summed is None:
-            self._check_cost(loss, f"update {history.updates + 1}")
-            model.backward(cost.backward(), input_grad=False)
-        else:
-            model.backward(cost.backward(), input_grad=False)
-            # The mean of a share's terms is their sum over its images; the batch's has all images below the line.
-            weight = len(batch.x) / batch.images if cost.reduction == "mean" else 1.0
-            loss, correct, asked = self._summed(weight, weight * loss, correct, interrupt.asked)
-            self._check_cost(loss, f"update {history.updates + 1}")
+        model, optimizer, history = self.model, self.optimizer, self.history
+        loss, correct, asked = self._differentiated(batch, interrupt)
         if self._keep:
             self._check_weights()
             self._keep_good()
@@ -184,6 +174,31 @@ class Training:
         self.bar.show(history.updates, loss, self.tally)
         return interrupt.asked if self._summed is None else asked > 0
 
+    def _differentiated(self, batch: Batch, interrupt: Interrupt) -> tuple[float, float, float]:
+        """The model's gradients, of all ranks; the cost, right answers, and whether Ctrl-C came to any before."""
+        model, cost, update = self.model, self.cost, f"update {self.history.updates + 1}"
+        if self._exact is not None:
+            loss, correct, asked = self._exact(batch, interrupt.asked)
+            self._check_cost(loss, update)
+            return loss, correct, asked
+        try:
+            share.set(batch.share)
+            output = model.forward(batch.x)
+        finally:
+            share.set(None)
+        loss = cost.forward(output, batch.y)
+        correct = right(output, batch.y)
+        if self._summed is None:
+            self._check_cost(loss, update)
+            model.backward(cost.backward(), input_grad=False)
+            return loss, correct, False
+        model.backward(cost.backward(), input_grad=False)
+        # The mean of a share's terms is their sum over its images; the batch's has all images below the line.
+        weight = len(batch.x) / batch.images if cost.reduction == "mean" else 1.0
+        loss, correct, asked = self._summed(weight, weight * loss, correct, interrupt.asked)
+        self._check_cost(loss, update)
+        return loss, correct, asked
+
     def _end_of_pass(self, interrupt: Interrupt) -> bool:
         """Validate, tell, and begin the next; whether `on_epoch` wants none."""
         history, ranks, tally = self.history, self.ranks, self.tally
@@ -195,10 +210,14 @@ class Training:
         measured: tuple[float | None, float | None] = None, None
         if self.validation is not None:
             x, y = self.validation
-            own = slice(None) if ranks is None else ranks.share(len(x))
-            test = measure(self.model, self.cost, x[own], y[own], stop=lambda: interrupt.asked)
+            exact = ranks is not None and ranks.exact
+            rows = [slice(None)] if ranks is None else ranks.parts(len(x)) if exact else [ranks.share(len(x))]
+            tests = [measure(self.model, self.cost, x[r], y[r], stop=lambda: interrupt.asked) for r in rows]
+            test = tests[0]
             if ranks is not None:
-                test = Tally(self.cost, ranks.total(test.numbers))
+                numbers = [one.numbers for one in tests]
+                summed = ranks.add_parts(np.array(numbers, np.float64)).tolist() if exact else ranks.total(numbers[0])
+                test = Tally(self.cost, summed)
             if test.images == len(x):
                 self._check_cost(test.loss, f"the validation after update {history.updates}")
                 measured = test.loss, test.accuracy

@@ -190,7 +190,7 @@ def fit(
         if epochs is not None:
             updates = epochs * source.length
         if len(x) % batch_size == 1 % batch_size and (updates or 0) >= source.length:
-            _check_single(model, images.batch(x[:1], y[:1], 1).x, batch_size, len(x))
+            _check_single(model, Images(augment, images.seed, None).batch(x[:1], y[:1], 1).x, batch_size, len(x))
     run: dict[str, object] = {"model": model, "cost": cost, "optimizer": optimizer, "back end": get_backend()}
     run |= functions | {"seed": seed, "batch_size": batch_size, "shuffle": shuffle}
     del run["on_epoch"]
@@ -238,15 +238,24 @@ def _check_single(model: Layer, image: Array, batch_size: int, images: int) -> N
 
 
 def _several(ranks: Ranks | None, model: Layer) -> Ranks | None:
-    """The ranks, if there are others than this one, and the model is one that they can train together."""
+    """The ranks, if there are others than this one or they are exact, and the model is one that they can train."""
     if ranks is None:
         return None
     instance("ranks", ranks, Ranks)
+    if ranks.exact:
+        known = sum(len(layer.buffers) for layer in model._walk() if isinstance(layer, BatchNorm2d))
+        if known != len(model.buffers):
+            raise ValueError(
+                "ranks: expected running statistics of BatchNorm2d alone, got a model that has others too: "
+                f"{', '.join(model.buffers)}"
+            )
+        return ranks
     if ranks.size == 1:
         return None
     if model.buffers:
         raise ValueError(
             f"ranks: expected a model without running statistics, got one with {', '.join(model.buffers)}; "
-            "each rank would have those of its share alone: train it on one rank, or without batch normalisation"
+            "each rank would have those of its share alone: train it with Ranks(exact=True), on one rank, or without "
+            "batch normalisation"
         )
     return ranks

@@ -1,5 +1,6 @@
 """Layers with weights or with memory; convolution has a file of its own."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from ..data._dataset import floating
 from ..ops import _plan
 from ._arguments import Seed, below_one, generator, number
 from ._layer import Layer
-from ._share import share
+from ._share import meet, share
 from .init import constant, draw
 
 
@@ -135,6 +136,9 @@ class BatchNorm2d(Layer):
         }
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
+        together = meet.get() if self.training else None
+        if together is not None:
+            return self._forward_together(x, together)
         options: dict[str, Any] = dict(training=self.training, eps=self.eps, backend=self._back_end)
         if not self.training:
             options |= self._buffers
@@ -153,7 +157,44 @@ class BatchNorm2d(Layer):
         with np.errstate(over="ignore"):  # a statistic, in float64, that the layer's dtype cannot hold is infinite
             running[:] = (1 - self.momentum) * running + self.momentum * batch
 
+    def _forward_together(self, x: Array, together: Callable[[Array], Array]) -> tuple[Array, Any]:
+        """As in training, where x is a part of the batch and `together` adds up over the parts."""
+        wide = x.astype(np.float64)
+        sums = together(np.append(self._sums(wide), wide.size // self.channels))
+        mean, members = sums[:-1] / sums[-1], sums[-1]
+        if members < 2:
+            raise ValueError(f"x: expected at least two members per channel (N * H * W) when training, got {members:g}")
+        var = together(self._sums((wide - mean[:, None, None]) ** 2)) / members
+        self._move("running_mean", mean)
+        self._move("running_var", var * (members / (members - 1)))
+        options: dict[str, Any] = dict(eps=self.eps, backend=self._back_end)
+        statistics = mean.astype(self.dtype), var.astype(self.dtype)
+        y: Any = ops.batch_norm2d(x, self._parameters["weight"], self._parameters["bias"], *statistics, **options)
+        return y, (x, (statistics, members, options))
+
+    def _sums(self, wide: Array) -> Array:
+        """Each channel's sum, in the order of the kernels: NumPy's own is its processor's."""
+        one, zero = np.ones(self.channels), np.zeros(self.channels)
+        return ops.batch_norm2d_backward(wide, wide, one, zero, one, backend=self._back_end)[2]
+
+    def _backward_together(self, grad_output: Array, saved: Any, together: Callable[[Array], Array]) -> Array:
+        """This part's gradients of the parameters (N3), and of x by those of all parts (N4)."""
+        x, ((mean, var), members, options) = saved
+        weight = self._parameters["weight"]
+        wide = [a.astype(np.float64) for a in (grad_output, x, weight, mean, var)]
+        _, *rest = ops.batch_norm2d_backward(*wide, training=False, **options)
+        self._gradients = {name: g.astype(self.dtype) for name, g in zip(self._parameters, rest, strict=True)}
+        dg, db = together(np.stack(rest))[..., None, None]
+        Delta, Z, g, mean, var = wide[0], wide[1], *(a[:, None, None] for a in wide[2:])
+        deviation = np.sqrt(var + self.eps)
+        Zh = (Z - mean) / deviation
+        grad_x: Array = (g / deviation * (Delta - db / members - Zh * (dg / members))).astype(x.dtype)
+        return grad_x
+
     def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
+        together = meet.get() if self.training else None
+        if together is not None:
+            return self._backward_together(grad_output, saved, together)
         x, options = saved
         grad_x, *rest = ops.batch_norm2d_backward(grad_output, x, self._parameters["weight"], **options)
         self._gradients = dict(zip(self._parameters, rest, strict=True))

@@ -181,7 +181,7 @@ def test_wheel_holds_kernels_and_no_c(shipped):
     binary = [name.partition(".")[0] for name in names if name.endswith((".so", ".pyd"))]
     once = ["cnnx/optimized/_cpu", "cnnx/optimized/_cyutility", "cnnx/optimized/_threads"]
     assert sorted(binary) == sorted([*once, *(f"cnnx/optimized/{folder}/mistakes" for folder in FOLDERS)])
-    data = {"py.typed", "equations.md", "audit/report/schema.json"}
+    data = {"py.typed", "equations.md", "audit/report/schema.json", "audit/digest/expected.json"}
     for pattern in ("*.j2", "optimized/**/*.p[yx][xd]", "optimized/**/*.h", "optimized/**/*.md"):
         data |= {path.relative_to(small / "cnnx").as_posix() for path in (small / "cnnx").rglob(pattern)}
     assert {"optimized/_threads.pxd", "optimized/cpu_level.h"} <= data

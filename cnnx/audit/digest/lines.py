@@ -112,7 +112,7 @@ def _backward(op: Op, case: Case, dtype: str, result: Any) -> dict[str, Array]:
 
 def _add(digest: Any, name: str, array: Array) -> None:
     """An array's name, dtype, shape and numbers, in little-endian order; what is NaN is one NaN."""
-    array = np.ascontiguousarray(array)
+    array = np.asarray(array, order="C")
     if array.dtype.kind == "f":
         array = np.where(np.isnan(array), array.dtype.type(np.nan), array)
     digest.update(f"{name} {array.dtype.name} {array.shape};".encode())
