@@ -5,7 +5,7 @@ Row by row of the outputs, down the columns of the window rows and then across; 
 
 from cython cimport floating
 from cython.parallel cimport prange
-from libc.math cimport fabs, pow, sqrt
+from libc.math cimport fabs, sqrt
 from libc.stdlib cimport free
 from libc.string cimport memset
 
@@ -13,75 +13,25 @@ from ._threads cimport POWER, threads_for
 from .pool.window cimport (
     Place, Window, column_begin, column_end, columns_used, memory_for, next_place, place_of, row_begin, row_end,
 )
+from .simd.exp cimport product_less_double
+from .simd.power cimport power, power_for_float
 
 cdef extern from *:
     """
-    #include <stdint.h>
-    #include <string.h>
-    /* a^x for a >= 0 and x > 0, right to 1e-12 of itself: enough for floats. A loop over it becomes one of vectors,
-       which calls of pow() do not. a = 2^e m with m about 1, log m = 2 artanh((m - 1) / (m + 1)),
-       2^(n + f) = 2^n exp(f log 2). */
-    static inline double cnnx_power(double a, double x) {
-        const double shift = 6755399441055744.0;  /* 1.5 * 2^52: added to a small integer, its bits end with that */
-        int64_t bits, shift_bits, e, n, half;
-        double m, t, tt, y, up, down, exponent;
-        const double least = 2.2250738585072014e-308;  /* the bits of less hold no exponent */
-        y = a < least ? a * 18014398509481984.0 : a;  /* 2^54 */
-        memcpy(&bits, &y, 8);
-        memcpy(&shift_bits, &shift, 8);
-        e = (bits - 0x3fe6a09e667f3bcd) >> 52;  /* m from sqrt(1/2) to sqrt(2) */
-        bits -= (int64_t)((uint64_t)e << 52);
-        memcpy(&m, &bits, 8);
-        bits = e + shift_bits;
-        memcpy(&exponent, &bits, 8);
-        exponent -= a < least ? shift + 54 : shift;
-        t = (m - 1) / (m + 1);
-        tt = t * t;
-        y = 1 / 21.0;
-        y = y * tt + 1 / 19.0;
-        y = y * tt + 1 / 17.0;
-        y = y * tt + 1 / 15.0;
-        y = y * tt + 1 / 13.0;
-        y = y * tt + 1 / 11.0;
-        y = y * tt + 1 / 9.0;
-        y = y * tt + 1 / 7.0;
-        y = y * tt + 1 / 5.0;
-        y = y * tt + 1 / 3.0;
-        y = y * tt + 1;
-        y = x * (exponent + 2.885390081777926815 * t * y);  /* 2 / log 2 */
-        y = y < 1100 ? y : 1100;
-        y = y > -1100 ? y : -1100;
-        t = y + shift;
-        memcpy(&n, &t, 8);
-        n -= shift_bits;
-        t = (y - (t - shift)) * 0.693147180559945309;
-        y = 1 / 479001600.0;
-        y = y * t + 1 / 39916800.0;
-        y = y * t + 1 / 3628800.0;
-        y = y * t + 1 / 362880.0;
-        y = y * t + 1 / 40320.0;
-        y = y * t + 1 / 5040.0;
-        y = y * t + 1 / 720.0;
-        y = y * t + 1 / 120.0;
-        y = y * t + 1 / 24.0;
-        y = y * t + 1 / 6.0;
-        y = y * t + 1 / 2.0;
-        y = y * t + 1;
-        y = y * t + 1;
-        half = (n + 2048) / 2 - 1024;  /* 2^n may be beyond what one factor holds */
-        bits = (int64_t)((uint64_t)(half + 1023) << 52);
-        memcpy(&up, &bits, 8);
-        bits = (int64_t)((uint64_t)(n - half + 1023) << 52);
-        memcpy(&down, &bits, 8);
-        y = y * up * down;
-        y = a == 0 ? 0 : y;
-        return a < __builtin_inf() ? y : a;  /* infinity and NaN as they are */
-    }
+    /* Only a loop with its own copy of power() becomes vectors. */
+    #undef CYTHON_INLINE
+    #define CYTHON_INLINE inline __attribute__((always_inline))
     """
-    double power_for_float "cnnx_power"(double a, double x) noexcept nogil
 
 
-cdef inline double power(double a, double rho, int known, const floating* tag) noexcept nogil:
+cdef inline double any_power(double a, double exponent, const floating* tag) noexcept nogil:
+    if floating is float:
+        return power_for_float(a, exponent)
+    else:
+        return power(a, exponent, 0)
+
+
+cdef inline double term(double a, double rho, int known, const floating* tag) noexcept nogil:
     # |z|^rho; `known` is rho where it is 1, 2 or 3, else 0, and a constant wherever this is called.
     if known == 1:
         return a
@@ -89,10 +39,7 @@ cdef inline double power(double a, double rho, int known, const floating* tag) n
         return a * a
     if known == 3:
         return a * a * a
-    if floating is float:
-        return power_for_float(a, rho)
-    else:
-        return pow(a, rho)
+    return any_power(a, rho, tag)
 
 
 cdef inline double root(double a, double rho, int known, const floating* tag) noexcept nogil:
@@ -103,7 +50,7 @@ cdef inline double root(double a, double rho, int known, const floating* tag) no
     if floating is float:
         return power_for_float(a, 1 / rho)
     else:
-        return pow(a, 1 / rho)
+        return power(a, 1 / rho, -product_less_double(rho, 1 / rho, 1.0) / rho)
 
 
 cdef inline double slope(double a, double rho, int known, const floating* tag) noexcept nogil:
@@ -114,10 +61,7 @@ cdef inline double slope(double a, double rho, int known, const floating* tag) n
         return a
     if known == 3:
         return a * a
-    if floating is float:
-        return power_for_float(a, rho - 1)
-    else:
-        return pow(a, rho - 1)
+    return any_power(a, rho - 1, tag)
 
 
 cdef inline double members(const Window* g, Py_ssize_t p, Py_ssize_t q, bint normalize) noexcept nogil:
@@ -135,7 +79,7 @@ cdef inline double* means_row(const floating* Z, Py_ssize_t p, const Window* g, 
         m[w] = 0
     for h in range(row_begin(g, p), row_end(g, p)):
         for w in range(columns_used(g)):
-            m[w] += power(fabs(Z[h * g.W + w]), rho, known, Z)
+            m[w] += term(fabs(Z[h * g.W + w]), rho, known, Z)
     for q in range(g.Q):
         total = 0
         for w in range(column_begin(g, q), column_end(g, q)):

@@ -7,11 +7,12 @@ computed in double.
 
 from cython cimport floating
 from cython.parallel cimport prange
-from libc.math cimport pow, sqrt
+from libc.math cimport sqrt
 from libc.string cimport memcpy
 
 from ._threads cimport threads_for
 from .runtime.integers cimport ceil_div
+from .simd.power cimport one_less_power
 
 cdef extern from *:
     """
@@ -131,7 +132,8 @@ def adam(const floating[::1] w, const floating[::1] dE, const floating[::1] m1, 
          double eps, double decay, Py_ssize_t t):
     cdef Factors by
     by.beta1, by.beta2, by.rest1, by.rest2, by.eps, by.decay = beta1, beta2, 1 - beta1, 1 - beta2, eps, decay
-    by.rate, by.scale2 = rate / (1 - pow(beta1, t)), 1 / (1 - pow(beta2, t))  # divisions cost more than memory does
+    # Divisions cost more than memory does.
+    by.rate, by.scale2 = rate / one_less_power(beta1, t), 1 / one_less_power(beta2, t)
     if w.shape[0] == 0:
         return
     with nogil:

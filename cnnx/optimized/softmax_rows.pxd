@@ -6,11 +6,12 @@
 # instructions, and sums have one order, given by the shape alone.
 
 from cython cimport floating
-from libc.math cimport INFINITY, log
+from libc.math cimport INFINITY
 from libc.string cimport memcpy, memset
 
 from .runtime.integers cimport ceil_div
 from .simd.exp cimport exp_least, large_exp, of_large
+from .simd.log cimport log_positive
 from .simd.reduce cimport LANES as DOUBLES, broadcast_sums, sums, widen
 
 cdef enum:
@@ -202,4 +203,4 @@ cdef inline void row_sums(const floating* x, RowLayout walk, double* total) noex
 
 cdef inline double log_of(double total, const floating* tag) noexcept nogil:
     # log sum_j exp(z_j - max z).
-    return log(total * of_large[floating](NULL))
+    return log_positive(total * of_large[floating](NULL))

@@ -291,4 +291,5 @@ def test_adapters_say_how_they_are_held() -> None:
 @pytest.mark.parametrize("name", PROMISED)
 def test_the_optimized_back_end_keeps_its_promise(name: str) -> None:
     report = audit(checks=[name], dtypes=["float32"], measure=False)
-    assert report.ok, list(report.discrepancies())[:3]
+    assert not list(report.discrepancies())[:3]
+    assert report.ran or not native.build_info()["openmp"]

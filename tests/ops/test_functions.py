@@ -1,17 +1,18 @@
-"""Exponentials and kin in vectors: how far from the truth, at every size of number, at the ends of the range, and the
-same wherever a number stands in its array.
+"""Exponentials, powers and kin in vectors: how far from the truth, at every size of number, at the ends of the range,
+and the same wherever a number stands in its array.
 
 The truth is mpmath's. An error is counted in units in the last place of the result's dtype, those of subnormal results
 included.
 """
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import cnnx
-from cnnx import nn
+from cnnx import native, nn
 
 mp = pytest.importorskip("mpmath").mp.clone()
 mp.prec = 200
@@ -102,6 +103,49 @@ def test_softmax(shape, dtype):
     truth = [mp.log(mp.fsum(row)) - row_z[1] for row, row_z in zip(rows, z.tolist(), strict=True)]
     got = [cnnx.cross_entropy(z[n : n + 1], np.array([1])) for n in range(shape[0])]
     assert np.allclose(got, [float(t) for t in truth], rtol=4 * np.finfo(dtype).eps, atol=0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rho", [1.0625, 1.5, 2.0, 2.5, 3.0, 7.0, 40.0, 301.7])
+def test_powers(rho, dtype):
+    """Pairs of numbers of all sizes: sum, power and root, of which the root makes little of the others' errors."""
+    rng = np.random.default_rng(23)
+    far = min(280 / rho, 280.0 if dtype == "float64" else 27.0)
+    z = (10 ** (rng.uniform(-far, far, (500, 1)) + rng.uniform(-10, 10, (500, 2)) / rho)).astype(dtype)
+    got = cnnx.lp_pool2d(z.reshape(1, 1, 1, 1000), rho, (1, 2), normalize=False).reshape(-1)
+    exact = [(mp.mpf(a) ** rho + mp.mpf(b) ** rho) ** (1 / mp.mpf(rho)) for a, b in z.tolist()]
+    assert error(got, exact) <= (0.51 if dtype == "float32" else 2.5)
+    delta = np.ones((1, 1, 1, 500), dtype)
+    grad = cnnx.lp_pool2d_backward(delta, z.reshape(1, 1, 1, 1000), rho, (1, 2), normalize=False).reshape(-1, 2)
+    slopes = [(mp.mpf(v) / y) ** (rho - 1) for row, y in zip(z.tolist(), exact, strict=True) for v in row]
+    # The quotient's error of some units becomes rho - 1 times as many.
+    assert error(grad.reshape(-1), slopes) <= (0.51 if dtype == "float32" else 1.5 + 3.5 * (rho - 1))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("number", [0.0, 5e-324, 1e-310, 1.0, 1e30, np.inf, np.nan])
+@pytest.mark.parametrize("rho", [1.5, 2.5, 1e3, 1e300])
+def test_powers_of_ends_of_the_range(rho, number, dtype):
+    """A single number has its absolute value; what has no power that is a double is 0 or infinite."""
+    z = np.full((1, 1, 1, 1), number, dtype)
+    got, expected = (cnnx.lp_pool2d(z, rho, 1, backend=b).item() for b in ("optimized", "reference"))
+    assert (
+        np.isnan(got)
+        if np.isnan(expected)
+        else got == pytest.approx(expected, rel=1e-6 if dtype == "float32" else 1e-13)
+    )
+
+
+def test_no_function_comes_from_the_c_library():
+    """It would choose one by the processor, and another version has other bits."""
+    functions = {"acos", "asin", "atan", "cos", "cosh", "erf", "erfc", "exp", "exp2", "expm1", "fma", "log", "log10"}
+    functions |= {"log1p", "log2", "pow", "rint", "round", "sin", "sinh", "sqrt", "tan", "tanh", "tgamma"}
+    functions |= {f"{name}f" for name in functions}
+    kernels = [*Path(native.kernels("conv2d").__file__).parent.iterdir()]
+    assert len(kernels) > 10
+    for path in kernels:
+        names = set(path.read_bytes().split(b"\0"))  # a table of symbols is one of strings that end so
+        assert not names & {f"{prefix}{name}".encode() for name in functions for prefix in ("", "_")}, path.name
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

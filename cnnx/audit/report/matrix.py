@@ -61,12 +61,13 @@ def head(name: str) -> str:
 
 
 def not_asked(rows: dict[str, dict[str, Cell]]) -> dict[str, list[str]]:
-    """By "property: reason", the ops of which it was not asked."""
+    """By "properties: reason", the ops of which they were not asked."""
     found: dict[str, list[str]] = {}
     for op, row in rows.items():
-        for name, cell in row.items():
-            if not cell.ran and not cell.failed:
-                found.setdefault(f"{head(name)}: {cell.why}", []).append(op)
+        unasked = {name: cell.why for name, cell in row.items() if not cell.ran and not cell.failed}
+        for why in dict.fromkeys(unasked.values()):
+            names = ", ".join(head(name) for name in unasked if unasked[name] == why)
+            found.setdefault(f"{names}: {why}", []).append(op)
     return found
 
 
