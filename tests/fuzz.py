@@ -26,6 +26,7 @@ from cnnx import native
 from cnnx.ops import OPS, Draw
 
 FUNCTIONS = {function.__name__: (op, function) for op in OPS for function in (op.forward, op.backward)}
+THREADS = 2 if native.build_info()["openmp"] else 1
 BY_REFERENCE = 50  # one call in so many
 AT_ONCE = 20_000  # calls of a process
 NAMED = re.compile(r"\w+(\[\d\])*: \S|output of shape \(.*\): \S|\w+\(\) (got|missing|takes)")
@@ -227,7 +228,7 @@ def fault(seed, number):
             return f"{key} was written to"
     cnnx.set_num_threads(1)
     again = outcome(name, before, **ours)
-    cnnx.set_num_threads(2)
+    cnnx.set_num_threads(THREADS)
     if isinstance(again, tuple):
         return f"refused on plain copies: {again}"
     if any(a.tobytes() != b.tobytes() for a, b in zip(found, again, strict=True)):
@@ -262,7 +263,7 @@ def tried(seed, numbers, begin=lambda number: None):
     faults = 0
     before = cnnx.get_num_threads()
     try:
-        cnnx.set_num_threads(2)
+        cnnx.set_num_threads(THREADS)
         with np.errstate(all="ignore"):
             for number in numbers:
                 begin(number)

@@ -41,9 +41,6 @@ def judge_op(
         return result
     result.skipped = check.why_not_of(sides.backend)
     if result.skipped:
-        return result
-    result.skipped = check.why_not_of(sides.backend)
-    if result.skipped:
         result.lacks(f"check {check.name}", result.skipped)
         return result
     adapted = (sides.compat.adapted(op, case) for case in _cases(op, check, wanted))

@@ -59,7 +59,7 @@ def _state(line: Line, known: dict[str, str]) -> str:
 
 
 def _text(name: str, which: str, found: list[Line], states: list[str]) -> list[str]:
-    without = "" if which == "fma" else f", without fused multiply-adds ({which})"
+    kernels = f", kernels of {which}"
     rows = [["op", "dtype", "direction", "SHA-256", ""]]
     for line, state in zip(found, states, strict=True):
         rows.append([line.op, line.dtype, line.direction, line.digest[:16] or line.missing, state])
@@ -67,7 +67,7 @@ def _text(name: str, which: str, found: list[Line], states: list[str]) -> list[s
     lines = ["  ".join([*(cell.ljust(w) for cell, w in zip(row, width, strict=False)), row[4]]) for row in rows]
     counts = [f"{states.count(state)} {state}" for state in (SAME, DIFFERS, NEW, LACKING) if state in states]
     return [
-        f"back end {name} beside what cnnx {cnnx.__version__} gives{without}",
+        f"back end {name} beside what cnnx {cnnx.__version__} gives{kernels}",
         "",
         *(line.rstrip() for line in lines),
         "",

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from .._check import Array
+from ._gradient_sum import GradientSum
 from ._layer import Layer
 from ._share import Share, meet, share
 from ._source import Batch
 from .cost import Cost
 from .evaluate import right
-from .parallel import GradientSum, Ranks
+from .parallel import Ranks
 
 Part = Callable[[], Array]
 

@@ -15,6 +15,7 @@ import numpy as np
 from .._check import Array
 from ._arguments import not_negative
 from ._exact import ExactUpdate
+from ._gradient_sum import GradientSum
 from ._interrupt import Interrupt
 from ._layer import Layer
 from ._log import Log
@@ -26,7 +27,7 @@ from .cost import Cost
 from .evaluate import Tally, measure, right
 from .history import Epoch, History
 from .optimizer import Optimizer
-from .parallel import GradientSum, Ranks
+from .parallel import Ranks
 from .schedule import Schedule
 
 

@@ -117,7 +117,8 @@ def fit(
     log : path or None
         A file for the log, as above.
     ranks : Ranks or None
-        The processes that share each batch; see `Ranks`. None trains alone.
+        The processes that share each batch; see `Ranks`. None trains alone. `Ranks(exact=True)` gives the same bits on
+        any number of them up to 8, one included.
 
     Returns
     -------

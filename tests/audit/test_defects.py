@@ -84,8 +84,8 @@ def test_im2col_that_ignores_fortran_order() -> None:
 
 
 def avg_pool2d_right(Z, /, Y, *, R, S, u, v, p_h, p_w, p_b, p_r, include_pad):
-    """The mean of each window."""
-    sums = windows(Z, R, S, u, v, p_h, p_w, *Y.shape[2:]).sum(axis=(4, 5))
+    """The mean of each window; in double, or float32's largest numbers would have a sum of inf."""
+    sums = windows(Z.astype("float64"), R, S, u, v, p_h, p_w, *Y.shape[2:]).sum(axis=(4, 5))
     border = ((0, 0), (0, 0), (p_h, p_b), (p_w, p_r))
     counted = np.pad(np.ones((1, 1, *Z.shape[2:])), border, constant_values=include_pad)
     Y[...] = sums / windows(counted, R, S, u, v, 0, 0, *Y.shape[2:]).sum(axis=(4, 5))

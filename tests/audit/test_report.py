@@ -531,7 +531,7 @@ def test_page_says_it_all(written: tuple[Report, str]) -> None:
     assert sum(tag == "article" for tag, _ in page.tags) == len(report.failures())
     for words in (
         "Audit of back end theirs against reference",
-        "13 checks failed",
+        "12 checks failed",
         "cnnx audit --backend theirs",
         "Not covered by the back end",
         "tanh_grad_input",
@@ -589,7 +589,7 @@ def test_page_is_no_wider_than_a_screen(width: int, written: tuple[Report, str],
     assert (measured["inner"] > measured["table"]) == (width == 390)  # the wide table scrolls within its box
     assert 60 < measured["plot"] < width
     assert measured["text"] > 1000
-    assert measured["title"] == "Audit of theirs: 13 checks failed"
+    assert measured["title"] == "Audit of theirs: 12 checks failed"
 
 
 def test_page_is_drawn_and_printed(written: tuple[Report, str], tmp_path: Path) -> None:

@@ -182,9 +182,10 @@ def test_random_geometries():
     count = int(os.environ.get("GEOMETRIES", "300"))
     seed = int(os.environ.get("GEOMETRIES_SEED") or time.time_ns() % 2**32)
     print(f"GEOMETRIES_SEED={seed}")
+    code = "import sys; sys.path.append(sys.argv[1]); import geometries; geometries.main(*map(int, sys.argv[2:]))"
     for part in range(-(-count // 500)):
         done = subprocess.run(
-            [sys.executable, str(Path(__file__).with_name("geometries.py")), str(seed + part), str(min(count, 500))],
+            [sys.executable, "-c", code, str(Path(__file__).parent), str(seed + part), str(min(count, 500))],
             env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
             preexec_fn=limited,
             capture_output=True,

@@ -150,6 +150,7 @@ def test_audit_judges_the_toy_op(copy: Path) -> None:
     ran = {r["check"]: r["ran"] for r in report["results"]}
     assert ran.pop("threads") > 0 or report["ok"]
     assert ran.pop("worked") == 0  # nobody has worked figures for it
+    ran.pop("isa")  # 0 where kernels for one instruction set alone were built
     assert all(ran.values()), ran
 
 

@@ -34,7 +34,8 @@ def _batch(trial: Trial) -> None:
         trial.ran(*directions, batch=ALONE if stop - start == 1 else PLACED)
         apart = ulps(got, expected)
         if apart is not None and (worst is None or apart > worst[0]):
-            worst = apart, f"images {start} to {stop - 1} of {count} have other bits by themselves than among all"
+            which = f"image {start}" if stop - start == 1 else f"images {start} to {stop - 1}"
+            worst = apart, f"other bits than in a batch of {count}: {which} alone"
     if worst is not None:
         trial.found(worst[1], ulp=worst[0])
 

@@ -1,5 +1,8 @@
 """Does the same call give the same bits again, and did the first one of the process?"""
 
+from contextlib import nullcontext
+
+from ... import backend as _backend
 from ..data import draw
 from ..elsewhere import FRESH, Job, kernels_to_send, refusal, run
 from ..report.axes import AGAIN, FIRST_CALL
@@ -28,6 +31,9 @@ def _repeat(trial: Trial) -> None:
     saved = once.forward.result
     job = Job(name, kernels_to_send(name), trial.op.name, trial.case, once.arrays, once.grad_output, saved, 2)
     first, second = (attempt(once, results) for results in run(job, {}, fresh=True))
+    with_threads = _backend.with_threads(name)
+    with nullcontext() if with_threads is None else with_threads(1):  # as many as the child of a fork has
+        once = trial.repeat(name, once)
     trial.ran(*(direction for direction, _, _ in first.pairs(second)), call=FIRST_CALL)
     for a, b, what in (
         (first, second, "the first call of a process gives other bits than the second"),

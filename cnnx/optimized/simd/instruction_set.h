@@ -1,8 +1,5 @@
 /* What the kernels know of the instruction set: the width of its vectors, the number of its vector registers, its fused
-   multiply-add. Block shapes follow from these in microkernel/.
-
-   -DCNNX_BYTES=64 -DCNNX_REGISTERS=32 compiles AVX-512's shapes for any processor, slowly, for tests (setup.py,
-   CNNX_BUILD_SHAPES). */
+   multiply-add. Block shapes follow from these in microkernel/. */
 
 #ifndef CNNX_INSTRUCTION_SET_H
 #define CNNX_INSTRUCTION_SET_H

@@ -149,19 +149,24 @@ cdef inline vector mask_between(vector a, Py_ssize_t first, Py_ssize_t end) noex
 
 cdef inline vector load_strided(const void* x, Py_ssize_t i, int v, vector* tag) noexcept nogil:
     # x[i], x[i + v], x[i + 2 v], ...; v <= 4. Whole vectors are read: v lanes numbers.
+    # Addresses are added up, not integers: a function that checks its arithmetic could return no vector.
     cdef Py_ssize_t lanes = lanes_in(tag)
+    cdef const void* second
+    cdef const void* third
     cdef vector a = load(x, i, tag), b, odd
     if v == 1:
         return a
-    b = load(x, i + lanes, tag)
+    second = vector_at(vector_at(x, i, tag), lanes, tag)
+    third = vector_at(second, lanes, tag)
+    b = load(second, 0, tag)
     if v == 3:
         if vector is floats:
-            return floats_third(a, b, load(x, i + 2 * lanes, tag))
+            return floats_third(a, b, load(third, 0, tag))
         else:
-            return doubles_third(a, b, load(x, i + 2 * lanes, tag))
+            return doubles_third(a, b, load(third, 0, tag))
     deinterleave(a, b, &a, &odd)
     if v == 4:
-        deinterleave(load(x, i + 2 * lanes, tag), load(x, i + 3 * lanes, tag), &b, &odd)
+        deinterleave(load(third, 0, tag), load(third, lanes, tag), &b, &odd)
         deinterleave(a, b, &a, &odd)
     return a
 
