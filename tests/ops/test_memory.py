@@ -19,6 +19,7 @@ from cnnx import native
 
 SCRATCH = 16  # MiB for each thread
 SLACK = 2  # MiB that the count may be off
+THREADS = (1, 2) if native.build_info()["openmp"] else (1,)
 needs_linux = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="this system has no clear_refs")
 
 # x, weight, options: shapes whose copies, tables or sums took up to gigabytes.
@@ -92,12 +93,10 @@ def met(extent, taps, pad, step):
 
 
 @needs_linux
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", THREADS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", LARGE)
 def test_convolutions_beside_their_arrays(name, dtype, threads):
-    if threads > 1 and not native.build_info()["openmp"]:
-        pytest.skip("this build has no OpenMP")
     shape, kernel, options = LARGE[name]
     forward, backward, *sums = child(CONVOLUTION, (shape, kernel, options), dtype, threads)
     pads, steps = ((a, a) if isinstance(a, int) else a for a in (options.get("padding", 0), options.get("stride", 1)))
@@ -121,7 +120,7 @@ print(json.dumps([forward, backward, *(float(a.sum(dtype="f8")) for a in (y, gra
 
 
 @needs_linux
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", THREADS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", [(40, 20, 600_000), (1_000_000, 30, 20), (2000, 300, 5000)])
 def test_affine_beside_its_arrays(shape, dtype, threads):
@@ -173,7 +172,7 @@ def test_cut_convolutions_have_the_same_bits(name, dtype, limit):
         truth = np.concatenate([np.einsum("ncpqrs,kcrs->nkpq", z, f, optimize=True) for z, f in parts], axis=1)
         np.testing.assert_allclose(y, truth + bias[:, None, None], rtol=1e-3, atol=1e-3)
     for most in (2**20, 2**16, 2**13):
-        for threads in (1, 2) if native.build_info()["openmp"] else (1,):
+        for threads in THREADS:
             cnnx.set_num_threads(threads)
             limit(most)
             found = [cnnx.conv2d(x, weight, bias, **options), *cnnx.conv2d_backward(grad, x, weight, **options)]
