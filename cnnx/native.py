@@ -33,9 +33,6 @@ X86_LEVELS = {
 # The smallest number there is. Twice that is 0 where one that is not normal counts as 0, read or written.
 SMALLEST = 5e-324
 
-# Without a fused multiply-add, so that sums round otherwise than with all others.
-WITHOUT_FMA = ("v2",)
-
 _isa: str | None = None
 _threads: ModuleType | None = None
 _told_of_forks = False
@@ -110,8 +107,16 @@ def instruction_set() -> str:
 
 def alike() -> tuple[str, ...]:
     """The other usable instruction sets whose kernels are to give the same bits as this process's."""
-    mine = instruction_set()
-    return () if mine in WITHOUT_FMA else tuple(n for n in instruction_sets() if n not in (mine, *WITHOUT_FMA))
+    return tuple(n for n in instruction_sets() if n != instruction_set() and has_fma(n)) if has_fma() else ()
+
+
+def has_fma(isa: str = "") -> bool:
+    """Whether kernels round a multiply-add once, as those of x86-64-v3, -v4 and AArch64 do; -v2 cannot.
+
+    Their bits are the same on all that have it, and others without it.
+    """
+    with_it: bool = load(f"optimized.{isa or instruction_set()}._limits").has_fma()
+    return with_it
 
 
 def kernels(file: str) -> ModuleType:

@@ -9,7 +9,7 @@ from typing import Any
 
 import cnnx
 from cnnx import backend
-from cnnx.audit.digest import LINES, Line, computed, expected, kind, short, write
+from cnnx.audit.digest import FMA, LINES, Line, computed, expected, kind, short, write
 
 from ._speaker import progress
 
@@ -59,7 +59,7 @@ def _state(line: Line, known: dict[str, str]) -> str:
 
 
 def _text(name: str, which: str, found: list[Line], states: list[str]) -> list[str]:
-    kernels = f", kernels of {which}"
+    kernels = "" if which == FMA else f" with {which}: others than with one"
     rows = [["op", "dtype", "direction", "SHA-256", ""]]
     for line, state in zip(found, states, strict=True):
         rows.append([line.op, line.dtype, line.direction, line.digest[:16] or line.missing, state])

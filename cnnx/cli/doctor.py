@@ -170,13 +170,13 @@ def _agreement() -> str:
 
 
 def _digests() -> str:
-    """Whether every op gives, on its small cases, the bits that this release gives with its instruction set."""
-    from cnnx.audit.digest import expected, kind, short  # here: what is broken in there is a problem, not the end
+    """Whether every op gives, on its small cases, the bits that this release gives."""
+    from cnnx.audit.digest import FMA, expected, kind, short  # here: what is broken in there is a problem, not the end
 
     which = kind("optimized")
     known, found = expected(which)["short"], short()
     if not known:
-        return f"none are recorded for kernels of {which}"
+        return f"none are recorded for kernels with {which}"
     others = [op for op, digest in found.items() if known.get(op) != digest]
     if others:
         raise ArithmeticError(
@@ -184,7 +184,8 @@ def _digests() -> str:
             "`cnnx audit` whether they are wrong: the fault of a compiler, a processor or memory (an overclocked one); "
             "who changed kernels records theirs with `cnnx digest --write`"
         )
-    return f"{len(found)} ops give the bits of cnnx {cnnx.__version__}, {which}"
+    without = "" if which == FMA else f" with {which}: others than with one"
+    return f"{len(found)} ops give the bits of cnnx {cnnx.__version__}{without}"
 
 
 def _distribution(name: str) -> str:

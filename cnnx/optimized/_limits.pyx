@@ -10,6 +10,9 @@ from libc.string cimport memcpy
 from cnnx.optimized._threads cimport threads_for
 from cnnx.optimized.simd.vector cimport broadcast, floats, fma_broadcast, vector
 
+cdef extern from "cnnx/optimized/simd/instruction_set.h":
+    bint FMA "CNNX_FMA"
+
 cdef enum:
     CHAINS = 12  # of sums that do not wait for each other: more than latency x throughput, fewer than registers
 
@@ -42,6 +45,11 @@ def multiply_adds(Py_ssize_t steps):
     for _i in prange(threads, nogil=True, schedule="static", num_threads=threads):
         total += chains[floats](steps, NULL)
     return threads if total != 0 else 0
+
+
+def has_fma():
+    """Whether a multiply-add is rounded once: where it is not, kernels give other bits."""
+    return FMA
 
 
 def in_one_step():

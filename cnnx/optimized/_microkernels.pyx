@@ -147,33 +147,33 @@ cdef void half_4(const void* x, const Py_ssize_t* taps, const Py_ssize_t* at, Py
 
 
 cdef void block_4_6(const void* x, const Py_ssize_t* taps, const void* Delta, Py_ssize_t pitch, Py_ssize_t count,
-                    void* sums, Py_ssize_t sums_pitch, vector* tag) noexcept nogil:
-    over_positions(x, taps, Delta, pitch, count, sums, sums_pitch, tag, 4, 6)
+                    Py_ssize_t first, void* sums, Py_ssize_t sums_pitch, vector* tag) noexcept nogil:
+    over_positions(x, taps, Delta, pitch, count, first, sums, sums_pitch, tag, 4, 6)
 
 
 cdef void block_4_3(const void* x, const Py_ssize_t* taps, const void* Delta, Py_ssize_t pitch, Py_ssize_t count,
-                    void* sums, Py_ssize_t sums_pitch, vector* tag) noexcept nogil:
-    over_positions(x, taps, Delta, pitch, count, sums, sums_pitch, tag, 4, 3)
+                    Py_ssize_t first, void* sums, Py_ssize_t sums_pitch, vector* tag) noexcept nogil:
+    over_positions(x, taps, Delta, pitch, count, first, sums, sums_pitch, tag, 4, 3)
 
 
 cdef void block_2_9(const void* x, const Py_ssize_t* taps, const void* Delta, Py_ssize_t pitch, Py_ssize_t count,
-                    void* sums, Py_ssize_t sums_pitch, vector* tag) noexcept nogil:
-    over_positions(x, taps, Delta, pitch, count, sums, sums_pitch, tag, 2, 9)
+                    Py_ssize_t first, void* sums, Py_ssize_t sums_pitch, vector* tag) noexcept nogil:
+    over_positions(x, taps, Delta, pitch, count, first, sums, sums_pitch, tag, 2, 9)
 
 
 cdef void block_2_3(const void* x, const Py_ssize_t* taps, const void* Delta, Py_ssize_t pitch, Py_ssize_t count,
-                    void* sums, Py_ssize_t sums_pitch, vector* tag) noexcept nogil:
-    over_positions(x, taps, Delta, pitch, count, sums, sums_pitch, tag, 2, 3)
+                    Py_ssize_t first, void* sums, Py_ssize_t sums_pitch, vector* tag) noexcept nogil:
+    over_positions(x, taps, Delta, pitch, count, first, sums, sums_pitch, tag, 2, 3)
 
 
 cdef void block_1_9(const void* x, const Py_ssize_t* taps, const void* Delta, Py_ssize_t pitch, Py_ssize_t count,
-                    void* sums, Py_ssize_t sums_pitch, vector* tag) noexcept nogil:
-    over_positions(x, taps, Delta, pitch, count, sums, sums_pitch, tag, 1, 9)
+                    Py_ssize_t first, void* sums, Py_ssize_t sums_pitch, vector* tag) noexcept nogil:
+    over_positions(x, taps, Delta, pitch, count, first, sums, sums_pitch, tag, 1, 9)
 
 
 cdef void block_1_3(const void* x, const Py_ssize_t* taps, const void* Delta, Py_ssize_t pitch, Py_ssize_t count,
-                    void* sums, Py_ssize_t sums_pitch, vector* tag) noexcept nogil:
-    over_positions(x, taps, Delta, pitch, count, sums, sums_pitch, tag, 1, 3)
+                    Py_ssize_t first, void* sums, Py_ssize_t sums_pitch, vector* tag) noexcept nogil:
+    over_positions(x, taps, Delta, pitch, count, first, sums, sums_pitch, tag, 1, 3)
 
 
 cdef void fill_grad_weight(Microkernels* m, vector* tag) noexcept:

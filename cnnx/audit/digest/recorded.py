@@ -1,4 +1,4 @@
-"""The digests that this release gives, by the instruction set of the kernels."""
+"""The digests that this release gives: one set with fused multiply-adds, on every processor, and one without."""
 
 import json
 from pathlib import Path
@@ -9,22 +9,22 @@ from ..._files import replacing
 
 FILE = Path(__file__).with_name("expected.json")
 SCHEMA = 1
-OTHERS = "v3"  # what back ends that have no instruction set of cnnx's are held against
+FMA, NO_FMA = "fused multiply-add", "no fused multiply-add"
 
 
 def kind(backend: str) -> str:
-    """The instruction set whose digests a back end is held against."""
-    return _native.instruction_set() if backend == "optimized" else OTHERS
+    """Which digests a back end is held against."""
+    return NO_FMA if backend == "optimized" and not _native.has_fma() else FMA
 
 
 def expected(which: str) -> dict[str, dict[str, str]]:
-    """Of an instruction set: "lines", by name, and "short", by op; empty where none were recorded."""
+    """Of a kind: "lines", by name, and "short", by op; empty where none were recorded."""
     found: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
     return {name: found.get(which, {}).get(name, {}) for name in ("lines", "short")}
 
 
 def write(which: str, lines: dict[str, str], short: dict[str, str], version: str) -> None:
-    """Record digests as the expected ones, beside those of other instruction sets."""
+    """Record digests as the expected ones, beside those of the other kind."""
     found: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
     found |= {"schema": SCHEMA, "cnnx": version, which: {"lines": lines, "short": short}}
     with replacing(str(FILE)) as file:

@@ -6,10 +6,10 @@ from libc.string cimport memset
 
 from ..microkernel.table cimport OverChannels, OverPositions
 from ..pack.grad_weight cimport Plan, Scratch, copy_image, copy_shifted, copy_taps, plane_size, transpose_matrix
-from ..runtime.integers cimport Span, ceil_div, cut, max_of, min_of, times
+from ..runtime.integers cimport Span, ceil_div, max_of, min_of, times
 from ..simd.prefetch cimport prefetch_bytes
 from ..simd.vector cimport MAX_LANES
-from .grad_weight_plan cimport Item, Unit, count_of, item_of, unit_of
+from .grad_weight_plan cimport Item, Unit, count_of, item_of, next_unit, unit_of
 from .grad_weight_terms cimport recompute_nonfinite
 
 
@@ -23,10 +23,6 @@ cdef struct Buffers:
     void* Delta
     Py_ssize_t* at
     Py_ssize_t* taps
-
-
-cdef inline Span units_of(const Plan* g, const Item* item) noexcept nogil:
-    return Span(cut(g.units, g.parts, item.part), cut(g.units, g.parts, item.part + 1))
 
 
 cdef inline Span taps_of(const Plan* g, const Item* item) noexcept nogil:
@@ -44,7 +40,7 @@ cdef inline Py_ssize_t first_sum(const Plan* g, const Item* item) noexcept nogil
     cdef Py_ssize_t block = item.blocks.first * g.channels * g.tiles * g.taps, t = item.tiles.first * g.taps
     if g.item_sums > 0:
         return 0
-    return block + t * g.channels if g.over_channels else (block + t) * g.lanes
+    return block + t * g.channels if g.over_channels else (block + t) * g.partial
 
 
 cdef inline void find_positions(const Plan* g, const Unit* it, Py_ssize_t image, Py_ssize_t pitch,
@@ -71,7 +67,6 @@ cdef inline void sum_over_channels(const floating* Delta, const floating* Z, con
     cdef const floating* z
     cdef floating* x = <floating*>buffers.x
     cdef floating* d = <floating*>buffers.Delta
-    cdef Span units = units_of(g, item)
     cdef Unit it, known = Unit(0, 0, 0, 0, 0, 0)
     sums += first_sum(g, item)
     for block in range(item.blocks.end - item.blocks.first):
@@ -82,7 +77,8 @@ cdef inline void sum_over_channels(const floating* Delta, const floating* Z, con
             buffers.taps[t - t0] = (i - t0) * g.at_size
         else:
             buffers.taps[t - t0] = (i // area - c0) * plane + g.d_h * (i // g.S % g.R) * pitch + g.d_w * (i % g.S)
-    for unit in range(units.first, units.end):
+    unit = item.part * g.turn
+    while unit < g.units:
         it = unit_of(g, unit)
         if it.images != known.images or it.rows != known.rows or it.columns != known.columns:
             known = it
@@ -119,6 +115,7 @@ cdef inline void sum_over_channels(const floating* Delta, const floating* Z, con
                     multiply = g.kernels.over_channels_half[g.V // 2]
                 multiply(z, buffers.taps + t - t0, buffers.at, count_of(&it), d,
                          sums + (block - item.blocks.first) * row + (t - t0) * g.channels, NULL)
+        unit = next_unit(g, unit)
 
 
 cdef inline void prefetch_unit(const floating* Delta, const floating* Z, const Plan* g, Py_ssize_t group,
@@ -155,23 +152,23 @@ cdef inline void find_taps(const Plan* g, Py_ssize_t t0, Py_ssize_t M, Py_ssize_
 
 cdef inline void sum_over_positions(const floating* Delta, const floating* Z, const Plan* g, const Item* item,
                                     const Buffers* buffers, floating* sums) noexcept nogil:
-    # sums[channel][t][lane] over the units of a part.
+    # sums[channel][t][partial sum] over the units of a part.
     cdef Py_ssize_t area = g.R * g.S, t0 = item.tiles.first * g.taps, M = item.tiles.end * g.taps - t0, c0 = t0 // area
-    cdef Py_ssize_t channels = ceil_div(taps_of(g, item).end, area) - c0, pitch = sums_pitch(g, item) * g.lanes
+    cdef Py_ssize_t channels = ceil_div(taps_of(g, item).end, area) - c0, pitch = sums_pitch(g, item) * g.partial
     cdef Py_ssize_t k0 = item.blocks.first * g.channels, K = min_of(g.K, item.blocks.end * g.channels) - k0
-    cdef Py_ssize_t unit, t, k, group = item.group, known_columns = 0
+    cdef Py_ssize_t unit, following, t, k, i, group = item.group, known_columns = 0
     cdef OverPositions multiply
     cdef int size
     cdef const floating* z
     cdef const floating* d
     cdef floating* x = <floating*>buffers.x
-    cdef Span units = units_of(g, item)
     cdef Unit it
     sums += first_sum(g, item)
     for k in range(K):
-        memset(sums + k * pitch, 0, M * g.lanes * sizeof(floating))
-    for unit in range(units.first, units.end):
-        it = unit_of(g, unit)
+        memset(sums + k * pitch, 0, M * g.partial * sizeof(floating))
+    unit = item.part * g.turn
+    while unit < g.units:
+        it, following = unit_of(g, unit), next_unit(g, unit)
         if it.columns != known_columns:
             known_columns = it.columns
             if g.compact and not g.direct:
@@ -188,8 +185,8 @@ cdef inline void sum_over_positions(const floating* Delta, const floating* Z, co
         else:
             copy_shifted(Z, g, it.n, group * g.C + c0, channels, g.u * it.p - g.p_h, g.v * it.q - g.p_w, it.columns,
                          x, x + g.C * g.S * g.phases * plane_size(g, g.columns))
-        if g.K * g.T <= MEMORY_BOUND and unit + 1 < units.end and not g.compact:
-            prefetch_unit(Delta, Z, g, group, unit_of(g, unit + 1))
+        if g.K * g.T <= MEMORY_BOUND and following < g.units and not g.compact:
+            prefetch_unit(Delta, Z, g, group, unit_of(g, following))
         d = Delta + ((it.n * g.groups + group) * g.K + k0) * g.P * g.Q + it.p * g.Q + it.q
         k = 0
         while k < K:
@@ -201,23 +198,25 @@ cdef inline void sum_over_positions(const floating* Delta, const floating* Z, co
                 multiply = g.kernels.over_positions_3[size]
                 if M - t >= g.kernels.taps[size]:
                     multiply = g.kernels.over_positions[size]
-                multiply(z, buffers.taps + t, d + k * g.P * g.Q, g.P * g.Q, it.rows * it.columns,
-                         sums + k * pitch + t * g.lanes, pitch, NULL)
+                for i in range(g.partial // g.lanes):
+                    multiply(z, buffers.taps + t, d + k * g.P * g.Q, g.P * g.Q, it.rows * it.columns, i * g.lanes,
+                             sums + k * pitch + t * g.partial, pitch, NULL)
                 t += g.kernels.taps[size] if M - t >= g.kernels.taps[size] else 3
             k += 1 << size
+        unit = following
 
 
 cdef inline void finish_positions(const floating* sums, const Plan* g, Py_ssize_t pitch, Span channels, Span taps,
                                   floating* dF) noexcept nogil:
-    # dF[k, t] = the lanes of sums[k][t], added up. sums: of the first channel and tap, as below.
-    cdef floating lane[MAX_LANES * MAX_LANES]
+    # dF[k, t] = the partial sums of sums[k][t], added up. sums: of the first channel and tap, as below.
+    cdef floating lane[16 * MAX_LANES]  # SUM_BYTES of float32, by lanes
     cdef Py_ssize_t k, block, t, i, j
     for k in range(channels.first, channels.end):
         for block in range(ceil_div(taps.end - taps.first, g.lanes)):
             t = taps.first + block * g.lanes
-            transpose_matrix(sums + ((k - channels.first) * pitch + t - taps.first) * g.lanes, g.lanes, g.lanes,
-                             g.lanes, lane, MAX_LANES)
-            for j in range(1, g.lanes):
+            transpose_matrix(sums + ((k - channels.first) * pitch + t - taps.first) * g.partial, g.lanes, g.partial,
+                             g.partial, lane, MAX_LANES)
+            for j in range(1, g.partial):
                 for i in range(g.lanes):
                     lane[i] += lane[j * MAX_LANES + i]
             for i in range(min_of(g.lanes, taps.end - t)):
@@ -256,8 +255,8 @@ cdef inline void dF_job(const floating* Delta, const floating* Z, floating* dF, 
     cdef Py_ssize_t i
     cdef Item item
     cdef floating* sums
-    for i in range(cut(g.items, g.jobs, job), cut(g.items, g.jobs, job + 1)):
-        item = item_of(g, i)
+    for i in range(ceil_div(g.items - job, g.jobs)):
+        item = item_of(g, job + i * g.jobs)  # by turns: later parts are smaller
         sums = <floating*>scratch.sums + job * g.item_sums
         if g.item_sums == 0:
             sums = <floating*>scratch.sums + item.part * g.sums_size + g.sums_size // g.groups * item.group

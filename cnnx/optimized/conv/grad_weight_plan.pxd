@@ -1,10 +1,16 @@
-# How the gradient with respect to the kernels is cut: by shapes alone wherever the cut decides an order of sums,
-# by the number of threads too where it only says who computes what.
+# How the gradient with respect to the kernels is cut. Whatever decides an order of sums follows from the shapes of one
+# image, not from how many there are, the instruction set or the number of threads; these say who computes what.
+#
+# An element of dF is the sum of at most PARTS parts, each of them, in order, the sums of units; a unit's positions are
+# added up one by one, or into partial sums. Units are fixed groups of images, or cuts of one, and go to parts in turn:
+# a larger batch goes on where a smaller one ends.
 
 from ..microkernel.grad_weight cimport SUMS, WIDEST
+from ..microkernel.strided_rows cimport MAX_VECTOR_STRIDE
 from ..pack.grad_weight cimport Plan, Scratch
 from ..runtime.integers cimport Span, ceil_div, cut, end_output, first_output, max_of, min_of, plus, times
 from ..runtime.memory cimport CACHE_LINE, whole_lines
+from ..simd.vector cimport SUM_BYTES, VECTOR_BYTES
 
 cdef enum:
     # Positions that a block sums up before its sums are added to those so far: few enough that Delta's stay in the
@@ -12,12 +18,14 @@ cdef enum:
     OVER_CHANNELS = 800
     OVER_POSITIONS = 1024
     COPY = 200_000  # numbers of Z, of several images together
-    CUT = 8  # parts of the images, where there are fewer blocks than would keep some threads busy
-    SMALL = 2_000_000  # multiply-adds that no cut is made for
+    PARTS = 8  # where there are fewer elements than would keep some threads busy:
+    FEW_OVER_CHANNELS = 6144
+    FEW_OVER_POSITIONS = 192
+    TURN = 500_000  # multiply-adds before it is another part's turn: few, and to add the parts up would cost too much
     LARGE = 1_000_000  # numbers of a copy
     ITEM = 4  # parts of a thread's scratch memory: one for an item's sums, one for its copies
     SPARSE = 64  # numbers of copies for each multiply-add; multiply-adds for each that is of an image, not padding
-    MANY = 1_000_000_000  # multiply-adds, for which the latter are counted
+    MANY = 100_000_000  # multiply-adds of an image, for which the latter are counted
 
 
 cdef struct Unit:
@@ -48,11 +56,11 @@ cdef inline void plan_units(Plan* g) noexcept nogil:
             images = max_of(1, min_of(images, COPY // times(g.C, times(g.h, g.w))))
     g.image_cuts = ceil_div(g.N, images)
     g.units = g.image_cuts * g.row_cuts * g.column_cuts
-    g.images = ceil_div(g.N, g.image_cuts)
+    g.images = min_of(g.N, images)
 
 
 cdef inline void plan_blocks(Plan* g) noexcept nogil:
-    cdef Py_ssize_t vectors = ceil_div(g.K, g.lanes)
+    cdef Py_ssize_t vectors = ceil_div(g.K, g.lanes), plane
     if g.over_channels:
         g.direct = g.inside
         g.V = 1
@@ -60,35 +68,45 @@ cdef inline void plan_blocks(Plan* g) noexcept nogil:
             g.V *= 2
         g.channels = g.V * g.lanes
         g.taps = SUMS // max_of(2, g.V)
-        g.x_size = 0 if g.direct else plus(times(g.images * g.C, times(g.h, g.w)), g.lanes)
+        g.x_size = 0 if g.direct else plus(times(g.images * g.C, times(g.h, g.w)), g.partial)
         g.at_size = g.images * g.rows * g.columns
     else:
         g.direct = g.inside and g.S == 1 and g.u == 1 and g.v == 1 and g.Q == g.W
         g.channels = min_of(g.K, 4)
         g.taps = 3
-        g.x_size = 0 if g.direct else plus(times(g.C * g.S * g.phases, times(ceil_div(g.h, g.u), g.columns) + g.lanes),
-                                           plus(times(g.h, g.w), 2 * g.lanes))
+        plane = plus(times(ceil_div(g.h, g.u), g.columns), g.partial)
+        g.x_size = 0 if g.direct else plus(times(g.C * g.S * g.phases, plane),
+                                           plus(times(g.h, g.w), MAX_VECTOR_STRIDE * g.partial))
         g.at_size = 0
     g.blocks = ceil_div(g.K, g.channels)
     g.tiles = ceil_div(g.T, g.taps)
     g.taps_size = g.tiles * g.taps
     g.compact, g.item_sums, g.positions = False, 0, g.images * g.rows * g.columns
     g.Delta_size = g.at_size * g.channels
-    g.sums_size = g.groups * g.blocks * g.channels * g.tiles * g.taps * (1 if g.over_channels else g.lanes)
+    g.sums_size = g.groups * g.blocks * g.channels * g.tiles * g.taps * (1 if g.over_channels else g.partial)
 
 
 cdef inline bint channels_pay(const Plan* g) noexcept nogil:
-    # Which of the two ways fills more of its vectors' lanes. Vectors over positions often cross the cache's lines.
-    return g.P * g.Q < g.lanes or 4 * g.K * ceil_div(g.P * g.Q, g.lanes) >= 3 * g.P * g.Q * ceil_div(g.K, g.lanes)
+    # Which way fills more lanes of the widest vectors, which decide for all. Vectors over positions often cross the
+    # cache's lines, and of small images the copies take as long as some more vectors would: so many, measured with 4
+    # to 16 input channels, are counted for them.
+    cdef Py_ssize_t L = g.partial, area = g.P * g.Q, copies = 2 if g.v == 1 else 16
+    return area < L or 4 * g.K * (ceil_div(area, L) + copies) >= 3 * area * ceil_div(g.K, L)
+
+
+cdef inline void plan_parts(Plan* g) noexcept nogil:
+    cdef double sums = <double>g.groups * g.K * g.T, unit = sums * g.images * g.rows * g.columns
+    g.parts, g.turn = 1, 1
+    if sums < (FEW_OVER_CHANNELS if g.over_channels else FEW_OVER_POSITIONS):
+        g.turn = max_of(1, <Py_ssize_t>(TURN / unit))
+        g.parts = min_of(PARTS, ceil_div(g.units, g.turn))
 
 
 cdef inline void plan_jobs(Plan* g, int threads) noexcept nogil:
-    cdef double work = <double>g.N * g.P * g.Q * g.groups * g.K * g.T
-    g.parts = min_of(CUT, g.units) if g.groups * g.blocks * g.tiles < 2 * CUT and work > SMALL else 1
     g.items = g.groups * g.parts
     g.k_splits = 1
     g.t_splits = 1
-    if threads > 1 and g.items < CUT * threads and g.items % threads != 0:
+    if threads > 1 and g.items < PARTS * threads and g.items % threads != 0:
         g.k_splits = min_of(g.blocks, threads)
         g.t_splits = min_of(g.tiles, ceil_div(threads, g.k_splits))
         g.items *= g.k_splits * g.t_splits
@@ -97,10 +115,12 @@ cdef inline void plan_jobs(Plan* g, int threads) noexcept nogil:
 
 cdef inline void plan_grad_weight(Plan* g, Py_ssize_t lanes, int threads) noexcept nogil:
     g.lanes = lanes
+    g.partial = lanes * (SUM_BYTES // VECTOR_BYTES)
     g.T = g.C * g.R * g.S
     g.over_channels = channels_pay(g)
     plan_units(g)
     plan_blocks(g)
+    plan_parts(g)
     plan_jobs(g, threads)
 
 
@@ -117,8 +137,8 @@ cdef inline double pairs_within(Py_ssize_t taps, Py_ssize_t outputs, Py_ssize_t 
 
 cdef inline bint term_by_term(const Plan* g) noexcept nogil:
     # Whether copies hold far more than the sums take of them: padding, and what lies between taps or between outputs.
-    cdef double products = <double>g.N * g.P * g.Q * g.K * g.T
-    if g.x_size > LARGE and <double>g.units * g.x_size > SPARSE * products:
+    cdef double products = <double>g.P * g.Q * g.K * g.T, copied = <double>g.x_size // g.images
+    if copied > LARGE and copied * g.row_cuts * g.column_cuts > SPARSE * products:
         return True
     if g.inside or products < MANY:
         return False
@@ -130,13 +150,19 @@ cdef inline Unit unit_of(const Plan* g, Py_ssize_t unit) noexcept nogil:
     cdef Py_ssize_t i = unit % g.column_cuts, j = unit // g.column_cuts % g.row_cuts
     cdef Py_ssize_t m = unit // (g.column_cuts * g.row_cuts)
     cdef Unit it
-    it.n = cut(g.N, g.image_cuts, m)
+    it.n = m * g.images
     it.p = cut(g.P, g.row_cuts, j)
     it.q = cut(g.Q, g.column_cuts, i)
-    it.images = cut(g.N, g.image_cuts, m + 1) - it.n
+    it.images = min_of(g.images, g.N - it.n)
     it.rows = cut(g.P, g.row_cuts, j + 1) - it.p
     it.columns = cut(g.Q, g.column_cuts, i + 1) - it.q
     return it
+
+
+cdef inline Py_ssize_t next_unit(const Plan* g, Py_ssize_t unit) noexcept nogil:
+    # That of the same part.
+    unit += 1
+    return unit if unit % g.turn else unit + (g.parts - 1) * g.turn
 
 
 cdef inline Item item_of(const Plan* g, Py_ssize_t i) noexcept nogil:
@@ -156,7 +182,7 @@ cdef inline Py_ssize_t count_of(const Unit* it) noexcept nogil:
 
 cdef inline Py_ssize_t sums_bytes(const Plan* g, Py_ssize_t size) noexcept nogil:
     cdef Py_ssize_t sums = g.jobs * g.item_sums if g.item_sums > 0 else g.parts * g.sums_size
-    return whole_lines((sums + (0 if g.over_channels else g.lanes * g.lanes)) * size)
+    return whole_lines((sums + (0 if g.over_channels else g.lanes * g.partial)) * size)
 
 
 cdef inline Py_ssize_t grad_weight_scratch(Plan* g, Py_ssize_t size) noexcept nogil:
@@ -172,8 +198,8 @@ cdef inline void limit_scratch(Plan* g, Py_ssize_t most_bytes, Py_ssize_t size, 
     # itself. Units and parts stay as they are, and with them the order of sums.
     cdef Py_ssize_t jobs = g.jobs, x_size = g.x_size, Delta_size = g.Delta_size, bytes
     cdef Py_ssize_t room = most_bytes // ITEM // size
-    cdef Py_ssize_t of_tile = g.taps * g.channels * (1 if g.over_channels else g.lanes)
-    cdef Py_ssize_t most = max_of(1, room // (g.taps * (g.positions + g.lanes))), tiles, blocks
+    cdef Py_ssize_t of_tile = g.taps * g.channels * (1 if g.over_channels else g.partial)
+    cdef Py_ssize_t most = max_of(1, room // (g.taps * (g.positions + g.partial))), tiles, blocks
     g.jobs = 1
     bytes = grad_weight_scratch(g, size)
     g.jobs, g.x_size, g.Delta_size = jobs, x_size, Delta_size
@@ -188,11 +214,11 @@ cdef inline void limit_scratch(Plan* g, Py_ssize_t most_bytes, Py_ssize_t size, 
     g.items = g.groups * g.parts * g.t_splits * g.k_splits
     g.jobs = min_of(threads, g.items)
     g.taps_size = ceil_div(g.tiles, g.t_splits) * g.taps
-    g.x_size = 0 if g.direct else g.taps_size * g.positions + g.lanes
+    g.x_size = 0 if g.direct else g.taps_size * g.positions + g.partial
     if g.parts == 1:
         g.item_sums = ceil_div(g.blocks, g.k_splits) * g.channels * g.taps_size
         if not g.over_channels:  # and what is read beyond them
-            g.item_sums = g.item_sums * g.lanes + g.lanes * g.lanes
+            g.item_sums = g.item_sums * g.partial + g.lanes * g.partial
         g.item_sums = whole_lines(g.item_sums * size) // size
 
 

@@ -1,10 +1,12 @@
 # Register blocks of the gradient with respect to the kernels. Extents are constants wherever these are called, and no
 # address of their sums is taken: see microkernel/multiply_accumulate.pxd.
 
+from ..runtime.integers cimport min_of
 from ..simd.prefetch cimport prefetch_write
 from ..simd.select cimport last_of
 from ..simd.vector cimport (
-    broadcast, doubles, floats, fma, fma_broadcast, in_register, lanes_in, load, store, vector, vector_at,
+    SUM_BYTES, broadcast, doubles, floats, fma, fma_broadcast, in_register, lanes_in, load, size_of, store, vector,
+    vector_at,
 )
 
 cdef extern from *:
@@ -62,23 +64,24 @@ cdef inline void over_channels(const void* x, const Py_ssize_t* taps, const Py_s
 
 
 cdef inline void over_positions(const void* x, const Py_ssize_t* taps, const void* Delta, Py_ssize_t pitch,
-                                Py_ssize_t count, void* sums, Py_ssize_t sums_pitch, vector* tag,
+                                Py_ssize_t count, Py_ssize_t first, void* sums, Py_ssize_t sums_pitch, vector* tag,
                                 int K, int M) noexcept nogil:
-    # sums[k, m] += the vectors of Delta[k pitch + i] x[taps[m] + i], k < K channels, m < M taps, i < count positions,
-    # added up. count is at least a vector's lanes: the last vector may overlap the one before, whose lanes are dropped.
+    # sums[k, m, l] += Delta[k pitch + i] x[taps[m] + i], k < K channels, m < M taps, l = i mod L: L partial sums, as
+    # many for every instruction set. This call's are those of a vector, from l = first on. count is at least L: what
+    # whole rows of L leave over is read as the end of the last L positions, and added to the last partial sums.
     cdef vector a[MAX_SUMS]
     cdef vector z[MAX_SUMS]
     cdef vector d[4]
     cdef void* to
-    cdef Py_ssize_t lanes = lanes_in(tag), i, block, rest = count % lanes
+    cdef Py_ssize_t lanes = lanes_in(tag), L = SUM_BYTES // size_of(tag), i, block, rest = count % L
     cdef double zero = 0
     cdef int k, m, e, half = K * M // 2
     for e in range(half):
         a[e] = broadcast(&zero, 0, tag)
     for e in range(half, K * M):
         a[e] = broadcast(&zero, 0, tag)
-    for block in range(count // lanes):
-        i = block * lanes
+    for block in range(count // L):
+        i = block * L + first
         for m in range(M):
             z[m] = in_register(load(x, taps[m] + i, tag))
         if K * M + K + M <= SUMS + SUMS // 4:
@@ -93,8 +96,9 @@ cdef inline void over_positions(const void* x, const Py_ssize_t* taps, const voi
                 a[e] = fma(a[e], load(Delta, e // M * pitch + i, tag), z[e % M])
             for e in range(half, K * M):
                 a[e] = fma(a[e], load(Delta, e // M * pitch + i, tag), z[e % M])
-    if rest:
-        i = count - lanes
+    rest = min_of(lanes, rest - (L - lanes - first))  # those of this vector
+    if rest > 0:
+        i = count - L + first
         for m in range(M):
             z[m] = last_of(load(x, taps[m] + i, tag), rest)
         for e in range(half):
@@ -102,8 +106,8 @@ cdef inline void over_positions(const void* x, const Py_ssize_t* taps, const voi
         for e in range(half, K * M):
             a[e] = fma(a[e], last_of(load(Delta, e // M * pitch + i, tag), rest), z[e % M])
     for e in range(half):
-        to = vector_at(sums, e // M * sums_pitch + e % M * lanes, tag)
+        to = vector_at(sums, e // M * sums_pitch + e % M * L + first, tag)
         store(load(to, 0, tag) + a[e], to, 0)
     for e in range(half, K * M):
-        to = vector_at(sums, e // M * sums_pitch + e % M * lanes, tag)
+        to = vector_at(sums, e // M * sums_pitch + e % M * L + first, tag)
         store(load(to, 0, tag) + a[e], to, 0)

@@ -17,7 +17,8 @@ ctypedef void (*RegisterBlock)(const Operands* o, const Next* next, void* tag, v
 ctypedef void (*OverChannels)(const void* x, const Py_ssize_t* taps, const Py_ssize_t* at, Py_ssize_t count,
                               const void* Delta, void* sums, void* tag) noexcept nogil
 ctypedef void (*OverPositions)(const void* x, const Py_ssize_t* taps, const void* Delta, Py_ssize_t pitch,
-                               Py_ssize_t count, void* sums, Py_ssize_t sums_pitch, void* tag) noexcept nogil
+                               Py_ssize_t count, Py_ssize_t first, void* sums, Py_ssize_t sums_pitch,
+                               void* tag) noexcept nogil
 ctypedef void (*StridedCopy)(const StridedRows* rows, void* tag) noexcept nogil
 ctypedef void (*Depthwise)(const Band* band, void* tag) noexcept nogil
 

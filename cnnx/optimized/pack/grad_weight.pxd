@@ -3,6 +3,7 @@
 from cython cimport floating
 from libc.string cimport memcpy, memset
 
+from ..microkernel.strided_rows cimport MAX_VECTOR_STRIDE, StridedRows
 from ..microkernel.table cimport Microkernels
 from ..runtime.integers cimport ceil_div, end_output, first_output, max_of, min_of
 from ..simd.shuffle cimport transpose
@@ -13,6 +14,7 @@ from .shift cimport shift_plane
 cdef struct Plan:
     Py_ssize_t N, C, H, W, K, R, S, P, Q, u, v, p_h, p_w, d_h, d_w, groups  # C and K of one group
     Py_ssize_t lanes, T, V  # V vectors are a block's channels, where they lie over channels
+    Py_ssize_t partial  # sums of an element of dF over positions: as many with every instruction set
     bint over_channels  # vectors lie over channels of Delta, or else over positions
     bint inside  # no window meets padding
     bint direct  # Z itself serves: no copy
@@ -23,7 +25,8 @@ cdef struct Plan:
     Py_ssize_t h, w  # rows and columns of Z that a unit needs at most
     Py_ssize_t phases  # of the stride that these rows have
     Py_ssize_t channels, blocks, taps, tiles  # of a block, blocks of a group; of a tile, tiles of a block
-    Py_ssize_t parts, k_splits, t_splits, items, jobs
+    Py_ssize_t parts, turn  # in turn, each takes so many units
+    Py_ssize_t k_splits, t_splits, items, jobs
     const Microkernels* kernels
     Py_ssize_t x_size, Delta_size, at_size, sums_size  # numbers; for one job, job, job, part
     Py_ssize_t taps_size  # and offsets of taps, for one job
@@ -115,7 +118,7 @@ cdef inline void copy_vectors(const floating* x, floating* y, Py_ssize_t count, 
 
 
 cdef inline Py_ssize_t plane_size(const Plan* g, Py_ssize_t columns) noexcept nogil:
-    return ceil_div(g.h, g.u) * columns + g.lanes
+    return ceil_div(g.h, g.u) * columns + g.partial
 
 
 cdef inline void copy_shifted(const floating* Z, const Plan* g, Py_ssize_t n, Py_ssize_t c, Py_ssize_t channels,
@@ -126,6 +129,7 @@ cdef inline void copy_shifted(const floating* Z, const Plan* g, Py_ssize_t n, Py
     cdef Py_ssize_t lanes = lanes_of(out), plane = plane_size(g, columns), i, j, s, phase, q
     cdef Py_ssize_t low = min_of(g.h, max_of(0, -h)), high = max_of(low, min_of(g.h, g.H - h))
     cdef const floating* x
+    cdef StridedRows rows
     for i in range(channels):
         if g.u == 1 and g.v == 1 and columns == g.W:
             for s in range(g.S):
@@ -140,6 +144,11 @@ cdef inline void copy_shifted(const floating* Z, const Plan* g, Py_ssize_t n, Py
         for s in range(g.S):
             for phase in range(g.phases):
                 x = window + phase * g.w + g.d_w * s
+                if 1 < g.v <= MAX_VECTOR_STRIDE:
+                    rows = StridedRows(x, g.u * g.w, out, columns, columns, ceil_div(g.h - phase, g.u), 0, columns, g.v)
+                    g.kernels.copy_strided_rows(&rows, NULL)
+                    out += plane
+                    continue
                 for j in range(ceil_div(g.h - phase, g.u)):
                     if g.v == 1:
                         copy_vectors(x, out + j * columns, columns, lanes)

@@ -152,7 +152,7 @@ cdef inline void gather_2_rows(const Ring* ring, const Window* g, int wins, int 
     # gather_2() where n rows give, one or two, S is 2 or 3, and the row holds two vectors at least: few enough of all
     # to stay in registers. S and n are constants wherever this is called.
     cdef Py_ssize_t lanes = lanes_in(tag), w = 0, j, odd
-    cdef vector a = broadcast_index(0, tag), b = a, y = a, z = a, d
+    cdef vector none = broadcast_index(0, tag), a = none, b = none, y = none, z = none, d
     cdef vector offsets[2][3]
     cdef const void* rows[2]
     cdef int i, s
@@ -178,10 +178,10 @@ cdef inline void gather_2_rows(const Ring* ring, const Window* g, int wins, int 
             for s in range(S - 1, -1, -1):
                 contribution(&d, rows[i], ring.size, (j if s % 2 else j + odd) - s // 2, wins, offsets[i][s], z
                              if s % 2 else y)
-                if s % 2:
-                    b = d if i == 0 and s + 2 >= S else b + d
+                if s % 2:  # sums, as P2 and P4 have them: -0 becomes 0
+                    b = (none if i == 0 and s + 2 >= S else b) + d
                 else:
-                    a = d if i == 0 and s + 2 >= S else a + d
+                    a = (none if i == 0 and s + 2 >= S else a) + d
         if odd:
             interleave(b, a, &b, &a)
             store(b, dZ, w)
