@@ -6,8 +6,8 @@ from libc.stdlib cimport free
 
 from ._threads cimport threads_for
 from .affine_loops cimport (
-    FIRST_CACHE, GROUP, PANELS, SECOND_CACHE, Shape, Y_part, dZ_part, dw_part, pack_columns, pack_samples,
-    panels_within, tables_size,
+    FIRST_CACHE, GROUP, PANELS, SECOND_CACHE, Shape, Y_few, Y_part, dZ_part, dw_part, few_size, pack_columns,
+    pack_samples, panels_within, tables_size,
 )
 from .microkernel.multiply_accumulate cimport ROWS, VECTORS
 from .microkernel.table cimport Microkernels, Tables, kernels_of, tables_of
@@ -30,6 +30,11 @@ cdef inline bint share_rows(Py_ssize_t blocks, Py_ssize_t panels, Py_ssize_t thr
     cdef double of_rows = <double>(ceil_div(blocks, threads)) / blocks
     cdef double of_panels = <double>(ceil_div(panels, threads)) / panels
     return of_rows < of_panels - 0.02 or (of_rows < of_panels + 0.02 and panels < 8 * threads and threads > 1)
+
+
+cdef inline bint few_samples(Py_ssize_t N, floating* tag) noexcept nogil:
+    # Whether lanes had better be outputs than samples. To transpose w takes longer, the shorter vectors are.
+    return lanes_of(tag) >= 8 and 2 * N <= lanes_of(tag)
 
 
 cdef inline bint too_large(Py_ssize_t numbers, floating* tag) noexcept nogil:
@@ -57,6 +62,16 @@ def affine(const floating[:, ::1] Z, const floating[:, ::1] w, const floating[::
     cdef floating* room
     cdef floating* shared = NULL
     if N == 0:
+        return
+    if few_samples(N, tag):
+        panels = panels_of(I, tag)
+        parts = min_of(threads, panels)
+        raw = scratch("affine", parts * few_size(tag), tag)
+        room = align_to_line(raw, tag)
+        for part in prange(parts, nogil=True, schedule="static", num_threads=threads):
+            Y_few(kernels, &Z[0, 0], &w[0, 0], &b[0], &Y[0, 0], &g, room + part * few_size(tag),
+                  share(part, parts, panels, 1, panels))
+        free(raw)
         return
     own = min_of(width, padded(N, tag)) * J
     if too_large(own, tag):

@@ -1,6 +1,7 @@
 # Affine layer: F1-F3 for one thread's share of the outputs, by register blocks over panels of packed columns.
 
 from cython cimport floating
+from libc.string cimport memcpy
 
 from .microkernel.multiply_accumulate cimport (
     IN_ROWS, INDIRECT, INTERLEAVED, MAX_ROWS, ROWS, VECTORS, Next, Operands, panel_layout,
@@ -112,6 +113,42 @@ cdef inline void Y_part(const Microkernels* kernels, const floating* Z, const fl
                 n += lanes
             i_0 += rows
         p_0 = end_group
+
+
+cdef inline Py_ssize_t few_size(floating* tag) noexcept nogil:
+    # Numbers of memory that a part of Y_few takes.
+    return tables_size(tag) + TERMS * VECTORS * lanes_of(tag)
+
+
+cdef inline void Y_few(const Microkernels* kernels, const floating* Z, const floating* w, const floating* b,
+                       floating* Y, const Shape* g, floating* memory, Span panels) noexcept nogil:
+    # F1 for samples that would leave lanes empty: outputs are the columns, in panels of w transposed, and samples the
+    # rows. A sum is the same, term by term.
+    cdef Py_ssize_t N = g.N, I = g.I, J = g.J, lanes = lanes_of(memory), p, i, n, width, columns, k  # no-cython-lint
+    cdef Tables tables = tables_at(memory)
+    cdef floating* packed = memory + tables_size(memory)
+    cdef Operands o
+    cdef Next next = Next(NULL, tables.next)
+    for k in range(VECTORS):
+        fill_taps(tables.taps + k * TERMS, (k + 1) * lanes, J)
+    o.x, o.start, o.stride, o.y_stride = packed, NULL, J, I
+    for p in range(panels.first, panels.end):
+        i = first_column(p, I, packed)
+        width = first_column(p + 1, I, packed) - i
+        columns = min_of(width, I - i)
+        o.taps, o.width = tables.taps + (width // lanes - 1) * TERMS, columns
+        for n in range(N):
+            memcpy(Y + n * I + i, b + i, columns * sizeof(floating))
+        k = 0
+        while k < J:
+            o.T = min_of(TERMS, J - k)
+            pack_transposed(w + i * J + k, J, o.T, columns, width, packed)
+            n = 0
+            while n < N:
+                o.w, o.rows, o.Y = Z + n * J + k, min_of(ROWS, N - n), Y + n * I + i
+                multiply_accumulate(kernels, IN_ROWS, panel_layout(), &o, &next, w)
+                n += ROWS
+            k += o.T
 
 
 cdef inline Py_ssize_t panels_within(Py_ssize_t cache, Py_ssize_t T, Py_ssize_t panels) noexcept nogil:

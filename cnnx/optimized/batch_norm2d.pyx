@@ -12,6 +12,7 @@ from libc.stdlib cimport free
 from ._threads cimport threads_for
 from .runtime.integers cimport ceil_div, max_of, min_of
 from .runtime.memory cimport allocate
+from .simd.multiply_add cimport multiply_add
 from .simd.reduce cimport FROM_MEAN, NUMBERS, PRODUCTS, SQUARES, sum_runs, term
 
 cdef enum:
@@ -151,17 +152,17 @@ cdef inline void run_in(const floating* Delta, const floating* Z, const Line* li
     if kind == NORMALISE:
         if precision is double:
             for i in range(length):
-                Y[i] = <floating>(a * (Z[i] - mean) + b)
+                Y[i] = <floating>multiply_add(a, Z[i] - mean, b)
         else:
             for i in range(length):
-                Y[i] = <floating>(a * (Z[i] - mean - low) + b)
+                Y[i] = <floating>multiply_add(a, Z[i] - mean - low, b)
     elif kind == GRADIENT:
         if precision is double:
             for i in range(length):
-                Y[i] = <floating>(a * (Delta[i] - b - k * (Z[i] - mean)))
+                Y[i] = <floating>(a * multiply_add(-k, Z[i] - mean, Delta[i] - b))
         else:
             for i in range(length):
-                Y[i] = <floating>(a * (Delta[i] - b - k * (Z[i] - mean)) + low)
+                Y[i] = <floating>multiply_add(a, multiply_add(-k, Z[i] - mean, Delta[i] - b), low)
     else:
         for i in range(length):
             Y[i] = <floating>(a * Delta[i])

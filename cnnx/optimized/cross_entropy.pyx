@@ -11,6 +11,7 @@ from libc.stdlib cimport free
 from ._threads cimport EXP, threads_for
 from .runtime.integers cimport ceil_div, min_of
 from .runtime.memory cimport align_to_line, scratch
+from .simd.multiply_add cimport multiply_add
 from .softmax_rows cimport (
     LANES, NARROW, TRANSPOSED, RowLayout, contiguous_row, load_strip, log_of, maxima, partitions, row_sums,
     room_of, rows_at_once, rows_side_by_side, spread_sum, store_strip, transpose_back, transpose_rows,
@@ -111,7 +112,7 @@ cdef inline void dZ_rows(const floating* Z, const floating* t, floating* dZ, Py_
         load_strip(d, walk, step, e, <floating>0)
         load_strip(targets, walk, step, target, <floating>0)
         for j in range(LANES):
-            e[j] = <floating>((e[j] * sum_t[j] - target[j]) * share)
+            e[j] = <floating>(multiply_add(<double>e[j], sum_t[j], -<double>target[j]) * share)
         store_strip(e, walk, step, d)
     if M <= NARROW:
         transpose_back(d, M, count, dZ)

@@ -13,7 +13,9 @@ from ._threads cimport POWER, threads_for
 from .pool.window cimport (
     Place, Window, column_begin, column_end, columns_used, memory_for, next_place, place_of, row_begin, row_end,
 )
+from .runtime.integers cimport end_output, first_output
 from .simd.exp cimport product_less_double
+from .simd.multiply_add cimport multiply_add
 from .simd.power cimport power, power_for_float
 
 cdef extern from *:
@@ -31,15 +33,15 @@ cdef inline double any_power(double a, double exponent, const floating* tag) noe
         return power(a, exponent, 0)
 
 
-cdef inline double term(double a, double rho, int known, const floating* tag) noexcept nogil:
-    # |z|^rho; `known` is rho where it is 1, 2 or 3, else 0, and a constant wherever this is called.
+cdef inline double added(double total, double a, double rho, int known, const floating* tag) noexcept nogil:
+    # total + a^rho; `known` is rho where it is 1, 2 or 3, else 0, and a constant wherever this is called.
     if known == 1:
-        return a
+        return total + a
     if known == 2:
-        return a * a
+        return multiply_add(a, a, total)
     if known == 3:
-        return a * a * a
-    return any_power(a, rho, tag)
+        return multiply_add(a * a, a, total)
+    return total + any_power(a, rho, tag)
 
 
 cdef inline double root(double a, double rho, int known, const floating* tag) noexcept nogil:
@@ -79,7 +81,7 @@ cdef inline double* means_row(const floating* Z, Py_ssize_t p, const Window* g, 
         m[w] = 0
     for h in range(row_begin(g, p), row_end(g, p)):
         for w in range(columns_used(g)):
-            m[w] += term(fabs(Z[h * g.W + w]), rho, known, Z)
+            m[w] = added(m[w], fabs(Z[h * g.W + w]), rho, known, Z)
     for q in range(g.Q):
         total = 0
         for w in range(column_begin(g, q), column_end(g, q)):
@@ -116,25 +118,35 @@ cdef inline void Y_part(const floating* Z, floating* Y, Py_ssize_t begin, Py_ssi
         next_place(&at, g.P)
 
 
+cdef inline double term(double delta, double z, double y, double rho, int known, const floating* tag) noexcept nogil:
+    # Of P4's gradient: delta sign(z) (|z| / y)^(rho - 1), with sign(0) = 0.
+    cdef double d = delta * slope(fabs(z) / y, rho, known, tag)
+    return 0 if y == 0 or z == 0 else (d if z > 0 else -d)
+
+
 cdef inline void dZ_plane(const floating* Delta, const floating* Z, floating* dZ, const Window* g, double rho,
                           bint normalize, int known, double* memory) noexcept nogil:
-    # The thread that owns the plane visits its windows in order: one writer per element.
-    cdef Py_ssize_t p, q, h, w
-    cdef double* means
-    cdef double y, z, delta, d
+    # The thread that owns the plane visits its windows in order: one writer per element. Member s of a row's windows in
+    # one loop, which becomes vectors; the last s first, so that an element's terms come in the order of q.
+    cdef Py_ssize_t p, q, h, s, first, end, at
+    cdef double* y
+    cdef double* delta = memory + g.W + g.Q
+    cdef double* d = delta + g.Q
     memset(dZ, 0, g.H * g.W * sizeof(floating))
     for p in range(g.P):
-        means = means_row(Z, p, g, rho, normalize, known, memory)
+        y = means_row(Z, p, g, rho, normalize, known, memory)
         for q in range(g.Q):
-            y = root(means[q], rho, known, Z)
-            if y == 0:
-                continue
-            delta = Delta[p * g.Q + q] / members(g, p, q, normalize)
-            for h in range(row_begin(g, p), row_end(g, p)):
-                for w in range(column_begin(g, q), column_end(g, q)):
-                    z = Z[h * g.W + w]
-                    d = delta * slope(fabs(z) / y, rho, known, Z)
-                    dZ[h * g.W + w] += <floating>(d if z > 0 else (0 if z == 0 else -d))  # sign(0) = 0
+            y[q] = root(y[q], rho, known, Z)
+        for q in range(g.Q):
+            delta[q] = Delta[p * g.Q + q] / members(g, p, q, normalize)
+        for h in range(row_begin(g, p), row_end(g, p)):
+            for s in range(g.S - 1, -1, -1):
+                first, end = first_output(g.p_w - s, g.v), end_output(g.W + g.p_w - s, g.v, g.Q)
+                at = h * g.W + s - g.p_w
+                for q in range(first, end):
+                    d[q] = term(delta[q], Z[at + g.v * q], y[q], rho, known, Z)
+                for q in range(first, end):
+                    dZ[at + g.v * q] += <floating>d[q]
 
 
 cdef inline void dZ_part(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t begin, Py_ssize_t end,
@@ -180,8 +192,8 @@ def lp_pool2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :
     cdef double* memory
     if planes == 0:
         return
-    memory = memory_for("lp_pool2d_grad_input", threads, g.W + g.Q, <double*>NULL)
+    memory = memory_for("lp_pool2d_grad_input", threads, g.W + 3 * g.Q, <double*>NULL)
     for part in prange(threads, nogil=True, schedule="static", num_threads=threads):
         dZ_part(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], &dZ[0, 0, 0, 0], planes * part // threads,
-                planes * (part + 1) // threads, &g, rho, normalize, memory + part * (g.W + g.Q))
+                planes * (part + 1) // threads, &g, rho, normalize, memory + part * (g.W + 3 * g.Q))
     free(memory)

@@ -12,6 +12,7 @@ from libc.string cimport memcpy
 
 from ._threads cimport threads_for
 from .runtime.integers cimport ceil_div
+from .simd.multiply_add cimport multiply_add
 from .simd.power cimport one_less_power
 
 cdef extern from *:
@@ -58,20 +59,21 @@ cdef inline void block(floating* w, const floating* dE, floating* a, floating* b
     for i in range(length):
         g = dE[i]
         if decays:
-            g = g + f.decay * old_w[i]  # G4
+            g = multiply_add(f.decay, <double>old_w[i], g)  # G4
         if kind == PLAIN:
-            new_w[i] = <floating>(old_w[i] - f.rate * g)  # G1
+            new_w[i] = <floating>multiply_add(-f.rate, g, <double>old_w[i])  # G1
         elif kind == ADAM:
             # G3
-            x = f.beta1 * old_a[i] + f.rest1 * g
-            y = f.beta2 * old_b[i] + f.rest2 * (g * g)
+            x = multiply_add(f.beta1, <double>old_a[i], f.rest1 * g)
+            y = multiply_add(f.beta2, <double>old_b[i], f.rest2 * (g * g))
             new_a[i], new_b[i] = <floating>x, <floating>y
             new_w[i] = <floating>(old_w[i] - f.rate * x / (sqrt(f.scale2 * y) + f.eps))
         else:
             # G2
-            x = f.momentum * old_a[i] + g
+            x = multiply_add(f.momentum, <double>old_a[i], g)
             new_a[i] = <floating>x
-            new_w[i] = <floating>(old_w[i] - f.rate * (g + f.momentum * x if kind == NESTEROV else x))
+            new_w[i] = <floating>multiply_add(-f.rate, multiply_add(f.momentum, x, g) if kind == NESTEROV else x,
+                                              <double>old_w[i])
     memcpy(w, new_w, length * sizeof(floating))
     if kind != PLAIN:
         memcpy(a, new_a, length * sizeof(floating))

@@ -10,6 +10,7 @@ from libc.stdlib cimport free
 from ._threads cimport EXP, threads_for
 from .runtime.integers cimport ceil_div, min_of
 from .runtime.memory cimport align_to_line, scratch
+from .simd.multiply_add cimport multiply_add
 from .softmax_rows cimport (
     LANES, NARROW, TRANSPOSED, RowLayout, contiguous_row, load_strip, log_of, maxima, partitions, row_sums,
     room_of, rows_at_once, rows_side_by_side, spread_sum, store_strip, transpose_back, transpose_rows,
@@ -50,7 +51,7 @@ cdef inline void softmax_dZ(const floating* Delta, const floating* Z, floating* 
         load_strip(dZ, walk, step, y, <floating>0)
         load_strip(Delta, walk, step, delta, <floating>0)
         for j in range(LANES):
-            mean[j] = mean[j] + delta[j] * (y[j] * total[j])
+            mean[j] = multiply_add(<double>delta[j], y[j] * total[j], mean[j])
     spread_sum(mean, walk)
     for step in range(walk.steps):
         load_strip(dZ, walk, step, y, <floating>0)
@@ -97,7 +98,7 @@ cdef inline void log_softmax_dZ(const floating* Delta, const floating* Z, floati
         load_strip(dZ, walk, step, y, <floating>0)
         load_strip(Delta, walk, step, delta, <floating>0)
         for j in range(LANES):
-            y[j] = <floating>(delta[j] - y[j] * total[j] * sum_Delta[j])
+            y[j] = <floating>multiply_add(-y[j] * total[j], sum_Delta[j], <double>delta[j])
         store_strip(y, walk, step, dZ)
 
 

@@ -4,8 +4,11 @@
 
 from cython cimport floating
 
+from .multiply_add cimport multiply_add
+
 cdef extern from *:
     """
+    #include "cnnx/optimized/simd/instruction_set.h"
     #if defined(__AVX512F__)
     #define CNNX_SUM_LANES 8
     #elif defined(__AVX2__)
@@ -16,24 +19,32 @@ cdef extern from *:
     typedef double cnnx_sums __attribute__((vector_size(8 * CNNX_SUM_LANES), aligned(8), may_alias));
     typedef float cnnx_sums_of_floats __attribute__((vector_size(4 * CNNX_SUM_LANES), aligned(4), may_alias));
     #if defined(__AVX512F__)  /* gcc 12 makes two halves of the conversion below */
-    #include <immintrin.h>
     #define cnnx_widen_floats(x) ((cnnx_sums)_mm512_cvtps_pd(_mm256_loadu_ps(x)))
     #elif defined(__AVX2__)  /* and loads all that a loop converts before the first conversion, onto the stack */
-    #include <immintrin.h>
     #define cnnx_widen_floats(x) ((cnnx_sums)_mm256_cvtps_pd(_mm_loadu_ps(x)))
     #else
     #define cnnx_widen_floats(x) __builtin_convertvector(*(const cnnx_sums_of_floats*)(x), cnnx_sums)
     #endif
     #define cnnx_widen_doubles(x) (*(const cnnx_sums*)(x))
     #define cnnx_spread_sums(x) ((x) - (cnnx_sums){0})
-    #define cnnx_sum_multiply_add(a, x, y) ((a) + (x) * (y))
+    #if !CNNX_FMA
+    #define cnnx_fma_sums(a, x, y) ((a) + (x) * (y))
+    #elif defined(__AVX512F__)
+    #define cnnx_fma_sums(a, x, y) ((cnnx_sums)_mm512_fmadd_pd((__m512d)(x), (__m512d)(y), (__m512d)(a)))
+    #elif defined(__AVX2__)
+    #define cnnx_fma_sums(a, x, y) ((cnnx_sums)_mm256_fmadd_pd((__m256d)(x), (__m256d)(y), (__m256d)(a)))
+    #elif defined(__aarch64__)
+    #define cnnx_fma_sums(a, x, y) ((cnnx_sums)vfmaq_f64((float64x2_t)(a), (float64x2_t)(x), (float64x2_t)(y)))
+    #else
+    #define cnnx_fma_sums(a, x, y) \\
+        ((cnnx_sums){__builtin_fma((x)[0], (y)[0], (a)[0]), __builtin_fma((x)[1], (y)[1], (a)[1])})
+    #endif
     """
     ctypedef double sums "cnnx_sums"
     sums widen_floats "cnnx_widen_floats"(const float* x) noexcept nogil
     sums widen_doubles "cnnx_widen_doubles"(const double* x) noexcept nogil
     sums broadcast_sums "cnnx_spread_sums"(double x) noexcept nogil
-    sums fma_sums "cnnx_sum_multiply_add"(sums a, sums x, sums y) noexcept nogil
-    double fma_double "cnnx_sum_multiply_add"(double a, double x, double y) noexcept nogil
+    sums fma_sums "cnnx_fma_sums"(sums a, sums x, sums y) noexcept nogil
 
     enum:
         LANES "CNNX_SUM_LANES"
@@ -87,12 +98,12 @@ cdef inline double added_one(double total, const floating* Delta, const floating
         return total + (z - mean)
     elif kind == SQUARES:
         z = z - mean
-        return fma_double(total, z, z)
+        return multiply_add(z, z, total)
     elif kind == PRODUCTS:
-        return fma_double(total, <double>Delta[i], z - mean)
+        return multiply_add(<double>Delta[i], z - mean, total)
     else:
         z = Delta[i] - z
-        return fma_double(total, z, z)
+        return multiply_add(z, z, total)
 
 
 cdef inline double sum_runs(const floating* Delta, const floating* Z, double mean, Py_ssize_t runs, Py_ssize_t length,
