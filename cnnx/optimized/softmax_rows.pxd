@@ -11,7 +11,7 @@ from libc.string cimport memcpy, memset
 
 from .runtime.integers cimport ceil_div
 from .simd.exp cimport exp_least, large_exp, of_large
-from .simd.log cimport log_positive
+from .simd.log cimport log_for_float, log_positive
 from .simd.reduce cimport LANES as DOUBLES, broadcast_sums, sums, widen
 
 cdef enum:
@@ -203,4 +203,5 @@ cdef inline void row_sums(const floating* x, RowLayout walk, double* total) noex
 
 cdef inline double log_of(double total, const floating* tag) noexcept nogil:
     # log sum_j exp(z_j - max z).
-    return log_positive(total * of_large[floating](NULL))
+    total = total * of_large[floating](NULL)
+    return log_for_float(total) if floating is float else log_positive(total)

@@ -33,19 +33,13 @@ cdef inline double log_of_mantissa(double m, double* low) noexcept nogil:
     cdef double d = m + 1, t = 1 / d, s = (m - 1) * t
     cdef double s_low = -multiply_add(s, m - (d - 1), product_less_double(s, d, m - 1)) * t
     cdef double w = s * s, w_low = multiply_add(s + s, s_low, product_less_double(s, s, w))
-    cdef double q, g, g_low, h, h_low, v, v_low, y
-    q = 1 / 27.0
-    q = multiply_add(q, w, 1 / 25.0)
-    q = multiply_add(q, w, 1 / 23.0)
-    q = multiply_add(q, w, 1 / 21.0)
-    q = multiply_add(q, w, 1 / 19.0)
-    q = multiply_add(q, w, 1 / 17.0)
-    q = multiply_add(q, w, 1 / 15.0)
-    q = multiply_add(q, w, 1 / 13.0)
-    q = multiply_add(q, w, 1 / 11.0)
-    q = multiply_add(q, w, 1 / 9.0)
-    q = multiply_add(q, w, 1 / 7.0)
-    q = multiply_add(q, w, 1 / 5.0)
+    cdef double w2, w4, q, g, g_low, h, h_low, v, v_low, y
+    # Pairs first: one chain of multiply-adds would wait for itself where there is one logarithm alone.
+    w2 = w * w
+    w4 = w2 * w2
+    q = multiply_add(w2, multiply_add(w, 1 / 27.0, 1 / 25.0), multiply_add(w, 1 / 23.0, 1 / 21.0))
+    q = multiply_add(w4, q, multiply_add(w2, multiply_add(w, 1 / 19.0, 1 / 17.0), multiply_add(w, 1 / 15.0, 1 / 13.0)))
+    q = multiply_add(w4, q, multiply_add(w2, multiply_add(w, 1 / 11.0, 1 / 9.0), multiply_add(w, 1 / 7.0, 1 / 5.0)))
     # g = 1 / 3 + w q, h = w g, v = s h, each with what its double leaves.
     q = multiply_add(w, q, w_low * 0.2)
     g = q + 1 / 3.0
@@ -67,3 +61,28 @@ cdef inline double log_positive(double a) noexcept nogil:
     sum = whole + y
     sum = sum + (((whole - sum) + y) + multiply_add(exponent, 1.90821492927058770002e-10, low))
     return sum if a == a else a
+
+
+cdef inline double artanh_quotient(double m, double* s) noexcept nogil:
+    # artanh s / s, s = (m - 1) / (m + 1), for m from sqrt(1/2) to sqrt(2): log m is 2 s times that, right to 1e-15.
+    cdef double w, y
+    s[0] = (m - 1) / (m + 1)
+    w = s[0] * s[0]
+    y = 1 / 21.0
+    y = multiply_add(y, w, 1 / 19.0)
+    y = multiply_add(y, w, 1 / 17.0)
+    y = multiply_add(y, w, 1 / 15.0)
+    y = multiply_add(y, w, 1 / 13.0)
+    y = multiply_add(y, w, 1 / 11.0)
+    y = multiply_add(y, w, 1 / 9.0)
+    y = multiply_add(y, w, 1 / 7.0)
+    y = multiply_add(y, w, 1 / 5.0)
+    y = multiply_add(y, w, 1 / 3.0)
+    return multiply_add(y, w, 1.0)
+
+
+cdef inline double log_for_float(double a) noexcept nogil:
+    # The same as log_positive(), right to 1e-15 of itself: more than enough for what becomes a float.
+    cdef double exponent, s, y = artanh_quotient(mantissa(a, &exponent), &s)
+    y = multiply_add(s + s, y, exponent * 0.693147180559945309)
+    return y if a == a else a

@@ -4,7 +4,7 @@
 from libc.math cimport INFINITY
 
 from .exp cimport exp_quotient, product_less_double
-from .log cimport log_of_mantissa, mantissa
+from .log cimport artanh_quotient, log_of_mantissa, mantissa
 from .multiply_add cimport multiply_add
 
 cdef extern from *:
@@ -65,18 +65,7 @@ cdef inline double power(double a, double x, double x_low) noexcept nogil:
 
 cdef inline double power_for_float(double a, double x) noexcept nogil:
     # The same, right to 1e-12 of itself: enough for what becomes a float.
-    cdef double exponent, m = mantissa(a, &exponent), s = (m - 1) / (m + 1), w = s * s, y, t, sum
-    y = 1 / 21.0
-    y = multiply_add(y, w, 1 / 19.0)
-    y = multiply_add(y, w, 1 / 17.0)
-    y = multiply_add(y, w, 1 / 15.0)
-    y = multiply_add(y, w, 1 / 13.0)
-    y = multiply_add(y, w, 1 / 11.0)
-    y = multiply_add(y, w, 1 / 9.0)
-    y = multiply_add(y, w, 1 / 7.0)
-    y = multiply_add(y, w, 1 / 5.0)
-    y = multiply_add(y, w, 1 / 3.0)
-    y = multiply_add(y, w, 1.0)
+    cdef double exponent, s, y = artanh_quotient(mantissa(a, &exponent), &s), t, sum
     t = x * multiply_add(2.885390081777926815 * s, y, exponent)  # 2 / log 2
     t = t if t < 1100 else 1100
     t = t if t > -1100 else -1100
