@@ -21,7 +21,7 @@ import numpy as np
 from .. import backend as _backend
 from ..ops import OPS, Case
 from .data import Array, Arrays
-from .trace import backward_arguments, forward_arguments, traced
+from .trace import backward_arguments, forward_arguments, traced_own
 
 FRESH = hasattr(os, "fork")  # whether first calls can be had
 
@@ -184,10 +184,10 @@ def _results(job: Job) -> Results:
     op = next(op for op in OPS if op.name == job.op)
     assert job.case is not None
     assert job.arrays is not None
-    forward = traced(op.forward, forward_arguments(op, job.case, job.arrays), job.backend).result
+    forward = traced_own(op, op.forward, forward_arguments(op, job.case, job.arrays), job.backend).result
     delta = np.empty(0) if job.grad_output is None else job.grad_output
     arguments = backward_arguments(op, job.case, job.arrays, delta, job.saved)
-    return forward, traced(op.backward, arguments, job.backend).result
+    return forward, traced_own(op, op.backward, arguments, job.backend).result
 
 
 def _answer(answers: IO[bytes], what: str, said: Any) -> None:

@@ -1,5 +1,6 @@
 """The audit catches bugs: wrong kernels of many kinds, each named by its op; and it says what it did."""
 
+import functools
 import json
 import subprocess
 import sys
@@ -102,6 +103,33 @@ def test_each_kernel_of_an_op_is_judged_though_another_is_missing() -> None:
     cnnx.register_backend("gaps", kernels)
     report = audit(["conv2d"], backend="gaps", checks=["bound"], measure=False)
     assert any("conv2d_grad_weight at" in d.what for d in report.discrepancies())
+
+
+def test_what_a_back_end_lacks_is_not_computed_where_nothing_is_held_against_it(monkeypatch) -> None:
+    """The reference takes the place of a missing kernel for the sake of others: of relu's backward call there are none,
+    of affine's there are."""
+    ran = []
+
+    def noted(name: str, kernel: Callable[..., Any] = backend.reference_kernel) -> Callable[..., Any]:
+        @functools.wraps(kernel(name))
+        def noting(*arrays: np.ndarray, **numbers: float) -> None:
+            ran.append(name)
+            kernel(name)(*arrays, **numbers)
+
+        return noting
+
+    monkeypatch.setattr(backend, "reference_kernel", noted)
+    kernels = {name: right(name) for name in ("relu", "affine", "affine_grad_weight")}
+    cnnx.register_backend("forward-only", kernels)
+    report = audit(["relu", "affine"], backend="forward-only", measure=False, checks=["repeat", "batch", "layout"])
+    assert not list(report.discrepancies())
+    assert report.judged
+    assert {lack for r in report.results for lack in r.lacking} == {
+        "relu_grad_input",
+        "affine_grad_input",
+        "affine_grad_bias",
+    }
+    assert set(ran) == {"affine_grad_input", "affine_grad_bias"}
 
 
 def test_not_implemented_error_of_a_kernel_is_no_excuse() -> None:
