@@ -136,6 +136,7 @@ def test_the_walk_sees_imports():
     assert {"cnnx.optimized.runtime.integers.min_of", "cython.floating"} <= set(cython_imports(conv2d))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.relative_to(PACKAGE).as_posix())
 def test_imports(source):
     own = part(name_of(source))
@@ -173,6 +174,7 @@ def layer(name):
     return "entry" if (PACKAGE / "optimized" / f"{first}.pyx").exists() else ""
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "source", [s for s in SOURCES if s.suffix != ".py"], ids=lambda source: source.relative_to(PACKAGE).as_posix()
 )
@@ -412,6 +414,7 @@ def test_public_names():
     assert len(set(cnnx.__all__)) == len(cnnx.__all__)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_op_has_a_docstring_with_an_example(name):
     function = FUNCTIONS[name]
@@ -424,6 +427,7 @@ def test_every_op_has_a_docstring_with_an_example(name):
         assert re.search(rf"^(\w+, )*{parameter}\b", described, re.M), f"{parameter} is not described"
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", [*backend.__all__, *native.__all__])
 def test_every_function_of_the_face_has_a_docstring(name):
     function = getattr(cnnx, name)

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from paths import ROOT
 
+pytestmark = pytest.mark.once  # kernels that it builds itself, whatever build is installed
+
 FACE = '''"""Scale every element by 2."""
 
 from .. import backend as _backend
