@@ -21,8 +21,7 @@ from .simd.power cimport power, power_for_float
 cdef extern from *:
     """
     /* Only a loop with its own copy of power() becomes vectors. */
-    #undef CYTHON_INLINE
-    #define CYTHON_INLINE inline __attribute__((always_inline))
+    #define CNNX_INLINE inline __attribute__((always_inline))
     """
 
 
