@@ -85,7 +85,7 @@ class Buffers:
             self.arrays.append(np.empty(0, dtype))
         kept = self.arrays[i]
         if kept.shape != shape or not (kept.dtype is dtype or kept.dtype == dtype):
-            self.arrays[i] = kept = np.empty(shape, dtype)
+            self.arrays[i] = kept = empty("output", shape, dtype)
         return kept
 
 
@@ -105,9 +105,14 @@ def lending(buffers: Buffers | None, call: Callable[..., Result], *arguments: An
 
 
 def new(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
-    """An output for a kernel to fill; one too large to exist is a MemoryError."""
+    """An output for a kernel to fill."""
     buffers = lender.get()
+    return empty("output", shape, dtype) if buffers is None else buffers.lend(shape, dtype)
+
+
+def empty(name: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    """An array; one that the memory does not hold is a MemoryError that names it."""
     try:
-        return np.empty(shape, dtype) if buffers is None else buffers.lend(shape, dtype)
-    except ValueError as error:  # NumPy's word for a size beyond the address space
-        raise MemoryError(f"output of shape {shape}: {error}") from None
+        return np.empty(shape, dtype)
+    except (ValueError, MemoryError) as error:  # ValueError: NumPy's word for a size beyond the address space
+        raise MemoryError(f"{name} of shape {shape}: {error}") from None

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import numpy as np
-
 from .. import _check
 from .. import backend as _backend
 from .._check import Array, Pair
+from . import _plan
 
 SIDE = 8  # output channels that stand side by side in transformed kernels
 
@@ -53,7 +52,8 @@ class Kept:
         if key not in self._transformed:
             (weight,) = _check.floats(weight=self._weight)
             K, C = weight.shape[:2]
-            U = np.empty((groups * -(-(K // groups) // SIDE), t + 2, t + 2, C, SIDE), weight.dtype)  # never a lent one
+            shape = groups * -(-(K // groups) // SIDE), t + 2, t + 2, C, SIDE
+            U = _plan.empty("transformed weight", shape, weight.dtype)  # never a lent one
             _backend.kernel("conv2d_winograd_weight", weight.dtype.name, backend)(weight, U, t=t, groups=groups)
             self._transformed[key] = U
         return self._transformed[key]
