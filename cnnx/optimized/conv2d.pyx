@@ -8,14 +8,14 @@ from ._threads cimport threads_for
 from .conv.blocks cimport Arrays, Sums, copy_size, planes_at_a_time
 from .conv.depthwise cimport plan_plane
 from .conv.grad_bias cimport grad_bias
-from .conv.bands_layers cimport Given, Numbers, compute_bands, forward_layer, grad_input_layer
+from .conv.bands_layers cimport Given, Numbers, compute_bands, forward_layer, grad_input_layer, mostly_padding
 from .conv.bands_plan cimport Layer, plan_bands
 from .conv.grad_input cimport Phases, find_phases, pack_phases, phase_sums, phases_room
 from .conv.grad_weight cimport dF_job, dF_parts
 from .conv.grad_weight_plan cimport (
     grad_weight_scratch, limit_scratch, plan_grad_weight, scratch_at, term_by_term,
 )
-from .conv.grad_weight_terms cimport dF_by_terms
+from .conv.grad_weight_terms cimport dF_row_by_terms
 from .conv.loops cimport Job, plan_scratch, sum_all_images
 from .microkernel.multiply_accumulate cimport IN_ROWS, VECTORS
 from .microkernel.table cimport Tables, kernels_of, tables_of
@@ -111,11 +111,15 @@ def conv2d(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F, const
     cdef Arrays arrays
     cdef Py_ssize_t* offsets
     cdef floating* scratch = NULL
+    cdef bint banded
     if Y.shape[0] == 0:
         return
+    layer = forward_layer(Z, F, Y, &numbers)
+    banded = mostly_padding(&layer, multiply_adds(Y, F) / Y.shape[0], <double>F.shape[2] * F.shape[3])
     sums.taps.C, sums.taps.R, sums.taps.S = F.shape[1], F.shape[2], F.shape[3]
     bytes = tables_size(&sums.taps)
-    if bytes <= scratch_limit:
+    banded |= bytes > scratch_limit
+    if not banded:
         offsets = <Py_ssize_t*>allocate("conv2d", (F.shape[2] + F.shape[3]) * sizeof(Py_ssize_t))
         if not forward_sums(&sums, offsets, Z, F, Y, u, v, p_h, p_w, d_h, d_w, groups):
             free(offsets)
@@ -125,12 +129,12 @@ def conv2d(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F, const
                   start_group=sums.K, planes=0, scratch=copy_size(&sums, lanes_of(scratch)) if sums.copied else 0,
                   tail=0, panel=0, u=1, v=1, H=Y.shape[2], W=Y.shape[3], part=NULL)
         bytes = plus(bytes, times(job.scratch, sizeof(floating)))
-        if bytes > scratch_limit:
+        banded = bytes > scratch_limit
+        if banded:
             free_taps(&sums.taps)
             free(offsets)
     given = Given(&Z[0, 0, 0, 0], &F[0, 0, 0, 0], &b[0], &Y[0, 0, 0, 0])
-    if bytes > scratch_limit:
-        layer = forward_layer(Z, F, Y, &numbers)
+    if banded:
         if layer.rows.reversed:
             given.Z, given.F = given.F, given.Z
         sum_bands_of("conv2d", &layer, &given, Y, threads)
@@ -252,8 +256,8 @@ def conv2d_grad_weight(const floating[:, :, :, ::1] Delta, const floating[:, :, 
     g.u, g.v, g.p_h, g.p_w, g.d_h, g.d_w = u, v, p_h, p_w, d_h, d_w
     plan_grad_weight(&g, lanes_of(none), threads)
     if term_by_term(&g):
-        for i in prange(g.groups * g.K * g.T, nogil=True, schedule="static", num_threads=threads):
-            dF_by_terms(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], &dF[0, 0, 0, 0], &g, i)
+        for i in prange(g.groups * g.K * g.C * g.R, nogil=True, schedule="static", num_threads=threads):
+            dF_row_by_terms(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], &dF[0, 0, 0, 0], &g, i)
         return
     limit_scratch(&g, scratch_limit, sizeof(floating), threads)
     g.kernels = kernels_of(tables, none)

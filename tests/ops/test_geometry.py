@@ -108,6 +108,35 @@ def test_gradient_of_weights_between_far_outputs_and_taps():
     assert cnnx.conv2d_backward(grad, x, weight, **options)[1].tolist() == [[[[4, 3], [2, 1]]]]
 
 
+def test_kernels_far_larger_than_the_image():
+    """Of 10^11 products 14 meet the image: what they take is no more than to read the weights."""
+    rng = np.random.default_rng(3)
+    x, weight = rng.integers(1, 5, (1, 2, 3, 1)).astype(float), rng.integers(1, 5, (7, 2, 32768, 7)).astype(float)
+    grad = rng.integers(1, 5, (1, 7, 3, 13107)).astype(float)
+    options = {"stride": (3, 5), "padding": ((1_015_781, 0), (65_536, 0)), "dilation": (31, 1)}
+    y, grad_x, grad_weight = sums(x, weight, grad, 3, 5, 1_015_781, 65_536, 31, 1)
+    assert 0 < np.count_nonzero(grad_weight) < 100
+    start = time.process_time()
+    np.testing.assert_array_equal(cnnx.conv2d(x, weight, **options), y)
+    got = cnnx.conv2d_backward(grad, x, weight, **options)
+    assert time.process_time() - start < 2
+    np.testing.assert_array_equal(got[0], grad_x)
+    np.testing.assert_array_equal(got[1], grad_weight)
+
+
+def test_gradient_of_many_weights_that_hardly_meet_the_image():
+    """30 million weights, of which 93 meet three pixels of 31 channels."""
+    x, grad = np.ones((2, 31, 1, 3), "float32"), np.arange(1, 13, dtype="float32").reshape(2, 1, 3, 2)
+    weight = np.broadcast_to(np.float32(2), (1, 31, 31, 32_768))
+    options = {"stride": (2, 65_536), "padding": ((64, 0), (0, 98_301)), "dilation": (2, 1)}
+    start = time.process_time()
+    grad_weight = cnnx.conv2d_backward(grad, x, weight, input_grad=False, **options)[1]
+    assert time.process_time() - start < 2
+    # Row 30 meets the image from output row 2, columns 0 to 2 from output column 0.
+    assert (grad_weight[0, :, 30, :3] == grad[0, 0, 2, 0] + grad[1, 0, 2, 0]).all()
+    assert np.count_nonzero(grad_weight) == 93
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_winners_beyond_32_bits(dtype):
     # Two windows of 4 x (2^31 - 1) hold the image's only column, at either end; the last row wins both.

@@ -7,12 +7,13 @@ from libc.string cimport memset
 
 from ..microkernel.table cimport Microkernels
 from ..runtime.integers cimport times
-from .axis cimport axis_of
+from .axis cimport Line, axis_of, longest_line, taps_met
 from .bands cimport sum_bands
-from .bands_plan cimport Layer, plan_bands
+from .bands_plan cimport SPARSE, Layer, plan_bands
 
 cdef enum:
     FAR_LARGER = 8
+    MANY = 1_000_000_000  # multiply-adds
 
 
 cdef struct Numbers:
@@ -60,6 +61,13 @@ cdef inline Layer forward_layer(const floating[:, :, :, ::1] Z, const floating[:
     g.source = &Z[0, 0, 0, 0]
     g.source_end = &Z[0, 0, 0, 0] + g.N * g.z_image
     return g
+
+
+cdef inline bint mostly_padding(const Layer* g, double products, double terms) noexcept nogil:
+    # Whether a call of so many multiply-adds for each image, `terms` for each output, has far fewer with numbers of the
+    # image: bands leave the others out.
+    cdef Line rows = longest_line(&g.rows), columns = longest_line(&g.columns)
+    return products > MANY and <double>SPARSE * taps_met(&rows, 1) * taps_met(&columns, 1) < terms
 
 
 cdef inline Layer grad_input_layer(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] F,

@@ -22,7 +22,7 @@ cdef enum:
     FEW_OVER_CHANNELS = 6144
     FEW_OVER_POSITIONS = 192
     TURN = 500_000  # multiply-adds before it is another part's turn: few, and to add the parts up would cost too much
-    LARGE = 1_000_000  # numbers of a copy
+    LARGE = 1_000_000  # numbers of a copy, or of dF
     ITEM = 4  # parts of a thread's scratch memory: one for an item's sums, one for its copies
     SPARSE = 64  # numbers of copies for each multiply-add; multiply-adds for each that is of an image, not padding
     MANY = 100_000_000  # multiply-adds of an image, for which the latter are counted
@@ -140,7 +140,7 @@ cdef inline bint term_by_term(const Plan* g) noexcept nogil:
     cdef double products = <double>g.P * g.Q * g.K * g.T, copied = <double>g.x_size // g.images
     if copied > LARGE and copied * g.row_cuts * g.column_cuts > SPARSE * products:
         return True
-    if g.inside or products < MANY:
+    if g.inside or products < MANY and <double>g.groups * g.K * g.T < LARGE:
         return False
     return (pairs_within(g.R, g.P, g.H, g.u, g.p_h, g.d_h) * pairs_within(g.S, g.Q, g.W, g.v, g.p_w, g.d_w)
             < <double>g.P * g.R * g.Q * g.S / SPARSE)

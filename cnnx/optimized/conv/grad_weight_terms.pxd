@@ -29,11 +29,20 @@ cdef inline floating dF_element(const floating* Delta, const floating* Z, const 
     return <floating>total
 
 
-cdef inline void dF_by_terms(const floating* Delta, const floating* Z, floating* dF, const Plan* g,
-                             Py_ssize_t i) noexcept nogil:
-    # dF[i] of all.
-    cdef Py_ssize_t k = i // g.T
-    dF[i] = dF_element(Delta, Z, g, k // g.K, k % g.K, i % g.T)
+cdef inline void dF_row_by_terms(const floating* Delta, const floating* Z, floating* dF, const Plan* g,
+                                 Py_ssize_t i) noexcept nogil:
+    # Row i of all kernels' rows: of most no element may have a term.
+    cdef Py_ssize_t k = i // (g.C * g.R), row = i % (g.C * g.R), down = g.d_h * (i % g.R) - g.p_h, right, s
+    cdef bint met = first_output(-down, g.u) < end_output(g.H - down, g.u, g.P)
+    # Columns of the kernel between the first that meets the image's first and the last that meets its last.
+    cdef Py_ssize_t first = first_output(g.p_w - g.v * (g.Q - 1), g.d_w)
+    cdef Py_ssize_t end = end_output(g.W + g.p_w, g.d_w, g.S) if met else 0
+    for s in range(g.S):
+        dF[i * g.S + s] = 0
+    for s in range(first, end):
+        right = g.d_w * s - g.p_w
+        if first_output(-right, g.v) < end_output(g.W - right, g.v, g.Q):
+            dF[i * g.S + s] = dF_element(Delta, Z, g, k // g.K, k % g.K, row * g.S + s)
 
 
 cdef inline void recompute_nonfinite(const floating* Delta, const floating* Z, const Plan* g, Py_ssize_t group,
