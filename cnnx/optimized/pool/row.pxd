@@ -73,7 +73,7 @@ cdef inline void reduce_column_vectors(const void* m, const void* k, const void*
     cdef vector x, y, i, bad
     cdef vector* tag = NULL
     if how == MEAN:
-        bad = beyond[0]
+        bad = load(beyond, 0, tag)  # a caller's array need not lie as a vector has to
     while q < Q:
         if q + lanes > Q and Q >= lanes:
             q = Q - lanes
@@ -93,7 +93,7 @@ cdef inline void reduce_column_vectors(const void* m, const void* k, const void*
             store_partial(i, B, q, Q - q, tag)
         q += lanes
     if how == MEAN:
-        beyond[0] = bad
+        store(bad, beyond, 0)
 
 
 cdef inline void reduce_columns(const void* m, const void* k, const void* rows, const void* counts, void* Y, void* B,
