@@ -8,6 +8,8 @@ CNNX_BUILD_ISA   the instruction sets, separated by commas: on x86-64 some of v2
                  makes without being told) and best (the highest that this processor has); elsewhere baseline.
                  Default: v2,best. Wheels for others are built with v2,v3,v4.
 CNNX_CHECKED     1: kernels that check every index and every integer operation, for tests; 0 (default): they trust
+CNNX_SANITIZE    gcc's sanitizers, for tests (tests/sanitize.py). address: kernels that stop at an access outside of an
+                 array, or whatever C leaves undefined; thread: at a race; off (default): neither
 CNNX_BUILD_JOBS  how many compilers run at once (default: one per processor)
 
 A second build makes what changed: C if a source's text changed, or that of a file which it includes or cimports; an
@@ -49,6 +51,14 @@ CHECKED = DIRECTIVES | {
     "boundscheck": True,
     "overflowcheck": True,
     "show_performance_hints": False,  # one for every index, to leave the checks out
+}
+
+# Python asks for -fwrapv, which makes an overflow a defined one: without it the sanitizer sees them.
+UNDEFINED = ["-fsanitize=undefined,float-cast-overflow", "-fno-wrapv", "-fno-sanitize-recover=all"]
+SANITIZERS = {
+    "off": [],
+    "address": ["-fsanitize=address", *UNDEFINED],
+    "thread": ["-fsanitize=thread"],
 }
 
 PROBE = """
@@ -175,6 +185,11 @@ def best(compiler):
     return f"v{level}" if level > 1 else "baseline"
 
 
+def sanitizers():
+    """Flags to compile and to link with. Probes go without: such a program wants addresses that may be taken."""
+    return SANITIZERS[setting("CNNX_SANITIZE", "off", SANITIZERS)]
+
+
 def optimisation():
     """Compiler flags. Never -ffast-math: NaN must survive. Never -march=native: a wheel runs on any processor."""
     # Nobody reads the floating-point exception flags or errno: without them a comparison becomes a vector's mask,
@@ -182,6 +197,8 @@ def optimisation():
     # A multiply-add is fused where the source says so, or the bits would depend on the compiler and its version.
     flags = ["-O3", "-fno-trapping-math", "-fno-math-errno", "-ffp-contract=off"]
     # Many a Python asks for -g, which makes extensions seven times as large; CFLAGS=-g brings it back.
+    if sanitizers():
+        return ["-O1", *flags[1:], "-g1", *sanitizers()]
     return flags if "-g" in os.environ.get("CFLAGS", "").split() else [*flags, "-g0"]
 
 
@@ -245,6 +262,8 @@ class Build(build):
             self.build_base = os.path.join(self.build_base, "checked")
         elif os.environ.get("CNNX_OPENMP") == "off":
             self.build_base = os.path.join(self.build_base, "serial")
+        elif os.environ.get("CNNX_SANITIZE", "off") != "off":
+            self.build_base = os.path.join(self.build_base, os.environ["CNNX_SANITIZE"])
 
 
 class BuildKernels(build_ext):
@@ -263,6 +282,7 @@ class BuildKernels(build_ext):
         if compile_flags and probed(self.compiler, WRAP_PROBE, compile_flags, link_flags + WRAP) == 0:
             flags.append("-DCNNX_WRAPS_GOMP")
             link_flags = link_flags + WRAP
+        link_flags = link_flags + sanitizers()
 
         sets = instruction_sets(self.compiler)
         self.extensions = [e for e in self.extensions if kernels_of(e)[0] in (None, *sets)]

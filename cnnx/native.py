@@ -144,7 +144,7 @@ def processor() -> str:
 
 
 def build_info() -> dict[str, Any]:
-    """How the optimized back end was built (compiler, Cython, OpenMP, checks), what for, and where it is."""
+    """How the optimized back end was built (compiler, Cython, OpenMP, checks, sanitizer), what for, where it is."""
     threads = _counting_module()
     return {
         **threads.build(),

@@ -1,9 +1,10 @@
 """What holds for every test: which cnnx is tested, a clean environment, no traces left in the library's state.
 
 tox sets CNNX_TEST_BUILD to the build that its environment is about (shipped, checked or serial); then cnnx has to be
-that build, installed. Without it any cnnx will do that has kernels, one built in place too. CNNX_TEST_ISA names the
-instruction set whose kernels are tested, here and in what the tests start; without it that is the best one.
-CNNX_TEST_MEMO names a folder where what the reference computed is kept for the next environment (memo.py).
+that build, installed; or to the sanitizer that watches the kernels (address or thread, see sanitize.py). Without it any
+cnnx will do that has kernels, one built in place too. CNNX_TEST_ISA names the instruction set whose kernels are tested,
+here and in what the tests start; without it that is the best one. CNNX_TEST_MEMO names a folder where what the
+reference computed is kept for the next environment (memo.py).
 """
 
 import functools
@@ -52,13 +53,18 @@ def pytest_configure() -> None:
         )
     if BUILD is None:
         return
-    if Path(cnnx.__file__).resolve().is_relative_to(ROOT / "cnnx"):
+    sanitized = BUILD in ("address", "thread")
+    if Path(cnnx.__file__).resolve().is_relative_to(ROOT / "cnnx") and not sanitized:
         raise pytest.UsageError(f"expected the installed cnnx, got {cnnx.__file__}; run tox, or set PYTHONSAFEPATH=1")
     # Whether a build that did not ask for it has OpenMP depends on the compiler alone.
-    expected = {"shipped": {"checked": False}, "checked": {"checked": True}, "serial": {"openmp": False}}[BUILD]
+    expected = {"shipped": {"checked": False}, "checked": {"checked": True}, "serial": {"openmp": False}}.get(BUILD, {})
+    expected = expected | {"sanitizer": BUILD if sanitized else "off"}
     built = native.build_info()
     if not expected.items() <= built.items():
         raise pytest.UsageError(f"expected the {BUILD} build, got {built}")
+
+    if BUILD == "thread":  # no call is too small to race
+        native.load("optimized._threads").set_small_work(0)
 
 
 @pytest.hookimpl(optionalhook=True)

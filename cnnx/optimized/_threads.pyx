@@ -46,9 +46,17 @@ cdef extern from *:
     #ifndef CNNX_CHECKED
     #define CNNX_CHECKED 0
     #endif
+    #if defined(__SANITIZE_ADDRESS__)
+    #define CNNX_SANITIZER "address"
+    #elif defined(__SANITIZE_THREAD__)
+    #define CNNX_SANITIZER "thread"
+    #else
+    #define CNNX_SANITIZER "off"
+    #endif
     """
     const char* CNNX_COMPILER
     bint CNNX_CHECKED
+    const char* CNNX_SANITIZER
     int CYTHON_HEX_VERSION
     bint CNNX_HAS_OPENMP
     bint cnnx_forked
@@ -152,4 +160,5 @@ def build():
         "cython": f"{version >> 24}.{version >> 16 & 255}.{version >> 8 & 255}",
         "openmp": bool(CNNX_HAS_OPENMP),
         "checked": bool(CNNX_CHECKED),
+        "sanitizer": CNNX_SANITIZER.decode(),
     }

@@ -12,6 +12,7 @@ static int refuse(pthread_t *thread, const pthread_attr_t *how, void *(*function
 }
 #define pthread_create refuse
 #endif
+#define CNNX_TAKES_OVER 1
 #include "cnnx/optimized/runtime/team.h"
 #undef pthread_create
 

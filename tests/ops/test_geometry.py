@@ -205,6 +205,7 @@ def limited():
     resource.setrlimit(resource.RLIMIT_AS, (768 << 20, 768 << 20))
 
 
+@pytest.mark.bare
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems count addresses otherwise, or not at all")
 def test_random_geometries():
     """Calls of geometries.py, in processes of their own; GEOMETRIES says how many, GEOMETRIES_SEED from where."""

@@ -92,6 +92,7 @@ def met(extent, taps, pad, step):
     return int((np.minimum(extent, first + taps) - np.maximum(0, first)).clip(0).sum()), outputs
 
 
+@pytest.mark.bare
 @needs_linux
 @pytest.mark.parametrize("threads", THREADS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -119,6 +120,7 @@ print(json.dumps([forward, backward, *(float(a.sum(dtype="f8")) for a in (y, gra
 )
 
 
+@pytest.mark.bare
 @needs_linux
 @pytest.mark.parametrize("threads", THREADS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -217,6 +219,7 @@ assert len(done) == len(calls) > 500
 """
 
 
+@pytest.mark.bare
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have other smallest stacks")
 @pytest.mark.parametrize(("threads", "stack", "of_openmp"), [(1, 64, "4M"), (2, 1024, "16k")])
 def test_small_stacks(threads, stack, of_openmp):

@@ -246,6 +246,7 @@ def test_a_limit_that_was_there_first():
     assert run(code, OMP_NUM_THREADS="2") in ("1 2", "2 2")
 
 
+@pytest.mark.bare
 @needs_openmp
 @needs_threadpoolctl
 @needs_proc
@@ -286,6 +287,7 @@ WORKERS = """
 """
 
 
+@pytest.mark.bare
 @needs_team
 @needs_proc
 @pytest.mark.parametrize("policy", ["active", "passive", ""])

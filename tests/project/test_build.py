@@ -367,6 +367,7 @@ def test_deleted_sources_do_not_reach_the_next_wheel(small):
     [
         ("CNNX_OPENMP", "yes", "expected one of auto, on, off, got 'yes'"),
         ("CNNX_CHECKED", "true", "expected one of 0, 1, got 'true'"),
+        ("CNNX_SANITIZE", "memory", "expected one of off, address, thread, got 'memory'"),
         ("CNNX_BUILD_JOBS", "0", "expected an integer of at least 1, got '0'"),
     ],
 )
