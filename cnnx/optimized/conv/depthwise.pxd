@@ -88,7 +88,7 @@ cdef inline void pack_band(const Plane* plane, const Taps* g, const floating* Z,
     cdef Py_ssize_t h = g.u * p + plane.top, rows = g.u * (count - 1) + plane.height, b, column
     cdef Py_ssize_t low = min_of(rows, max_of(0, -h)), high = max_of(low, min_of(rows, g.H - h))
     memset(band, 0, low * plane.pitch * sizeof(floating))
-    for b in range(g.v):
+    for b in range(g.v if low < high else 0):  # or their address may be anywhere
         column = plane.left + b
         pack_rows(g, Z + (h + low) * g.W + column, g.W, band + low * plane.pitch + b * plane.line, plane.pitch,
                   plane.line, high - low, first_output(-column, g.v), end_output(g.W - column, g.v, plane.line))
