@@ -210,16 +210,17 @@ cdef inline void finish_positions(const floating* sums, const Plan* g, Py_ssize_
                                   floating* dF) noexcept nogil:
     # dF[k, t] = the partial sums of sums[k][t], added up. sums: of the first channel and tap, as below.
     cdef floating lane[16 * MAX_LANES]  # SUM_BYTES of float32, by lanes
-    cdef Py_ssize_t k, block, t, i, j
+    cdef Py_ssize_t k, block, t, i, j, count
     for k in range(channels.first, channels.end):
         for block in range(ceil_div(taps.end - taps.first, g.lanes)):
             t = taps.first + block * g.lanes
-            transpose_matrix(sums + ((k - channels.first) * pitch + t - taps.first) * g.partial, g.lanes, g.partial,
+            count = min_of(g.lanes, taps.end - t)  # another thread may still be writing the sums behind them
+            transpose_matrix(sums + ((k - channels.first) * pitch + t - taps.first) * g.partial, count, g.partial,
                              g.partial, lane, MAX_LANES)
             for j in range(1, g.partial):
-                for i in range(g.lanes):
+                for i in range(count):
                     lane[i] += lane[j * MAX_LANES + i]
-            for i in range(min_of(g.lanes, taps.end - t)):
+            for i in range(count):
                 dF[k * g.T + t + i] = lane[i]
 
 
