@@ -8,6 +8,7 @@ from ..microkernel.table cimport OverChannels, OverPositions
 from ..pack.grad_weight cimport Plan, Scratch, copy_image, copy_shifted, copy_taps, plane_size, transpose_matrix
 from ..runtime.integers cimport Span, ceil_div, max_of, min_of, times
 from ..simd.prefetch cimport prefetch_bytes
+from ..simd.shuffle cimport transpose
 from ..simd.vector cimport MAX_LANES
 from .grad_weight_plan cimport Item, Unit, count_of, item_of, next_unit, unit_of
 from .grad_weight_terms cimport recompute_nonfinite
@@ -215,10 +216,11 @@ cdef inline void finish_positions(const floating* sums, const Plan* g, Py_ssize_
         for block in range(ceil_div(taps.end - taps.first, g.lanes)):
             t = taps.first + block * g.lanes
             count = min_of(g.lanes, taps.end - t)  # another thread may still be writing the sums behind them
-            transpose_matrix(sums + ((k - channels.first) * pitch + t - taps.first) * g.partial, count, g.partial,
-                             g.partial, lane, MAX_LANES)
+            for j in range(g.partial // g.lanes):
+                transpose(sums + ((k - channels.first) * pitch + t - taps.first) * g.partial + j * g.lanes, g.partial,
+                          count, g.lanes, lane + j * g.lanes * MAX_LANES, MAX_LANES, g.lanes)
             for j in range(1, g.partial):
-                for i in range(count):
+                for i in range(g.lanes):
                     lane[i] += lane[j * MAX_LANES + i]
             for i in range(count):
                 dF[k * g.T + t + i] = lane[i]
