@@ -12,7 +12,7 @@ from libc.string cimport memcpy, memset
 from .runtime.integers cimport ceil_div
 from .simd.exp cimport exp_least, large_exp, of_large
 from .simd.log cimport log_for_float, log_positive
-from .simd.reduce cimport LANES as DOUBLES, broadcast_sums, sums, widen
+from .simd.reduce cimport LANES as DOUBLES, broadcast_sums, sums, sums_in_memory, widen
 
 cdef enum:
     LANES = 32
@@ -184,7 +184,7 @@ cdef inline void partitions(const floating* z, RowLayout walk, const floating* m
         if e != NULL:
             store_strip(strip, walk, step, e)
     for j in range(LANES // DOUBLES):
-        (<sums*>&total[j * DOUBLES])[0] = a[j]
+        (<sums_in_memory*>&total[j * DOUBLES])[0] = a[j]
     spread_sum(total, walk)
 
 

@@ -16,7 +16,9 @@ cdef extern from *:
     #else
     #define CNNX_SUM_LANES 2
     #endif
-    typedef double cnnx_sums __attribute__((vector_size(8 * CNNX_SUM_LANES), aligned(8), may_alias));
+    typedef double cnnx_sums __attribute__((vector_size(8 * CNNX_SUM_LANES), may_alias));
+    /* As they lie in memory. What is passed to functions is aligned: gcc 14 for AArch64 fails on what is not. */
+    typedef double cnnx_sums_in_memory __attribute__((vector_size(8 * CNNX_SUM_LANES), aligned(8), may_alias));
     typedef float cnnx_sums_of_floats __attribute__((vector_size(4 * CNNX_SUM_LANES), aligned(4), may_alias));
     #if defined(__AVX512F__)  /* gcc 12 makes two halves of the conversion below */
     #define cnnx_widen_floats(x) ((cnnx_sums)_mm512_cvtps_pd(_mm256_loadu_ps(x)))
@@ -25,7 +27,7 @@ cdef extern from *:
     #else
     #define cnnx_widen_floats(x) __builtin_convertvector(*(const cnnx_sums_of_floats*)(x), cnnx_sums)
     #endif
-    #define cnnx_widen_doubles(x) (*(const cnnx_sums*)(x))
+    #define cnnx_widen_doubles(x) ((cnnx_sums)*(const cnnx_sums_in_memory*)(x))
     #define cnnx_spread_sums(x) ((x) - (cnnx_sums){0})
     #if !CNNX_FMA
     #define cnnx_fma_sums(a, x, y) ((a) + (x) * (y))
@@ -41,6 +43,7 @@ cdef extern from *:
     #endif
     """
     ctypedef double sums "cnnx_sums"
+    ctypedef double sums_in_memory "cnnx_sums_in_memory"
     sums widen_floats "cnnx_widen_floats"(const float* x) noexcept nogil
     sums widen_doubles "cnnx_widen_doubles"(const double* x) noexcept nogil
     sums broadcast_sums "cnnx_spread_sums"(double x) noexcept nogil
@@ -128,7 +131,7 @@ cdef inline double sum_runs(const floating* Delta, const floating* Z, double mea
             i += PARTIAL
         k = at
         while i + LANES <= length:
-            (<sums*>(rest + k))[0] = added((<sums*>(rest + k))[0], Delta, Z, means, i, kind)
+            (<sums_in_memory*>(rest + k))[0] = added((<sums_in_memory*>(rest + k))[0], Delta, Z, means, i, kind)
             i += LANES
             k = (k + LANES) & (PARTIAL - 1)
         while i < length:
@@ -139,7 +142,7 @@ cdef inline double sum_runs(const floating* Delta, const floating* Z, double mea
         Delta += stride
         Z += stride
     for j in range(VECTORS):
-        (<sums*>(rest + j * LANES))[0] = (<sums*>(rest + j * LANES))[0] + a[j]
+        (<sums_in_memory*>(rest + j * LANES))[0] = (<sums_in_memory*>(rest + j * LANES))[0] + a[j]
     j = PARTIAL // 2
     while j > 0:
         for k in range(j):

@@ -34,6 +34,18 @@ cdef extern from *:
     #elif defined(__AVX2__) && CNNX_BYTES == 32
     #define cnnx_fma_floats(a, x, y) ((cnnx_floats)_mm256_fmadd_ps((__m256)(x), (__m256)(y), (__m256)(a)))
     #define cnnx_fma_doubles(a, x, y) ((cnnx_doubles)_mm256_fmadd_pd((__m256d)(x), (__m256d)(y), (__m256d)(a)))
+    #elif defined(__aarch64__) && CNNX_BYTES == 16 && !defined(__clang__)
+    /* To gcc NEON's intrinsics read the rounding mode, which may lie in memory for all it knows: beside them it keeps
+       no sum of a loop in a register alone, and stores all of them in every turn. */
+    #define CNNX_FMLA(NAME, NUMBERS, FACTOR, OPERANDS) \\
+        static inline __attribute__((always_inline)) NUMBERS NAME(NUMBERS a, FACTOR x, NUMBERS y) { \\
+            __asm__("fmla " OPERANDS : "+w"(a) : "w"(x), "w"(y)); \\
+            return a; \\
+        }
+    CNNX_FMLA(cnnx_fma_floats, cnnx_floats, cnnx_floats, "%0.4s, %1.4s, %2.4s")
+    CNNX_FMLA(cnnx_fma_doubles, cnnx_doubles, cnnx_doubles, "%0.2d, %1.2d, %2.2d")
+    CNNX_FMLA(cnnx_fma_broadcast_floats, cnnx_floats, float, "%0.4s, %2.4s, %1.s[0]")
+    CNNX_FMLA(cnnx_fma_broadcast_doubles, cnnx_doubles, double, "%0.2d, %2.2d, %1.d[0]")
     #elif defined(__aarch64__) && CNNX_BYTES == 16
     #define cnnx_fma_floats(a, x, y) ((cnnx_floats)vfmaq_f32((float32x4_t)(a), (float32x4_t)(x), (float32x4_t)(y)))
     #define cnnx_fma_doubles(a, x, y) ((cnnx_doubles)vfmaq_f64((float64x2_t)(a), (float64x2_t)(x), (float64x2_t)(y)))
@@ -49,7 +61,8 @@ cdef extern from *:
         return a;
     }
     #endif
-    #if CNNX_FMA && defined(__aarch64__) && CNNX_BYTES == 16  /* fmla by element */
+    #if defined(CNNX_FMLA)
+    #elif CNNX_FMA && defined(__aarch64__) && CNNX_BYTES == 16  /* fmla by element */
     #define cnnx_fma_broadcast_floats(a, w, x) ((cnnx_floats)vfmaq_n_f32((float32x4_t)(a), (float32x4_t)(x), w))
     #define cnnx_fma_broadcast_doubles(a, w, x) ((cnnx_doubles)vfmaq_n_f64((float64x2_t)(a), (float64x2_t)(x), w))
     #elif CNNX_FMA
