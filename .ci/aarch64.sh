@@ -31,7 +31,7 @@ inside() {
 if [ ! -e "$folder/complete" ]; then
     debootstrap --arch=arm64 --variant=minbase \
         --include=ca-certificates,gcc,libc6-dev,python3-dev,python3-hypothesis,python3-mpmath,python3-numpy,python3-pytest,python3-setuptools,python3-venv \
-        trixie "$folder" http://deb.debian.org/debian
+        trixie "$folder"
     inside python3 -m venv --system-site-packages /venv
     inside pip install "cython>=3.1,!=3.2.0" # Debian's is 3.0
     touch "$folder/complete"
