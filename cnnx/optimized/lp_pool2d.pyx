@@ -13,7 +13,7 @@ from ._threads cimport POWER, threads_for
 from .pool.window cimport (
     Place, Window, column_begin, column_end, columns_used, memory_for, next_place, place_of, row_begin, row_end,
 )
-from .runtime.integers cimport end_output, first_output
+from .runtime.integers cimport end_output, first_output, max_of, min_of
 from .simd.exp cimport product_less_double
 from .simd.multiply_add cimport multiply_add
 from .simd.power cimport power, power_for_float
@@ -139,7 +139,7 @@ cdef inline void dZ_plane(const floating* Delta, const floating* Z, floating* dZ
         for q in range(g.Q):
             delta[q] = Delta[p * g.Q + q] / members(g, p, q, normalize)
         for h in range(row_begin(g, p), row_end(g, p)):
-            for s in range(g.S - 1, -1, -1):
+            for s in range(min_of(g.S, g.W + g.p_w) - 1, max_of(0, g.p_w - g.v * (g.Q - 1)) - 1, -1):
                 first, end = first_output(g.p_w - s, g.v), end_output(g.W + g.p_w - s, g.v, g.Q)
                 at = h * g.W + s - g.p_w
                 for q in range(first, end):
