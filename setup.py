@@ -19,6 +19,7 @@ Cython, whose own .pxd files are then new, for every build.
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -122,26 +123,6 @@ FLAGS = {
     "affine": ["-DCNNX_NO_REGISTER_BLOCKS"],
     "conv2d": ["-DCNNX_NO_REGISTER_BLOCKS"],
     CYUTILITY: ["-O2"],
-}
-
-# A third of a short module is what Cython adds behind the kernels: what makes the module when it is imported, and its
-# support code. It gains nothing from -O3, nor from being inlined by force, as kernels ask for (CNNX_INLINE, in
-# simd/vector.pxd). Cython marks where in its C it stands; clang takes no notice of levels. Wrappers, which read the
-# arguments of kernels, stand among these and stay as they are: with them at -O1 small calls took 1 to 2 % longer.
-LEVEL = """
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize ("{}")
-#endif
-"""
-AT_SECTION = {
-    "module_declarations": """
-#ifdef CNNX_INLINE
-#undef CYTHON_INLINE
-#define CYTHON_INLINE CNNX_INLINE
-#endif
-""",
-    "module_exttypes": LEVEL.format("O0"),
-    "utility_code_def": LEVEL.format("O1") + "#undef CYTHON_INLINE\n#define CYTHON_INLINE inline\n",
 }
 ONCE = ("_cpu", "_threads", CYUTILITY)  # not chosen with an instruction set: they count for all, or come before
 
@@ -299,8 +280,7 @@ class BuildKernels(build_ext):
             # One C file for all instruction sets, in a folder for each, or they would overwrite each other's objects.
             c_file = Path(self.build_temp, folder or "once", f"{stem}.c")
             c_file.parent.mkdir(parents=True, exist_ok=True)
-            c = c_files[stem].read_text()
-            c_file.write_text(c if stem == CYUTILITY else with_levels(c))
+            shutil.copy2(c_files[stem], c_file)
             extension.sources = [str(c_file)]
         # What takes longest first, or the last compiler is busy with it while the others have nothing left to do: the
         # micro-kernels, whose loops are unrolled, and then by length.
@@ -360,16 +340,6 @@ class BuildKernels(build_ext):
         for extension in self.extensions:
             Path(*extension.name.split(".")).parent.mkdir(exist_ok=True)
         super().copy_extensions_to_source()
-
-
-def with_levels(c):
-    """The C of a module, in which what Cython adds to the kernels is optimised less."""
-    for section, text in AT_SECTION.items():
-        before, mark, after = c.partition(f"/* #### Code section: {section} ### */")
-        if not mark:
-            raise PlatformError(f"Cython {Cython.__version__} does not say where {section} begins in the C it writes")
-        c = f"{before}{text}{mark}{after}"
-    return c
 
 
 def read_by(c_file):

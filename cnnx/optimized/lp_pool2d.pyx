@@ -21,7 +21,8 @@ from .simd.power cimport power, power_for_float
 cdef extern from *:
     """
     /* Only a loop with its own copy of power() becomes vectors. */
-    #define CNNX_INLINE inline __attribute__((always_inline))
+    #undef CYTHON_INLINE
+    #define CYTHON_INLINE inline __attribute__((always_inline))
     """
 
 

@@ -18,7 +18,8 @@ from .simd.power cimport one_less_power
 cdef extern from *:
     """
     /* Only a copy of a loop that knows its rule becomes vectors. */
-    #define CNNX_INLINE inline __attribute__((always_inline))
+    #undef CYTHON_INLINE
+    #define CYTHON_INLINE inline __attribute__((always_inline))
     """
 
 cdef enum:

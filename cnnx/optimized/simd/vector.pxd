@@ -95,7 +95,8 @@ cdef extern from *:
     /* Only a copy of a function that knows its extents keeps its sums in registers. setup.py says where there are
        none. */
     #ifndef CNNX_NO_REGISTER_BLOCKS
-    #define CNNX_INLINE inline __attribute__((always_inline))
+    #undef CYTHON_INLINE
+    #define CYTHON_INLINE inline __attribute__((always_inline))
     #endif
     """
     ctypedef float floats "cnnx_floats"
