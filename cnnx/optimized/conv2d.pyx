@@ -8,7 +8,7 @@ from ._threads cimport threads_for
 from .conv.blocks cimport Arrays, Sums, copy_size, planes_at_a_time
 from .conv.depthwise cimport plan_plane
 from .conv.grad_bias cimport grad_bias
-from .conv.bands_layers cimport Given, Numbers, compute_bands, forward_layer, grad_input_layer, mostly_padding
+from .conv.bands_layers cimport MANY, Given, Numbers, compute_bands, forward_layer, grad_input_layer, mostly_padding
 from .conv.bands_plan cimport Layer, plan_bands
 from .conv.grad_input cimport Phases, find_phases, pack_phases, phase_sums, phases_room
 from .conv.grad_weight cimport dF_job, dF_parts
@@ -114,8 +114,10 @@ def conv2d(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F, const
     cdef bint banded
     if Y.shape[0] == 0:
         return
-    layer = forward_layer(Z, F, Y, &numbers)
-    banded = mostly_padding(&layer, multiply_adds(Y, F) / Y.shape[0], <double>F.shape[2] * F.shape[3])
+    banded = multiply_adds(Y, F) > <double>MANY * Y.shape[0]
+    if banded:
+        layer = forward_layer(Z, F, Y, &numbers)
+        banded = mostly_padding(&layer, <double>F.shape[2] * F.shape[3])
     sums.taps.C, sums.taps.R, sums.taps.S = F.shape[1], F.shape[2], F.shape[3]
     bytes = tables_size(&sums.taps)
     banded |= bytes > scratch_limit
@@ -135,6 +137,7 @@ def conv2d(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F, const
             free(offsets)
     given = Given(&Z[0, 0, 0, 0], &F[0, 0, 0, 0], &b[0], &Y[0, 0, 0, 0])
     if banded:
+        layer = forward_layer(Z, F, Y, &numbers)
         if layer.rows.reversed:
             given.Z, given.F = given.F, given.Z
         sum_bands_of("conv2d", &layer, &given, Y, threads)

@@ -13,7 +13,7 @@ from .bands_plan cimport SPARSE, Layer, plan_bands
 
 cdef enum:
     FAR_LARGER = 8
-    MANY = 1_000_000_000  # multiply-adds
+    MANY = 1_000_000_000  # multiply-adds of an image, from which on a call is asked whether most are of padding
 
 
 cdef struct Numbers:
@@ -63,11 +63,10 @@ cdef inline Layer forward_layer(const floating[:, :, :, ::1] Z, const floating[:
     return g
 
 
-cdef inline bint mostly_padding(const Layer* g, double products, double terms) noexcept nogil:
-    # Whether a call of so many multiply-adds for each image, `terms` for each output, has far fewer with numbers of the
-    # image: bands leave the others out.
+cdef inline bint mostly_padding(const Layer* g, double terms) noexcept nogil:
+    # Whether far fewer of the `terms` of each output are with numbers of the image: bands leave the others out.
     cdef Line rows = longest_line(&g.rows), columns = longest_line(&g.columns)
-    return products > MANY and <double>SPARSE * taps_met(&rows, 1) * taps_met(&columns, 1) < terms
+    return <double>SPARSE * taps_met(&rows, 1) * taps_met(&columns, 1) < terms
 
 
 cdef inline Layer grad_input_layer(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] F,
