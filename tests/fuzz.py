@@ -131,6 +131,15 @@ def valid(rng):
     return name, {key: value for key, value in arguments.items() if key in known}
 
 
+def accepted(rng):
+    """The first such call whose random geometry the forward call accepts."""
+    while True:
+        try:
+            return valid(rng)
+        except ValueError:
+            continue
+
+
 def laid_out(rng, a):
     """The same numbers in another layout."""
     kind = one(rng, ("C", "F", "strided", "reversed", "swapped", "read-only", "broadcast", "offset"))
@@ -175,12 +184,7 @@ def spoiled(rng, name, arguments):
 def call_of(seed, number):
     """Call `number` of a seed."""
     rng = np.random.default_rng((seed, number))
-    while True:
-        try:
-            name, arguments = valid(rng)
-            break
-        except ValueError:  # of the forward call of a random geometry
-            continue
+    name, arguments = accepted(rng)
     for key, value in arguments.items():
         if isinstance(value, np.ndarray) and rng.random() < 0.5:
             arguments[key] = laid_out(rng, value)
