@@ -118,10 +118,16 @@ OPTIMIZED = Path("cnnx/optimized")
 SOURCES = {path.stem: path for path in sorted(OPTIMIZED.glob("*.pyx"))}
 CYUTILITY = "_cyutility"  # Cython's own support code, above all its memoryviews; Cython writes it
 # Forced inlining is for register blocks: those of affine and conv2d stand in _microkernels; what is left compiles in
-# less than half of the time without. Cython's support code needs no more than -O2.
+# less than half of the time without. Where vectors are written out, gcc's own vectoriser finds nothing that is faster
+# (cnnx bench --against), and takes up to a quarter of the time. Cython's support code needs no more than -O2.
+VECTORS_WRITTEN_OUT = ["-fno-tree-vectorize"]
+LOOPS_ALONE = ["-DCNNX_NO_REGISTER_BLOCKS", "--param=max-inline-insns-single=70"]  # the latter is what -O2 has
 FLAGS = {
-    "affine": ["-DCNNX_NO_REGISTER_BLOCKS"],
-    "conv2d": ["-DCNNX_NO_REGISTER_BLOCKS"],
+    "_microkernels": VECTORS_WRITTEN_OUT,
+    "affine": LOOPS_ALONE,
+    "conv2d": [*VECTORS_WRITTEN_OUT, *LOOPS_ALONE],
+    "conv2d_winograd": VECTORS_WRITTEN_OUT,
+    "max_pool2d": VECTORS_WRITTEN_OUT,
     CYUTILITY: ["-O2"],
 }
 ONCE = ("_cpu", "_threads", CYUTILITY)  # not chosen with an instruction set: they count for all, or come before

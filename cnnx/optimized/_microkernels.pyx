@@ -58,6 +58,10 @@ ctypedef fused layout:  # 3 w_is + x_is + 1
     n5
     n6
 
+ctypedef fused indirect:  # the layouts with INDIRECT columns
+    n1
+    n4
+
 ctypedef fused rows:  # M
     n1
     n2
@@ -65,10 +69,18 @@ ctypedef fused rows:  # M
     n4
     n8
 
+ctypedef fused few_rows:  # M of wide blocks
+    n1
+    n2
+    n3
+    n4
+
 ctypedef fused vectors:  # V
     n1
     n2
     n3
+
+ctypedef fused wide:  # V where accumulators are left, as M is at most half of ROWS
     n4
     n5
     n6
@@ -81,20 +93,33 @@ cdef unrolled block(const Operands* o, const Next* next, vector* tag, layout* li
                        (sizeof(layout) - 1) % 3)
 
 
-cdef void fill_shape(Microkernels* m, vector* tag, layout* lie, rows* M, vectors* V) noexcept:
-    cdef int w_is = (sizeof(layout) - 1) // 3, x_is = (sizeof(layout) - 1) % 3
-    if exists(w_is, x_is, sizeof(rows), sizeof(vectors)):
-        m.register_block[w_is][x_is][sizeof(rows)][sizeof(vectors)] = (
-            <RegisterBlock>block[vector, layout, rows, vectors])
+cdef unrolled wide_block(const Operands* o, const Next* next, vector* tag, indirect* lie, few_rows* M,
+                         wide* V) noexcept nogil:
+    if exists((sizeof(indirect) - 1) // 3, (sizeof(indirect) - 1) % 3, sizeof(few_rows), sizeof(wide)):
+        register_block(o, next, tag, sizeof(few_rows), sizeof(wide), (sizeof(indirect) - 1) // 3,
+                       (sizeof(indirect) - 1) % 3)
 
 
 cdef void fill_rows(Microkernels* m, vector* tag, layout* lie, rows* M) noexcept:
-    fill_shape(m, tag, lie, M, <n1*>NULL)
-    fill_shape(m, tag, lie, M, <n2*>NULL)
-    fill_shape(m, tag, lie, M, <n3*>NULL)
-    fill_shape(m, tag, lie, M, <n4*>NULL)
-    fill_shape(m, tag, lie, M, <n5*>NULL)
-    fill_shape(m, tag, lie, M, <n6*>NULL)
+    cdef int w_is = (sizeof(layout) - 1) // 3, x_is = (sizeof(layout) - 1) % 3
+    cdef RegisterBlock* blocks = m.register_block[w_is][x_is][sizeof(rows)]
+    if exists(w_is, x_is, sizeof(rows), 1):
+        blocks[1] = <RegisterBlock>block[vector, layout, rows, n1]
+    if exists(w_is, x_is, sizeof(rows), 2):
+        blocks[2] = <RegisterBlock>block[vector, layout, rows, n2]
+    if exists(w_is, x_is, sizeof(rows), 3):
+        blocks[3] = <RegisterBlock>block[vector, layout, rows, n3]
+
+
+cdef void fill_wide(Microkernels* m, vector* tag, indirect* lie, few_rows* M) noexcept:
+    cdef int w_is = (sizeof(indirect) - 1) // 3, x_is = (sizeof(indirect) - 1) % 3
+    cdef RegisterBlock* blocks = m.register_block[w_is][x_is][sizeof(few_rows)]
+    if exists(w_is, x_is, sizeof(few_rows), 4):
+        blocks[4] = <RegisterBlock>wide_block[vector, indirect, few_rows, n4]
+    if exists(w_is, x_is, sizeof(few_rows), 5):
+        blocks[5] = <RegisterBlock>wide_block[vector, indirect, few_rows, n5]
+    if exists(w_is, x_is, sizeof(few_rows), 6):
+        blocks[6] = <RegisterBlock>wide_block[vector, indirect, few_rows, n6]
 
 
 cdef void fill_layout(Microkernels* m, vector* tag, layout* lie) noexcept:
@@ -105,6 +130,13 @@ cdef void fill_layout(Microkernels* m, vector* tag, layout* lie) noexcept:
     fill_rows(m, tag, lie, <n8*>NULL)
 
 
+cdef void fill_wide_layout(Microkernels* m, vector* tag, indirect* lie) noexcept:
+    fill_wide(m, tag, lie, <n1*>NULL)
+    fill_wide(m, tag, lie, <n2*>NULL)
+    fill_wide(m, tag, lie, <n3*>NULL)
+    fill_wide(m, tag, lie, <n4*>NULL)
+
+
 cdef void fill_register_blocks(Microkernels* m, vector* tag) noexcept:
     fill_layout(m, tag, <n1*>NULL)
     fill_layout(m, tag, <n2*>NULL)
@@ -112,6 +144,8 @@ cdef void fill_register_blocks(Microkernels* m, vector* tag) noexcept:
     fill_layout(m, tag, <n4*>NULL)
     fill_layout(m, tag, <n5*>NULL)
     fill_layout(m, tag, <n6*>NULL)
+    fill_wide_layout(m, tag, <n1*>NULL)
+    fill_wide_layout(m, tag, <n4*>NULL)
 
 
 # -------------------------------------------------------------------- C3: the gradient of the weights
