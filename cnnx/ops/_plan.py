@@ -107,7 +107,12 @@ def lending(buffers: Buffers | None, call: Callable[..., Result], *arguments: An
 def new(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
     """An output for a kernel to fill."""
     buffers = lender.get()
-    return empty("output", shape, dtype) if buffers is None else buffers.lend(shape, dtype)
+    if buffers is not None:
+        return buffers.lend(shape, dtype)
+    try:  # empty(), without the call
+        return np.empty(shape, dtype)
+    except (ValueError, MemoryError):
+        return empty("output", shape, dtype)
 
 
 def empty(name: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
