@@ -485,6 +485,21 @@ def test_same_bits_for_any_number_of_threads(op, dtype):
 
 
 @needs_openmp
+@pytest.mark.parametrize("pixels", [75, 107, 139])
+def test_columns_left_over_are_written_by_one_thread(pixels):
+    """Of a 1x1 kernel over one image, whose last vector begins among columns before: `tox -e tsan` sees two writers."""
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((1, 6, 1, pixels)).astype(np.float32)
+    weight = rng.standard_normal((8, 6, 1, 1)).astype(np.float32)
+    cnnx.set_num_threads(1)
+    expected = cnnx.conv2d(x, weight)
+    assert np.allclose(expected[0, :, 0], weight[:, :, 0, 0] @ x[0, :, 0], rtol=0, atol=1e-5)
+    cnnx.set_num_threads(3)
+    with native.always_parallel():
+        assert np.array_equal(cnnx.conv2d(x, weight), expected)
+
+
+@needs_openmp
 @pytest.mark.parametrize("op", [op for op in OPS if op.kernels], ids=lambda op: op.name)
 def test_same_bits_where_threads_outnumber_rows(op):
     """Small work split all the same: some threads get one row, some nothing."""

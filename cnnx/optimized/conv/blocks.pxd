@@ -9,7 +9,7 @@ from ..microkernel.multiply_accumulate cimport (
 )
 from ..microkernel.table cimport RegisterBlock, multiply_accumulate
 from ..pack.taps cimport Taps, copy_of
-from ..runtime.integers cimport Span, ceil_div, min_of, plus, times
+from ..runtime.integers cimport Span, ceil_div, max_of, min_of, plus, times
 from ..runtime.memory cimport align_to_line
 from ..simd.vector cimport VECTOR_BYTES, lanes_of
 from .depthwise cimport Plane, band_size
@@ -112,7 +112,14 @@ cdef inline void multiply_row_block(const Sums* m, const Arrays* a, Operands* o,
     for i in range(blocks):
         width = min_of(columns.end - j, (least_vectors + (i < more)) * lanes)
         if not m.copied and PQ - j < ceil_div(width, lanes) * lanes:
-            j = PQ - ceil_div(width, lanes) * lanes  # or it would read beyond the image
+            # It would read beyond the image: the last columns again, but none before columns.first, which another
+            # thread may be writing to.
+            if width > lanes and columns.first > max_of(0, PQ - ceil_div(width, lanes) * lanes):
+                o.x, o.Y, o.width = x + j, Y + j, (width - 1) // lanes * lanes
+                multiply[o.width // lanes](o, &next, NULL, NULL, NULL, NULL)
+                j += o.width
+                width -= o.width
+            j = PQ - ceil_div(width, lanes) * lanes
             width = PQ - j
         o.x, o.Y, o.width = x + j, Y + j, width
         multiply[ceil_div(width, lanes)](o, &next, NULL, NULL, NULL, NULL)
