@@ -18,11 +18,11 @@ applied. A case that a preset cannot have is left out, and the report says so.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from inspect import signature
 from typing import Any, Literal
 
 from .. import backend as _backend
 from ..ops import Case, Op
+from ._signature import signature
 
 
 @dataclass(frozen=True)

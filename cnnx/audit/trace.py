@@ -1,6 +1,5 @@
 """Calls of an op, watched: which kernels ran, on what; and the same run again on other numbers."""
 
-import inspect
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ import numpy as np
 from .. import backend as _backend
 from .. import native as _native
 from ..ops import Case, Op
+from ._signature import signature
 from .data import Array, Arrays
 
 
@@ -47,13 +47,13 @@ class ContractError(Exception):
 
 def inputs_count(kernel: str) -> int:
     """How many of a kernel's arrays are inputs: those before the `/` of the reference's signature."""
-    parameters = inspect.signature(_backend.reference_kernel(kernel)).parameters.values()
+    parameters = signature(_backend.reference_kernel(kernel)).parameters.values()
     return sum(p.kind is p.POSITIONAL_ONLY for p in parameters)
 
 
 def named_inputs(call: KernelCall) -> Arrays:
     """A call's inputs by their names in the reference's signature."""
-    names = list(inspect.signature(_backend.reference_kernel(call.kernel)).parameters)
+    names = list(signature(_backend.reference_kernel(call.kernel)).parameters)
     return dict(zip(names, call.inputs, strict=False))
 
 
@@ -118,11 +118,11 @@ def traced_own(op: Op, function: Callable[..., Any], arguments: Mapping[str, Any
 
 def known(op: Op, function: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the arguments that one of an op's functions knows; each has to be known to one of them."""
-    parameters = [inspect.signature(f).parameters for f in (op.forward, op.backward)]
+    parameters = [signature(f).parameters for f in (op.forward, op.backward)]
     for name in arguments:
         if not any(name in p for p in parameters) and name not in ("grad_output", "winners"):
             raise ValueError(f"{op.name}: a case gives {name!r}, which neither of its functions knows")
-    mine = inspect.signature(function).parameters
+    mine = signature(function).parameters
     return {name: value for name, value in arguments.items() if name in mine}
 
 
@@ -190,7 +190,7 @@ def replay(
         numbers = {k: number(v) if isinstance(v, float) else v for k, v in call.numbers.items()}
         elements = _backend.equations(call.kernel)
         for output, element in zip(call.outputs, elements.values(), strict=True):
-            extra = {"m": m} if "m" in inspect.signature(element).parameters else {}
+            extra = {"m": m} if "m" in signature(element).parameters else {}
             values = np.empty(output.shape, dtype=object)
             for index in np.ndindex(output.shape):
                 values[index] = element(*inputs, *index, **numbers, **extra)

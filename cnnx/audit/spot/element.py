@@ -1,12 +1,12 @@
 """One element of an output at a time, by its equation, with its error bound: what spot checks hold against."""
 
-import inspect
 from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 
 from ... import backend as _backend
+from .._signature import signature
 from ..data import Array
 from ..trace import KernelCall
 from ..truth.arithmetic import Bounded, BoundedMath
@@ -42,7 +42,7 @@ def truth_of(call: KernelCall, output: str, dtype: str, *, exact: bool) -> Calla
     if call.kernel in SUMS:
         return _truth_of_sum(partial(element, **call.numbers), call.inputs, u * slack, tiny * slack)
     bounded = [_BoundedElements(a, u, tiny) if a.dtype.kind == "f" else a.data for a in call.inputs]
-    extra = {"m": BoundedMath()} if "m" in inspect.signature(element).parameters else {}
+    extra = {"m": BoundedMath()} if "m" in signature(element).parameters else {}
 
     def compute(index: Index) -> tuple[float, float]:
         number = element(*bounded, *index, **call.numbers, **extra)

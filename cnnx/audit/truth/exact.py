@@ -8,12 +8,12 @@ import math
 from collections.abc import Callable
 from fractions import Fraction
 from functools import cache
-from inspect import signature
 from typing import Any
 
 import numpy as np
 
 from ... import backend as _backend
+from .._signature import signature
 from ..data import Array
 from ..trace import KernelCall, address, lifted, named_inputs
 from .arithmetic import FractionMath, IrrationalError
