@@ -38,6 +38,7 @@ KERNELS = Kernels(
     {
         "gelu": "ONNX Runtime computes 1 + erf(z / sqrt 2), which cancels for negative z",
         "step": "ONNX has no step function",
+        "silu": "ONNX Runtime has no SiLU of one node",
         "dropout": SPARED,
         "squared_error": "ONNX has no squared error",
         "cross_entropy": ONE_TYPE,
@@ -162,6 +163,26 @@ def elu(Z: Array, Y: Array, *, alpha: float) -> None:
 @kernel
 def softplus(Z: Array, Y: Array) -> None:
     Y[...] = _run("Softplus", Z)
+
+
+@kernel
+def clip(Z: Array, Y: Array, *, low: float, high: float) -> None:
+    Y[...] = _run("Clip", Z, np.asarray(low, Z.dtype), np.asarray(high, Z.dtype))
+
+
+@kernel
+def hard_sigmoid(Z: Array, Y: Array, *, alpha: float, beta: float) -> None:
+    Y[...] = _run("HardSigmoid", Z, alpha=alpha, beta=beta)
+
+
+@kernel
+def hard_swish(Z: Array, Y: Array) -> None:
+    Y[...] = _run("HardSwish", Z)
+
+
+@kernel
+def prelu(Z: Array, w: Array, Y: Array) -> None:
+    Y[...] = _run("PRelu", Z, w[:, None])
 
 
 @kernel

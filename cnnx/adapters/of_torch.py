@@ -30,6 +30,10 @@ def _with_threads(n: int) -> Iterator[None]:
 KERNELS = Kernels(
     {
         **dict.fromkeys(("gelu", "gelu_grad_input"), "torch computes 1 + erf(z / sqrt 2), which cancels"),
+        "clip_grad_input": "torch's slope at the lower bound is 1",
+        **dict.fromkeys(("hard_sigmoid", "hard_sigmoid_grad_input"), "torch's has alpha 1/6, and float32's 1/6 too"),
+        **dict.fromkeys(("hard_swish", "hard_swish_grad_input"), "torch multiplies by a rounded 1/6"),
+        "silu_grad_input": "torch computes 1 - sigmoid(z), which cancels",
         **dict.fromkeys(("lp_pool2d", "lp_pool2d_grad_input"), "torch takes no absolute value"),
         **dict.fromkeys(("step", "step_grad_input"), "torch has no step function with a gradient"),
         "max_pool2d_grad_input_all": "torch gives ties to the first",
@@ -240,6 +244,32 @@ _activation(
     lambda z: functional.softplus(z, 1, 40),
     lambda d, z: _aten.softplus_backward(d, z, 1, 40),
 )
+
+
+@kernel
+def silu(Z: Array, Y: Array) -> None:
+    Y[...] = functional.silu(_tensor(Z)).numpy()
+
+
+@kernel
+def clip(Z: Array, Y: Array, *, low: float, high: float) -> None:
+    Y[...] = torch.clamp(_tensor(Z), low, high).numpy()
+
+
+@kernel
+def prelu(Z: Array, w: Array, Y: Array) -> None:
+    Y[...] = torch.prelu(*_tensors(Z, w)).numpy()
+
+
+@kernel
+def prelu_grad_input(Delta: Array, Z: Array, w: Array, dZ: Array) -> None:
+    dZ[...] = _aten._prelu_kernel_backward(*_tensors(Delta, Z), _tensor(w)[:, None])[0].numpy()
+
+
+@kernel
+def prelu_grad_weight(Delta: Array, Z: Array, dw: Array) -> None:
+    delta, z = _tensors(Delta, Z)
+    dw[...] = _aten._prelu_kernel_backward(delta, z, z.new_ones(1, 1))[1].sum(dim=(0, 2)).numpy()
 
 
 @kernel

@@ -30,7 +30,8 @@ def draw(op: Op, case: Case, dtype: str, mode: Mode, rng: np.random.Generator) -
     overflow, with zeros among them, windows of zeros, and for normalisation channels far from 0, huge ones and
     a constant one. Edge numbers are as large as float32's are. Real and dyadic numbers stay clear of the op's kinks.
     """
-    return {name: frozen(_draw_one(spec, op, dtype, mode, rng)) for name, spec in case.arrays.items()}
+    kinks = op.kinks(case.options) if callable(op.kinks) else op.kinks
+    return {name: frozen(_draw_one(spec, kinks, dtype, mode, rng)) for name, spec in case.arrays.items()}
 
 
 def draw_like(result: Array | float, dtype: str, mode: Mode, rng: np.random.Generator) -> Array:
@@ -44,7 +45,9 @@ def frozen(a: Array) -> Array:
     return a
 
 
-def _draw_one(spec: Draw | tuple[int, ...], op: Op, dtype: str, mode: Mode, rng: np.random.Generator) -> Array:
+def _draw_one(
+    spec: Draw | tuple[int, ...], kinks: str | tuple[float, ...], dtype: str, mode: Mode, rng: np.random.Generator
+) -> Array:
     kind, shape = (spec.kind, spec.shape) if isinstance(spec, Draw) else ("number", spec)
     if kind == "mask":
         return np.asarray(rng.random(shape) < 0.5)
@@ -61,9 +64,13 @@ def _draw_one(spec: Draw | tuple[int, ...], op: Op, dtype: str, mode: Mode, rng:
         numbers = _edge(numbers, rng)
     elif mode == "far":
         numbers = _offset(numbers, dtype, rng) if kind == "channels" else _far(numbers, FARTHEST[dtype], rng)
-    elif mode != "integer" and op.kinks == "zero":
+    elif mode != "integer" and kinks == "zero":
         numbers = numbers + np.where(numbers < 0, -MARGIN, MARGIN)
-    elif mode != "integer" and op.kinks == "ties":
+    elif mode != "integer" and isinstance(kinks, tuple):
+        for place in kinks:
+            off = numbers - place
+            numbers = numbers + np.where(np.abs(off) >= MARGIN, 0, np.where(off < 0, -MARGIN, MARGIN))
+    elif mode != "integer" and kinks == "ties":
         numbers = (rng.permutation(numbers.size).reshape(shape) - numbers.size // 2 + 0.5) * MARGIN
     return np.asarray(numbers).astype(dtype)
 

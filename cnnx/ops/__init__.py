@@ -1,13 +1,19 @@
 """The public face of every op, and the one list that harness, benchmarks, docs and CLI walk."""
 
+from ._activation_ops import OPS as _ACTIVATION
 from ._spec import Case as Case
 from ._spec import Draw as Draw
 from ._spec import Op as Op
-from .activation import OPS as _ACTIVATION
+from .activation import clip as clip
+from .activation import clip_backward as clip_backward
 from .activation import elu as elu
 from .activation import elu_backward as elu_backward
 from .activation import gelu as gelu
 from .activation import gelu_backward as gelu_backward
+from .activation import hard_sigmoid as hard_sigmoid
+from .activation import hard_sigmoid_backward as hard_sigmoid_backward
+from .activation import hard_swish as hard_swish
+from .activation import hard_swish_backward as hard_swish_backward
 from .activation import identity as identity
 from .activation import identity_backward as identity_backward
 from .activation import leaky_relu as leaky_relu
@@ -16,6 +22,8 @@ from .activation import relu as relu
 from .activation import relu_backward as relu_backward
 from .activation import sigmoid as sigmoid
 from .activation import sigmoid_backward as sigmoid_backward
+from .activation import silu as silu
+from .activation import silu_backward as silu_backward
 from .activation import softplus as softplus
 from .activation import softplus_backward as softplus_backward
 from .activation import step as step
@@ -49,6 +57,9 @@ from .lp_pool2d import lp_pool2d_backward as lp_pool2d_backward
 from .max_pool2d import OP as _MAX_POOL2D
 from .max_pool2d import max_pool2d as max_pool2d
 from .max_pool2d import max_pool2d_backward as max_pool2d_backward
+from .prelu import OP as _PRELU
+from .prelu import prelu as prelu
+from .prelu import prelu_backward as prelu_backward
 from .softmax import OPS as _SOFTMAX
 from .softmax import log_softmax as log_softmax
 from .softmax import log_softmax_backward as log_softmax_backward
@@ -64,6 +75,7 @@ OPS: tuple[Op, ...] = (
     _AVG_POOL2D,
     _LP_POOL2D,
     *_ACTIVATION,
+    _PRELU,
     *_SOFTMAX,
     _AFFINE,
     _FLATTEN,
@@ -101,6 +113,16 @@ __all__ = [  # noqa: RUF022
     "softplus_backward",
     "gelu",
     "gelu_backward",
+    "clip",
+    "clip_backward",
+    "hard_sigmoid",
+    "hard_sigmoid_backward",
+    "hard_swish",
+    "hard_swish_backward",
+    "silu",
+    "silu_backward",
+    "prelu",
+    "prelu_backward",
     "softmax",
     "softmax_backward",
     "log_softmax",

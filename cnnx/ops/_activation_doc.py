@@ -1,5 +1,7 @@
 """The docstrings of the activations: one text for all, with the words of each."""
 
+from collections.abc import Mapping
+
 _FORWARD_DOC = """{title}, elementwise: Y = phi(Z), phi(z) = {phi}
 
     A1: M17 (15). phi: {source}. NaN in gives NaN out.
@@ -7,7 +9,7 @@ _FORWARD_DOC = """{title}, elementwise: Y = phi(Z), phi(z) = {phi}
     Parameters
     ----------
     x : array of any shape, float32 or float64
-    {option}backend : str or None
+    {options}backend : str or None
         A back end for this call; None takes the chosen one.
 
     Returns
@@ -17,14 +19,14 @@ _FORWARD_DOC = """{title}, elementwise: Y = phi(Z), phi(z) = {phi}
     Raises
     ------
     TypeError
-        x is no array or of another dtype{option_type_error}.
+        x is no array or of another dtype{type_error}.
     ValueError
-        {option_error}An unknown back end.
+        {error}An unknown back end.
 
     Examples
     --------
     >>> import cnnx, numpy as np
-    >>> cnnx.{name}(np.array([-1.0, 0.0, 2.0]))
+    >>> cnnx.{name}(np.array([-1.0, 0.0, 2.0]){arguments})
     {forward_example}
     """
 
@@ -35,7 +37,7 @@ _BACKWARD_DOC = """Gradient of a cost through `{name}`: dZ = Delta phi'(Z), phi'
     Parameters
     ----------
     grad_output, x : arrays of one shape and dtype
-    {option}{output}backend : str or None
+    {options}{output}backend : str or None
         As in the forward call.
 
     Returns
@@ -50,7 +52,7 @@ _BACKWARD_DOC = """Gradient of a cost through `{name}`: dZ = Delta phi'(Z), phi'
     Examples
     --------
     >>> import cnnx, numpy as np
-    >>> cnnx.{name}_backward(np.ones(3), np.array([-1.0, 0.0, 2.0]))
+    >>> cnnx.{name}_backward(np.ones(3), np.array([-1.0, 0.0, 2.0]){arguments})
     {backward_example}
     """
 
@@ -63,19 +65,21 @@ _OUTPUT = """output : array of x's shape and dtype, or None
 
 
 def docstrings(
-    words: dict[str, str], examples: tuple[str, str], option: tuple[str, str] | None, by_output: bool
+    words: dict[str, str], examples: tuple[str, str], options: Mapping[str, str], by_output: bool
 ) -> tuple[str, str]:
     """Of an activation's forward and backward functions.
 
-    words: its name, title, phi, phi_prime and source; examples: what those in the texts give; option: the name and the
-    meaning of its number, if it takes one; by_output: whether the backward one takes the forward one's output.
+    words: its name, title, phi, phi_prime and source, when its options are ValueErrors and what those of the examples
+    are; examples: what these give; options: the numbers that it takes, "names : types", and their meaning; by_output:
+    whether the backward function takes the forward one's output.
     """
-    words = words | {"option": "", "option_type_error": "", "option_error": "", "output": "", "or_output": ""}
-    if option is not None:
-        words["option"] = f"{option[0]} : float\n        {option[1]}\n    "
-        words["option_type_error"] = f", or {option[0]} is no number"
-        words["option_error"] = f"{option[0]} is not finite. "
-    if by_output:
-        words |= {"output": _OUTPUT, "or_output": " or output"}
+    names = " or ".join(name.partition(" :")[0].replace(", ", " or ") for name in options)
+    words = words | {
+        "options": "".join(f"{name}\n        {meaning}\n    " for name, meaning in options.items()),
+        "type_error": f", or {names} is no number" if options else "",
+        "error": f"{words['error']}. " if words["error"] else "",
+        "output": _OUTPUT if by_output else "",
+        "or_output": " or output" if by_output else "",
+    }
     forward = _FORWARD_DOC.format(**words, forward_example=examples[0])
     return forward, _BACKWARD_DOC.format(**words, backward_example=examples[1])

@@ -42,7 +42,8 @@ class Op:
     differentiable : array arguments that the backward function gives gradients of, in its order.
     linear : those of them in which the op is linear (or affine) while the others are fixed.
     kinks : how the real numbers of a case are kept away from where the slope jumps, for central
-        differences: "zero" keeps every number off 0, "ties" keeps all numbers apart.
+        differences: "zero" keeps every number off 0, "ties" keeps all numbers apart, a function gives the places by
+        the case's options.
     frozen_kernels : kernels that no public function calls, only a frozen layer.
     cost : True if the forward function returns a number and the backward one takes no grad_output.
     large : cases of production size, for benchmarks alone: a back end in Python would take minutes for one.
@@ -61,7 +62,7 @@ class Op:
     cases: tuple[Case, ...]
     bench: tuple[Case, ...]
     linear: tuple[str, ...] = ()
-    kinks: Literal["none", "zero", "ties"] = "none"
+    kinks: Literal["none", "zero", "ties"] | Callable[[Mapping[str, Any]], tuple[float, ...]] = "none"
     frozen_kernels: tuple[str, ...] = ()
     cost: bool = False
     large: tuple[Case, ...] = ()

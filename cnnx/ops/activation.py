@@ -1,25 +1,11 @@
-"""Activations, elementwise (A1, A2): two public functions each, described by one table at the end."""
+"""Activations, elementwise (A1, A2): two public functions each, which the table in _activation_ops.py describes."""
 
-from collections.abc import Callable
-from typing import Literal
+import math
 
 from .. import _check
 from .. import backend as _backend
 from .._check import Array
 from . import _plan
-from ._activation_doc import docstrings
-from ._spec import Case, Op
-
-_SHAPES: dict[str, tuple[int, ...]] = {
-    "one": (1,),
-    "vector": (37,),
-    "long vector": (1031,),
-    "matrix": (5, 7),
-    "images": (2, 3, 4, 5),
-    "five axes": (2, 1, 3, 2, 2),
-    "no axes": (),
-    "empty batch": (0, 3, 2),
-}
 
 
 def _forward(name: str, x: Array, backend: str | None, **numbers: float) -> Array:
@@ -128,144 +114,55 @@ def gelu_backward(grad_output: Array, x: Array, *, backend: str | None = None) -
     return _backward("gelu", grad_output, x, backend)
 
 
-def _op(
-    forward: Callable[..., Array],
-    backward: Callable[..., Array],
-    title: str,
-    phi: str,
-    phi_prime: str,
-    source: str,
-    examples: tuple[str, str],
-    *,
-    option: tuple[str, str] | None = None,
-    exact: bool = False,
-    linear: bool = False,
-    by_output: bool = False,
-    kinks: Literal["none", "zero"] = "none",
-) -> Op:
-    """Write the docstrings of an activation and describe it as an Op.
-
-    option: its name and meaning. by_output: the backward function takes Y too, in which phi' is simple.
-    """
-    name = forward.__name__
-    words = {"name": name, "title": title, "phi": phi, "phi_prime": phi_prime, "source": source}
-    forward.__doc__, backward.__doc__ = docstrings(words, examples, option, by_output)
-    choices: tuple[dict[str, float], ...] = ({},)
-    if option is not None:
-        choices = ({}, {option[0]: 0.5}, {option[0]: 1.75})
-    if by_output:
-        choices = ({}, {"output": True})
-    return Op(
-        name=name,
-        forward=forward,
-        backward=backward,
-        summary=phi,
-        equations="A1, A2",
-        kernels=(name, f"{name}_grad_input", *([f"{name}_grad_input_output"] if by_output else ())),
-        differentiable=("x",),
-        linear=("x",) if linear else (),
-        kinks=kinks,
-        cases=tuple(
-            Case(", ".join([shape_name, *(f"{o} {v}" for o, v in chosen.items())]), {"x": shape}, chosen, exact=exact)
-            for chosen in choices
-            for shape_name, shape in _SHAPES.items()
-        ),
-        bench=(Case("images", {"x": (10, 4, 28, 28)}, {"output": True} if by_output else {}),),
-    )
+def clip(x: Array, min: float | None, max: float | None, *, backend: str | None = None) -> Array:
+    low, high = bounds(min, max)
+    return _forward("clip", x, backend, low=low, high=high)
 
 
-OPS = (
-    _op(
-        relu,
-        relu_backward,
-        "Rectified linear unit",
-        "max(0, z)",
-        "[z > 0]",
-        "W15",
-        ("array([0., 0., 2.])", "array([0., 0., 1.])"),
-        exact=True,
-        kinks="zero",
-    ),
-    _op(
-        sigmoid,
-        sigmoid_backward,
-        "Logistic function",
-        "1 / (1 + exp(-z))",
-        "y (1 - y)",
-        "D19",
-        ("array([0.26894142, 0.5       , 0.88079708])", "array([0.19661193, 0.25      , 0.10499359])"),
-        by_output=True,
-    ),
-    _op(
-        tanh,
-        tanh_backward,
-        "Hyperbolic tangent",
-        "(exp(z) - exp(-z)) / (exp(z) + exp(-z))",
-        "1 - y^2",
-        "D19",
-        ("array([-0.76159416,  0.        ,  0.96402758])", "array([0.41997434, 1.        , 0.07065082])"),
-        by_output=True,
-    ),
-    _op(
-        step,
-        step_backward,
-        "Step function",
-        "0 (z <= 0), 1 (z > 0)",
-        "0: it stops every gradient",
-        "D19",
-        ("array([0., 0., 1.])", "array([0., 0., 0.])"),
-        exact=True,
-        kinks="zero",
-    ),
-    _op(
-        identity,
-        identity_backward,
-        "Identity",
-        "z",
-        "1",
-        "D19",
-        ("array([-1.,  0.,  2.])", "array([1., 1., 1.])"),
-        exact=True,
-        linear=True,
-    ),
-    _op(
-        leaky_relu,
-        leaky_relu_backward,
-        "Leaky rectified linear unit",
-        "z (z > 0), negative_slope z (z <= 0)",
-        "1 or negative_slope",
-        "standard",
-        ("array([-0.01,  0.  ,  2.  ])", "array([0.01, 0.01, 1.  ])"),
-        option=("negative_slope", "The slope for z <= 0."),
-        kinks="zero",
-    ),
-    _op(
-        elu,
-        elu_backward,
-        "Exponential linear unit",
-        "z (z > 0), alpha (exp(z) - 1) (z <= 0)",
-        "1 or alpha exp(z)",
-        "standard",
-        ("array([-0.63212056,  0.        ,  2.        ])", "array([0.36787944, 1.        , 1.        ])"),
-        option=("alpha", "Minus the limit for z to minus infinity."),
-        kinks="zero",
-    ),
-    _op(
-        softplus,
-        softplus_backward,
-        "Softplus",
-        "log(1 + exp(z))",
-        "1 / (1 + exp(-z))",
-        "standard",
-        ("array([0.31326169, 0.69314718, 2.12692801])", "array([0.26894142, 0.5       , 0.88079708])"),
-    ),
-    _op(
-        gelu,
-        gelu_backward,
-        "Gaussian error linear unit, exact",
-        "z Phi(z), Phi(z) = (1 + erf(z / sqrt 2)) / 2",
-        "Phi(z) + z exp(-z^2 / 2) / sqrt(2 pi)",
-        "standard",
-        ("array([-0.15865525,  0.        ,  1.95449974])", "array([-0.08331547,  0.5       ,  1.0852318 ])"),
-    ),
-)
+def clip_backward(
+    grad_output: Array, x: Array, min: float | None, max: float | None, *, backend: str | None = None
+) -> Array:
+    low, high = bounds(min, max)
+    return _backward("clip", grad_output, x, backend, low=low, high=high)
+
+
+def bounds(low: float | None, high: float | None) -> tuple[float, float]:
+    """The bounds of `clip`, infinite where there is none."""
+    least = -math.inf if low is None else _check.real("min", low)
+    most = math.inf if high is None else _check.real("max", high)
+    if least > most:
+        raise ValueError(f"max: expected a number of at least min, {least}, got {most}")
+    return least, most
+
+
+def hard_sigmoid(x: Array, alpha: float = 1 / 6, beta: float = 0.5, *, backend: str | None = None) -> Array:
+    return _forward("hard_sigmoid", x, backend, alpha=_rising(alpha), beta=_check.real("beta", beta))
+
+
+def hard_sigmoid_backward(
+    grad_output: Array, x: Array, alpha: float = 1 / 6, beta: float = 0.5, *, backend: str | None = None
+) -> Array:
+    return _backward("hard_sigmoid", grad_output, x, backend, alpha=_rising(alpha), beta=_check.real("beta", beta))
+
+
+def _rising(alpha: float) -> float:
+    slope = _check.real("alpha", alpha)
+    if slope <= 0:
+        raise ValueError(f"alpha: expected a number above 0, got {slope}")
+    return slope
+
+
+def hard_swish(x: Array, *, backend: str | None = None) -> Array:
+    return _forward("hard_swish", x, backend)
+
+
+def hard_swish_backward(grad_output: Array, x: Array, *, backend: str | None = None) -> Array:
+    return _backward("hard_swish", grad_output, x, backend)
+
+
+def silu(x: Array, *, backend: str | None = None) -> Array:
+    return _forward("silu", x, backend)
+
+
+def silu_backward(grad_output: Array, x: Array, *, backend: str | None = None) -> Array:
+    return _backward("silu", grad_output, x, backend)

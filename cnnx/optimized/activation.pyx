@@ -1,265 +1,180 @@
-"""Activations: A1, A2 in typed loops, one for each formula of activation_formulas.pxd.
-
-What memory binds takes its numbers strip by strip (`take` in simd/elementwise.pxd).
-"""
+"""Activations: A1, A2 and A5. The loops are in activation_loops.pxd, the formulas in activation_formulas.pxd."""
 
 from cython cimport floating
+from cython.parallel cimport prange
+from libc.stdlib cimport free
 
-from ._threads cimport EXP, MEMORY
-from .activation_formulas cimport (
-    elu_phi, elu_prime, gelu_phi, gelu_prime, identity_phi, identity_prime, leaky_relu_phi, leaky_relu_prime,
-    relu_phi, relu_prime, sigmoid_of, sigmoid_prime, sigmoid_slope, softplus_phi, softplus_prime, step_phi,
-    step_prime, tanh_phi, tanh_prime, tanh_slope,
+from ._threads cimport EXP, MEMORY, threads_for
+from .activation_loops cimport (
+    clip_dZ, clip_Y, elu_dZ, elu_Y, gelu_dZ, gelu_Y, hard_sigmoid_dZ, hard_sigmoid_Y, hard_swish_dZ, hard_swish_Y,
+    identity_dZ, identity_Y, leaky_relu_dZ, leaky_relu_Y, prelu_part, relu_dZ, relu_Y, sigmoid_dZ, sigmoid_dZ_output,
+    sigmoid_Y, silu_dZ, silu_Y, softplus_dZ, softplus_Y, step_dZ, step_Y, tanh_dZ, tanh_dZ_output, tanh_Y,
 )
-from .simd.elementwise cimport STRIP, each, each_grad, load_strip
-from .simd.exp cimport exp_least, large_exp, of_large, size
+from .channel_sums cimport channel_sums
+from .runtime.integers cimport ceil_div, min_of
+from .runtime.memory cimport allocate
+from .simd.elementwise cimport each, each_grad
+from .simd.reduce cimport NOT_POSITIVE
 
-
-cdef void relu_Y(const floating* Z, floating* Y, Py_ssize_t strips, double _) noexcept nogil:
-    cdef floating z[STRIP]
-    cdef Py_ssize_t i
-    cdef int j
-    for i in range(strips):
-        load_strip(Z, i, z)
-        for j in range(STRIP):
-            Y[i * STRIP + j] = relu_phi(z[j])
-
-
-cdef void relu_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t strips,
-                  double _) noexcept nogil:
-    cdef floating delta[STRIP]
-    cdef floating z[STRIP]
-    cdef Py_ssize_t i
-    cdef int j
-    for i in range(strips):
-        load_strip(Delta, i, delta)
-        load_strip(Z, i, z)
-        for j in range(STRIP):
-            dZ[i * STRIP + j] = delta[j] * relu_prime(z[j])
+cdef enum:
+    CHUNK = 8192  # elements of prelu that one thread changes
 
 
 def relu(const floating[::1] Z, /, floating[::1] Y):
-    each(relu_Y[floating], Z, Y, 0, MEMORY)
+    each(relu_Y[floating], Z, Y, NULL, MEMORY)
 
 
 def relu_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ):
-    each_grad(relu_dZ[floating], Delta, Z, dZ, 0, MEMORY)
-
-
-cdef void sigmoid_Y(const floating* Z, floating* Y, Py_ssize_t strips, double _) noexcept nogil:
-    cdef floating z[STRIP]
-    cdef floating t[STRIP]
-    cdef Py_ssize_t i
-    cdef int j
-    for i in range(strips):
-        load_strip(Z, i, z)
-        for j in range(STRIP):  # a loop of its own: gcc would make two cases of all that follows
-            t[j] = exp_least(-size(z[j]))
-        for j in range(STRIP):
-            Y[i * STRIP + j] = sigmoid_of(large_exp(t[j]) * of_large[floating](NULL), z[j])
-
-
-cdef void sigmoid_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t strips,
-                     double _) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(strips * STRIP):
-        dZ[i] = Delta[i] * sigmoid_prime(Z[i])
-
-
-cdef void sigmoid_dZ_output(const floating* Delta, const floating* Y, floating* dZ, Py_ssize_t strips,
-                            double _) noexcept nogil:
-    cdef floating delta[STRIP]
-    cdef floating y[STRIP]
-    cdef Py_ssize_t i
-    cdef int j
-    for i in range(strips):
-        load_strip(Delta, i, delta)
-        load_strip(Y, i, y)
-        for j in range(STRIP):
-            dZ[i * STRIP + j] = delta[j] * sigmoid_slope(y[j])
+    each_grad(relu_dZ[floating], Delta, Z, dZ, NULL, MEMORY)
 
 
 def sigmoid(const floating[::1] Z, /, floating[::1] Y):
-    each(sigmoid_Y[floating], Z, Y, 0, EXP)
+    each(sigmoid_Y[floating], Z, Y, NULL, EXP)
 
 
 def sigmoid_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ):
-    each_grad(sigmoid_dZ[floating], Delta, Z, dZ, 0, EXP)
+    each_grad(sigmoid_dZ[floating], Delta, Z, dZ, NULL, EXP)
 
 
 def sigmoid_grad_input_output(const floating[::1] Delta, const floating[::1] Y, /, floating[::1] dZ):
-    each_grad(sigmoid_dZ_output[floating], Delta, Y, dZ, 0, MEMORY)
-
-
-cdef void tanh_Y(const floating* Z, floating* Y, Py_ssize_t strips, double _) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(strips * STRIP):
-        Y[i] = tanh_phi(Z[i])
-
-
-cdef void tanh_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t strips,
-                  double _) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(strips * STRIP):
-        dZ[i] = Delta[i] * tanh_prime(Z[i])
-
-
-cdef void tanh_dZ_output(const floating* Delta, const floating* Y, floating* dZ, Py_ssize_t strips,
-                         double _) noexcept nogil:
-    cdef floating delta[STRIP]
-    cdef floating y[STRIP]
-    cdef Py_ssize_t i
-    cdef int j
-    for i in range(strips):
-        load_strip(Delta, i, delta)
-        load_strip(Y, i, y)
-        for j in range(STRIP):
-            dZ[i * STRIP + j] = delta[j] * tanh_slope(y[j])
+    each_grad(sigmoid_dZ_output[floating], Delta, Y, dZ, NULL, MEMORY)
 
 
 def tanh(const floating[::1] Z, /, floating[::1] Y):
-    each(tanh_Y[floating], Z, Y, 0, EXP)
+    each(tanh_Y[floating], Z, Y, NULL, EXP)
 
 
 def tanh_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ):
-    each_grad(tanh_dZ[floating], Delta, Z, dZ, 0, EXP)
+    each_grad(tanh_dZ[floating], Delta, Z, dZ, NULL, EXP)
 
 
 def tanh_grad_input_output(const floating[::1] Delta, const floating[::1] Y, /, floating[::1] dZ):
-    each_grad(tanh_dZ_output[floating], Delta, Y, dZ, 0, MEMORY)
-
-
-cdef void step_Y(const floating* Z, floating* Y, Py_ssize_t strips, double _) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(strips * STRIP):
-        Y[i] = step_phi(Z[i])
-
-
-cdef void step_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t strips,
-                  double _) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(strips * STRIP):
-        dZ[i] = Delta[i] * step_prime(Z[i])
+    each_grad(tanh_dZ_output[floating], Delta, Y, dZ, NULL, MEMORY)
 
 
 def step(const floating[::1] Z, /, floating[::1] Y):
-    each(step_Y[floating], Z, Y, 0, MEMORY)
+    each(step_Y[floating], Z, Y, NULL, MEMORY)
 
 
 def step_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ):
-    each_grad(step_dZ[floating], Delta, Z, dZ, 0, MEMORY)
-
-
-cdef void identity_Y(const floating* Z, floating* Y, Py_ssize_t strips, double _) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(strips * STRIP):
-        Y[i] = identity_phi(Z[i])
-
-
-cdef void identity_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t strips,
-                      double _) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(strips * STRIP):
-        dZ[i] = Delta[i] * identity_prime(Z[i])
+    each_grad(step_dZ[floating], Delta, Z, dZ, NULL, MEMORY)
 
 
 def identity(const floating[::1] Z, /, floating[::1] Y):
-    each(identity_Y[floating], Z, Y, 0, MEMORY)
+    each(identity_Y[floating], Z, Y, NULL, MEMORY)
 
 
 def identity_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ):
-    each_grad(identity_dZ[floating], Delta, Z, dZ, 0, MEMORY)
-
-
-cdef void leaky_relu_Y(const floating* Z, floating* Y, Py_ssize_t strips, double slope) noexcept nogil:
-    cdef floating z[STRIP]
-    cdef Py_ssize_t i
-    cdef int j
-    for i in range(strips):
-        load_strip(Z, i, z)
-        for j in range(STRIP):
-            Y[i * STRIP + j] = <floating>leaky_relu_phi(z[j], slope)
-
-
-cdef void leaky_relu_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t strips,
-                        double slope) noexcept nogil:
-    cdef floating delta[STRIP]
-    cdef floating z[STRIP]
-    cdef Py_ssize_t i
-    cdef int j
-    for i in range(strips):
-        load_strip(Delta, i, delta)
-        load_strip(Z, i, z)
-        for j in range(STRIP):
-            dZ[i * STRIP + j] = <floating>(delta[j] * leaky_relu_prime(z[j], slope))
+    each_grad(identity_dZ[floating], Delta, Z, dZ, NULL, MEMORY)
 
 
 def leaky_relu(const floating[::1] Z, /, floating[::1] Y, *, double slope):
-    each(leaky_relu_Y[floating], Z, Y, slope, MEMORY)
+    each(leaky_relu_Y[floating], Z, Y, &slope, MEMORY)
 
 
 def leaky_relu_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ, *, double slope):
-    each_grad(leaky_relu_dZ[floating], Delta, Z, dZ, slope, MEMORY)
-
-
-cdef void elu_Y(const floating* Z, floating* Y, Py_ssize_t strips, double alpha) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(strips * STRIP):
-        Y[i] = elu_phi(Z[i], alpha)
-
-
-cdef void elu_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t strips,
-                 double alpha) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(strips * STRIP):
-        dZ[i] = Delta[i] * elu_prime(Z[i], alpha)
+    each_grad(leaky_relu_dZ[floating], Delta, Z, dZ, &slope, MEMORY)
 
 
 def elu(const floating[::1] Z, /, floating[::1] Y, *, double alpha):
-    each(elu_Y[floating], Z, Y, alpha, EXP)
+    each(elu_Y[floating], Z, Y, &alpha, EXP)
 
 
 def elu_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ, *, double alpha):
-    each_grad(elu_dZ[floating], Delta, Z, dZ, alpha, EXP)
-
-
-cdef void softplus_Y(const floating* Z, floating* Y, Py_ssize_t strips, double _) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(strips * STRIP):
-        Y[i] = softplus_phi(Z[i])
-
-
-cdef void softplus_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t strips,
-                      double _) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(strips * STRIP):
-        dZ[i] = Delta[i] * softplus_prime(Z[i])
+    each_grad(elu_dZ[floating], Delta, Z, dZ, &alpha, EXP)
 
 
 def softplus(const floating[::1] Z, /, floating[::1] Y):
-    each(softplus_Y[floating], Z, Y, 0, EXP)
+    each(softplus_Y[floating], Z, Y, NULL, EXP)
 
 
 def softplus_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ):
-    each_grad(softplus_dZ[floating], Delta, Z, dZ, 0, EXP)
-
-
-cdef void gelu_Y(const floating* Z, floating* Y, Py_ssize_t strips, double _) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(strips * STRIP):
-        Y[i] = gelu_phi(Z[i])
-
-
-cdef void gelu_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t strips,
-                  double _) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(strips * STRIP):
-        dZ[i] = Delta[i] * gelu_prime(Z[i])
+    each_grad(softplus_dZ[floating], Delta, Z, dZ, NULL, EXP)
 
 
 def gelu(const floating[::1] Z, /, floating[::1] Y):
-    each(gelu_Y[floating], Z, Y, 0, EXP)
+    each(gelu_Y[floating], Z, Y, NULL, EXP)
 
 
 def gelu_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ):
-    each_grad(gelu_dZ[floating], Delta, Z, dZ, 0, EXP)
+    each_grad(gelu_dZ[floating], Delta, Z, dZ, NULL, EXP)
+
+
+def clip(const floating[::1] Z, /, floating[::1] Y, *, double low, double high):
+    cdef double[2] bounds
+    bounds[0], bounds[1] = low, high
+    each(clip_Y[floating], Z, Y, bounds, MEMORY)
+
+
+def clip_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ, *, double low, double high):
+    cdef double[2] bounds
+    bounds[0], bounds[1] = low, high
+    each_grad(clip_dZ[floating], Delta, Z, dZ, bounds, MEMORY)
+
+
+def hard_sigmoid(const floating[::1] Z, /, floating[::1] Y, *, double alpha, double beta):
+    cdef double[2] line
+    line[0], line[1] = alpha, beta
+    each(hard_sigmoid_Y[floating], Z, Y, line, MEMORY)
+
+
+def hard_sigmoid_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ, *, double alpha,
+                            double beta):
+    cdef double[2] line
+    line[0], line[1] = alpha, beta
+    each_grad(hard_sigmoid_dZ[floating], Delta, Z, dZ, line, MEMORY)
+
+
+def hard_swish(const floating[::1] Z, /, floating[::1] Y):
+    each(hard_swish_Y[floating], Z, Y, NULL, MEMORY)
+
+
+def hard_swish_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ):
+    each_grad(hard_swish_dZ[floating], Delta, Z, dZ, NULL, MEMORY)
+
+
+def silu(const floating[::1] Z, /, floating[::1] Y):
+    each(silu_Y[floating], Z, Y, NULL, EXP)
+
+
+def silu_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ):
+    each_grad(silu_dZ[floating], Delta, Z, dZ, NULL, EXP)
+
+
+cdef void prelu_all(const floating* Delta, const floating* Z, const floating* w, floating* Y, Py_ssize_t C,
+                    Py_ssize_t L, Py_ssize_t count) noexcept:
+    cdef Py_ssize_t i
+    cdef int threads = threads_for(<double>MEMORY * count)
+    for i in prange(ceil_div(count, CHUNK), nogil=True, schedule="static", num_threads=threads):
+        prelu_part(Delta, Z, w, Y, C, L, i * CHUNK, min_of(count, (i + 1) * CHUNK))
+
+
+def prelu(const floating[:, :, ::1] Z, const floating[::1] w, /, floating[:, :, ::1] Y):
+    cdef Py_ssize_t count = Z.shape[0] * Z.shape[1] * Z.shape[2]
+    if count > 0:
+        # A5
+        prelu_all(<const floating*>NULL, &Z[0, 0, 0], &w[0], &Y[0, 0, 0], Z.shape[1], Z.shape[2], count)
+
+
+def prelu_grad_input(const floating[:, :, ::1] Delta, const floating[:, :, ::1] Z, const floating[::1] w, /,
+                     floating[:, :, ::1] dZ):
+    cdef Py_ssize_t count = Z.shape[0] * Z.shape[1] * Z.shape[2]
+    if count > 0:
+        # A5
+        prelu_all(&Delta[0, 0, 0], &Z[0, 0, 0], &w[0], &dZ[0, 0, 0], Z.shape[1], Z.shape[2], count)
+
+
+def prelu_grad_weight(const floating[:, :, ::1] Delta, const floating[:, :, ::1] Z, /, floating[::1] dw):
+    # A5, in double.
+    cdef Py_ssize_t c
+    cdef double* totals
+    if Z.shape[0] * Z.shape[1] * Z.shape[2] == 0:
+        for c in range(dw.shape[0]):
+            dw[c] = 0
+        return
+    totals = <double*>allocate("prelu", dw.shape[0] * sizeof(double))
+    channel_sums("prelu", &Delta[0, 0, 0], &Z[0, 0, 0], <const double*>NULL, totals, Z.shape[0], Z.shape[1],
+                 Z.shape[2], NOT_POSITIVE)
+    for c in range(dw.shape[0]):
+        dw[c] = <floating>totals[c]
+    free(totals)

@@ -6,7 +6,7 @@
 
 from cython cimport floating
 
-from .simd.exp cimport bell, exp_negative, expm1_negative, log1p_fraction, mills, signed, size
+from .simd.exp cimport bell, exp_negative, expm1_negative, large_exp, log1p_fraction, mills, of_large, signed, size
 from .simd.multiply_add cimport multiply_add
 
 
@@ -111,3 +111,69 @@ cdef inline floating gelu_prime(floating z) noexcept nogil:
     cdef floating a = gelu_range(z)
     cdef floating g = bell(a) * multiply_add(a, <floating>0.3989422804014327, -mills(a))
     return <floating>1 + g if z > 0 else -g
+
+
+cdef inline floating clip_phi(floating z, floating low, floating high) noexcept nogil:
+    # low and high as the arrays' numbers: rounding keeps the order, so that this is min(max(z, low), high), rounded.
+    return low if z <= low else (high if z > high else z)
+
+
+cdef inline double clip_prime(double z, double low, double high) noexcept nogil:
+    return (1 if z > low else 0) * (1 if z <= high else 0)
+
+
+cdef inline double hard_sigmoid_phi(double z, double alpha, double beta) noexcept nogil:
+    cdef double t = alpha * z + beta
+    return 0 if t <= 0 else (1 if t > 1 else t)
+
+
+cdef inline double hard_sigmoid_prime(double z, double alpha, double beta) noexcept nogil:
+    # The sum is rounded as above, in two steps, so that slope and value change at the same numbers.
+    cdef double t = alpha * z + beta
+    return alpha * ((1 if t > 0 else 0) * (1 if t <= 1 else 0))
+
+
+cdef inline floating hard_swish_phi(floating z) noexcept nogil:
+    # Above 3 the quotient is 1.
+    cdef floating t = z + <floating>3
+    t = z * ((<floating>6 if t > 6 else t) / <floating>6)
+    return 0 if z <= -3 else t
+
+
+cdef inline floating hard_swish_prime(floating z) noexcept nogil:
+    cdef floating t = (z + z + <floating>3) / <floating>6
+    return 0 if z <= -3 else (<floating>1 if z > 3 else t)
+
+
+cdef inline floating silu_range(floating z) noexcept nogil:
+    # |z|, or where |z| exp(-|z|) is 0.
+    cdef floating a = size(z)
+    cdef floating most = 110 if floating is float else 770
+    return most if a > most else a
+
+
+cdef inline floating silu_phi(floating z) noexcept nogil:
+    # With t = exp(-|z|): z / (1 + t), or z t / (1 + t) for z < 0, which is as exact where t is subnormal.
+    cdef floating a = silu_range(z)
+    cdef floating large = large_exp(-a)
+    cdef floating y = -a if z < 0 else z
+    y = (y if z > 0 else y * large) / (large * of_large[floating](NULL) + <floating>1)
+    return y if z > 0 else y * of_large[floating](NULL)
+
+
+cdef inline floating silu_prime(floating z) noexcept nogil:
+    # Of z < 0 it is g = t (1 + t - |z|) / (1 + t)^2, t = exp(-|z|), of z > 0 it is 1 - g.
+    cdef floating a = silu_range(z)
+    cdef floating large = large_exp(-a)
+    cdef floating t = large * of_large[floating](NULL)
+    cdef floating g = large * ((<floating>1 - a + t) / ((t + <floating>1) * (t + <floating>1)))
+    g = g * of_large[floating](NULL)
+    return <floating>1 - g if z > 0 else g
+
+
+cdef inline floating prelu_phi(floating z, floating w) noexcept nogil:
+    return z if z > 0 else w * z
+
+
+cdef inline floating prelu_prime(floating z, floating w) noexcept nogil:
+    return 1 if z > 0 else w

@@ -10,65 +10,35 @@ from libc.math cimport fabs, sqrt
 from libc.stdlib cimport free
 
 from ._threads cimport threads_for
-from .runtime.integers cimport ceil_div, max_of, min_of
+from .channel_sums cimport channel_sums
+from .runtime.integers cimport ceil_div, min_of
 from .runtime.memory cimport allocate
 from .simd.multiply_add cimport multiply_add
-from .simd.reduce cimport FROM_MEAN, NUMBERS, PRODUCTS, SQUARES, sum_runs, term
+from .simd.reduce cimport FROM_MEAN, NUMBERS, PRODUCTS, SQUARES, term
 
 cdef enum:
-    PART = 16384  # members of a channel that one thread sums up, about
     CHUNK = 8192  # elements that one thread changes
     FAR = 65536
 
 
 # ------------------------------------------------------------------------------------------------- sums
 
-cdef struct Cut:
-    # How a channel's members are cut into parts: whole images, or pieces of one. Extents of an image alone decide.
-    Py_ssize_t N, C, HW
-    Py_ssize_t images, pieces, parts
 
-
-cdef inline Cut cut_of(Py_ssize_t N, Py_ssize_t C, Py_ssize_t HW) noexcept nogil:
-    cdef Cut g = Cut(N, C, HW, max_of(1, PART // HW), ceil_div(HW, PART), 0)
-    g.parts = ceil_div(N, g.images) * g.pieces
-    return g
-
-
-cdef inline double part_sum(const floating* Delta, const floating* Z, double mean, const Cut* g, Py_ssize_t c,
-                            Py_ssize_t part, term kind) noexcept nogil:
-    cdef Py_ssize_t n = part // g.pieces * g.images, first = part % g.pieces * PART
-    cdef Py_ssize_t at = (n * g.C + c) * g.HW + first
-    return sum_runs(Delta + at, Z + at, mean, min_of(g.images, g.N - n), min_of(g.HW - first, PART), g.C * g.HW, kind)
-
-
-cdef inline void sum_of_parts(const double* parts, Py_ssize_t count, double* total) noexcept nogil:
-    cdef Py_ssize_t part
-    total[0] = 0
-    for part in range(count):
-        total[0] += parts[part]
-
-
-cdef int channel_sums(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z, const double* mean,
-                      double* totals, term kind) except -1:
-    # The sum of each channel's terms.
-    cdef Cut g = cut_of(Z.shape[0], Z.shape[1], Z.shape[2] * Z.shape[3])
-    cdef Py_ssize_t jobs = g.C * g.parts, i
-    cdef double* parts = <double*>allocate("batch_norm2d", (jobs + 1) * sizeof(double))  # malloc(0) may be NULL
-    cdef int threads = threads_for(<double>g.N * g.C * g.HW)
-    for i in prange(jobs, nogil=True, schedule="static", num_threads=threads):
-        parts[i] = part_sum(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], mean[i // g.parts] if mean != NULL else 0, &g,
-                            i // g.parts, i % g.parts, kind)
-    for i in range(g.C):
-        sum_of_parts(parts + i * g.parts, g.parts, totals + i)
-    free(parts)
-    return 0
+cdef int sums_of(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z, const double* mean,
+                 double* totals, term kind) except -1:
+    cdef Py_ssize_t c
+    if Z.shape[0] == 0:
+        for c in range(Z.shape[1]):
+            totals[c] = 0
+        return 0
+    return channel_sums("batch_norm2d", &Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], mean, totals, Z.shape[0], Z.shape[1],
+                        Z.shape[2] * Z.shape[3], kind)
 
 
 def batch_norm2d_statistics_mean(const floating[:, :, :, ::1] Z, /, double[::1] mean):
     # N1
     cdef Py_ssize_t c, M = Z.shape[0] * Z.shape[2] * Z.shape[3]
-    channel_sums(Z, Z, <const double*>NULL, &mean[0], NUMBERS)
+    sums_of(Z, Z, <const double*>NULL, &mean[0], NUMBERS)
     for c in range(Z.shape[1]):
         mean[c] /= M
 
@@ -83,14 +53,14 @@ def batch_norm2d_statistics_var(const floating[:, :, :, ::1] Z, const double[::1
     cdef Py_ssize_t c, C = Z.shape[1], M = Z.shape[0] * Z.shape[2] * Z.shape[3]
     cdef bint any_far = False
     cdef double* moved
-    channel_sums(Z, Z, &mean[0], &var[0], SQUARES)
+    sums_of(Z, Z, &mean[0], &var[0], SQUARES)
     for c in range(C):
         var[c] /= M
         any_far = any_far or far(mean[c], var[c])
     if not any_far:
         return
     moved = <double*>allocate("batch_norm2d", C * sizeof(double))
-    channel_sums(Z, Z, &mean[0], moved, FROM_MEAN)
+    sums_of(Z, Z, &mean[0], moved, FROM_MEAN)
     for c in range(C):
         if far(mean[c], var[c]):
             moved[c] /= M
@@ -102,14 +72,14 @@ def batch_norm2d_statistics_var(const floating[:, :, :, ::1] Z, const double[::1
 
 def batch_norm2d_grad_bias(const floating[:, :, :, ::1] Delta, /, double[::1] db):
     # N3
-    channel_sums(Delta, Delta, <const double*>NULL, &db[0], NUMBERS)
+    sums_of(Delta, Delta, <const double*>NULL, &db[0], NUMBERS)
 
 
 def batch_norm2d_grad_weight(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z,
                              const double[::1] mean, const double[::1] var, /, double[::1] dg, *, double eps):
     cdef Py_ssize_t c
     # N3: the root is a factor of every term, so that the sum is divided by it.
-    channel_sums(Delta, Z, &mean[0], &dg[0], PRODUCTS)
+    sums_of(Delta, Z, &mean[0], &dg[0], PRODUCTS)
     for c in range(Z.shape[1]):
         dg[c] /= sqrt(var[c] + eps)
 

@@ -1,4 +1,4 @@
-"""Activations: A1, A2 of cnnx/equations.md. Each is two formulas of one number, phi and its derivative.
+"""Activations: A1, A2 and A5 of cnnx/equations.md. Each is two formulas of one number, phi and its derivative.
 
 Comparisons are written so that NaN passes through phi.
 """
@@ -123,6 +123,90 @@ def gelu_prime(z, *, m=IEEE):
     return Phi if abs(z) == math.inf else Phi + z * density  # the limit
 
 
+def clip_phi(z, *, low, high):
+    """min(max(z, low), high). Standard."""
+    if z <= low:
+        return low
+    return high if z > high else z
+
+
+def clip_prime(z, *, low, high):
+    """[low < z <= high]: at both kinks the slope on the left. Standard."""
+    return 1 if low < z <= high else 0
+
+
+def hard_sigmoid_phi(z, *, alpha, beta):
+    """max(0, min(1, alpha z + beta)). Standard."""
+    t = alpha * z + beta
+    if t <= 0:
+        return 0
+    return 1 if t > 1 else t
+
+
+def hard_sigmoid_prime(z, *, alpha, beta):
+    """alpha [0 < alpha z + beta <= 1]: at both kinks the slope on the left, for alpha > 0. Standard."""
+    return alpha if 0 < alpha * z + beta <= 1 else 0
+
+
+def hard_swish_phi(z):
+    """z max(0, min(6, z + 3)) / 6. Standard. It is 0 up to -3 and z from 3 on."""
+    if z <= -3:
+        return 0
+    return z if z > 3 else z * (z + 3) / 6
+
+
+def hard_swish_prime(z):
+    """0 (z <= -3), 1 (z > 3), (2 z + 3) / 6 (else): at both kinks the slope on the left. Standard."""
+    if z <= -3:
+        return 0
+    return 1 if z > 3 else (2 * z + 3) / 6
+
+
+def silu_phi(z, *, m=IEEE):
+    """z / (1 + exp(-z)). Standard. For z < 0 it is z exp(z) / (1 + exp(z)), where nothing overflows."""
+    if z > 0:
+        return z / (1 + m.exp(-z))
+    if z == -math.inf:
+        return 0  # the limit
+    t = m.exp(z)
+    return z * t / (1 + t)
+
+
+def silu_prime(z, *, m=IEEE):
+    """s + z s (1 - s), s = sigmoid(z). Standard. 1 - s is sigmoid(-z), where nothing cancels."""
+    s = sigmoid_phi(z, m=m)
+    return s if abs(z) == math.inf else s + z * s * sigmoid_phi(-z, m=m)  # the limit
+
+
+def prelu_Y(Z, w, n, c, i):
+    """Y[n,c,i] = Z (Z > 0), w[c] Z (else).
+
+    A5: standard.
+    """
+    return Z[n, c, i] if Z[n, c, i] > 0 else w[c] * Z[n, c, i]
+
+
+def prelu_dZ(Delta, Z, w, n, c, i):
+    """dZ[n,c,i] = Delta (Z > 0), w[c] Delta (else).
+
+    A5: standard.
+    """
+    return Delta[n, c, i] * (1 if Z[n, c, i] > 0 else w[c])
+
+
+def prelu_dw(Delta, Z, c):
+    """dw[c] = sum_{n,i} Delta[n,c,i] min(Z[n,c,i], 0).
+
+    A5: standard.
+    """
+    N, _, L = Z.shape
+    dw = 0
+    for n in range(N):
+        for i in range(L):
+            dw = dw + Delta[n, c, i] * (0 if Z[n, c, i] > 0 else Z[n, c, i])
+    return dw
+
+
 def activation(phi, phi_prime):
     """The two kernels of an activation over flat arrays: Y = phi(Z) (A1) and dZ = Delta phi'(Z) (A2)."""
     name = phi.__name__.removesuffix("_phi")
@@ -177,3 +261,22 @@ leaky_relu, leaky_relu_grad_input = activation(leaky_relu_phi, leaky_relu_prime)
 elu, elu_grad_input = activation(elu_phi, elu_prime)
 softplus, softplus_grad_input = activation(softplus_phi, softplus_prime)
 gelu, gelu_grad_input = activation(gelu_phi, gelu_prime)
+clip, clip_grad_input = activation(clip_phi, clip_prime)
+hard_sigmoid, hard_sigmoid_grad_input = activation(hard_sigmoid_phi, hard_sigmoid_prime)
+hard_swish, hard_swish_grad_input = activation(hard_swish_phi, hard_swish_prime)
+silu, silu_grad_input = activation(silu_phi, silu_prime)
+
+
+@computes(Y=prelu_Y)
+def prelu(Z, w, /, Y):
+    """Z (N,C,L), w (C) -> Y (N,C,L)."""
+
+
+@computes(dZ=prelu_dZ)
+def prelu_grad_input(Delta, Z, w, /, dZ):
+    """Delta, Z (N,C,L), w (C) -> dZ (N,C,L)."""
+
+
+@computes(dw=prelu_dw)
+def prelu_grad_weight(Delta, Z, /, dw):
+    """Delta, Z (N,C,L) -> dw (C)."""

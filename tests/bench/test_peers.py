@@ -39,6 +39,7 @@ LEFT_OUT: dict[str, dict[tuple[str, str], str]] = {
         ("lp_pool2d", FORWARD): LP_ONNX,
         ("step", FORWARD): "ONNX has no step function",
         ("dropout", FORWARD): "ONNX draws the mask itself",
+        ("silu", FORWARD): "ONNX Runtime has no SiLU of one node",
         ("batch_norm2d", FORWARD): "ONNX Runtime has batch normalisation for inference alone",
         ("squared_error", FORWARD): "ONNX has no squared error",
         **{(op.name, BACKWARD): NO_GRADIENTS for op in OPS},
@@ -58,6 +59,8 @@ MORE_LEFT_OUT: dict[str, set[tuple[str, str]]] = {
         *((op, EVEN) for op in WINDOWS),
         ("max_pool2d", "torch counts winners through the whole image"),
         ("max_pool2d", "torch gives ties to the first"),
+        ("hard_sigmoid", "torch's hardsigmoid has alpha 1/6 and beta 1/2"),
+        ("hard_sigmoid", "torch's hardsigmoid has float32's 1/6 for a slope"),
     },
     "onnxruntime": {
         *(
@@ -69,8 +72,11 @@ MORE_LEFT_OUT: dict[str, set[tuple[str, str]]] = {
                 "elu": "Elu",
                 "softplus": "Softplus",
                 "gelu": "Gelu",
+                "hard_sigmoid": "HardSigmoid",
+                "hard_swish": "HardSwish",
             }.items()
         ),
+        ("prelu", "ONNX's PRelu gives a number without axes one"),
         ("max_pool2d", "ONNX counts winners through the whole tensor"),
         ("cross_entropy", "ONNX's cross entropy takes class indices"),
     },

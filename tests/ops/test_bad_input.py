@@ -66,6 +66,8 @@ KINDS = {
     "backend": "backend",
     "norm_type": "real",
     "rate": "real",
+    "min": "bound",
+    "max": "bound",
 }
 
 
@@ -242,6 +244,7 @@ SPOILED = {  # kind: (what is a TypeError, what is a ValueError)
     "axis": ((*NO_INTEGERS, "1", None, (1,), [1]), (9, -10, *HUGE)),
     "flag": ((0, 1, 1.0, None, "True", [], np.array(True), np.int8(1)), ()),
     "real": (NO_NUMBERS, (np.nan, np.inf, -np.inf, 10**400)),
+    "bound": ([value for value in NO_NUMBERS if value is not None], (np.nan, np.inf, -np.inf, 10**400)),
     "choice": (NO_WORDS, ("", "Mean", "Winograd", "MEAN", "first ", "x" * 99)),
     "backend": ((1, True, b"optimized", ["optimized"], {}, Stray(), cnnx), ("", "Optimized", "nowhere", "optimized ")),
 }
@@ -311,6 +314,14 @@ def test_rate(function):
 
 def test_bounded_numbers():
     x, c = np.ones((2, 3, 2, 2)), np.ones(3)
+    for alpha in (0, -0.0, -1, -1e-300):
+        for call in cnnx.hard_sigmoid, lambda x, alpha: cnnx.hard_sigmoid_backward(x, x, alpha):
+            with pytest.raises(ValueError, match="alpha: expected a number above 0, got"):
+                call(x, alpha)
+    for low, high in ((1, 0), (0.0, -1e-300), (2**70, 1)):
+        for call in cnnx.clip, lambda x, *bounds: cnnx.clip_backward(x, x, *bounds):
+            with pytest.raises(ValueError, match=r"max: expected a number of at least min, .*, got"):
+                call(x, low, high)
     for eps in (0, 0.0, -1e-5, -1, 1e-400):
         with pytest.raises(ValueError, match="eps: expected a number above 0, got"):
             cnnx.batch_norm2d(x, c, c, c, c, eps=eps)
@@ -394,6 +405,11 @@ FORWARD = [  # function, shapes of its arrays, options, message
         TRAINING,
         r"running_mean: expected shape \(3,\) .* got \(2,\)",
     ),
+    ("prelu", {"x": (2, 3), "weight": (2,)}, {}, r"weight: expected shape \(3,\), .*, or \(1,\), got \(2,\)"),
+    ("prelu", {"x": (2, 3, 4), "weight": (3, 1)}, {}, r"weight: expected shape \(3,\), .* got \(3, 1\)"),
+    ("prelu", {"x": (2, 3), "weight": ()}, {}, r"weight: expected shape \(3,\), .* got \(\)"),
+    ("prelu", {"x": (3,), "weight": (3,)}, {}, r"weight: expected shape \(1,\), .* has no channels, got \(3,\)"),
+    ("prelu", {"x": (), "weight": (0,)}, {}, r"weight: expected shape \(1,\), .* has no channels, got \(0,\)"),
     ("squared_error", {"y": (), "target": ()}, {}, "y: expected at least one axis"),
     ("squared_error", {"y": (2, 3), "target": (3, 2)}, {}, r"target: expected shape \(2, 3\) .* got \(3, 2\)"),
     ("squared_error", {"y": (2, 3), "target": (3,)}, {}, r"target: expected shape \(2, 3\) .* got \(3,\)"),
@@ -441,7 +457,12 @@ BACKWARD = [  # function, arrays, options, message: a grad_output of another sha
     ("lp_pool2d", {"x": (1, 2, 4, 4)}, {"kernel_size": 2, "norm_type": 2}, (1, 2, 2, 2)),
     ("flatten", {"x": (2, 3, 4)}, {}, (2, 12)),
     ("batch_norm2d", {"x": (2, 3, 2, 2), "weight": (3,)}, TRAINING, (2, 3, 2, 2)),
-    *((op.name, {"x": (2, 3)}, {}, (2, 3)) for op in OPS if op.equations.startswith("A1") or "softmax" in op.name),
+    ("prelu", {"x": (2, 3), "weight": (3,)}, {}, (2, 3)),
+    *(
+        (op.name, {"x": (2, 3)}, op.cases[0].options, (2, 3))
+        for op in OPS
+        if op.equations.startswith("A1") or "softmax" in op.name
+    ),
 ]
 
 
@@ -617,6 +638,7 @@ VALUES = {
     "axis": st.sampled_from([0, 1, -1, 2, -2, 5, -9, 2**63, 1.0, None, True, np.int64(-1)]),
     "flag": st.sampled_from([True, False, True, False, np.True_, 1, None]),
     "real": st.sampled_from([0.5, 0, 1, 1.0, 2, 2.5, 7, -1, 0.999, np.float32(0.25), np.nan, np.inf, 1e308, 10**400]),
+    "bound": st.sampled_from([None, -1, 0, 0.5, 2, 7.5, np.float32(0.25), True, "1", np.nan, np.inf, 1e308, 10**400]),
     "choice": st.sampled_from(["mean", "sum", "first", "all", "direct", "first", "mean", "winograd", "", None, 1]),
 }
 ITEMS = st.sampled_from([0, -0.0, 1, -1, 0.5, 3, -2.5, 1e-40, 1e30, -1e30, np.inf, -np.inf, np.nan])

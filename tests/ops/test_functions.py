@@ -37,6 +37,7 @@ FORWARD = {
     "elu": (lambda z: z if z > 0 else mp.expm1(z), 1.1),
     "softplus": (lambda z: mp.log1p(mp.exp(z)) if z < 0 else z + mp.log1p(mp.exp(-z)), 2.5),
     "gelu": (lambda z: z * normal(z), 4.5),  # a product of three functions; 3.8 where there is a fused multiply-add
+    "silu": (lambda z: z * sigmoid(z), 3.0),
 }
 BACKWARD = {
     "sigmoid": (lambda z: sigmoid(z) * sigmoid(-z), 3.5),
@@ -47,6 +48,7 @@ BACKWARD = {
 CANCELLING = {
     "tanh": (lambda z: 1 - mp.tanh(z) ** 2, 4.0),
     "gelu": (lambda z: normal(z) + z * mp.exp(-z * z / 2) / mp.sqrt(2 * mp.pi), 4.0),
+    "silu": (lambda z: sigmoid(z) + z * sigmoid(z) * sigmoid(-z), 3.0),
 }
 
 
@@ -151,7 +153,7 @@ def test_no_function_comes_from_the_c_library():
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_ends_of_the_range(dtype):
     inf, nan = np.inf, np.nan
-    most = float(np.finfo(dtype).max)
+    most, sixth = float(np.finfo(dtype).max), 1 / 6
     z = np.array([-inf, -most, -0.0, 0.0, most, inf, nan], dtype)
     ones = np.ones_like(z)
     expected = {
@@ -160,6 +162,9 @@ def test_ends_of_the_range(dtype):
         "elu": ([-1, -1, 0, 0, most, inf, nan], [0, 0, 1, 1, 1, 1, nan]),
         "gelu": ([0, 0, 0, 0, most, inf, nan], [0, 0, 0.5, 0.5, 1, 1, nan]),
         "relu": ([0, 0, 0, 0, most, inf, nan], [0, 0, 0, 0, 1, 1, 0]),
+        "hard_sigmoid": ([0, 0, 0.5, 0.5, 1, 1, nan], [0, 0, sixth, sixth, 0, 0, 0]),
+        "hard_swish": ([0, 0, 0, 0, most, inf, nan], [0, 0, 0.5, 0.5, 1, 1, nan]),
+        "silu": ([0, 0, 0, 0, most, inf, nan], [0, 0, 0.5, 0.5, 1, 1, nan]),
     }
     for name, (forward, backward) in expected.items():
         np.testing.assert_array_equal(getattr(cnnx, name)(z), np.array(forward, dtype), name)
@@ -186,7 +191,8 @@ def test_a_number_that_is_no_float32(number, dtype):
             )
 
 
-NAMES = ("relu", "sigmoid", "tanh", "step", "identity", "leaky_relu", "elu", "softplus", "gelu")
+NAMES = ("relu", "sigmoid", "tanh", "step", "identity", "leaky_relu", "elu", "softplus", "gelu", "clip", "hard_sigmoid")
+NAMES += ("hard_swish", "silu")
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -197,11 +203,12 @@ def test_a_value_does_not_depend_on_its_place(name, dtype):
     z = (rng.standard_normal(200) * 2.0 ** rng.integers(-6, 7, 200)).astype(dtype)
     delta = rng.standard_normal(200).astype(dtype)
     forward, backward = getattr(cnnx, name), getattr(cnnx, f"{name}_backward")
-    y, d = forward(z), backward(delta, z)
+    options = {"min": -0.1, "max": 0.7} if name == "clip" else {}
+    y, d = forward(z, **options), backward(delta, z, **options)
     for n in range(1, 200):
         for part in (slice(n), slice(n, None)):
-            assert forward(z[part]).tobytes() == y[part].tobytes()
-            assert backward(delta[part], z[part]).tobytes() == d[part].tobytes()
+            assert forward(z[part], **options).tobytes() == y[part].tobytes()
+            assert backward(delta[part], z[part], **options).tobytes() == d[part].tobytes()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -41,11 +41,11 @@ ELEMENTWISE = [op for op in OPS if op.equations == "A1, A2"]
 
 @pytest.mark.parametrize("op", ELEMENTWISE, ids=lambda op: op.name)
 def test_nan_passes_activations(op, backend, dtype):
-    x = np.array([nan, 1, -nan, -1, nan], dtype)
-    y = op.forward(x)
+    x, options = np.array([nan, 1, -nan, -1, nan], dtype), op.cases[0].options
+    y = op.forward(x, **options)
     assert np.isnan(y).tolist() == [True, False, True, False, True]
-    assert np.isnan(op.forward(np.array(nan, dtype)))
-    same(op.forward(np.array([1, -1], dtype)), y[[1, 3]])
+    assert np.isnan(op.forward(np.array(nan, dtype), **options))
+    same(op.forward(np.array([1, -1], dtype), **options), y[[1, 3]])
 
 
 def test_nan_passes_sums(backend, dtype):
@@ -139,6 +139,9 @@ FAR = [  # z, then phi(z) and phi'(z) by activation; -0.0 where the formula's si
     ("elu", [(-inf, -1, 0), (-1000, -1, 0), (inf, inf, 1), (1000, 1000, 1), (0.0, 0.0, 1), (-0.0, -0.0, 1)]),
     ("softplus", [(-inf, 0, 0), (-1000, 0, 0), (inf, inf, 1), (1000, 1000, 1)]),
     ("gelu", [(inf, inf, 1), (1000, 1000, 1), (0.0, 0.0, 0.5)]),
+    ("hard_sigmoid", [(-inf, 0, 0), (-1000, 0, 0), (inf, 1, 0), (1000, 1, 0), (0.0, 0.5, 1 / 6), (-0.0, 0.5, 1 / 6)]),
+    ("hard_swish", [(-inf, 0, 0), (-1000, 0, 0), (inf, inf, 1), (1e38, 1e38, 1), (0.0, 0.0, 0.5), (-0.0, -0.0, 0.5)]),
+    ("silu", [(inf, inf, 1), (1e38, 1e38, 1), (0.0, 0.0, 0.5), (-0.0, -0.0, 0.5)]),
 ]
 
 
@@ -150,11 +153,55 @@ def test_far_out_and_zero(name, table, backend, dtype):
     same(backward(np.full_like(z, 2), z), 2 * slope)
 
 
-def test_gelu_far_below(backend, dtype):
-    """z Phi(z) goes to 0 and so does its slope; the sign of zero is nobody's business."""
-    z = np.array([-inf, -1000, -50], dtype)
-    np.testing.assert_array_equal(cnnx.gelu(z), [0, 0, 0])
-    np.testing.assert_array_equal(cnnx.gelu_backward(np.ones_like(z), z), [0, 0, 0])
+def test_gelu_and_silu_far_below(backend, dtype):
+    """They go to 0 and so do their slopes; the sign of zero is nobody's business."""
+    for name, far in ("gelu", -50), ("silu", -900):
+        z = np.array([-inf, -1000, far], dtype)
+        np.testing.assert_array_equal(getattr(cnnx, name)(z), [0, 0, 0])
+        np.testing.assert_array_equal(getattr(cnnx, f"{name}_backward")(np.ones_like(z), z), [0, 0, 0])
+
+
+def test_clip_with_bounds_on_some_sides(backend, dtype):
+    x, g = np.array([-inf, -2, -0.0, 1, 3, inf, nan], dtype), np.full(7, 2, dtype)
+    same(cnnx.clip(x, 0, 1), np.array([0, 0, 0, 1, 1, 1, nan]))
+    same(cnnx.clip(x, None, 1), np.array([-inf, -2, -0.0, 1, 1, 1, nan]))
+    same(cnnx.clip(x, -2.5, None), np.array([-2.5, -2, -0.0, 1, 3, inf, nan]))
+    same(cnnx.clip(x, None, None), x)
+    same(cnnx.clip(x, 1, 1), np.array([1, 1, 1, 1, 1, 1, nan]))
+    same(cnnx.clip_backward(g, x, 0, 1), np.array([0, 0, 0, 2, 0, 0, 0]))
+    same(cnnx.clip_backward(g, x, None, 1), np.array([0, 2, 2, 2, 0, 0, 0]))  # the one at minus infinity has no left
+    same(cnnx.clip_backward(g, x, -2, None), np.array([0, 0, 2, 2, 2, 2, 0]))
+    same(cnnx.clip_backward(g, x, 1, 1), np.zeros(7))
+
+
+def test_bounds_that_are_no_float32(backend):
+    """They are doubles: 0.1 lies below the float32 next to it, whose slope is therefore 1, and 0.9 below its own."""
+    low, high = np.float32(0.1), np.float32(0.9)
+    x, one = np.array([0, low, high, 2], np.float32), np.ones(4, np.float32)
+    assert float(low) > 0.1
+    assert float(high) < 0.9
+    same(cnnx.clip(x, 0.1, 0.9), np.array([low, low, high, high]))
+    same(cnnx.clip_backward(one, x, 0.1, 0.9), np.array([0, 1, 1, 0]))
+    same(cnnx.clip(x, -1e300, 1e300), x)
+    same(cnnx.clip_backward(one, x, -1e300, 1e300), one)
+
+
+def test_kinks_of_hard_sigmoid_at_its_defaults(backend, dtype):
+    """-3/6 + 1/2 is 0 and 3/6 + 1/2 is 1, as they are rounded."""
+    x = np.array([-3, 3], dtype)
+    same(cnnx.hard_sigmoid(x), np.array([0, 1]))
+    same(cnnx.hard_sigmoid_backward(np.full_like(x, 6), x), np.array([0, 1]))
+
+
+def test_prelu_of_nan_and_of_slopes_beyond_one(backend, dtype):
+    """A5."""
+    x = np.array([[[nan, 2, -2]], [[-1, -0.0, inf]]], dtype)
+    same(cnnx.prelu(x, np.array([-3], dtype)), np.array([[[nan, 2, 6]], [[3, 0.0, inf]]]))
+    g = np.ones_like(x)
+    grad_x, grad_weight = cnnx.prelu_backward(g, x, np.array([-3], dtype))
+    same(grad_x, np.array([[[-3, 1, -3]], [[-3, -3, 1]]]))
+    assert np.isnan(grad_weight).all()
+    assert cnnx.prelu_backward(g[1:], x[1:], np.array([2], dtype))[1].tolist() == [-1]
 
 
 def test_small_numbers_keep_their_digits(backend, dtype):
@@ -174,6 +221,7 @@ def test_slope_at_kinks_is_the_left_one(backend, dtype):
         z, g = np.array([zero], dtype), np.array([3], dtype)
         assert cnnx.relu_backward(g, z) == 0
         assert cnnx.step_backward(g, z) == 0
+        assert cnnx.prelu_backward(g, z, np.array([0.5], dtype))[0] == 1.5
         assert cnnx.leaky_relu_backward(g, z) == g * np.dtype(dtype).type(0.01)
         assert cnnx.leaky_relu_backward(g, z, -2.0) == -6
         assert cnnx.elu_backward(g, z) == 3

@@ -71,6 +71,13 @@ four_deltas = fractions("3/7 -2/5 1/3 1/2", 1, 1, 2, 2)
 signed = fractions("-1/5 7/5", 1, 1, 1, 2)
 PAIR = dict(R=1, S=2, u=1, v=2, p_h=0, p_w=0, rho=Fraction(2), m=Base2)
 
+# A parametric ReLU of two channels, the second below 0
+slanted, slanted_deltas, slopes = (
+    fractions("1/2 -1/3", 1, 2, 1),
+    fractions("3/7 -2/5", 1, 2, 1),
+    fractions("1/5 2/7", 2),
+)
+
 # Affine
 z, w = fractions("1/2 1/3", 1, 2), fractions("2/3 3/5  1/4 7", 2, 2)
 two, deltas = fractions("1/2 1/3", 2, 1), fractions("3/7 -2/5", 2, 1)
@@ -120,6 +127,25 @@ BY_HAND = [
     ("tanh_grad_input", "dZ", (unit[0, ::-1, 0], -row[0, :, 0]), (2,), dict(m=Base2), "64/289"),
     ("elu", "Y", (-row[0, :, 0],), (1,), dict(alpha=Fraction(3, 5), m=Base2), "-3/10"),  # 3/5 (1/2 - 1)
     ("softplus", "Y", (row[0, :, 0],), (0,), dict(m=Base2), "1"),  # log2(1 + 1)
+    ("clip", "Y", (z[0],), (0,), dict(low=Fraction(0), high=Fraction(1, 5)), "1/5"),
+    ("clip_grad_input", "dZ", (row_deltas[0], z[0]), (1,), dict(low=Fraction(0), high=Fraction(1, 3)), "-2/5"),
+    ("hard_sigmoid", "Y", (z[0],), (1,), dict(alpha=Fraction(3, 5), beta=Fraction(1, 7)), "12/35"),  # 1/5 + 1/7
+    (
+        "hard_sigmoid_grad_input",
+        "dZ",
+        (row_deltas[0], z[0]),
+        (0,),
+        dict(alpha=Fraction(3, 5), beta=Fraction(1, 7)),
+        "9/35",
+    ),
+    ("hard_swish", "Y", (z[0],), (0,), {}, "7/24"),  # 1/2 7/2 1/6
+    ("hard_swish_grad_input", "dZ", (row_deltas[0], z[0]), (1,), {}, "-11/45"),  # -2/5 (2/3 + 3)/6
+    ("silu", "Y", (row[0, :, 0],), (2,), dict(m=Base2), "8/5"),  # 2/(1 + 1/4)
+    ("silu", "Y", (-row[0, :, 0],), (1,), dict(m=Base2), "-1/3"),  # -1/(1 + 2)
+    ("silu_grad_input", "dZ", (3 * unit[0, ::-1, 0], row[0, :, 0]), (2,), dict(m=Base2), "84/25"),  # 3 (4/5 + 8/25)
+    ("prelu", "Y", (slanted, slopes), (0, 1, 0), {}, "-2/21"),  # -1/3 2/7
+    ("prelu_grad_input", "dZ", (slanted_deltas, slanted, slopes), (0, 1, 0), {}, "-4/35"),  # -2/5 2/7
+    ("prelu_grad_weight", "dw", (slanted_deltas, slanted), (1,), {}, "2/15"),  # 2/5 1/3
     ("softmax", "Y", (row,), (0, 2, 0), dict(m=Base2), "4/7"),
     ("softmax_grad_input", "dZ", (unit, row), (0, 0, 0), dict(m=Base2), "6/49"),  # 1/7 (1 - 1/7)
     ("softmax_grad_input", "dZ", (unit, row), (0, 2, 0), dict(m=Base2), "-4/49"),

@@ -31,6 +31,11 @@ def _sigmoid_prime(Z: Array) -> Array:
     return np.asarray(e / (1 + e) ** 2)
 
 
+def _silu_prime(Z: Array) -> Array:
+    s = _sigmoid(Z)
+    return np.where(np.isinf(Z), s, s + Z * _sigmoid_prime(Z))
+
+
 def _tanh_prime(Z: Array) -> Array:
     e = np.exp(-2 * np.abs(Z))
     return np.asarray(4 * e / (1 + e) ** 2)
@@ -48,6 +53,37 @@ _activation(
     lambda Z, alpha: np.where(Z > 0, 1, alpha * np.exp(Z)),
 )
 _activation("softplus", lambda Z: np.logaddexp(0, Z), _sigmoid)
+_activation(
+    "clip",
+    lambda Z, low, high: np.minimum(np.maximum(Z, low), high),
+    lambda Z, low, high: (low < Z) & (high >= Z),
+)
+_activation(
+    "hard_sigmoid",
+    lambda Z, alpha, beta: np.minimum(np.maximum(alpha * Z + beta, 0), 1),
+    lambda Z, alpha, beta: alpha * ((alpha * Z + beta > 0) & (alpha * Z + beta <= 1)),
+)
+_activation(
+    "hard_swish",
+    lambda Z: np.maximum(Z, -3) * (np.minimum(np.maximum(Z + 3, 0), 6) / 6),
+    lambda Z: np.where(Z <= -3, 0, np.where(Z > 3, 1, (2 * Z + 3) / 6)),
+)
+_activation("silu", lambda Z: np.where(np.isneginf(Z), 0, Z * _sigmoid(Z)), _silu_prime)
+
+
+@kernel
+def prelu(Z: Array, w: Array, Y: Array) -> None:
+    Y[...] = np.where(Z > 0, Z, w[:, None] * Z)
+
+
+@kernel
+def prelu_grad_input(Delta: Array, Z: Array, w: Array, dZ: Array) -> None:
+    dZ[...] = Delta * np.where(Z > 0, 1, w[:, None])
+
+
+@kernel
+def prelu_grad_weight(Delta: Array, Z: Array, dw: Array) -> None:
+    dw[...] = (Delta * np.minimum(Z, 0)).sum(axis=(0, 2), dtype=float)
 
 
 @kernel

@@ -254,7 +254,14 @@ def _report(op: Op, case: Case, arrays: Arrays, rng: np.random.Generator) -> Gra
     got = gradients(op, case, op.backward(**backward_arguments(op, case, arrays, delta, saved)))
     size = abs(y) if weights is None else float(np.abs(y * weights).sum())
     at = {n: arrays[n] for n in got}
-    return gradient_check(cost, at, got, size=size, rng=rng, pattern=PATTERNS[op.kinks])
+    return gradient_check(cost, at, got, size=size, rng=rng, pattern=_pattern(op, case))
+
+
+def _pattern(op: Op, case: Case) -> Pattern | None:
+    if not callable(op.kinks):
+        return PATTERNS[op.kinks]
+    places = op.kinks(case.options)
+    return lambda arrays: tuple(np.sign(a - place) for a in arrays.values() for place in places)
 
 
 def _signs(arrays: Arrays) -> Any:

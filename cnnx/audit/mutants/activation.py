@@ -100,6 +100,60 @@ def gelu_by_tanh(Z: Array, Y: Array) -> None:
     Y[...] = np.where(np.isneginf(Z), 0, Z * (1 + np.tanh(inner)) / 2)
 
 
+@BUGS.of("clip", "clip_grad_input", "the gradient passes at the lower bound too", "torch.clamp's convention")
+def clip_grad_input_right_at_low(Delta: Array, Z: Array, dZ: Array, *, low: float, high: float) -> None:
+    dZ[...] = Delta * ((low <= Z) & (high >= Z))
+
+
+@BUGS.of("clip", "clip", "a NaN becomes a bound", "fmin and fmax")
+def clip_swallows_nan(Z: Array, Y: Array, *, low: float, high: float) -> None:
+    np.fmin(np.fmax(Z, low), high, out=Y)
+
+
+@BUGS.of("hard_sigmoid", "hard_sigmoid", "alpha is 1/5, whatever was asked for", "ONNX's default for torch's 1/6")
+def hard_sigmoid_of_onnx(Z: Array, Y: Array, *, alpha: float, beta: float) -> None:
+    right("hard_sigmoid")(Z, Y, alpha=0.2, beta=beta)
+
+
+@BUGS.of("hard_sigmoid", "hard_sigmoid_grad_input", "the gradient passes where the function is flat")
+def hard_sigmoid_grad_input_everywhere(Delta: Array, Z: Array, dZ: Array, *, alpha: float, beta: float) -> None:
+    dZ[...] = Delta * alpha
+
+
+@BUGS.of("hard_swish", "hard_swish", "minus infinity times 0", "z relu6(z + 3)/6 as printed")
+def hard_swish_of_infinity(Z: Array, Y: Array) -> None:
+    with np.errstate(all="ignore"):
+        Y[...] = Z * (np.clip(Z + 3, 0, 6) / 6)
+
+
+@BUGS.of("hard_swish", "hard_swish_grad_input", "the product rule's second term is missing")
+def hard_swish_grad_input_of_one_factor(Delta: Array, Z: Array, dZ: Array) -> None:
+    right("hard_sigmoid")(Z, dZ, alpha=1 / 6, beta=0.5)
+    dZ *= Delta
+
+
+@BUGS.of("silu", "silu", "z exp(z)/(1 + exp(z)) overflows", "NaN for large z")
+def silu_overflowing(Z: Array, Y: Array) -> None:
+    with np.errstate(all="ignore"):
+        Y[...] = Z * np.exp(Z) / (1 + np.exp(Z))
+
+
+@BUGS.of("silu", "silu_grad_input", "the sigmoid's slope alone", "z counts as a constant")
+def silu_grad_input_of_sigmoid(Delta: Array, Z: Array, dZ: Array) -> None:
+    right("sigmoid_grad_input")(Delta, Z, dZ)
+    dZ *= Z
+
+
+@BUGS.of("prelu", "prelu", "all channels have the first one's slope")
+def prelu_of_first_slope(Z: Array, w: Array, Y: Array) -> None:
+    right("prelu")(Z, np.full_like(w, w[0]), Y)
+
+
+@BUGS.of("prelu", "prelu_grad_weight", "positive numbers count as well", "the forward mask is forgotten")
+def prelu_grad_weight_of_all(Delta: Array, Z: Array, dw: Array) -> None:
+    dw[...] = (Delta * Z).sum(axis=(0, 2))
+
+
 @BUGS.of("softmax", "softmax", "the maximum is not shifted out", "exp overflows for z > 88")
 def softmax_without_shift(Z: Array, Y: Array) -> None:
     with np.errstate(all="ignore"):

@@ -78,9 +78,14 @@ CASES: dict[str, tuple[Case, ...]] = {
     ),
     **{name: _sizes(exact=True) for name in ("relu", "step", "identity")},
     **{name: (*_sizes(), _elements("saved output", (7,), output=True)) for name in ("sigmoid", "tanh")},
-    **{name: _sizes() for name in ("softplus", "gelu")},
+    **{name: _sizes() for name in ("softplus", "gelu", "hard_sigmoid", "hard_swish", "silu")},
     "leaky_relu": _sizes(negative_slope=0.5),
     "elu": _sizes(alpha=1.75),
+    "clip": _sizes(exact=True, min=-1.0, max=2.0),
+    "prelu": (
+        Case("two channels", {"x": (3, 2, 5), "weight": (2,)}, exact=True),
+        Case("one slope", {"x": (7,), "weight": (1,)}, exact=True),
+    ),
     "softmax": (_elements("rows", (3, 5)), _elements("columns", (4, 2), axis=0)),
     "log_softmax": (_elements("rows", (3, 5)), _elements("columns", (4, 2), axis=0)),
     "affine": (

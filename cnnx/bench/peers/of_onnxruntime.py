@@ -19,6 +19,7 @@ except ImportError as error:
 LACKS = {
     "step": "ONNX has no step function",
     "dropout": "ONNX draws the mask itself",
+    "silu": "ONNX Runtime has no SiLU of one node",
     "squared_error": "ONNX has no squared error",
 }
 OPSET, IR = 17, 8
@@ -48,6 +49,7 @@ def prepare(op: str, direction: str, arrays: Arrays, options: Options) -> Call:
         raise NotImplementedError("ONNX Runtime computes no gradients")
     if op in LACKS:
         raise NotImplementedError(LACKS[op])
+    arrays = dict(arrays)  # to which a node may add constants
     node, attributes, names = NODES[op](arrays, in_full(op, direction, options))
     constants = {name: arrays[name] for name in CONSTANTS if name in arrays and name not in names}
     given = {name: arrays[name].astype("int64") if name == "target" else arrays[name].copy() for name in names}
@@ -81,7 +83,7 @@ def _session(node: str, attributes: dict[str, Any], given: Arrays, constants: Ar
 
 # -------------------------------------------------------------------------------------------- nodes
 
-CONSTANTS = ("weight", "bias", "running_mean", "running_var")  # in the order in which nodes have them
+CONSTANTS = ("min", "max", "weight", "bias", "running_mean", "running_var")  # in the order in which nodes have them
 
 
 def _plain(node: str, **names: str) -> Callable[[Arrays, Options], Node]:
@@ -123,6 +125,20 @@ def _lp_pool2d(arrays: Arrays, o: Options) -> Node:
     return _pool("LpPool", arrays, o, p=int(o["norm_type"]))
 
 
+def _clip(arrays: Arrays, o: Options) -> Node:
+    for name in ("min", "max"):
+        arrays[name] = np.asarray(o[name], arrays["x"].dtype)
+    return "Clip", {}, ("x",)
+
+
+def _prelu(arrays: Arrays, o: Options) -> Node:
+    if arrays["x"].ndim == 0:
+        raise NotImplementedError("ONNX's PRelu gives a number without axes one")
+    axes = arrays["x"].ndim - 2 if arrays["weight"].size > 1 else 0  # slopes meet the last axes there, not the channels
+    arrays["weight"] = arrays["weight"].reshape(-1, *[1] * axes)
+    return "PRelu", {}, ("x",)
+
+
 def _batch_norm2d(arrays: Arrays, o: Options) -> Node:
     if o["training"]:
         raise NotImplementedError("ONNX Runtime has batch normalisation for inference alone")
@@ -148,6 +164,10 @@ NODES: dict[str, Callable[[Arrays, Options], Node]] = {
     "elu": _plain("Elu", alpha="alpha"),
     "softplus": _plain("Softplus"),
     "gelu": _plain("Gelu"),
+    "clip": _clip,
+    "hard_sigmoid": _plain("HardSigmoid", alpha="alpha", beta="beta"),
+    "hard_swish": _plain("HardSwish"),
+    "prelu": _prelu,
     "softmax": _plain("Softmax", axis="axis"),
     "log_softmax": _plain("LogSoftmax", axis="axis"),
     "affine": lambda arrays, o: ("Gemm", {"transB": 1}, ("x",)),

@@ -107,6 +107,12 @@ def _avg_pool2d(t: Tensors, o: Options) -> Call:
     return partial(functional.avg_pool2d, t["x"], **_pool_geometry(t, o), count_include_pad=include)
 
 
+def _hard_sigmoid(t: Tensors, o: Options) -> Call:
+    if (o["alpha"], o["beta"]) != (1 / 6, 0.5):
+        raise NotImplementedError("torch's hardsigmoid has alpha 1/6 and beta 1/2")
+    return partial(functional.hardsigmoid, t["x"])
+
+
 def _dropout(t: Tensors, o: Options) -> Call:
     """What torch does with the mask that it draws: it multiplies by 0 or 1 / (1 - rate)."""
     return partial(torch.mul, t["x"], t["mask"].to(t["x"].dtype) / (1 - o["rate"]))
@@ -146,6 +152,11 @@ FORWARD: dict[str, Callable[[Tensors, Options], Call]] = {
     "elu": lambda t, o: partial(functional.elu, t["x"], o["alpha"]),
     "softplus": lambda t, o: partial(functional.softplus, t["x"], 1, 40),  # beyond 40 it is z, in double too
     "gelu": lambda t, o: partial(functional.gelu, t["x"]),
+    "clip": lambda t, o: partial(torch.clamp, t["x"], o["min"], o["max"]),
+    "hard_sigmoid": _hard_sigmoid,
+    "hard_swish": lambda t, o: partial(functional.hardswish, t["x"]),
+    "silu": lambda t, o: partial(functional.silu, t["x"]),
+    "prelu": lambda t, o: partial(torch.prelu, t["x"], t["weight"]),
     "softmax": lambda t, o: partial(torch.softmax, t["x"], o["axis"]),
     "log_softmax": lambda t, o: partial(torch.log_softmax, t["x"], o["axis"]),
     "affine": lambda t, o: partial(functional.linear, t["x"], t["weight"], t.get("bias")),
@@ -207,8 +218,29 @@ def _cross_entropy_backward(t: Tensors, o: Options) -> Call:
     return through
 
 
+def _hard_sigmoid_backward(t: Tensors, o: Options) -> Call:
+    if t["x"].dtype == torch.float64:
+        raise NotImplementedError("torch's hardsigmoid has float32's 1/6 for a slope")
+    return _node(_hard_sigmoid, t, o)
+
+
+def _prelu_backward(t: Tensors, o: Options) -> Call:
+    """The node, whose terms of the weight's gradient autograd adds up."""
+    t["x"].requires_grad_(), t["weight"].requires_grad_()
+    node, grad_output = torch.prelu(t["x"], t["weight"]).grad_fn, t["grad_output"]
+    axes = [axis for axis in range(t["x"].ndim) if axis != 1 or len(t["weight"]) == 1]
+
+    def through() -> Any:
+        grad_x, terms = node(grad_output)
+        return grad_x, (terms.sum(axes) if axes else terms).reshape(-1)
+
+    return through
+
+
 # Of the others a forward call has one node.
 BACKWARD: dict[str, Callable[[Tensors, Options], Call]] = {
+    "hard_sigmoid": _hard_sigmoid_backward,
+    "prelu": _prelu_backward,
     "identity": _identity_backward,
     "affine": _affine_backward,
     "flatten": lambda t, o: partial(t["grad_output"].reshape, t["x"].shape),

@@ -26,9 +26,9 @@ cdef inline void load_strip(const floating* Z, Py_ssize_t i, floating* z) noexce
             store(load[doubles](Z, k * lanes_of(z), NULL), z, k * lanes_of(z))
 
 
-cdef inline void each(void (*phi)(const floating*, floating*, Py_ssize_t, double) noexcept nogil,
-                      const floating[::1] Z, floating[::1] Y, double number, double work) noexcept:
-    # Y[i] = phi(Z[i]), where phi does so for a number of strips; work is that of one element.
+cdef inline void each(void (*phi)(const floating*, floating*, Py_ssize_t, const double*) noexcept nogil,
+                      const floating[::1] Z, floating[::1] Y, const double* numbers, double work) noexcept:
+    # Y[i] = phi(Z[i]), where phi does so for a number of strips, with phi's own numbers; work is that of one element.
     cdef Py_ssize_t n = Z.shape[0], strips = n // STRIP, left = n % STRIP, part
     cdef floating z[STRIP]
     cdef floating y[STRIP]
@@ -36,26 +36,28 @@ cdef inline void each(void (*phi)(const floating*, floating*, Py_ssize_t, double
     with nogil:
         make_opaque(phi)  # or gcc copies it into its caller, where the strip at the end would become other instructions
         if threads == 1 and strips > 0:
-            phi(&Z[0], &Y[0], strips, number)
+            phi(&Z[0], &Y[0], strips, numbers)
         elif strips > 0:
             for part in prange(threads, schedule="static", num_threads=threads):
-                some(phi, &Z[0], &Y[0], strips * part // threads, strips * (part + 1) // threads, number)
+                some(phi, &Z[0], &Y[0], strips * part // threads, strips * (part + 1) // threads, numbers)
         if left > 0:
             for part in range(STRIP):
                 z[part] = 0
             memcpy(z, &Z[n - left], left * sizeof(floating))
-            phi(z, y, 1, number)
+            phi(z, y, 1, numbers)
             memcpy(&Y[n - left], y, left * sizeof(floating))
 
 
-cdef inline void some(void (*phi)(const floating*, floating*, Py_ssize_t, double) noexcept nogil,
-                      const floating* Z, floating* Y, Py_ssize_t first, Py_ssize_t end, double number) noexcept nogil:
-    phi(Z + first * STRIP, Y + first * STRIP, end - first, number)
+cdef inline void some(void (*phi)(const floating*, floating*, Py_ssize_t, const double*) noexcept nogil,
+                      const floating* Z, floating* Y, Py_ssize_t first, Py_ssize_t end,
+                      const double* numbers) noexcept nogil:
+    phi(Z + first * STRIP, Y + first * STRIP, end - first, numbers)
 
 
 cdef inline void each_grad(
-        void (*phi_prime)(const floating*, const floating*, floating*, Py_ssize_t, double) noexcept nogil,
-        const floating[::1] Delta, const floating[::1] Z, floating[::1] dZ, double number, double work) noexcept:
+        void (*phi_prime)(const floating*, const floating*, floating*, Py_ssize_t, const double*) noexcept nogil,
+        const floating[::1] Delta, const floating[::1] Z, floating[::1] dZ, const double* numbers,
+        double work) noexcept:
     # dZ[i] = Delta[i] phi'(Z[i]).
     cdef Py_ssize_t n = Z.shape[0], strips = n // STRIP, left = n % STRIP, part
     cdef floating delta[STRIP]
@@ -65,23 +67,23 @@ cdef inline void each_grad(
     with nogil:
         make_opaque(phi_prime)
         if threads == 1 and strips > 0:
-            phi_prime(&Delta[0], &Z[0], &dZ[0], strips, number)
+            phi_prime(&Delta[0], &Z[0], &dZ[0], strips, numbers)
         elif strips > 0:
             for part in prange(threads, schedule="static", num_threads=threads):
                 some_grad(phi_prime, &Delta[0], &Z[0], &dZ[0], strips * part // threads, strips * (part + 1) // threads,
-                          number)
+                          numbers)
         if left > 0:
             for part in range(STRIP):
                 delta[part] = 0
                 z[part] = 0
             memcpy(delta, &Delta[n - left], left * sizeof(floating))
             memcpy(z, &Z[n - left], left * sizeof(floating))
-            phi_prime(delta, z, d, 1, number)
+            phi_prime(delta, z, d, 1, numbers)
             memcpy(&dZ[n - left], d, left * sizeof(floating))
 
 
 cdef inline void some_grad(
-        void (*phi_prime)(const floating*, const floating*, floating*, Py_ssize_t, double) noexcept nogil,
+        void (*phi_prime)(const floating*, const floating*, floating*, Py_ssize_t, const double*) noexcept nogil,
         const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t first, Py_ssize_t end,
-        double number) noexcept nogil:
-    phi_prime(Delta + first * STRIP, Z + first * STRIP, dZ + first * STRIP, end - first, number)
+        const double* numbers) noexcept nogil:
+    phi_prime(Delta + first * STRIP, Z + first * STRIP, dZ + first * STRIP, end - first, numbers)

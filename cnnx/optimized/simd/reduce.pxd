@@ -1,6 +1,6 @@
-# Sums over runs of numbers (N1, N3, E1), in vectors of doubles whatever the numbers are. A sum is that of 16 partial
-# sums, to which terms go by their place in the run, added up as a tree: it depends on nothing but its terms, not even
-# on the vectors' width. Written with the vector types of gcc and clang: a compiler may not reorder a sum by itself.
+# Sums over runs of numbers (N1, N3, A5, E1), in vectors of doubles whatever the numbers are. A sum is that of 16
+# partial sums, to which terms go by their place in the run, added up as a tree: it depends on nothing but its terms, not
+# even on the vectors' width. Written with the vector types of gcc and clang: a compiler may not reorder a sum by itself.
 
 from cython cimport floating
 
@@ -8,6 +8,7 @@ from .multiply_add cimport multiply_add
 
 cdef extern from *:
     """
+    #include <stdint.h>
     #include "cnnx/optimized/simd/instruction_set.h"
     #if defined(__AVX512F__)
     #define CNNX_SUM_LANES 8
@@ -29,6 +30,8 @@ cdef extern from *:
     #endif
     #define cnnx_widen_doubles(x) ((cnnx_sums)*(const cnnx_sums_in_memory*)(x))
     #define cnnx_spread_sums(x) ((x) - (cnnx_sums){0})
+    typedef int64_t cnnx_sum_bits __attribute__((vector_size(8 * CNNX_SUM_LANES), may_alias));
+    #define cnnx_not_positive(x) ((cnnx_sums)((cnnx_sum_bits)(x) & ~(cnnx_sum_bits)((x) > (cnnx_sums){0})))
     #if !CNNX_FMA
     #define cnnx_fma_sums(a, x, y) ((a) + (x) * (y))
     #elif defined(__AVX512F__)
@@ -47,6 +50,7 @@ cdef extern from *:
     sums widen_floats "cnnx_widen_floats"(const float* x) noexcept nogil
     sums widen_doubles "cnnx_widen_doubles"(const double* x) noexcept nogil
     sums broadcast_sums "cnnx_spread_sums"(double x) noexcept nogil
+    sums not_positive "cnnx_not_positive"(sums x) noexcept nogil  # 0 for what is above 0; NaN stays
     sums fma_sums "cnnx_fma_sums"(sums a, sums x, sums y) noexcept nogil
 
     enum:
@@ -64,6 +68,7 @@ cdef enum term:
     SQUARES  # (Z - mean)^2
     PRODUCTS  # Delta (Z - mean)
     DISTANCES  # (Delta - Z)^2
+    NOT_POSITIVE  # Delta min(Z, 0)
 
 
 cdef inline sums widen(const floating* x) noexcept nogil:
@@ -86,6 +91,8 @@ cdef inline sums added(sums total, const floating* Delta, const floating* Z, sum
         return fma_sums(total, z, z)
     elif kind == PRODUCTS:
         return fma_sums(total, widen(Delta + i), z - mean)
+    elif kind == NOT_POSITIVE:
+        return fma_sums(total, widen(Delta + i), not_positive(z))
     else:
         z = widen(Delta + i) - z
         return fma_sums(total, z, z)
@@ -104,6 +111,8 @@ cdef inline double added_one(double total, const floating* Delta, const floating
         return multiply_add(z, z, total)
     elif kind == PRODUCTS:
         return multiply_add(<double>Delta[i], z - mean, total)
+    elif kind == NOT_POSITIVE:
+        return multiply_add(<double>Delta[i], 0 if z > 0 else z, total)
     else:
         z = Delta[i] - z
         return multiply_add(z, z, total)

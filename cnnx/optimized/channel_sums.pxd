@@ -1,0 +1,55 @@
+# Sums over each channel of images (N1, N3, A5), in double, in parts that the shapes alone determine: the same bits for
+# any number of threads.
+
+from cython cimport floating
+from cython.parallel cimport prange
+from libc.stdlib cimport free
+
+from ._threads cimport threads_for
+from .runtime.integers cimport ceil_div, max_of, min_of
+from .runtime.memory cimport allocate
+from .simd.reduce cimport sum_runs, term
+
+cdef enum:
+    PART = 16384  # members of a channel that one thread sums up, about
+
+
+cdef struct Cut:
+    # How a channel's members are cut into parts: whole images, or pieces of one. Extents of an image alone decide.
+    Py_ssize_t N, C, HW
+    Py_ssize_t images, pieces, parts
+
+
+cdef inline Cut cut_of(Py_ssize_t N, Py_ssize_t C, Py_ssize_t HW) noexcept nogil:
+    cdef Cut g = Cut(N, C, HW, max_of(1, PART // HW), ceil_div(HW, PART), 0)
+    g.parts = ceil_div(N, g.images) * g.pieces
+    return g
+
+
+cdef inline double part_sum(const floating* Delta, const floating* Z, double mean, const Cut* g, Py_ssize_t c,
+                            Py_ssize_t part, term kind) noexcept nogil:
+    cdef Py_ssize_t n = part // g.pieces * g.images, first = part % g.pieces * PART
+    cdef Py_ssize_t at = (n * g.C + c) * g.HW + first
+    return sum_runs(Delta + at, Z + at, mean, min_of(g.images, g.N - n), min_of(g.HW - first, PART), g.C * g.HW, kind)
+
+
+cdef inline void sum_of_parts(const double* parts, Py_ssize_t count, double* total) noexcept nogil:
+    cdef Py_ssize_t part
+    total[0] = 0
+    for part in range(count):
+        total[0] += parts[part]
+
+
+cdef inline int channel_sums(str kernel, const floating* Delta, const floating* Z, const double* mean,
+                             double* totals, Py_ssize_t N, Py_ssize_t C, Py_ssize_t HW, term kind) except -1:
+    # The sum of each channel's terms, for arrays (N, C, HW) that are not empty; kernel: whose memory it is.
+    cdef Cut g = cut_of(N, C, HW)
+    cdef Py_ssize_t jobs = g.C * g.parts, i
+    cdef double* parts = <double*>allocate(kernel, jobs * sizeof(double))
+    cdef int threads = threads_for(<double>g.N * g.C * g.HW)
+    for i in prange(jobs, nogil=True, schedule="static", num_threads=threads):
+        parts[i] = part_sum(Delta, Z, mean[i // g.parts] if mean != NULL else 0, &g, i // g.parts, i % g.parts, kind)
+    for i in range(g.C):
+        sum_of_parts(parts + i * g.parts, g.parts, totals + i)
+    free(parts)
+    return 0
