@@ -196,5 +196,15 @@ def log_softmax(Z: Array, Y: Array) -> None:
 
 
 @kernel
+def add(A: Array, B: Array, Y: Array) -> None:
+    Y[...] = _run("Add", A, B)
+
+
+@kernel
+def multiply(A: Array, B: Array, Y: Array) -> None:
+    Y[...] = _run("Mul", A, B)
+
+
+@kernel
 def affine(Z: Array, w: Array, b: Array, Y: Array) -> None:
     Y[...] = _run("Gemm", Z, w, b, transB=1)

@@ -294,7 +294,27 @@ def log_softmax_grad_input(Delta: Array, Z: Array, dZ: Array) -> None:
     dZ[...] = _aten._log_softmax_backward_data(delta, torch.log_softmax(z, 1), 1, z.dtype).numpy()
 
 
-# ------------------------------------------------------------------------------------- affine, costs
+# --------------------------------------------------------------------- affine, sums and products, costs
+
+
+@kernel
+def add(A: Array, B: Array, Y: Array) -> None:
+    Y[...] = (_tensor(A) + _tensor(B)).numpy()
+
+
+@kernel
+def add_grad_input(Delta: Array, A: Array, dA: Array) -> None:
+    dA[...] = _tensor(Delta).sum_to_size(A.shape).numpy()
+
+
+@kernel
+def multiply(A: Array, B: Array, Y: Array) -> None:
+    Y[...] = (_tensor(A) * _tensor(B)).numpy()
+
+
+@kernel
+def multiply_grad_input(Delta: Array, A: Array, B: Array, dA: Array) -> None:
+    dA[...] = (_tensor(Delta) * _tensor(B)).sum_to_size(A.shape).numpy()
 
 
 @kernel

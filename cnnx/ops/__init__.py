@@ -33,6 +33,11 @@ from .activation import tanh_backward as tanh_backward
 from .affine import OP as _AFFINE
 from .affine import affine as affine
 from .affine import affine_backward as affine_backward
+from .arithmetic import OPS as _ARITHMETIC
+from .arithmetic import add as add
+from .arithmetic import add_backward as add_backward
+from .arithmetic import multiply as multiply
+from .arithmetic import multiply_backward as multiply_backward
 from .avg_pool2d import OP as _AVG_POOL2D
 from .avg_pool2d import avg_pool2d as avg_pool2d
 from .avg_pool2d import avg_pool2d_backward as avg_pool2d_backward
@@ -78,6 +83,7 @@ OPS: tuple[Op, ...] = (
     _PRELU,
     *_SOFTMAX,
     _AFFINE,
+    *_ARITHMETIC,
     _FLATTEN,
     _DROPOUT,
     _BATCH_NORM2D,
@@ -129,6 +135,10 @@ __all__ = [  # noqa: RUF022
     "log_softmax_backward",
     "affine",
     "affine_backward",
+    "add",
+    "add_backward",
+    "multiply",
+    "multiply_backward",
     "flatten",
     "flatten_backward",
     "dropout",

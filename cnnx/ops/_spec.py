@@ -47,6 +47,7 @@ class Op:
     frozen_kernels : kernels that no public function calls, only a frozen layer.
     cost : True if the forward function returns a number and the backward one takes no grad_output.
     large : cases of production size, for benchmarks alone: a back end in Python would take minutes for one.
+    broadcasts : array arguments are repeated along axes that others have, as NumPy does it: their gradients sum.
     edge : float32 results are right for numbers up to the largest: no sum of them overflows on the way.
     multiply_adds : how many the equations have, forward and backward, by the arrays' shapes and the
         output's; None where there are no sums of products, or so few that memory binds.
@@ -66,5 +67,6 @@ class Op:
     frozen_kernels: tuple[str, ...] = ()
     cost: bool = False
     large: tuple[Case, ...] = ()
+    broadcasts: bool = False
     edge: bool = False
     multiply_adds: Callable[[Mapping[str, Shape], Shape], tuple[int, int]] | None = None

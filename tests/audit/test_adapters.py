@@ -26,7 +26,7 @@ def case(op: str, name: str):
 
 def test_numpy_agrees() -> None:
     ops = ["conv2d", "max_pool2d", "avg_pool2d", "lp_pool2d", "sigmoid", "softmax", "affine", "batch_norm2d", "dropout"]
-    ops += ["clip", "hard_sigmoid", "hard_swish", "silu", "prelu"]
+    ops += ["add", "multiply", "clip", "hard_sigmoid", "hard_swish", "silu", "prelu"]
     report = audit(ops, backend="numpy", checks=["exact", "special", "adjoint"], measure=False)
     assert [str(d) for d in report.discrepancies()] == []
     assert report.judged > 1000
@@ -41,7 +41,8 @@ def test_what_a_library_lacks_is_said_with_the_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    "op", ["conv2d", "max_pool2d", "avg_pool2d", "softplus", "clip", "prelu", "affine", "cross_entropy"]
+    "op",
+    ["conv2d", "max_pool2d", "avg_pool2d", "softplus", "clip", "prelu", "add", "multiply", "affine", "cross_entropy"],
 )
 def test_torch_agrees(op: str) -> None:
     pytest.importorskip("torch", reason="torch is a peer, not among the extras for tests")
@@ -53,7 +54,20 @@ def test_torch_agrees(op: str) -> None:
 
 @pytest.mark.parametrize(
     "op",
-    ["conv2d", "max_pool2d", "avg_pool2d", "lp_pool2d", "relu", "clip", "hard_swish", "prelu", "softmax", "affine"],
+    [
+        "conv2d",
+        "max_pool2d",
+        "avg_pool2d",
+        "lp_pool2d",
+        "relu",
+        "clip",
+        "hard_swish",
+        "prelu",
+        "add",
+        "multiply",
+        "softmax",
+        "affine",
+    ],
 )
 def test_onnxruntime_agrees(op: str) -> None:
     pytest.importorskip("onnxruntime", reason="onnxruntime is a peer, not among the extras for tests")

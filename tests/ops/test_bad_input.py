@@ -410,6 +410,14 @@ FORWARD = [  # function, shapes of its arrays, options, message
     ("prelu", {"x": (2, 3), "weight": ()}, {}, r"weight: expected shape \(3,\), .* got \(\)"),
     ("prelu", {"x": (3,), "weight": (3,)}, {}, r"weight: expected shape \(1,\), .* has no channels, got \(3,\)"),
     ("prelu", {"x": (), "weight": (0,)}, {}, r"weight: expected shape \(1,\), .* has no channels, got \(0,\)"),
+    ("add", {"a": (2, 3), "b": (2,)}, {}, r"b: expected a shape that NumPy broadcasts with a's \(2, 3\), got \(2,\)"),
+    ("multiply", {"a": (2, 3), "b": (0, 1)}, {}, "b: expected a shape that NumPy broadcasts with a's"),
+    (
+        "add",
+        {"a": (2, 1, 2, 1, 2, 1, 2), "b": (2, 1, 2, 1, 2, 1)},
+        {},
+        "b: expected at most 6 runs of axes along which .*, got 7: a has shape",
+    ),
     ("squared_error", {"y": (), "target": ()}, {}, "y: expected at least one axis"),
     ("squared_error", {"y": (2, 3), "target": (3, 2)}, {}, r"target: expected shape \(2, 3\) .* got \(3, 2\)"),
     ("squared_error", {"y": (2, 3), "target": (3,)}, {}, r"target: expected shape \(2, 3\) .* got \(3,\)"),
@@ -458,6 +466,8 @@ BACKWARD = [  # function, arrays, options, message: a grad_output of another sha
     ("flatten", {"x": (2, 3, 4)}, {}, (2, 12)),
     ("batch_norm2d", {"x": (2, 3, 2, 2), "weight": (3,)}, TRAINING, (2, 3, 2, 2)),
     ("prelu", {"x": (2, 3), "weight": (3,)}, {}, (2, 3)),
+    ("add", {"a": (2, 1), "b": (3,)}, {}, (2, 3)),
+    ("multiply", {"a": (3,), "b": (2, 3)}, {}, (2, 3)),
     *(
         (op.name, {"x": (2, 3)}, op.cases[0].options, (2, 3))
         for op in OPS
@@ -474,7 +484,7 @@ def test_shapes(name, arrays, options, message):
         function(**given_arrays, **options)
     if not (op.cost or "bias:" in message or name == "dropout"):  # the backward call checks them all the same
         given_arrays.pop("bias", None)
-        g = np.ones(given_arrays["x"].shape, np.float32)
+        g = np.ones(given_arrays.get("x", given_arrays.get("a")).shape, np.float32)
         with pytest.raises(ValueError, match=rf"^({message}|grad_output: expected shape)"):
             op.backward(g, **given_arrays, **options)
     elif name != "dropout" and op.cost:
@@ -721,6 +731,8 @@ def check_result(name, arguments, result):
         expected = [arguments[key].shape if key in arguments else arguments["weight"].shape[:1] for key in names]
     elif "kernel_size" in arguments or name == "conv2d":
         expected = [bound(name, arguments)] * len(results)
+    elif op.broadcasts:
+        expected = [np.broadcast_shapes(arguments["a"].shape, arguments["b"].shape)]
     elif name == "affine":
         expected = [(arguments["x"].shape[0], arguments["weight"].shape[0])]
     elif name == "flatten":

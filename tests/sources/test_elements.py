@@ -155,6 +155,11 @@ BY_HAND = [
     ("affine_grad_weight", "dw", (deltas, two), (0, 0), {}, "17/210"),
     ("affine_grad_bias", "db", (deltas,), (0,), {}, "1/35"),
     ("affine_grad_input", "dZ", (row_deltas, w), (0, 0), {}, "13/70"),  # 3/7 2/3 - 2/5 1/4
+    ("add", "Y", (w, z), (1, 1), {}, "22/3"),  # 7 + 1/3
+    ("add_grad_input", "dA", (w, z), (0, 0), {}, "11/12"),  # 2/3 + 1/4
+    ("add_grad_input", "dA", (w, deltas), (1, 0), {}, "29/4"),  # 1/4 + 7
+    ("multiply", "Y", (deltas, w), (0, 1), {}, "9/35"),  # 3/7 3/5
+    ("multiply_grad_input", "dA", (w, z, deltas), (0, 1), {}, "-89/35"),  # 3/5 3/7 - 7 2/5
     ("dropout", "Y", (z[0], [1, 1]), (0,), dict(rate=Fraction(1, 3)), "3/4"),
     ("dropout_grad_input", "dZ", (row_deltas[0], [1, 1]), (1,), dict(rate=Fraction(1, 3)), "-3/5"),
     ("batch_norm2d_statistics_mean", "mean", (members,), (0,), {}, "1"),

@@ -1,4 +1,4 @@
-"""Activations, softmax, affine, batch normalisation, dropout and costs, array by array."""
+"""Activations, softmax, affine, sums and products, batch normalisation, dropout and costs, array by array."""
 
 from typing import Any
 
@@ -188,6 +188,30 @@ def batch_norm2d_grad_input(
 @kernel
 def batch_norm2d_grad_input_inference(Delta: Array, g: Array, var: Array, dZ: Array, *, eps: float) -> None:
     dZ[...] = g[:, None, None] * Delta / _deviation(var, eps)
+
+
+def _summed(terms: Array, dA: Array) -> None:
+    dA[...] = terms.sum(axis=tuple(i for i, n in enumerate(dA.shape) if n == 1), keepdims=True, dtype=float)
+
+
+@kernel
+def add(A: Array, B: Array, Y: Array) -> None:
+    np.add(A, B, out=Y)
+
+
+@kernel
+def add_grad_input(Delta: Array, A: Array, dA: Array) -> None:
+    _summed(Delta, dA)
+
+
+@kernel
+def multiply(A: Array, B: Array, Y: Array) -> None:
+    np.multiply(A, B, out=Y)
+
+
+@kernel
+def multiply_grad_input(Delta: Array, A: Array, B: Array, dA: Array) -> None:
+    _summed(Delta * B, dA)
 
 
 @kernel

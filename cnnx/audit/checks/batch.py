@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from ...ops import Case, Op
 from ..data import Array, Arrays, draw, frozen, shape_of
 from ..report.axes import ALONE, PLACED
@@ -20,8 +22,8 @@ SIZES = (2, 3, 4, 5, 8, 16, 32)  # of batches out of the whole one
 
 def _batch(trial: Trial) -> None:
     """Some images alone, and batches out of a larger one: the same bits as in it, forward and in x's gradient."""
-    case = _many(trial.case)
-    count = shape_of(case, _images(case)[0])[0]
+    case = _many(trial.op, trial.case)
+    count = shape_of(case, _images(trial.op, case)[0])[0]
     whole = trial.run(trial.sides.backend, draw(trial.op, case, trial.dtype, "real", trial.rng), "real")
     worst: tuple[float, str] | None = None
     for start, stop in _parts(count):
@@ -49,17 +51,28 @@ def _parts(count: int) -> Iterator[tuple[int, int]]:
             yield start, start + size
 
 
-def _images(case: Case) -> list[str]:
+def _images(op: Op, case: Case) -> list[str]:
     """The arguments that have a row for each image."""
-    return [name for name in case.arrays if name not in SHARED]
+    names = [name for name in case.arrays if name not in SHARED]
+    if op.broadcasts:  # one that has not a row for each is repeated
+        shape = np.broadcast_shapes(*(shape_of(case, name) for name in names))
+        names = [
+            name for name in names if shape_of(case, name)[:1] == shape[:1] != () and _rank(case, name) == len(shape)
+        ]
+    return names
 
 
-def _many(case: Case) -> Case:
+def _rank(case: Case, name: str) -> int:
+    return len(shape_of(case, name))
+
+
+def _many(op: Op, case: Case) -> Case:
     """The case with more images."""
-    one = math.prod(shape_of(case, _images(case)[0])[1:])
+    images = _images(op, case)
+    one = math.prod(shape_of(case, images[0])[1:])
     count = max(3, min(MOST, NUMBERS // max(one, 1)))
     arrays: dict[str, Any] = dict(case.arrays)
-    for name in _images(case):
+    for name in images:
         shape, spec = (count, *shape_of(case, name)[1:]), case.arrays[name]
         arrays[name] = shape if isinstance(spec, tuple) else replace(spec, shape=shape)
     return replace(case, arrays=arrays)
@@ -71,7 +84,8 @@ def _part(trial: Trial, whole: Attempt, start: int, stop: int) -> Attempt:
     def rows(a: Array) -> Array:
         return frozen(a[start:stop].copy())
 
-    arrays = {name: a if name in SHARED else rows(a) for name, a in whole.arrays.items()}
+    images = _images(trial.op, _many(trial.op, trial.case))
+    arrays = {name: rows(a) if name in images else a for name, a in whole.arrays.items()}
     part = Attempt(arrays, None if whole.grad_output is None else rows(whole.grad_output))
     if whole.forward is not None:
         result = whole.forward.result
@@ -89,12 +103,13 @@ def _of_images(trial: Trial, backward: Trace | None, rows: slice = slice(None)) 
     if backward is None:
         return None
     found: Arrays = gradients(trial.op, trial.case, backward.result)
-    return Trace(tuple(g[rows] for name, g in found.items() if name not in SHARED), backward.calls)
+    images = _images(trial.op, _many(trial.op, trial.case))
+    return Trace(tuple(g[rows] for name, g in found.items() if name in images), backward.calls)
 
 
 def _why_not(op: Op, case: Case) -> str:
     """Why an image's result is to depend on the others, by the equation; or ""."""
-    images = _images(case)
+    images = _images(op, case)
     rank = len(shape_of(case, images[0])) if images else 0
     if rank == 0:
         return "no batch"

@@ -4,7 +4,7 @@
 such as 1 10 / 100 1000 show in a result's digits which pixel met which weight.
 """
 
-from . import activation, convolution, cost, layer, pooling
+from . import activation, arithmetic, convolution, cost, layer, pooling
 from ._figure import Figure as Figure
 
 FIGURES: tuple[Figure, ...] = (
@@ -12,5 +12,6 @@ FIGURES: tuple[Figure, ...] = (
     *pooling.FIGURES,
     *activation.FIGURES,
     *layer.FIGURES,
+    *arithmetic.FIGURES,
     *cost.FIGURES,
 )

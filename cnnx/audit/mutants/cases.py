@@ -93,6 +93,14 @@ CASES: dict[str, tuple[Case, ...]] = {
         _affine("tall", 2, 3, 5),
         _affine("many samples", 18, 2, 3),
     ),
+    **{
+        name: (
+            Case("rows and a row", {"a": (3, 4), "b": (4,)}, exact=True),
+            Case("a column and a row", {"a": (3, 1), "b": (1, 3)}, exact=True),
+            Case("one shape", {"a": (2, 3), "b": (2, 3)}, exact=True),
+        )
+        for name in ("add", "multiply")
+    },
     "dropout": (
         Case("half", {"x": (21,), "mask": Draw((21,), "mask")}, {"rate": 0.5}, exact=True),
         Case("three in four", {"x": (3, 7), "mask": Draw((3, 7), "mask")}, {"rate": 0.75}, exact=True),

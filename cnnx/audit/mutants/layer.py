@@ -1,4 +1,4 @@
-"""Bugs of affine layers, dropout and batch normalisation."""
+"""Bugs of affine layers, sums and products, dropout and batch normalisation."""
 
 import numpy as np
 
@@ -34,6 +34,32 @@ def affine_grad_weight_transposed(Delta: Array, Z: Array, dw: Array) -> None:
 def affine_grad_bias_mean(Delta: Array, db: Array) -> None:
     right("affine_grad_bias")(Delta, db)
     db /= max(1, len(Delta))
+
+
+def _summed(terms: Array, dA: Array) -> None:
+    dA[...] = terms.sum(axis=tuple(i for i, n in enumerate(dA.shape) if n == 1), keepdims=True)
+
+
+@BUGS.of("add", "add_grad_input", "what was repeated receives the first place's gradient alone", "no sum")
+def add_grad_input_of_first_place(Delta: Array, A: Array, dA: Array) -> None:
+    dA[...] = Delta[tuple(slice(n) for n in A.shape)]
+
+
+@BUGS.of("add", "add", "a row is added as a column where that fits", "NumPy's rule from the wrong end")
+def add_row_as_column(A: Array, B: Array, Y: Array) -> None:
+    column = B.shape[-1] == A.shape[-2] and B.shape[-2] == 1
+    right("add")(A, np.ascontiguousarray(B.swapaxes(-1, -2)) if column else B, Y)
+
+
+@BUGS.of("multiply", "multiply_grad_input", "Delta times the operand itself", "2 a for b where a is multiplied by b")
+def multiply_grad_input_of_itself(Delta: Array, A: Array, B: Array, dA: Array) -> None:
+    _summed(Delta * A, dA)
+
+
+@BUGS.of("multiply", "multiply_grad_input", "a mean over what was repeated, not a sum")
+def multiply_grad_input_mean(Delta: Array, A: Array, B: Array, dA: Array) -> None:
+    right("multiply_grad_input")(Delta, A, B, dA)
+    dA /= Delta.size // dA.size
 
 
 @BUGS.of("dropout", "dropout", "what is kept is not scaled", "the original, not the inverted form")

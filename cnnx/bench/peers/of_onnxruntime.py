@@ -171,6 +171,8 @@ NODES: dict[str, Callable[[Arrays, Options], Node]] = {
     "softmax": _plain("Softmax", axis="axis"),
     "log_softmax": _plain("LogSoftmax", axis="axis"),
     "affine": lambda arrays, o: ("Gemm", {"transB": 1}, ("x",)),
+    "add": lambda arrays, o: ("Add", {}, ("a", "b")),
+    "multiply": lambda arrays, o: ("Mul", {}, ("a", "b")),
     "flatten": _plain("Flatten"),
     "batch_norm2d": _batch_norm2d,
     "cross_entropy": _cross_entropy,

@@ -160,6 +160,8 @@ FORWARD: dict[str, Callable[[Tensors, Options], Call]] = {
     "softmax": lambda t, o: partial(torch.softmax, t["x"], o["axis"]),
     "log_softmax": lambda t, o: partial(torch.log_softmax, t["x"], o["axis"]),
     "affine": lambda t, o: partial(functional.linear, t["x"], t["weight"], t.get("bias")),
+    "add": lambda t, o: partial(torch.add, t["a"], t["b"]),
+    "multiply": lambda t, o: partial(torch.mul, t["a"], t["b"]),
     "flatten": lambda t, o: partial(t["x"].reshape, (len(t["x"]), math.prod(t["x"].shape[1:]))),
     "dropout": _dropout,
     "batch_norm2d": _batch_norm2d,
@@ -237,12 +239,24 @@ def _prelu_backward(t: Tensors, o: Options) -> Call:
     return through
 
 
+def _meeting_backward(term: Callable[[Any, Any], Any]) -> Callable[[Tensors, Options], Call]:
+    """What autograd does in several nodes: terms, and their sums where an operand was repeated."""
+
+    def prepared(t: Tensors, o: Options) -> Call:
+        delta, a, b = t["grad_output"], t["a"], t["b"]
+        return lambda: (term(delta, b).sum_to_size(a.shape), term(delta, a).sum_to_size(b.shape))
+
+    return prepared
+
+
 # Of the others a forward call has one node.
 BACKWARD: dict[str, Callable[[Tensors, Options], Call]] = {
     "hard_sigmoid": _hard_sigmoid_backward,
     "prelu": _prelu_backward,
     "identity": _identity_backward,
     "affine": _affine_backward,
+    "add": _meeting_backward(lambda delta, other: delta),
+    "multiply": _meeting_backward(torch.mul),
     "flatten": lambda t, o: partial(t["grad_output"].reshape, t["x"].shape),
     "dropout": lambda t, o: _dropout({**t, "x": t["grad_output"]}, o),
     "squared_error": _squared_error_backward,
