@@ -44,6 +44,8 @@ from .avg_pool2d import avg_pool2d_backward as avg_pool2d_backward
 from .batch_norm2d import OP as _BATCH_NORM2D
 from .batch_norm2d import batch_norm2d as batch_norm2d
 from .batch_norm2d import batch_norm2d_backward as batch_norm2d_backward
+from .concat import concat as concat
+from .concat import concat_backward as concat_backward
 from .conv2d import OP as _CONV2D
 from .conv2d import conv2d as conv2d
 from .conv2d import conv2d_backward as conv2d_backward
@@ -91,7 +93,8 @@ OPS: tuple[Op, ...] = (
     _CROSS_ENTROPY,
 )
 
-# Written out, so that type checkers see the names; in the order of OPS, which a test holds it against.
+# Written out, so that type checkers see the names; in the order of OPS, which a test holds it against, and what takes a
+# list of arrays.
 __all__ = [  # noqa: RUF022
     "conv2d",
     "conv2d_backward",
@@ -149,4 +152,6 @@ __all__ = [  # noqa: RUF022
     "squared_error_backward",
     "cross_entropy",
     "cross_entropy_backward",
+    "concat",
+    "concat_backward",
 ]

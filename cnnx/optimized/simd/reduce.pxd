@@ -1,6 +1,7 @@
-# Sums over runs of numbers (N1, N3, A5, E1), in vectors of doubles whatever the numbers are. A sum is that of 16
-# partial sums, to which terms go by their place in the run, added up as a tree: it depends on nothing but its terms, not
-# even on the vectors' width. Written with the vector types of gcc and clang: a compiler may not reorder a sum by itself.
+# Sums over runs of numbers (N1, N3, A5, E1, J1, J2), in vectors of doubles whatever the numbers are. A sum is that of
+# 16 partial sums, to which terms go by their place in the run, added up as a tree: it depends on nothing but its terms,
+# not even on the vectors' width. Written with the vector types of gcc and clang: a compiler may not reorder a sum by
+# itself.
 
 from cython cimport floating
 
