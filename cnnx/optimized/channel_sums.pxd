@@ -8,7 +8,7 @@ from libc.stdlib cimport free
 from ._threads cimport threads_for
 from .runtime.integers cimport ceil_div, max_of, min_of
 from .runtime.memory cimport allocate
-from .simd.reduce cimport sum_runs, term
+from .simd.reduce cimport FROM_MEAN, NOT_POSITIVE, NUMBERS, PRODUCTS, SQUARES, sum_runs, term
 
 cdef enum:
     PART = 16384  # members of a channel that one thread sums up, about
@@ -30,7 +30,17 @@ cdef inline double part_sum(const floating* Delta, const floating* Z, double mea
                             Py_ssize_t part, term kind) noexcept nogil:
     cdef Py_ssize_t n = part // g.pieces * g.images, first = part % g.pieces * PART
     cdef Py_ssize_t at = (n * g.C + c) * g.HW + first
-    return sum_runs(Delta + at, Z + at, mean, min_of(g.images, g.N - n), min_of(g.HW - first, PART), g.C * g.HW, kind)
+    cdef Py_ssize_t runs = min_of(g.images, g.N - n), length = min_of(g.HW - first, PART), pitch = g.C * g.HW
+    # Within a parallel region `kind` is a variable: a loop for each value, or it would be looked at in all of them.
+    if kind == NUMBERS:
+        return sum_runs(Delta + at, Z + at, mean, runs, length, pitch, NUMBERS)
+    if kind == SQUARES:
+        return sum_runs(Delta + at, Z + at, mean, runs, length, pitch, SQUARES)
+    if kind == PRODUCTS:
+        return sum_runs(Delta + at, Z + at, mean, runs, length, pitch, PRODUCTS)
+    if kind == FROM_MEAN:
+        return sum_runs(Delta + at, Z + at, mean, runs, length, pitch, FROM_MEAN)
+    return sum_runs(Delta + at, Z + at, mean, runs, length, pitch, NOT_POSITIVE)
 
 
 cdef inline void sum_of_parts(const double* parts, Py_ssize_t count, double* total) noexcept nogil:
