@@ -1,7 +1,6 @@
 """Networks to ONNX."""
 
 import os
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +9,9 @@ from .. import __version__, _check, nn
 from .._check import Array
 from .._files import replacing
 from ..nn._arguments import instance
+from ..nn._flat import Flat
 from ..nn.evaluate import evaluating
+from ..ops.activation import bounds
 from ._layers import LAYERS
 from ._operators import ACTIVATIONS, DTYPES, no_images, onnx, output
 
@@ -18,22 +19,27 @@ OPSET, IR_VERSION = 20, 9  # the first with Gelu; onnxruntime has read it since 
 _MOST_BYTES = 2**31 - 2**20  # what one protobuf message holds, and some room
 
 # Operators that onnxruntime computes in float32 only.
-_SINGLE = {"AveragePool", "Conv", "Elu", "Gelu", "LeakyRelu", "LpPool", "Softplus"}
+_SINGLE = {"AveragePool", "Conv", "Elu", "Gelu", "GlobalAveragePool", "LeakyRelu", "LpPool", "Softplus"}
 
 
 class _Step(NamedTuple):
-    """One operator behind the other: its constant inputs, by name, and its attributes."""
+    """One operator behind the other: its constant inputs, by name, and its attributes.
+
+    It takes what the one before it gives; the first one, all that the layer takes. `more` are inputs of the layer that
+    it takes besides, by their numbers: the second operator of a sum of three takes the third.
+    """
 
     operator: str
     constants: dict[str, Array]
     attributes: dict[str, Any]
+    more: tuple[int, ...] = ()
 
 
 def export_onnx(model: nn.Layer, path: str | os.PathLike[str], input_shape: tuple[int, ...]) -> None:
     """Write a network as an ONNX model (opset 20), to be run elsewhere: what `eval()` computes.
 
     Its input "input" and output "output" have a batch axis of any length. Padding, "same" and `ceil_mode` are written
-    as the padding that images of this size need.
+    as the padding that images of this size need. What branches in a `Graph` branches there too.
 
     Parameters
     ----------
@@ -53,7 +59,7 @@ def export_onnx(model: nn.Layer, path: str | os.PathLike[str], input_shape: tupl
         What ONNX does not have: Step; LpPool2d with normalize=False and a norm_type that is no integer; AvgPool2d with
         count_include_pad and a last window beyond the padding (ceil_mode). What onnxruntime does not compute in
         float64: Conv2d, AvgPool2d, LpPool2d, ELU, GELU, LeakyReLU, Softplus. Classes of one's own, an input that
-        does not fit, 2 GB of weights.
+        does not fit, 2 GB of weights; a Graph of several inputs.
     OSError
         The file cannot be written.
 
@@ -78,30 +84,38 @@ def export_onnx(model: nn.Layer, path: str | os.PathLike[str], input_shape: tupl
     x = no_images(tuple(input_shape), dtype)
     if sum(array.nbytes for array in (*model.parameters.values(), *model.buffers.values())) > _MOST_BYTES:
         raise ValueError(f"model: expected at most {_MOST_BYTES} bytes of weights, as one ONNX file holds, got more")
+    flat = Flat.of(model)
+    if flat.inputs != 1:
+        raise ValueError(f"model: expected a network of one input, got one of {flat.inputs}")
     nodes: list[Any] = []
     constants: list[Any] = []
-    before = "input"
+    values, names = [x], ["input"]
     with evaluating(model):
-        for name, layer in _leaves(model, ""):
+        for place, layer, sources in flat.calls:
+            name = place or "0"
             where = f"layer {name} ({type(layer).__name__})"
+            xs, given = [values[i] for i in sources], [names[i] for i in sources]
             try:
-                y = output(layer, x)
-                steps = _steps(layer, x, y)
+                y = output(layer, *xs)
+                steps = _steps(layer, xs, y)
             except (TypeError, ValueError) as error:
                 raise ValueError(f"{where}: {error}") from None
-            for i, (operator, arrays, attributes) in enumerate(steps):
+            before = given[: 2 if any(step.more for step in steps) else None]
+            for i, (operator, arrays, attributes, more) in enumerate(steps):
                 if x.dtype == np.float64 and operator in _SINGLE:
                     raise ValueError(f"{where}: expected float32, as onnxruntime computes {operator}, got float64")
                 here = f"{name}.{operator}" + (f".{i}" if len(steps) > 1 else "")
                 named = {f"{name}.{key}": array for key, array in arrays.items()}
-                nodes.append(onnx.helper.make_node(operator, [before, *named], [here], name=here, **attributes))
+                taken = [*before, *(given[k] for k in more), *named]
+                nodes.append(onnx.helper.make_node(operator, taken, [here], name=here, **attributes))
                 constants += [onnx.numpy_helper.from_array(np.asarray(a, order="C"), key) for key, a in named.items()]
-                before = here
-            x = y
+                before = [here]
+            values.append(y)
+            names += before
     nodes[-1].output[0] = "output"
     ends = [
         onnx.helper.make_tensor_value_info(end, DTYPES[dtype], ["N", *shape])
-        for end, shape in (("input", input_shape), ("output", x.shape[1:]))
+        for end, shape in (("input", input_shape), ("output", values[-1].shape[1:]))
     ]
     graph = onnx.helper.make_graph(nodes, "cnnx", ends[:1], ends[1:], constants)
     opsets = [onnx.helper.make_opsetid("", OPSET)]
@@ -113,21 +127,22 @@ def export_onnx(model: nn.Layer, path: str | os.PathLike[str], input_shape: tupl
         file.write(made.SerializeToString())
 
 
-def _leaves(layer: nn.Layer, name: str) -> Iterator[tuple[str, nn.Layer]]:
-    """The layers that compute, in order: ONNX nests nothing."""
-    if not isinstance(layer, nn.Sequential):
-        yield name or "0", layer
-    for i, child in enumerate(layer.layers if isinstance(layer, nn.Sequential) else ()):
-        yield from _leaves(child, f"{name}.{i}".lstrip("."))
-
-
-def _steps(layer: nn.Layer, x: Array, y: Array) -> list[_Step]:
-    """A layer as operators, for an input and an output of these shapes."""
+def _steps(layer: nn.Layer, xs: list[Array], y: Array) -> list[_Step]:
+    """A layer as operators, for inputs and an output of these shapes."""
+    x = xs[0]
     if LAYERS.get(type(layer).__name__) is not type(layer):  # a subclass may compute anything
         raise ValueError("expected a layer of cnnx.nn, got another class")
     for operator, (activation, argument, attribute, _) in ACTIVATIONS.items():
         if isinstance(layer, activation):
             return [_Step(operator, {}, {attribute: getattr(layer, argument)} if argument else {})]
+    if isinstance(layer, (nn.Add, nn.Multiply)):
+        operator = "Add" if isinstance(layer, nn.Add) else "Mul"
+        return [_Step(operator, {}, {}, (i,)[: i - 1]) for i in range(1, len(xs))]
+    if isinstance(layer, nn.Concat):
+        return [_Step("Concat", {}, {"axis": layer.axis})]
+    if isinstance(layer, (nn.Clip, nn.ReLU6)):
+        low, high = bounds(layer.min, layer.max)
+        return [_Step("Clip", {"min": np.array(low, x.dtype), "max": np.array(high, x.dtype)}, {})]
     if isinstance(layer, nn.GELU):
         return [_Step("Gelu", {}, {"approximate": "none"})]
     if isinstance(layer, nn.Flatten):
@@ -143,6 +158,8 @@ def _steps(layer: nn.Layer, x: Array, y: Array) -> list[_Step]:
         dilation = _check.pair("dilation", layer.dilation, 1)
         window = _window(layer.kernel_size, layer.stride, layer.padding, dilation, x, y)
         return [_Step("Conv", dict(layer.parameters), {**window, "dilations": dilation, "group": layer.groups})]
+    if isinstance(layer, nn.GlobalAvgPool2d):
+        return [_Step("GlobalAveragePool", {}, {})]
     if isinstance(layer, (nn.MaxPool2d, nn.AvgPool2d, nn.LpPool2d)):
         return _pooling(layer, x, y)
     raise ValueError("expected a layer that is an operator of ONNX, got one that is none")

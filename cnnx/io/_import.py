@@ -20,9 +20,9 @@ from ._operators import ACTIVATIONS, output
 def import_onnx(path: str | os.PathLike[str]) -> nn.Sequential:
     """Read a network from an ONNX model: a chain of operators that cnnx has as layers.
 
-    Those are Conv, Gemm (or MatMul, Add), MaxPool, AveragePool, LpPool, BatchNormalization, Flatten (or Reshape to
-    rows), Dropout, Relu, LeakyRelu, Elu, Gelu, Sigmoid, Tanh, Softplus, Softmax, LogSoftmax and Identity, for images,
-    in float32 or float64.
+    Those are Conv, Gemm (or MatMul, Add), MaxPool, AveragePool, GlobalAveragePool, LpPool, BatchNormalization, Flatten
+    (or Reshape to rows), Dropout, Relu, Clip, LeakyRelu, Elu, Gelu, Sigmoid, Tanh, Softplus, Softmax, LogSoftmax and
+    Identity, for images, in float32 or float64.
 
     Parameters
     ----------
@@ -179,6 +179,17 @@ def _average_pool(node: Node, following: deque[Node], x: Array | None) -> nn.Lay
     return nn.AvgPool2d(**window, count_include_pad=counted)
 
 
+def _global_average_pool(node: Node, following: deque[Node], x: Array | None) -> nn.Layer:
+    return nn.GlobalAvgPool2d()
+
+
+def _clip(node: Node, following: deque[Node], x: Array | None) -> nn.Layer:
+    low, high = (None if bound is None else float(bound.item()) for bound in (node.optional(1), node.optional(2)))
+    if (low, high) == (0, 6):
+        return nn.ReLU6()
+    return nn.Clip(None if low == -np.inf else low, None if high == np.inf else high)
+
+
 def _lp_pool(node: Node, following: deque[Node], x: Array | None) -> nn.Layer:
     return nn.LpPool2d(node.take("p", 2), **_window(node), normalize=False)
 
@@ -260,11 +271,13 @@ _LAYERS: dict[str, Callable[[Node, deque[Node], Array | None], nn.Layer]] = {
     "Abs": _mean_of_powers,
     "AveragePool": _average_pool,
     "BatchNormalization": _batch_norm,
+    "Clip": _clip,
     "Conv": _conv,
     "Dropout": _dropout,
     "Flatten": _flatten,
     "Gelu": _gelu,
     "Gemm": _gemm,
+    "GlobalAveragePool": _global_average_pool,
     "LpPool": _lp_pool,
     "MatMul": _matmul,
     "MaxPool": _max_pool,

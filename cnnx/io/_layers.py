@@ -21,12 +21,15 @@ LAYERS: dict[str, type[nn.Layer]] = {
 
 T = TypeVar("T")
 
-DEEPEST = 32  # Sequential within Sequential
+DEEPEST = 32  # networks within networks
 _NOT_SAVED = {"seed", "backend"}  # whoever loads a network says where it runs
 
 
 def describe(model: nn.Layer) -> dict[str, Any]:
-    """A layer as {"type": its class, argument: value, ...} of what JSON has; a Sequential with its "layers"."""
+    """A layer as {"type": its class, argument: value, ...} of what JSON has.
+
+    A Sequential comes with its "layers", a Graph with its "lines".
+    """
     return _describe(model, "model", 0)
 
 
@@ -36,8 +39,14 @@ def _describe(layer: nn.Layer, where: str, depth: int) -> dict[str, Any]:
         raise TypeError(f"{where}: expected layers of cnnx.nn, which files can name, got {kind.__qualname__}")
     _check_depth(depth)
     if isinstance(layer, nn.Sequential):
-        layers = [_describe(child, f"layer {_path(where, i)}", depth + 1) for i, child in enumerate(layer.layers)]
+        layers = [_describe(child, f"layer {_path(where, str(i))}", depth + 1) for i, child in enumerate(layer.layers)]
         return {"type": kind.__name__, "layers": layers}
+    if isinstance(layer, nn.Graph):
+        lines = [
+            [name, list(inputs), _describe(child, f"layer {_path(where, name)}", depth + 1)]
+            for name, child, *inputs in layer.lines
+        ]
+        return {"type": kind.__name__, "inputs": list(layer.inputs), "lines": lines}
     kept = {name: _plain(value) for name, value in arguments(layer).items() if name not in _NOT_SAVED}
     return {"type": kind.__name__, **kept}
 
@@ -71,11 +80,27 @@ def _build(description: object, where: str, depth: int) -> nn.Layer:
         if not isinstance(given["layers"], list):
             raise ValueError(f"{where}: expected a list of layers, got {_check.shown(given['layers'])}")
         where = where.removesuffix(" (Sequential)")
-        layers = [_build(child, f"layer {_path(where, i)}", depth + 1) for i, child in enumerate(given["layers"])]
+        layers = [_build(child, f"layer {_path(where, str(i))}", depth + 1) for i, child in enumerate(given["layers"])]
         return _call(where, kind, *layers)
+    if kind is nn.Graph:
+        return _graph(given, where, depth)
     if "dtype" in given:  # NumPy knows many more, and fails in many ways
         _call(where, _check.choice, "dtype", given["dtype"], ("float32", "float64"))
     return _call(where, kind, **{key: _tuples(value) for key, value in given.items()})
+
+
+def _graph(given: dict[str, Any], where: str, depth: int) -> nn.Layer:
+    """A Graph of its description, each line of which is [name, [input, ...], layer]."""
+    if not isinstance(given["lines"], list):
+        raise ValueError(f"{where}: expected a list of lines, got {_check.shown(given['lines'])}")
+    where, lines = where.removesuffix(" (Graph)"), []
+    for i, line in enumerate(given["lines"]):
+        if not (isinstance(line, list) and len(line) == 3 and isinstance(line[1], list)):
+            raise ValueError(f"{where}, line {i}: expected [name, [input, ...], layer], got {_check.shown(line)}")
+        name, inputs, child = line
+        lines.append((name, _build(child, f"layer {_path(where, name)}", depth + 1), *inputs))
+    inputs = given.get("inputs", "x")
+    return _call(where, nn.Graph, *lines, inputs=tuple(inputs) if isinstance(inputs, list) else inputs)
 
 
 def _call(where: str, function: Callable[..., T], *positional: Any, **named: Any) -> T:
@@ -85,13 +110,14 @@ def _call(where: str, function: Callable[..., T], *positional: Any, **named: Any
         raise ValueError(f"{where}: {error}") from None
 
 
-def _path(where: str, index: int) -> str:
-    return str(index) if where == "model" else f"{where.removeprefix('layer ')}.{index}"
+def _path(where: str, name: object) -> str:
+    name = name if isinstance(name, str) and len(name) <= 120 else _check.shown(name)
+    return name if where == "model" else f"{where.removeprefix('layer ')}.{name}"
 
 
 def _check_depth(depth: int) -> None:
     if depth > DEEPEST:
-        raise ValueError(f"model: expected Sequentials nested at most {DEEPEST} deep, got deeper ones")
+        raise ValueError(f"model: expected networks nested at most {DEEPEST} deep, got deeper ones")
 
 
 @cache
@@ -122,5 +148,6 @@ def fill(model: nn.Layer, found: Mapping[str, Array], prefix: str = "") -> None:
     """Let a network keep these arrays, named as `arrays` names them, instead of its own."""
     for own in (model._parameters, model._buffers):
         own.update((name, found[prefix + name]) for name in own)
-    for i, child in enumerate(model._children):
-        fill(child, found, f"{prefix}{i}.")
+    if isinstance(model, nn.Graph):
+        for name, child in model._named():
+            fill(child, found, f"{prefix}{name}.")

@@ -32,9 +32,9 @@ DTYPES: dict[np.dtype[Any], int] = {
 }
 
 
-def output(layer: nn.Layer, x: Array) -> Array:
+def output(layer: nn.Layer, *xs: Array) -> Array:
     """What a layer in evaluation mode makes of a batch without images: its shape and dtype count. Leaves no trace."""
-    return layer._forward(x)[0]
+    return layer._forward(*xs)[0]
 
 
 def no_images(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

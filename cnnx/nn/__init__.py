@@ -25,13 +25,15 @@ from .conv2d import Conv2d
 from .cost import Cost, CrossEntropy, SquaredError
 from .evaluate import accuracy, evaluate, predict
 from .fit import fit
+from .graph import Graph
 from .history import Epoch, History
 from .init import he, xavier
 from .layers import Affine, BatchNorm2d, Dropout, Flatten
+from .merge import Add, Concat, Multiply
 from .models import cn_network, cnn, mlp, ox_network
 from .optimizer import SGD, Adam, Optimizer
 from .parallel import Ranks
-from .pooling import AvgPool2d, LpPool2d, MaxPool2d
+from .pooling import AvgPool2d, GlobalAvgPool2d, LpPool2d, MaxPool2d
 from .schedule import CosineSchedule, StepSchedule
 from .sequential import Sequential
 from .summary import LayerSummary, Summary
@@ -42,10 +44,12 @@ __all__ = [
     "SGD",
     "Activation",
     "Adam",
+    "Add",
     "Affine",
     "AvgPool2d",
     "BatchNorm2d",
     "Clip",
+    "Concat",
     "Conv2d",
     "CosineSchedule",
     "Cost",
@@ -53,6 +57,8 @@ __all__ = [
     "Dropout",
     "Epoch",
     "Flatten",
+    "GlobalAvgPool2d",
+    "Graph",
     "HardSigmoid",
     "HardSwish",
     "History",
@@ -63,6 +69,7 @@ __all__ = [
     "LogSoftmax",
     "LpPool2d",
     "MaxPool2d",
+    "Multiply",
     "Optimizer",
     "PReLU",
     "Ranks",

@@ -7,11 +7,12 @@ from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
-from .. import _check
 from .._check import Array
 from ..ops._plan import lender, lending
 from ..ops._replay import Replay
 from ._arguments import back_end
+from ._flat import Flat
+from ._reuse import Reuse
 from .summary import Summary, summarize
 
 Result = TypeVar("Result")
@@ -34,51 +35,28 @@ def described(obj: object) -> str:
     return f"{type(obj).__name__}({', '.join(shown)})"
 
 
-class Reuse:
-    """What layers and costs share: the arrays that the ops they call return may be lent instead of given."""
-
-    # Whether its calls may be lent arrays that are written over when the same call comes again: it keeps none of
-    # them for longer. A class of one's own has to say so; others, and what they call, are given new ones.
-    _borrows: ClassVar[bool] = False
-
-    def __init__(self) -> None:
-        self._forward_buffers: Replay | None = None
-        self._backward_buffers: Replay | None = None
-
-    @property
-    def reuses_buffers(self) -> bool:
-        """Whether `reuse_buffers` was switched on."""
-        return self._forward_buffers is not None
-
-    def reuse_buffers(self, on: bool = True) -> Self:
-        """Write what a call returns over what it returned before, where the shapes are the same.
-
-        A step of training then allocates nothing that the next one could use. But **what `forward` and
-        `backward` return, and what `gradients` holds, changes with the next call**: copy what is to be kept.
-        `fit` does this while it trains. Off at first, in copies and in pickles; to switch it off leaves the
-        arrays of the last calls to who holds them. Layers of one's own take no part.
-
-        Parameters
-        ----------
-        on : bool
-
-        Returns
-        -------
-        This layer or cost; a Sequential's covers all layers in it, when they are called through it.
-        """
-        if not _check.flag("on", on):
-            self._forward_buffers = self._backward_buffers = None
-        elif self._borrows and not self.reuses_buffers:
-            self._forward_buffers, self._backward_buffers = Replay(), Replay()
-        return self
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_saved": None, "_forward_buffers": None, "_backward_buffers": None}
-
-
 def frozen_error(what: str) -> str:
     """What is said of a layer that should change its weights, but is frozen."""
     return f"{what}: expected a layer that may change, got a frozen one; call unfreeze() first"
+
+
+_ONE = (1, 1)
+
+
+def _counts(forward: Callable[..., Any]) -> tuple[int, int | None]:
+    """How many inputs a `_forward` takes, as its signature says: at least, and at most (None: any number)."""
+    parameters = list(inspect.signature(forward).parameters.values())[1:]  # without self
+    any_number = any(one.kind is one.VAR_POSITIONAL for one in parameters)
+    plain = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    least = sum(one.default is one.empty for one in plain)
+    found = least, None if any_number else len(plain)
+    return _ONE if found == _ONE else found
+
+
+def counted(least: int, most: int | None) -> str:
+    """So many inputs, in words."""
+    number = f"at least {least}" if most is None else f"{least}" if least == most else f"{least} to {most}"
+    return f"{number} input{'' if (least, most) == _ONE else 's'}"
 
 
 class Layer(Reuse):
@@ -86,7 +64,8 @@ class Layer(Reuse):
 
     A new layer is a subclass with two methods: `_forward(x)` returns the output and whatever the way
     back needs; `_backward(grad_output, saved, input_grad)` fills `self._gradients` and returns dE/dZ
-    (or None, where `input_grad` is False and it costs something).
+    (or None, where `input_grad` is False and it costs something). A layer of two inputs has `_forward(a, b)`,
+    of any number `_forward(*xs)`; its `_backward` returns a tuple of their gradients.
 
     A layer serves one thread at a time: it remembers its last forward call. Copies and pickles leave
     out what that call kept, the gradients and the arrays for reuse.
@@ -99,7 +78,7 @@ class Layer(Reuse):
     Attributes
     ----------
     backend : str or None
-        As above; to set a Sequential's sets it for every layer in it.
+        As above; to set a network's sets it for every layer in it.
     training : bool
         Whether Dropout drops and BatchNorm2d takes the batch's statistics; True at first.
     frozen : bool
@@ -110,6 +89,7 @@ class Layer(Reuse):
     # the attributes that these calls depend on: then they may be replayed (`Replay`). None: they may do more, as in a
     # class that overrides one of the two and does not name its settings anew.
     _settings: ClassVar["attrgetter[Any] | None"] = None
+    _takes: ClassVar[tuple[int, int | None]] = (0, None)  # inputs: at least, and at most, or any number
 
     def __init_subclass__(cls, *, settings: tuple[str, ...] | None = None, **more: Any) -> None:
         super().__init_subclass__(**more)
@@ -117,6 +97,7 @@ class Layer(Reuse):
             cls._settings = attrgetter("training", *settings, "_back_end")  # two names or more make it a tuple
         elif not vars(cls).keys().isdisjoint(("_forward", "_backward")):
             cls._settings = None
+        cls._takes = _counts(cls._forward)
 
     def __init__(self, *, backend: str | None = None) -> None:
         super().__init__()
@@ -146,9 +127,16 @@ class Layer(Reuse):
         for child in self._children:
             yield from child._walk()
 
-    def _parts(self) -> Iterator[tuple[str, "Layer"]]:
-        """The layers that it calls one behind the other, each with its place in it; of most that is itself."""
-        yield "", self
+    def _inputs(self) -> tuple[int, int | None]:
+        """How many inputs it takes: at least, and at most (None: any number)."""
+        return self._takes
+
+    def _flatten(self, into: Flat, place: str, sources: tuple[int, ...]) -> int:
+        """Add the layers that it calls, with their places; it is itself at `place`. Returns which value is its own."""
+        return into.add(place, self, sources)
+
+    def _learns(self) -> bool:
+        return bool(self.parameters)
 
     @property
     def parameters(self) -> Mapping[str, Array]:
@@ -170,24 +158,39 @@ class Layer(Reuse):
         """What random numbers are drawn from (Dropout's masks): name of the attribute -> generator."""
         return {name: value for name, value in vars(self).items() if isinstance(value, np.random.Generator)}
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Array, *others: Array) -> Array:
         """The layer's output; keeps what `backward` needs (the array x itself, not a copy).
+
+        Parameters
+        ----------
+        x : array
+        *others : array
+            For layers of several inputs alone (`Add`).
 
         Raises
         ------
         TypeError, ValueError
-            As the layer's op raises them.
+            Another number of inputs; as the layer's op raises them.
         """
         self._saved = None  # a call that fails leaves nothing to go back from
-        y, saved = self._run(self._forward_buffers, self._forward, x)
+        if others or self._takes is not _ONE:
+            self._check_inputs(1 + len(others))
+            y, saved = self._run(self._forward_buffers, self._forward, x, *others)
+        else:
+            y, saved = self._run(self._forward_buffers, self._forward, x)
         self._saved = (saved,)
         return y
 
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Array, *others: Array) -> Array:
         """The same as `forward`."""
-        return self.forward(x)
+        return self.forward(x, *others)
 
-    def backward(self, grad_output: Array, *, input_grad: bool = True) -> Array | None:
+    def _check_inputs(self, count: int) -> None:
+        least, most = self._inputs()
+        if count < least or (most is not None and count > most):
+            raise TypeError(f"{type(self).__name__}.forward: expected {counted(least, most)}, got {count}")
+
+    def backward(self, grad_output: Array, *, input_grad: bool = True) -> Any:
         """dE/dZ for the last forward call, given dE/dY; overwrites `gradients`.
 
         Parameters
@@ -195,6 +198,11 @@ class Layer(Reuse):
         grad_output : array, shape and dtype of the output
         input_grad : bool
             False skips dE/dZ (the result may then be None), as a first layer wants.
+
+        Returns
+        -------
+        array, shape and dtype of x
+            A tuple of arrays, one for each input, of layers of several inputs.
 
         Raises
         ------
@@ -211,7 +219,7 @@ class Layer(Reuse):
         grad_x, self._gradients = self._run(buffers, self._backward_with_gradients, grad_output, saved, input_grad)
         return grad_x
 
-    def _backward_with_gradients(self, *arguments: Any) -> tuple[Array | None, dict[str, Array]]:
+    def _backward_with_gradients(self, *arguments: Any) -> tuple[Any, dict[str, Array]]:
         return self._backward(*arguments), self._gradients
 
     def _run(self, buffers: Replay | None, function: Callable[..., Result], *arguments: Any) -> Result:
@@ -261,7 +269,7 @@ class Layer(Reuse):
         before = [(one, one.training, one._saved) for one in self._walk()]
         self.eval()
         try:
-            return summarize(self._parts(), input_shape, dtypes[0] if dtypes else np.float32)
+            return summarize(Flat.of(self), input_shape, dtypes[0] if dtypes else np.float32)
         finally:  # the call costs nothing and leaves no trace
             for one, training, saved in before:
                 one.training, one._saved = training, saved
@@ -295,10 +303,10 @@ class Layer(Reuse):
             child._set_frozen(frozen)
         return self
 
-    def _forward(self, x: Array) -> tuple[Array, Any]:
+    def _forward(self, *xs: Any, **_: Any) -> tuple[Array, Any]:
         raise NotImplementedError(f"{type(self).__name__}._forward")
 
-    def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
+    def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Any:
         raise NotImplementedError(f"{type(self).__name__}._backward")
 
     def _own(self) -> None:

@@ -8,7 +8,8 @@ from .._check import Array
 from ..ops._plan import lending
 from ..ops.cross_entropy import Rows
 from ._arguments import back_end
-from ._layer import Reuse, described
+from ._layer import described
+from ._reuse import Reuse
 
 
 class Cost(Reuse):

@@ -11,7 +11,7 @@ from .._check import Array
 from ..ops.optimizer import Weight, adam_step, sgd_step
 from ._arguments import back_end, below_one, not_negative, number
 from ._layer import Layer, described, frozen_error
-from .sequential import Sequential
+from .graph import Graph
 
 
 class Optimizer:
@@ -139,12 +139,12 @@ class _Known:
 
 def _leaves(model: Layer, prefix: str) -> Iterator[tuple[Layer, str]]:
     """The layers that have parameters of their own, with what their names begin with in the model's."""
-    if type(model).parameters is not Sequential.parameters:
+    if type(model).parameters is not Graph.parameters:
         yield model, prefix
         return
-    assert isinstance(model, Sequential)
-    for i, layer in enumerate(model.layers):
-        yield from _leaves(layer, f"{prefix}{i}.")
+    assert isinstance(model, Graph)
+    for name, layer in model._named():
+        yield from _leaves(layer, f"{prefix}{name}.")
 
 
 class SGD(Optimizer):

@@ -2,6 +2,8 @@
 
 from typing import Any, Literal
 
+import numpy as np
+
 from .. import _check, ops
 from .._check import Array, Padding2d, Pair
 from ..ops._winners import Winners
@@ -175,3 +177,36 @@ class LpPool2d(_Pool2d, settings=(*_WINDOW, "norm_type", "normalize")):
         if not input_grad:
             return None
         return ops.lp_pool2d_backward(grad_output, saved, self.norm_type, self.kernel_size, **self._options())
+
+
+class GlobalAvgPool2d(Layer, settings=()):
+    """Average of each map, (N, C, H, W) to (N, C, 1, 1): `cnnx.avg_pool2d` with the whole image as its window (P3).
+
+    Parameters
+    ----------
+    backend : str or None
+        As `MaxPool2d` takes it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnnx import nn
+    >>> nn.GlobalAvgPool2d().forward(np.arange(6.0).reshape(1, 1, 2, 3))
+    array([[[[2.5]]]])
+    """
+
+    _borrows = True
+
+    def _forward(self, x: Array) -> tuple[Array, Any]:
+        return ops.avg_pool2d(x, _whole(x), backend=self._back_end), x
+
+    def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
+        if not input_grad:
+            return None
+        return ops.avg_pool2d_backward(grad_output, saved, _whole(saved), backend=self._back_end)
+
+
+def _whole(x: Array) -> int | Pair:
+    """The window of all rows and columns; the op says what is wrong with an x that has none."""
+    shape = np.shape(x)
+    return (shape[2], shape[3]) if len(shape) == 4 and all(shape[2:]) else 1

@@ -1,17 +1,16 @@
 """Layers one behind the other."""
 
-from collections.abc import Iterator, Mapping
-from types import MappingProxyType
 from typing import Any, overload
 
-import numpy as np
-
-from .._check import Array
 from ._layer import Layer
+from ._wiring import chain
+from .graph import Graph
 
 
-class Sequential(Layer):
+class Sequential(Graph):
     """Layers one behind the other; also the network they make.
+
+    A `Graph` whose lines have numbers for names, each of which takes what the one before gives.
 
     Parameters
     ----------
@@ -50,8 +49,6 @@ class Sequential(Layer):
     (5, 2)
     """
 
-    _borrows = True
-
     def __init__(self, *layers: Layer) -> None:
         for layer in layers:
             if not isinstance(layer, Layer):
@@ -59,74 +56,33 @@ class Sequential(Layer):
         every = [id(one) for layer in layers for one in layer._walk()]
         if not layers or len(set(every)) < len(every):
             raise ValueError(f"layers: expected at least one layer and none of them twice, got {list(layers)}")
-        super().__init__()
-        self._children = layers
-        self._names: dict[tuple[int, str], str] = {}  # (1, "weight") is "1.weight"
-        self.training = any(layer.training for layer in layers)
+        for i, layer in enumerate(layers):
+            least, most = layer._inputs()
+            if least > 1 or most == 0:
+                raise ValueError(f"layers: expected layers of one input, got {layer!r} as number {i}; a Graph takes it")
+        Layer.__init__(self)
+        self._set(chain(len(layers)), layers)
 
-    @property
-    def layers(self) -> tuple[Layer, ...]:
-        return self._children
+    def __getstate__(self) -> dict[str, Any]:
+        """How many layers there are says how they are wired, so that pickles need not."""
+        state = super().__getstate__()
+        del state["_wiring"]
+        return state
 
-    def _parts(self) -> Iterator[tuple[str, Layer]]:
-        for i, layer in enumerate(self._children):
-            for place, part in layer._parts():
-                yield (f"{i}.{place}" if place else str(i)), part
-
-    def _joined(self, name: str) -> Mapping[str, Any]:
-        joined, names = {}, self._names
-        for i, layer in enumerate(self._children):
-            for key, array in getattr(layer, name).items():
-                full = names.get((i, key))
-                if full is None:
-                    full = names[i, key] = f"{i}.{key}"
-                joined[full] = array
-        return MappingProxyType(joined)  # made anew at each call: what was assigned to it would be lost
-
-    @property
-    def parameters(self) -> Mapping[str, Array]:
-        return self._joined("parameters")
-
-    @property
-    def gradients(self) -> Mapping[str, Array]:
-        return self._joined("gradients")
-
-    @property
-    def buffers(self) -> Mapping[str, Array]:
-        return self._joined("buffers")
-
-    @property
-    def generators(self) -> Mapping[str, np.random.Generator]:
-        return self._joined("generators")
-
-    def _forward(self, x: Array) -> tuple[Array, Any]:
-        for layer in self._children:
-            x = layer.forward(x)
-        return x, True
-
-    def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
-        """Without `input_grad` the way back ends at the first layer that learns."""
-        layers, first = self._children, 0
-        if not input_grad:
-            while first < len(layers) and not layers[first].parameters:
-                first += 1
-        grad: Array | None = grad_output
-        for i in range(len(layers) - 1, first - 1, -1):
-            assert grad is not None, "only the first layer may skip its input's gradient"
-            grad = layers[i].backward(grad, input_grad=input_grad or i != first)
-        return grad if input_grad else None
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._wiring = chain(len(self._children))
 
     def __repr__(self) -> str:
-        lines = [f"({i}) {layer!r}".replace("\n", "\n  ") for i, layer in enumerate(self.layers)]
+        lines = [f"({name}) {layer!r}".replace("\n", "\n  ") for name, layer in self._named()]
         return "Sequential(\n  " + "\n  ".join(lines) + "\n)"
 
     @overload
-    def __getitem__(self, index: int) -> Layer: ...
+    def __getitem__(self, index: int | str) -> Layer: ...
     @overload
     def __getitem__(self, index: slice) -> "Sequential": ...
-    def __getitem__(self, index: int | slice) -> Layer:
+    def __getitem__(self, index: int | str | slice) -> Layer:
         """A layer; of a slice a Sequential of the same layers, not of copies."""
+        if isinstance(index, str):
+            return super().__getitem__(index)  # type: ignore[no-any-return]
         return Sequential(*self.layers[index]) if isinstance(index, slice) else self.layers[index]
-
-    def __len__(self) -> int:
-        return len(self.layers)

@@ -1,9 +1,8 @@
 """What a network is made of: shapes, parameters, multiply-adds and memory, layer by layer."""
 
 import math
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +10,7 @@ import numpy.typing as npt
 from .. import _check
 from .._check import Array
 from .._text import aligned
+from ._flat import Flat, Part
 
 
 @dataclass(frozen=True)
@@ -87,25 +87,17 @@ class Summary:
     __repr__ = __str__  # so that a prompt and a notebook show the table
 
 
-class Part(Protocol):
-    """What a summary asks of a layer."""
-
-    @property
-    def parameters(self) -> Mapping[str, Array]: ...
-    @property
-    def buffers(self) -> Mapping[str, Array]: ...
-    def forward(self, x: Array) -> Array: ...
-
-
-def summarize(parts: Iterable[tuple[str, Part]], input_shape: object, dtype: npt.DTypeLike) -> Summary:
-    """The summary of layers one behind the other, each with its place, found by a forward call of no image."""
+def summarize(model: Flat, input_shape: object, dtype: npt.DTypeLike) -> Summary:
+    """The summary of a network, found by a forward call of no image."""
+    if model.inputs != 1:
+        raise ValueError(f"summary: expected a network of one input, got one of {model.inputs}")
     if not isinstance(input_shape, (tuple, list)) or not input_shape:
         raise TypeError(f"input_shape: expected the integers (C, H, W) or (J,), got {_check.shown(input_shape)}")
     shape = tuple(_check.integer(f"input_shape[{i}]", extent, 1) for i, extent in enumerate(input_shape))
-    x, rows = np.zeros((0, *shape), dtype), []
-    for place, layer in parts:
-        x = layer.forward(x)
-        rows.append(_row(place, layer, x))
+    values, rows = [np.zeros((0, *shape), dtype)], []
+    for place, layer, sources in model.calls:
+        values.append(layer.forward(*(values[i] for i in sources)))
+        rows.append(_row(place, layer, values[-1]))
     return Summary(shape, tuple(rows))
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from ..nn import Conv2d, Layer, Sequential
+from ..nn import Conv2d, Graph, Layer
+from ..nn.evaluate import evaluating
 
 Array = npt.NDArray[Any]
 
@@ -23,7 +24,8 @@ def filters(layers: Layer | Mapping[str, Layer], title: str = "", *, columns: in
     Parameters
     ----------
     layers : Layer, or a mapping from names to Layers
-        Each a Conv2d, or a network, whose first convolution is then drawn; `model[3]` is a Sequential's layer 3.
+        Each a Conv2d, or a network, whose first convolution is then drawn; `model[3]` is a Sequential's layer 3,
+        `model["conv"]` that of a Graph's line.
     title : str
     columns : int
         How many of several grids stand side by side.
@@ -74,7 +76,7 @@ def filters(layers: Layer | Mapping[str, Layer], title: str = "", *, columns: in
     return figure
 
 
-def feature_maps(model: Sequential, image: Array, title: str = "", *, most: int = 16) -> Figure:
+def feature_maps(model: Graph, image: Array, title: str = "", *, most: int = 16) -> Figure:
     """What each layer makes of one image, layer by layer, in evaluation mode.
 
     A row for each layer, with its first channels side by side, or with its outputs as one strip; each row has a
@@ -82,7 +84,7 @@ def feature_maps(model: Sequential, image: Array, title: str = "", *, most: int 
 
     Parameters
     ----------
-    model : Sequential
+    model : Sequential, or a Graph of one input
     image : array (C, H, W), or (1, C, H, W), of the model's dtype
     title : str
     most : int
@@ -105,8 +107,10 @@ def feature_maps(model: Sequential, image: Array, title: str = "", *, most: int 
     >>> [axes.get_title(loc="left") for axes in figure.axes][1]
     '(0) Conv2d(1, 4, 3, padding=1): 4 x 28 x 28'
     """
-    if not isinstance(model, Sequential):
-        raise TypeError(f"model: expected a Sequential, got {type(model).__name__}")
+    if not isinstance(model, Graph):
+        raise TypeError(f"model: expected a Sequential or a Graph, got {type(model).__name__}")
+    if len(model.inputs) != 1:
+        raise ValueError(f"model: expected a network of one input, got one of {', '.join(model.inputs)}")
     image = np.asarray(image)
     if image.ndim == 3:
         image = image[None]
@@ -114,10 +118,7 @@ def feature_maps(model: Sequential, image: Array, title: str = "", *, most: int 
         raise ValueError(f"image: expected one image (C, H, W), got shape {image.shape}")
     if most < 1:
         raise ValueError(f"most: expected at least 1, got {most}")
-    rows = [("image", image[0])]
-    for name, y in _outputs(model, image):
-        if y.size != rows[-1][1].size or y.ndim == 3 or not np.array_equal(y.ravel(), rows[-1][1].ravel()):
-            rows.append((name, y))
+    rows = [("image", image[0]), *_outputs(model, image)]
     across = max(min(len(y), most) if y.ndim == 3 else 1 for _, y in rows)
     figure = Figure(figsize=(max(6.0, min(_WIDEST, 1.0 * across + 1.5)), 1.35 * len(rows)), layout="constrained")
     figure.suptitle(title)
@@ -138,17 +139,16 @@ def feature_maps(model: Sequential, image: Array, title: str = "", *, most: int 
     return figure
 
 
-def _outputs(model: Sequential, image: Array) -> list[tuple[str, Array]]:
-    """The name and the output of each layer for the one image; the layers' modes are then what they were."""
-    modes = [(layer, layer.training) for layer in model.layers]
-    found = []
-    try:
-        for i, (layer, _) in enumerate(modes):
-            image = layer.eval().forward(image)
-            found.append((f"({i}) {layer!r}" if len(repr(layer)) < 60 else f"({i}) {type(layer).__name__}", image[0]))
-    finally:
-        for layer, mode in modes:
-            layer.train(mode)
+def _outputs(model: Graph, image: Array) -> list[tuple[str, Array]]:
+    """The name and the output of each layer for the one image, but of those that only reshape."""
+    values, found = {model.inputs[0]: image}, []
+    with evaluating(model):
+        for name, layer, *inputs in model.lines:
+            xs = [values[one] for one in inputs]
+            y = values[name] = layer.forward(*xs)
+            if y.ndim == 4 or not (len(xs) == 1 and np.array_equal(y.ravel(), xs[0].ravel())):
+                shown = repr(layer) if len(repr(layer)) < 60 else type(layer).__name__
+                found.append((f"({name}) {shown}", y[0]))
     return found
 
 

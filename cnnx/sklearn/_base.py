@@ -29,7 +29,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         """Of one row of so many features, as the network takes it."""
         raise NotImplementedError(f"{type(self).__name__}._shape")
 
-    def _network(self, shape: Shape, classes: int, seed: np.random.Generator) -> nn.Sequential:
+    def _network(self, shape: Shape, classes: int, seed: np.random.Generator) -> nn.Graph:
         raise NotImplementedError(f"{type(self).__name__}._network")
 
     def fit(self, X: Any, y: Any) -> Self:
@@ -149,10 +149,10 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             X has other features than at `fit`, or numbers that are not finite.
         """
         check_is_fitted(self, "model_")
-        X = validate_data(self, X, dtype=self.model_[-1].parameters["weight"].dtype, order="C", reset=False)
+        X = validate_data(self, X, dtype=next(iter(self.model_.parameters.values())).dtype, order="C", reset=False)
         with limited(self.n_jobs):
             outputs = nn.predict(self.model_, X.reshape(-1, *self.input_shape_))
-            return softmax(outputs.astype(np.float64), backend=self.model_[-1].backend)
+            return softmax(outputs.astype(np.float64), backend=self.model_.layers[-1].backend)
 
     def predict(self, X: Any) -> Array:
         """The most probable class of each row (the first, where several are equally probable).

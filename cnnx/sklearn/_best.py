@@ -2,12 +2,13 @@
 
 from .. import nn
 from .._check import Array
+from ..nn.checkpoint import learnt
 
 
 class Best:
-    """The weights with the highest accuracy on the validation images so far."""
+    """The weights (and running statistics) with the highest accuracy on the validation images so far."""
 
-    def __init__(self, model: nn.Sequential, patience: int) -> None:
+    def __init__(self, model: nn.Layer, patience: int) -> None:
         self.scores: list[float] = []
         self._model, self._patience = model, patience
         self._weights: dict[str, Array] = {}
@@ -19,7 +20,7 @@ class Best:
         if score is None:  # Ctrl-C came before it was measured
             return False
         if score > max(self.scores, default=-1.0):
-            self._weights = {name: w.copy() for name, w in self._model.parameters.items()}
+            self._weights = {name: w.copy() for name, w in learnt(self._model).items()}
             self._waited = 0
         else:
             self._waited += 1
@@ -27,5 +28,6 @@ class Best:
         return self._waited >= self._patience
 
     def restore(self) -> None:
-        for name, w in self._weights.items():
-            self._model.parameters[name][...] = w
+        for name, w in learnt(self._model).items():
+            if name in self._weights:
+                w[...] = self._weights[name]

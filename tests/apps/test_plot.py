@@ -279,6 +279,28 @@ def test_feature_maps_are_what_the_layers_return():
     assert [axes.get_title(loc="left") for axes in rows][-1] == "(5) Affine(32, 5): 5"
 
 
+def test_feature_maps_and_filters_of_a_graph():
+    model = nn.Graph(
+        ("conv", nn.Conv2d(1, 3, 3, padding=1, seed=0)),
+        ("gate", nn.Sigmoid(), "x"),
+        ("product", nn.Multiply(), "conv", "gate"),
+        ("flat", nn.Flatten()),
+        ("fc", nn.Affine(3 * 120, 2, seed=1)),
+    )
+    image = picture_of_seven()
+    rows = [axes for axes in plot.feature_maps(model, image).get_axes() if axes.get_title(loc="left")]
+    assert [axes.get_title(loc="left").split(":")[0] for axes in rows] == [
+        "image",
+        "(conv) Conv2d(1, 3, 3, padding=1)",
+        "(gate) Sigmoid()",
+        "(product) Multiply()",
+        "(fc) Affine(360, 2)",
+    ]
+    assert np.array_equal(rows[-1].images[0].get_array(), model.forward(image[None]))
+    assert np.array_equal(rows[2].images[0].get_array(), nn.Sigmoid().forward(image)[0])
+    assert plot.filters(model).get_axes()[0].get_xlabel() == plot.filters(model["conv"]).get_axes()[0].get_xlabel()
+
+
 def test_confusion_counts():
     target, predicted = np.array([0, 0, 0, 1, 2, 2]), np.array([0, 0, 1, 1, 2, 0])
     outputs = np.eye(3)[predicted] * 7
@@ -324,7 +346,16 @@ def test_misclassified_images_are_those():
         (lambda: plot.filters(nn.ReLU()), ValueError, "layers: expected a Conv2d or a network with one, got ReLU"),
         (lambda: plot.filters({}), ValueError, "layers: expected at least 1, got 0"),
         (lambda: plot.filters(ramp_network(), most=0), ValueError, "most: expected at least 1, got 0"),
-        (lambda: plot.feature_maps(nn.ReLU(), picture_of_seven()), TypeError, "model: expected a Sequential, got ReLU"),
+        (
+            lambda: plot.feature_maps(nn.ReLU(), picture_of_seven()),
+            TypeError,
+            "expected a Sequential or a Graph, got ReLU",
+        ),
+        (
+            lambda: plot.feature_maps(nn.Graph(("a", nn.Add(), "b", "c"), inputs=("b", "c")), picture_of_seven()),
+            ValueError,
+            "model: expected a network of one input, got one of b, c",
+        ),
         (lambda: plot.feature_maps(ramp_network(), np.ones((2, 1, 9, 9))), ValueError, "image: expected one image"),
         (lambda: plot.confusion([0, 1], [0]), ValueError, "expected equal lengths above 0, got 2 and 1"),
         (lambda: plot.confusion([0.5], [0]), TypeError, "target: expected integers, got float64"),

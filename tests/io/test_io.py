@@ -37,6 +37,7 @@ def layers(dtype):
         nn.AvgPool2d(3, stride=2, padding=((0, 1), (1, 0)), count_include_pad=True),
         nn.AvgPool2d(2, padding="valid"),
         nn.LpPool2d(2.5, (2, 3), padding="same", normalize=False),
+        nn.GlobalAvgPool2d(),
         nn.ReLU(),
         nn.Sigmoid(),
         nn.Tanh(),
@@ -56,12 +57,23 @@ def layers(dtype):
         nn.LogSoftmax(2),
         nn.Dropout(1 / 3),
         nn.Flatten(),
+        nn.Add(),
+        nn.Multiply(),
+        nn.Concat(-3),
     ]
 
 
 def network(dtype="float32"):
-    """All of them, some of them two Sequentials deep; put together to be saved, not to be run."""
-    first, *middle, last = layers(dtype)
+    """All of them, some of them two Sequentials deep, three in a Graph; put together to be saved, not to be run."""
+    first, *middle, last, add, multiply, concat = layers(dtype)
+    graph = nn.Graph(
+        ("/layer1/Add.0", add, "mask", "image"),
+        ("a product", multiply, "image", "/layer1/Add.0", "mask"),
+        ("ünïcode", nn.Sequential(nn.Affine(2, 3, dtype=dtype)), "image"),
+        ("c", concat, "a product", "ünïcode"),
+        inputs=("image", "mask"),
+    )
+    middle.append(nn.Graph(("one", nn.Tanh()), ("both", graph, "one", "x")))
     return nn.Sequential(first, nn.Sequential(nn.Sequential(*middle), nn.Tanh()), last)
 
 
@@ -84,7 +96,7 @@ def assert_same(model, again):
 def test_every_layer_is_here():
     """A new layer has to be thought of."""
     every = {kind for kind in vars(nn).values() if isinstance(kind, type) and issubclass(kind, nn.Layer)}
-    assert {type(layer) for layer in layers("float32")} == every - {nn.Layer, nn.Activation, nn.Sequential}
+    assert {type(layer) for layer in layers("float32")} == every - {nn.Layer, nn.Activation, nn.Sequential, nn.Graph}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -99,6 +99,14 @@ def ours_is(text):
     return edited(lambda header, ours, arrays: (header, text, arrays))
 
 
+RELU = {"type": "ReLU"}
+
+
+def graph_is(lines, **more):
+    """A description of a Graph."""
+    return edited(lambda header, ours, arrays: ours.update(model={"type": "Graph", "lines": lines} | more))
+
+
 def many(count, description):
     return f'{{"format":1,"model":{{"type":"Sequential","layers":[{",".join([description] * count)}]}}}}'
 
@@ -131,6 +139,24 @@ def many(count, description):
         (ours_is('{"format": 1, "model": ' + '{"type":"Sequential","layers":[' * 300 + "]}" * 300 + "}"), "32 deep"),
         (ours_is('{"format": 1, "model": {"type": "Sequential", "layers": []}}'), "expected at least one layer"),
         (ours_is('{"format": 1, "model": {"type": "Sequential", "layers": {"a": 1}}}'), "expected a list of layers"),
+        (graph_is([["a", ["x"], RELU], ["a", ["x"], RELU]]), "model: lines: expected a name of its own for each value"),
+        (graph_is([["a", ["b"], RELU], ["b", ["a"], RELU]]), "model: lines: expected none that needs its own value"),
+        (graph_is([["a", ["a" * 5000], RELU]]), "model: a: expected the name of an input or of a line"),
+        (graph_is([["a" * 5000, ["b"], RELU]]), "aaa.*: expected the name of an input or of a line"),
+        (graph_is([["a", ["x"], {"type": "Add"}]]), "model: a: expected at least 2 inputs for Add, got 1: x"),
+        (graph_is([["a", [3], RELU]]), r"model: lines\[0\], a: inputs: expected a name, a str, got int 3"),
+        (graph_is([["a\n", ["x"], RELU]]), r"lines\[0\]: expected a name of characters that can be printed"),
+        (graph_is([["a", "x", RELU]]), r"model, line 0: expected \[name, \[input, ...\], layer\], got"),
+        (graph_is([["a", ["x"]]]), r"model, line 0: expected \[name, \[input, ...\], layer\], got"),
+        (graph_is([[["a"], ["x"], RELU]]), r"lines\[0\]: expected a name, a str, got list"),
+        (graph_is([["a", ["x"], {"type": "Conv3d"}]]), "layer a: expected a layer of cnnx.nn, got 'Conv3d'"),
+        (graph_is({"a": 1}), r"model \(Graph\): expected a list of lines"),
+        (graph_is([["a", ["x"], RELU]], inputs=3), "inputs: expected a name or a tuple of names, got int"),
+        (graph_is([["a", ["x"], RELU]], inputs=[]), "inputs: expected at least one name"),
+        (graph_is([["a", ["x"], RELU]], more=3), r"model \(Graph\): expected .*; wrong is \['more'\]"),
+        (graph_is([[str(i), [str(i + 1)], RELU] for i in range(9999)] + [["9999", ["0"], RELU]]), "its own value"),
+        (graph_is([[str(i), [str(i + 1)], RELU] for i in range(9999)] + [["9999", ["x"], RELU]]), "arrays: missing"),
+        (graph_is([[str(i), ["x"], RELU] for i in range(10_000)]), "every value to be used"),
         (edited(lambda header, ours, arrays: ours.update(format=2)), "format: expected at most 1, got 2; update cnnx"),
         (edited(lambda header, ours, arrays: ours.update(format=0)), "format: expected an integer from 1, got 0"),
         (edited(lambda header, ours, arrays: ours.update(format=True)), "format: expected an integer from 1, got True"),

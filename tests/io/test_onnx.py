@@ -72,6 +72,8 @@ CASES = [
     (nn.Dropout(0.3), IMAGES),
     (nn.Flatten(), IMAGES),
     (nn.Flatten(), (5,)),
+    (nn.GlobalAvgPool2d(), IMAGES),
+    *((layer, IMAGES) for layer in (nn.ReLU6(), nn.Clip(-1, 2.5), nn.Clip(None, 1.0), nn.Clip(-0.5, None))),
 ]
 NETWORKS = [
     (nn.cn_network(seed=0, dropout=0.5), (1, 28, 28)),
@@ -117,6 +119,33 @@ def test_onnxruntime_agrees_and_the_network_comes_back(tmp_path, model, shape):
         assert array.flags.writeable, name
     io.export_onnx(again, tmp_path / "again.onnx", shape)
     assert_close(run(tmp_path / "again.onnx", x), expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_branches_branches_there_too(tmp_path, dtype):
+    kind = dict(dtype=dtype, seed=0)
+    lines = [
+        ("a", nn.BatchNorm2d(3, dtype=dtype) if dtype == "float64" else nn.Conv2d(3, 3, 3, padding="same", **kind)),
+        ("b/c", nn.Sequential(nn.Sigmoid(), nn.ReLU())),
+        ("sum", nn.Add(), "a", "x", "b/c"),
+        ("product", nn.Multiply(), "sum", "a"),
+        ("twice", nn.Graph(("add", nn.Add(), "v", "v"), inputs="v")),
+        ("both", nn.Concat(), "twice", "b/c", "x"),
+        ("flat", nn.Flatten()),
+        ("fc", nn.Affine(504, 3, **kind)),
+    ]
+    model, x = nn.Graph(*lines).eval(), draw(IMAGES, dtype)
+    io.export_onnx(learned(model), tmp_path / "model.onnx", IMAGES)
+    assert_close(run(tmp_path / "model.onnx", x), model.forward(x))
+    nodes = onnx.load(tmp_path / "model.onnx").graph.node
+    assert [(node.name, list(node.input)) for node in nodes if node.op_type in ("Add", "Concat")] == [
+        ("sum.Add.0", ["a.Conv" if dtype == "float32" else "a.BatchNormalization", "input"]),
+        ("sum.Add.1", ["sum.Add.0", "b/c.1.Relu"]),
+        ("twice.add.Add", ["product.Mul", "product.Mul"]),
+        ("both.Concat", ["twice.add.Add", "b/c.1.Relu", "input"]),
+    ]
+    with pytest.raises(ValueError, match="model: expected a network of one input, got one of 2"):
+        io.export_onnx(nn.Graph(("a", nn.Add(), "x", "y"), inputs=("x", "y")), tmp_path / "no.onnx", (3,))
 
 
 def test_float64_is_held_to_more(tmp_path):

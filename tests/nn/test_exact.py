@@ -43,6 +43,18 @@ def network(dtype):
         nn.MaxPool2d(2), nn.Flatten(), nn.Affine(12, 3, **kind),
     )
 
+def branching(dtype):
+    kind = dict(dtype=dtype, seed=np.random.default_rng(1))
+    return nn.Graph(
+        ("conv1", nn.Conv2d(2, 3, 3, **kind)),
+        ("conv2", nn.Conv2d(3, 3, 3, padding=1, **kind)),
+        ("bn", nn.BatchNorm2d(3, dtype=dtype)),
+        ("drop", nn.Dropout(0.3, seed=5), "conv1"),
+        ("add", nn.Add(), "bn", "drop", "conv1"),
+        ("flat", nn.Flatten()),
+        ("fc", nn.Affine(48, 3, **kind)),
+    )
+
 def plain(dtype):
     return nn.Sequential(nn.Flatten(), nn.Affine(72, 3, dtype=dtype, seed=1))
 
@@ -55,6 +67,7 @@ RUNS = {
     "sum": (network, dict(batch_size=7, cost=nn.CrossEntropy(reduction="sum"), optimizer=lambda: nn.SGD(0.01))),
     "squares": (plain, dict(batch_size=5, y=np.eye(3)[Y], cost=nn.SquaredError())),
     "augmented": (plain, dict(batch_size=9, augment=noisy)),
+    "branching": (branching, dict(batch_size=10)),
 }
 
 def run(name, ranks, dtype):
@@ -82,7 +95,7 @@ def runs():
     return found
 
 
-@pytest.mark.parametrize("name", ["normalised", "fewer than parts", "sum", "squares", "augmented"])
+@pytest.mark.parametrize("name", ["normalised", "fewer than parts", "sum", "squares", "augmented", "branching"])
 def test_parts_come_to_what_the_whole_batch_does(name):
     run = runs()["run"]
     whole, parts = run(name, None, "float64"), run(name, nn.Ranks(exact=True), "float64")
