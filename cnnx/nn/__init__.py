@@ -30,10 +30,12 @@ from .history import Epoch, History
 from .init import he, xavier
 from .layers import Affine, BatchNorm2d, Dropout, Flatten
 from .merge import Add, Concat, Multiply
+from .mobilenet import mobilenet_v2
 from .models import cn_network, cnn, mlp, ox_network
 from .optimizer import SGD, Adam, Optimizer
 from .parallel import Ranks
 from .pooling import AvgPool2d, GlobalAvgPool2d, LpPool2d, MaxPool2d
+from .resnet import resnet18
 from .schedule import CosineSchedule, StepSchedule
 from .sequential import Sequential
 from .summary import LayerSummary, Summary
@@ -92,7 +94,9 @@ __all__ = [
     "fit",
     "he",
     "mlp",
+    "mobilenet_v2",
     "ox_network",
     "predict",
+    "resnet18",
     "xavier",
 ]

@@ -106,6 +106,24 @@ def test_cns_names_are_mapped_to_arguments_that_exist():
     assert repr(cn.model_) == repr(nn.cn_network(seed=0))
 
 
+def test_a_network_that_branches(digits):
+    """An estimator of one's own around a Graph: probabilities, early stopping, pickles."""
+
+    class ResNetClassifier(CNNClassifier):
+        def _network(self, shape, classes, seed):
+            return nn.resnet18(shape[0], classes, width=2, small_images=True, seed=seed)
+
+    X, y = digits
+    arguments = dict(max_epochs=4, early_stopping=True, learning_rate=0.05, n_iter_no_change=2, random_state=0)
+    model = ResNetClassifier(**arguments).fit(X[:300], y[:300])
+    assert isinstance(model.model_, nn.Graph)
+    assert next(iter(model.model_.parameters)) == "conv1.weight"
+    assert np.allclose(model.predict_proba(X[300:340]).sum(axis=1), 1)
+    rest = model.validation_scores_
+    assert model.best_validation_score_ == max(rest)
+    assert model.score(X[300:600], y[300:600]) > 0.3
+
+
 # ------------------------------------------------------------------------------------ the training is cnnx.nn's
 
 SOLVERS = {
