@@ -142,9 +142,7 @@ def batch_norm2d_backward(
     _check.shape("grad_output", grad_output, x.shape, "(x's)")
     mean, var, eps = _statistics(x, weight, running_mean, running_var, training, eps, statistics, backend)
     dtype = _check.NAMES[x.dtype.char]
-    C = weight.shape[0]
-    sums = _plan.new((2 * C,), np.float64)
-    dg, db = sums[:C], sums[C:]
+    dg, db = _plan.new(weight.shape, np.float64), _plan.new(weight.shape, np.float64)
     _backend.kernel("batch_norm2d_grad_bias", dtype, backend)(grad_output, db)
     _backend.kernel("batch_norm2d_grad_weight", dtype, backend)(grad_output, x, mean, var, dg, eps=eps)
     grad_x = _plan.new(x.shape, x.dtype)
@@ -154,9 +152,9 @@ def batch_norm2d_backward(
     else:
         kernel = _backend.kernel("batch_norm2d_grad_input_inference", dtype, backend)
         kernel(grad_output, weight, var, grad_x, eps=eps)
-    if x.dtype.char != "d":
-        sums = _rounded(sums, x.dtype)
-    return grad_x, sums[:C], sums[C:]
+    if x.dtype.char == "d":
+        return grad_x, dg, db
+    return grad_x, *_rounded(dg, db, x.dtype)
 
 
 def _statistics(
@@ -203,15 +201,15 @@ def _statistics(
     return mean, var, small
 
 
-def _rounded(sums: Array, dtype: np.dtype[Any]) -> Array:
-    """As an array of the dtype; what it cannot hold is infinite, without a word from NumPy."""
-    rounded = _plan.new(sums.shape, dtype)
-    if sums.dot(sums) < 1e76:  # none is above 1e38; errstate takes longer than all the rest
-        rounded[...] = sums
+def _rounded(dg: Array, db: Array, dtype: np.dtype[Any]) -> tuple[Array, Array]:
+    """As arrays of the dtype; what it cannot hold is infinite, without a word from NumPy."""
+    grad_weight, grad_bias = _plan.new(dg.shape, dtype), _plan.new(db.shape, dtype)
+    if dg.dot(dg) + db.dot(db) < 1e76:  # none is above 1e38; errstate takes longer than all the rest
+        grad_weight[...], grad_bias[...] = dg, db
     else:
         with np.errstate(over="ignore"):
-            rounded[...] = sums
-    return rounded
+            grad_weight[...], grad_bias[...] = dg, db
+    return grad_weight, grad_bias
 
 
 def _given(x: Array, name: str, value: Array | None, *, variance: bool = False) -> Array | None:

@@ -239,7 +239,7 @@ def test_a_back_end_is_loaded_alone():
 
 # Rooms of the audit from the bottom up: a module imports those of its own room and of the rooms before it.
 AUDIT = (
-    {"data", "trace", "compat", "sides", "by_value", "elsewhere", "digest"},
+    {"_signature", "data", "trace", "compat", "sides", "by_value", "elsewhere", "digest"},
     {"truth"},
     {"explain"},
     {"figures"},
