@@ -33,7 +33,10 @@ if [ ! -e "$folder/complete" ]; then
         --include=ca-certificates,gcc,libc6-dev,python3-dev,python3-hypothesis,python3-mpmath,python3-numpy,python3-pytest,python3-setuptools,python3-venv \
         trixie "$folder"
     inside python3 -m venv --system-site-packages /venv
-    inside pip install "cython>=3.1,!=3.2.0" # Debian's is 3.0
+    # Debian's Cython is 3.0. Fetched by this machine's pip, which knows its index.
+    "$python" -m pip download -q --no-deps --only-binary=:all: --python-version 3.13 --dest "$folder/wheels" \
+        --platform manylinux_2_17_aarch64 "cython>=3.1,!=3.2.0"
+    inside pip install --no-index --find-links /wheels cython
     touch "$folder/complete"
 fi
 mountpoint -q "$folder/proc" || mount -t proc proc "$folder/proc"
