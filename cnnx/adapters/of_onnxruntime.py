@@ -103,6 +103,22 @@ def conv2d(Z: Array, F: Array, b: Array, Y: Array, *, u: int, v: int, p_h: int, 
 
 
 @kernel
+def conv_transpose2d(Z: Array, F: Array, b: Array, Y: Array, *, u: int, v: int, p_h: int, p_w: int, d_h: int, d_w: int,
+                     groups: int) -> None:  # fmt: skip
+    behind = [
+        step * (extent - 1) + apart * (taps - 1) + 1 - before - count
+        for step, extent, apart, taps, before, count in zip(
+            (u, v), Z.shape[2:], (d_h, d_w), F.shape[2:], (p_h, p_w), Y.shape[2:], strict=True
+        )
+    ]
+    pads, more = (p_h, p_w, *(max(0, n) for n in behind)), tuple(max(0, -n) for n in behind)
+    if more[0] >= u or more[1] >= v:
+        raise KERNELS.lacks("onnxruntime's ConvTranspose adds fewer rows and columns than its strides")
+    geometry = dict(strides=(u, v), dilations=(d_h, d_w), pads=pads, output_padding=more)
+    Y[...] = _run("ConvTranspose", Z, F, b, **geometry, group=groups)
+
+
+@kernel
 def max_pool2d(Z: Array, Y: Array, *, R: int, S: int, u: int, v: int, p_h: int, p_w: int) -> None:
     x, pads = _pads(Z, frame(Z, Y, R=R, S=S, u=u, v=v, p_h=p_h, p_w=p_w), R, S, -np.inf)
     Y[...] = _run("MaxPool", x, kernel_shape=(R, S), strides=(u, v), pads=pads)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -109,6 +109,56 @@ def conv2d_grad_weight(Delta: Array, Z: Array, dF: Array, **n: int) -> None:
     x, padding = _padded(Z, _around(Z, Delta, dF, n))
     weight = torch.zeros(dF.shape, dtype=x.dtype)
     dF[...] = _backward(_tensor(Delta), x, weight, padding, n, [False, True, False])[1].numpy()
+
+
+class _Transposed(NamedTuple):
+    """A transposed convolution as torch takes it: it may compute a larger output, of which Y has the rest cut off."""
+
+    shape: tuple[int, ...]  # of that output
+    cut: Any
+    options: dict[str, Any]
+
+
+def _transposed(Z: Array, Y: Array, F: Array, n: dict[str, int]) -> _Transposed:
+    stride, dilation, before = (n["u"], n["v"]), (n["d_h"], n["d_w"]), (n["p_h"], n["p_w"])
+    spans = [
+        u * (h - 1) + d * (r - 1) + 1 for u, h, d, r in zip(stride, Z.shape[2:], dilation, F.shape[2:], strict=True)
+    ]
+    more = [count - span + 2 * p for count, span, p in zip(Y.shape[2:], spans, before, strict=True)]
+    limits = [max(u, d) for u, d in zip(stride, dilation, strict=True)]
+    options: dict[str, Any] = {"stride": stride, "dilation": dilation, "groups": n["groups"]}
+    if all(0 <= end < limit for end, limit in zip(more, limits, strict=True)):
+        return _Transposed(Y.shape, (...,), options | {"padding": before, "output_padding": more})
+    more = [max(0, p + count - span) for count, span, p in zip(Y.shape[2:], spans, before, strict=True)]
+    shape = (*Y.shape[:2], *(span + end for span, end in zip(spans, more, strict=True)))
+    cut = tuple(slice(p, p + count) for p, count in zip(before, Y.shape[2:], strict=True))
+    return _Transposed(shape, (..., *cut), options | {"padding": (0, 0), "output_padding": more})
+
+
+@kernel
+def conv_transpose2d(Z: Array, F: Array, b: Array, Y: Array, **n: int) -> None:
+    how = _transposed(Z, Y, F, n)
+    x, weight, bias = _tensors(Z, F, b)
+    Y[...] = functional.conv_transpose2d(x, weight, bias, **how.options)[how.cut].numpy()
+
+
+def _transposed_backward(Delta: Array, Z: Array, F: Array, n: dict[str, int], wanted: list[bool]) -> Any:
+    how = _transposed(Z, Delta, F, n)
+    delta, (x, weight) = torch.zeros(how.shape, dtype=_tensor(Delta).dtype), _tensors(Z, F)
+    delta[how.cut] = _tensor(Delta)
+    geometry = (list(how.options[name]) for name in ("stride", "padding", "dilation"))
+    more, groups = list(how.options["output_padding"]), n["groups"]
+    return _aten.convolution_backward(delta, x, weight, [Delta.shape[1]], *geometry, True, more, groups, wanted)
+
+
+@kernel
+def conv_transpose2d_grad_input(Delta: Array, F: Array, dZ: Array, **n: int) -> None:
+    dZ[...] = _transposed_backward(Delta, np.zeros_like(dZ), F, n, [True, False, False])[0].numpy()
+
+
+@kernel
+def conv_transpose2d_grad_weight(Delta: Array, Z: Array, dF: Array, **n: int) -> None:
+    dF[...] = _transposed_backward(Delta, Z, np.zeros_like(dF), n, [False, True, False])[1].numpy()
 
 
 @kernel

@@ -22,6 +22,7 @@ from .activation import (
     Tanh,
 )
 from .conv2d import Conv2d
+from .conv_transpose2d import ConvTranspose2d
 from .cost import Cost, CrossEntropy, SquaredError
 from .evaluate import accuracy, evaluate, predict
 from .fit import fit
@@ -53,6 +54,7 @@ __all__ = [
     "Clip",
     "Concat",
     "Conv2d",
+    "ConvTranspose2d",
     "CosineSchedule",
     "Cost",
     "CrossEntropy",

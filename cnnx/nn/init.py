@@ -101,6 +101,21 @@ def draw(init: str, shape: tuple[int, ...], seed: Seed, groups: int, dtype: np.d
     return rule(shape, seed, groups=groups, dtype=dtype)
 
 
+def draw_transposed(
+    init: str, shape: tuple[int, int, int, int], stride: tuple[int, int], seed: Seed, groups: int, dtype: np.dtype[Any]
+) -> Array:
+    """Weights (C, K/groups, R, S) of a transposed convolution.
+
+    As for a convolution from C to K channels, but that a stride leaves an output so many terms fewer.
+    """
+    C, K_group, R, S = shape
+    if _blank.get():
+        return np.broadcast_to(np.zeros((), dtype), shape)
+    drawn = draw(init, (K_group * groups, C // groups, R, S), seed, groups, np.dtype(np.float64))
+    by_group = drawn.reshape(groups, K_group, C // groups, R, S).swapaxes(1, 2).reshape(shape)
+    return np.asarray(by_group * math.sqrt(min(stride[0], R) * min(stride[1], S))).astype(dtype)
+
+
 def _fans(shape: tuple[int, ...], groups: int) -> tuple[int, int]:
     if not isinstance(shape, tuple) or len(shape) < 2:
         raise TypeError(f"shape: expected a tuple (outputs, inputs, ...), got {_check.shown(shape)}")

@@ -49,6 +49,9 @@ from .concat import concat_backward as concat_backward
 from .conv2d import OP as _CONV2D
 from .conv2d import conv2d as conv2d
 from .conv2d import conv2d_backward as conv2d_backward
+from .conv_transpose2d import OP as _CONV_TRANSPOSE2D
+from .conv_transpose2d import conv_transpose2d as conv_transpose2d
+from .conv_transpose2d import conv_transpose2d_backward as conv_transpose2d_backward
 from .cross_entropy import OP as _CROSS_ENTROPY
 from .cross_entropy import cross_entropy as cross_entropy
 from .cross_entropy import cross_entropy_backward as cross_entropy_backward
@@ -78,6 +81,7 @@ from .squared_error import squared_error_backward as squared_error_backward
 
 OPS: tuple[Op, ...] = (
     _CONV2D,
+    _CONV_TRANSPOSE2D,
     _MAX_POOL2D,
     _AVG_POOL2D,
     _LP_POOL2D,
@@ -98,6 +102,8 @@ OPS: tuple[Op, ...] = (
 __all__ = [  # noqa: RUF022
     "conv2d",
     "conv2d_backward",
+    "conv_transpose2d",
+    "conv_transpose2d_backward",
     "max_pool2d",
     "max_pool2d_backward",
     "avg_pool2d",

@@ -1,12 +1,16 @@
-"""Convolution: entry points for C1 and C3-C6, from arguments to a plan, and on to the loops in conv/."""
+"""Convolution: entry points for C1 and C3-C6, from arguments to a plan, and on to the loops in conv/.
+
+Transposed convolution (T1-T3) is C5, C3 and C1 in other roles.
+"""
 
 from cython cimport floating
 from cython.parallel cimport prange
 from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memset
 
 from ._threads cimport threads_for
-from .conv.blocks cimport Arrays, Sums, copy_size, planes_at_a_time
-from .conv.depthwise cimport plan_plane
+from .conv.blocks cimport Arrays, Sums, copy_size
+from .conv.forward cimport forward_sums
 from .conv.grad_bias cimport grad_bias
 from .conv.bands_layers cimport MANY, Given, Numbers, compute_bands, forward_layer, grad_input_layer, mostly_padding
 from .conv.bands_plan cimport Layer, plan_bands
@@ -17,10 +21,9 @@ from .conv.grad_weight_plan cimport (
 )
 from .conv.grad_weight_terms cimport dF_row_by_terms
 from .conv.loops cimport Job, plan_scratch, sum_all_images
-from .microkernel.multiply_accumulate cimport IN_ROWS, VECTORS
 from .microkernel.table cimport Tables, kernels_of, tables_of
 from .pack.grad_weight cimport Plan, Scratch
-from .pack.taps cimport free_taps, plan_taps, set_extents, tables_size
+from .pack.taps cimport free_taps, tables_size
 from .runtime.integers cimport ceil_div, min_of, plus, times
 from .runtime.memory cimport SCRATCH, allocate, no_memory
 from .simd.vector cimport lanes_of
@@ -41,45 +44,6 @@ cdef inline double multiply_adds(const floating[:, :, :, ::1] Y, const floating[
     return <double>Y.shape[0] * Y.shape[1] * Y.shape[2] * Y.shape[3] * F.shape[1] * F.shape[2] * F.shape[3]
 
 
-cdef inline bint forward_sums(Sums* m, Py_ssize_t* offsets, const floating[:, :, :, ::1] Z,
-                              const floating[:, :, :, ::1] F, const floating[:, :, :, ::1] Y,
-                              Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w,
-                              Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups) noexcept nogil:
-    # C1: output (p, q) takes row u p + d_h r - p_h and column v q + d_w s - p_w. False when there is no memory.
-    cdef Py_ssize_t lanes = lanes_of(<floating*>NULL), r, s, c
-    cdef Py_ssize_t P = Y.shape[2], Q = Y.shape[3], size = Z.shape[2] * Z.shape[3]
-    for r in range(F.shape[2]):
-        offsets[r] = d_h * r - p_h
-    for s in range(F.shape[3]):
-        offsets[F.shape[2] + s] = d_w * s - p_w
-    set_extents(&m.taps, F.shape[1], Z.shape[2], Z.shape[3], P, Q, u, v)
-    m.taps.down, m.taps.R = offsets, F.shape[2]
-    m.taps.right, m.taps.S = offsets + F.shape[2], F.shape[3]
-    m.taps.kernels = kernels_of(tables, &Z[0, 0, 0, 0])
-    m.taps.source = &Z[0, 0, 0, 0]
-    m.taps.source_end = &Z[0, 0, 0, 0] + Z.shape[0] * Z.shape[1] * size
-    m.K = F.shape[0] // groups
-    m.T = F.shape[1] * F.shape[2] * F.shape[3]
-    m.source = size
-    m.w_is = IN_ROWS
-    m.y = 0
-    m.y_k = P * Q
-    m.w = 0
-    m.w_group = m.K * F.shape[1] * F.shape[2] * F.shape[3]
-    # A window of one number needs no copy, but for planes that fall on one another in the cache.
-    m.copied = not (F.shape[2] * F.shape[3] == 1 and u == 1 and v == 1 and P * Q == size
-                    and P * Q >= 2 * VECTORS * lanes and size * <Py_ssize_t>sizeof(floating) % 4096 != 0)
-    if not plan_taps(&m.taps, lanes):
-        return False
-    m.planes = planes_at_a_time(m, sizeof(floating))
-    plan_plane(&m.plane, &m.taps, m.K, sizeof(floating), lanes)
-    if not m.copied:
-        m.plane.used = False
-        for c in range(m.taps.C):
-            m.taps.tap[c] = c * size
-    return True
-
-
 cdef void sum_images_of(const Job* job, const Arrays* arrays, int threads, floating* scratch) noexcept nogil:
     # Not inline: or the loops would be compiled once for C1 and once for C5.
     sum_all_images(job, arrays, threads, scratch)
@@ -98,12 +62,11 @@ cdef int sum_bands_of(str kernel, Layer* g, const Given* arrays, floating[:, :, 
     return 0
 
 
-def conv2d(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F, const floating[::1] b, /,
-           floating[:, :, :, ::1] Y, *, Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w,
-           Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups):
+cdef int convolve(str kernel, const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F, const floating* b,
+                  floating[:, :, :, ::1] Y, const Numbers* o) except -1:
+    # C1.
     cdef Py_ssize_t size = Z.shape[2] * Z.shape[3], bytes = 0
     cdef int threads = threads_for(multiply_adds[floating](Y, F))
-    cdef Numbers numbers = Numbers(u, v, p_h, p_w, d_h, d_w, groups)
     cdef Given given
     cdef Layer layer
     cdef Sums sums
@@ -113,20 +76,20 @@ def conv2d(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F, const
     cdef floating* scratch = NULL
     cdef bint banded
     if Y.shape[0] == 0:
-        return
+        return 0
     banded = multiply_adds(Y, F) > <double>MANY * Y.shape[0]
     if banded:
-        layer = forward_layer(Z, F, Y, &numbers)
+        layer = forward_layer(Z, F, Y, o)
         banded = mostly_padding(&layer, <double>F.shape[2] * F.shape[3])
     sums.taps.C, sums.taps.R, sums.taps.S = F.shape[1], F.shape[2], F.shape[3]
     bytes = tables_size(&sums.taps)
     banded |= bytes > scratch_limit
     if not banded:
-        offsets = <Py_ssize_t*>allocate("conv2d", (F.shape[2] + F.shape[3]) * sizeof(Py_ssize_t))
-        if not forward_sums(&sums, offsets, Z, F, Y, u, v, p_h, p_w, d_h, d_w, groups):
+        offsets = <Py_ssize_t*>allocate(kernel, (F.shape[2] + F.shape[3]) * sizeof(Py_ssize_t))
+        if not forward_sums(&sums, offsets, Z, F, Y, o, kernels_of(tables, scratch)):
             free(offsets)
-            no_memory("conv2d", bytes)
-        job = Job(N=Z.shape[0], groups=groups, parts=&sums, count=1, z_image=Z.shape[1] * size,
+            no_memory(kernel, bytes)
+        job = Job(N=Z.shape[0], groups=o.groups, parts=&sums, count=1, z_image=Z.shape[1] * size,
                   z_group=F.shape[1] * size, y_image=Y.shape[1] * sums.y_k, y_group=sums.K * sums.y_k,
                   start_group=sums.K, planes=0, scratch=copy_size(&sums, lanes_of(scratch)) if sums.copied else 0,
                   tail=0, panel=0, u=1, v=1, H=Y.shape[2], W=Y.shape[3], part=NULL)
@@ -135,13 +98,13 @@ def conv2d(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F, const
         if banded:
             free_taps(&sums.taps)
             free(offsets)
-    given = Given(&Z[0, 0, 0, 0], &F[0, 0, 0, 0], &b[0], &Y[0, 0, 0, 0])
+    given = Given(&Z[0, 0, 0, 0], &F[0, 0, 0, 0], b, &Y[0, 0, 0, 0])
     if banded:
-        layer = forward_layer(Z, F, Y, &numbers)
-        if layer.rows.reversed:
+        layer = forward_layer(Z, F, Y, o)
+        if layer.swapped:
             given.Z, given.F = given.F, given.Z
-        sum_bands_of("conv2d", &layer, &given, Y, threads)
-        return
+        sum_bands_of(kernel, &layer, &given, Y, threads)
+        return 0
     plan_scratch(&job, scratch_limit - bytes, <floating*>NULL)
     bytes = threads * job.scratch * sizeof(floating)
     scratch = <floating*>malloc(bytes)
@@ -153,21 +116,22 @@ def conv2d(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F, const
     free(offsets)
     free(scratch)
     if scratch == NULL:
-        no_memory("conv2d", bytes)
+        no_memory(kernel, bytes)
+    return 0
 
 
-def conv2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] F, /,
-                      floating[:, :, :, ::1] dZ, *, Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h,
-                      Py_ssize_t p_w, Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups):
+cdef int convolve_back(str kernel, const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] F,
+                       const floating* b, floating[:, :, :, ::1] dZ, const Numbers* o) except -1:
+    # C5; b is NULL, or has for each of dZ's channels what its sums begin with (T1).
     cdef Py_ssize_t size = Delta.shape[2] * Delta.shape[3], plane = dZ.shape[2] * dZ.shape[3], i, phases, parts
     cdef Py_ssize_t weights = F.shape[0] * F.shape[1] * F.shape[2] * F.shape[3], bytes, shared
     cdef int threads = threads_for(multiply_adds[floating](Delta, F))
     cdef Phases rows = Phases(phases=0, begin=NULL, reached=NULL, offset=NULL), columns = rows
+    cdef Py_ssize_t u = o.u, v = o.v, groups = o.groups
     cdef Job job = Job(N=dZ.shape[0], groups=groups, parts=NULL, count=0, z_image=Delta.shape[1] * size,
                        z_group=Delta.shape[1] // groups * size, y_image=dZ.shape[1] * plane,
-                       y_group=F.shape[1] * plane, start_group=0, scratch=0, planes=0, tail=0, panel=0, u=u,
-                       v=v, H=dZ.shape[2], W=dZ.shape[3], part=NULL)
-    cdef Numbers numbers = Numbers(u, v, p_h, p_w, d_h, d_w, groups)
+                       y_group=F.shape[1] * plane, start_group=F.shape[1] if b != NULL else 0, scratch=0, planes=0,
+                       tail=0, panel=0, u=u, v=v, H=dZ.shape[2], W=dZ.shape[3], part=NULL)
     cdef Given given
     cdef Layer layer
     cdef Arrays arrays
@@ -176,15 +140,15 @@ def conv2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :
     cdef floating* scratch = NULL
     cdef bint banded
     if dZ.shape[0] == 0:
-        return
+        return 0
     phases = min_of(u, dZ.shape[2]) * min_of(v, dZ.shape[3])
     parts = min_of(phases, F.shape[2] * F.shape[3])  # one that no kernel row or column reaches needs no sums
     shared = phases_room(F, dZ.shape[2], dZ.shape[3], u, v, parts, groups)
     bytes = shared
     banded = shared > scratch_limit
     with nogil:
-        if (not banded and find_phases(&rows, dZ.shape[2], F.shape[2], u, p_h, d_h)
-                and find_phases(&columns, dZ.shape[3], F.shape[3], v, p_w, d_w)):
+        if (not banded and find_phases(&rows, dZ.shape[2], F.shape[2], u, o.p_h, o.d_h)
+                and find_phases(&columns, dZ.shape[3], F.shape[3], v, o.p_w, o.d_w)):
             job.parts = <Sums*>malloc(parts * sizeof(Sums))
             if phases > 1:
                 job.part = <int*>malloc(phases * sizeof(int))
@@ -201,6 +165,8 @@ def conv2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :
                 if scratch != NULL:
                     pack_phases(&job, &rows, &columns, F, w, threads if groups == 1 else 1)
                     arrays = Arrays(&Delta[0, 0, 0, 0], w, zeros, &dZ[0, 0, 0, 0])
+                    if b != NULL:
+                        arrays.start = b
                     sum_images_of(&job, &arrays, threads, scratch)
         for i in range(job.count):
             free_taps(&job.parts[i].taps)
@@ -212,13 +178,14 @@ def conv2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :
         free(rows.begin)
         free(scratch)
     if banded:
-        layer = grad_input_layer(Delta, F, dZ, &numbers)
-        given = Given(&Delta[0, 0, 0, 0], &F[0, 0, 0, 0], NULL, &dZ[0, 0, 0, 0])
-        if layer.source == given.F:
+        layer = grad_input_layer(Delta, F, dZ, o)
+        given = Given(&Delta[0, 0, 0, 0], &F[0, 0, 0, 0], b, &dZ[0, 0, 0, 0])
+        if layer.swapped:
             given.Z, given.F = given.F, given.Z
-        sum_bands_of("conv2d_grad_input", &layer, &given, dZ, threads)
+        sum_bands_of(kernel, &layer, &given, dZ, threads)
     elif scratch == NULL:
-        no_memory("conv2d_grad_input", bytes)
+        no_memory(kernel, bytes)
+    return 0
 
 
 cdef inline void clamp_step(Py_ssize_t* d, Py_ssize_t R, Py_ssize_t* p_h, Py_ssize_t H, Py_ssize_t u,
@@ -236,9 +203,10 @@ cdef inline void clamp_step(Py_ssize_t* d, Py_ssize_t R, Py_ssize_t* p_h, Py_ssi
         d[0] = span
 
 
-def conv2d_grad_weight(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z, /,
-                       floating[:, :, :, ::1] dF, *, Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h,
-                       Py_ssize_t p_w, Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups):
+cdef int pair_up(str kernel, const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z,
+                 floating[:, :, :, ::1] dF, Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w,
+                 Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups) except -1:
+    # C3.
     cdef double work = multiply_adds[floating](Delta, dF)
     cdef int threads = threads_for(work)
     cdef Py_ssize_t job, i
@@ -248,7 +216,7 @@ def conv2d_grad_weight(const floating[:, :, :, ::1] Delta, const floating[:, :, 
     cdef Scratch scratch
     if work == 0:
         dF[...] = 0
-        return
+        return 0
     clamp_step(&d_h, dF.shape[2], &p_h, Z.shape[2], u, Delta.shape[2])
     clamp_step(&d_w, dF.shape[3], &p_w, Z.shape[3], v, Delta.shape[3])
     clamp_step(&u, Delta.shape[2], &p_h, Z.shape[2], d_h, dF.shape[2])
@@ -261,17 +229,67 @@ def conv2d_grad_weight(const floating[:, :, :, ::1] Delta, const floating[:, :, 
     if term_by_term(&g):
         for i in prange(g.groups * g.K * g.C * g.R, nogil=True, schedule="static", num_threads=threads):
             dF_row_by_terms(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], &dF[0, 0, 0, 0], &g, i)
-        return
+        return 0
     limit_scratch(&g, scratch_limit, sizeof(floating), threads)
     g.kernels = kernels_of(tables, none)
-    memory = allocate("conv2d_grad_weight", grad_weight_scratch(&g, sizeof(floating)))
+    memory = allocate(kernel, grad_weight_scratch(&g, sizeof(floating)))
     scratch = scratch_at(&g, memory, sizeof(floating))
     for job in prange(g.jobs, nogil=True, schedule="static", num_threads=threads):
         dF_job(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], &dF[0, 0, 0, 0], &g, &scratch, job)
     if g.parts > 1:
         dF_parts(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], &dF[0, 0, 0, 0], &g, &scratch)
     free(memory)
+    return 0
+
+
+def conv2d(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F, const floating[::1] b, /,
+           floating[:, :, :, ::1] Y, *, Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w,
+           Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups):
+    cdef Numbers numbers = Numbers(u, v, p_h, p_w, d_h, d_w, groups)
+    convolve[floating]("conv2d", Z, F, &b[0], Y, &numbers)
+
+
+def conv2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] F, /,
+                      floating[:, :, :, ::1] dZ, *, Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h,
+                      Py_ssize_t p_w, Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups):
+    cdef Numbers numbers = Numbers(u, v, p_h, p_w, d_h, d_w, groups)
+    convolve_back[floating]("conv2d_grad_input", Delta, F, NULL, dZ, &numbers)
+
+
+def conv2d_grad_weight(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z, /,
+                       floating[:, :, :, ::1] dF, *, Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h,
+                       Py_ssize_t p_w, Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups):
+    pair_up[floating]("conv2d_grad_weight", Delta, Z, dF, u, v, p_h, p_w, d_h, d_w, groups)
 
 
 def conv2d_grad_bias(const floating[:, :, :, ::1] Delta, /, floating[::1] db):
     grad_bias(Delta, db)
+
+
+def conv_transpose2d(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F, const floating[::1] b, /,
+                     floating[:, :, :, ::1] Y, *, Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w,
+                     Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups):
+    # T1: what C5 makes of a Delta, made of Z.
+    cdef Numbers numbers = Numbers(u, v, p_h, p_w, d_h, d_w, groups)
+    convolve_back[floating]("conv_transpose2d", Z, F, &b[0], Y, &numbers)
+
+
+def conv_transpose2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] F, /,
+                                floating[:, :, :, ::1] dZ, *, Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h,
+                                Py_ssize_t p_w, Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups):
+    # T3: Delta, convolved (C1).
+    cdef Numbers numbers = Numbers(u, v, p_h, p_w, d_h, d_w, groups)
+    cdef Py_ssize_t bytes = dZ.shape[1] * sizeof(floating)
+    cdef floating* zeros = <floating*>allocate("conv_transpose2d_grad_input", bytes)
+    memset(zeros, 0, bytes)
+    try:
+        convolve[floating]("conv_transpose2d_grad_input", Delta, F, zeros, dZ, &numbers)
+    finally:
+        free(zeros)
+
+
+def conv_transpose2d_grad_weight(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z, /,
+                                 floating[:, :, :, ::1] dF, *, Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h,
+                                 Py_ssize_t p_w, Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups):
+    # T2: C3 with Z and Delta in each other's place.
+    pair_up[floating]("conv_transpose2d_grad_weight", Z, Delta, dF, u, v, p_h, p_w, d_h, d_w, groups)

@@ -1,4 +1,4 @@
-"""Convolution: C1, C3-C6 of cnnx/equations.md, one function per equation.
+"""Convolution and transposed convolution: C1, C3-C6, T1-T3 of cnnx/equations.md, one function per equation.
 
 Z~ is Z extended by zeros. A term that padding removes is left out, not multiplied by zero.
 Every function takes the strides u (rows) and v (columns), the paddings p_h (top) and p_w (left),
@@ -99,3 +99,88 @@ def conv2d_grad_weight(Delta, Z, /, dF, *, u, v, p_h, p_w, d_h, d_w, groups):
 @computes(db=conv2d_db)
 def conv2d_grad_bias(Delta, /, db):
     """Delta (N,K,P,Q) -> db (K)."""
+
+
+# ------------------------------------------------------------------------------- transposed convolution
+#
+# Here u, v, p_h, p_w, d_h and d_w are those of the convolution that goes the other way, from Y to Z.
+
+
+def _source(p, r, *, u, p_h, d_h):
+    """The row h of the input with u h + d_h r - p_h = p, and whether there is none."""
+    return divmod(p + p_h - d_h * r, u)
+
+
+def conv_transpose2d_Y(Z, F, b, n, k, p, q, *, u, v, p_h, p_w, d_h, d_w, groups):
+    """Y[n,k,p,q] = b[k] + sum of Z[n,c,h,w] F[c,k,r,s] over the c of k's group and the h, w, r, s with
+    u h + d_h r - p_h = p, v w + d_w s - p_w = q.
+
+    T1: standard.
+    """
+    C, H, W = Z.shape[1:]
+    K, R, S = F.shape[1:]
+    group, column = divmod(k, K)
+    y = b[k]
+    for c in range(group * (C // groups), (group + 1) * (C // groups)):
+        for r in range(R):
+            for s in range(S):
+                h, no_row = _source(p, r, u=u, p_h=p_h, d_h=d_h)
+                w, no_column = _source(q, s, u=v, p_h=p_w, d_h=d_w)
+                if not no_row and not no_column and 0 <= h < H and 0 <= w < W:
+                    y = y + Z[n, c, h, w] * F[c, column, r, s]
+    return y
+
+
+def conv_transpose2d_dF(Delta, Z, c, k, r, s, *, u, v, p_h, p_w, d_h, d_w, groups):
+    """dE/dF[c,k,r,s] = sum_{n,h,w} Z[n,c,h,w] Delta~[n, g K/groups + k, u h + d_h r - p_h, v w + d_w s - p_w],
+    g the group of c.
+
+    T2: standard.
+    """
+    N, C, H, W = Z.shape
+    K, P, Q = Delta.shape[1:]
+    output = c // (C // groups) * (K // groups) + k
+    df = 0
+    for n in range(N):
+        for h in range(H):
+            for w in range(W):
+                p = u * h + d_h * r - p_h
+                q = v * w + d_w * s - p_w
+                if 0 <= p < P and 0 <= q < Q:
+                    df = df + Z[n, c, h, w] * Delta[n, output, p, q]
+    return df
+
+
+def conv_transpose2d_dZ(Delta, F, n, c, h, w, *, u, v, p_h, p_w, d_h, d_w, groups):
+    """dE/dZ[n,c,h,w] = sum_{k,r,s} F[c,k,r,s] Delta~[n, g K/groups + k, u h + d_h r - p_h, v w + d_w s - p_w],
+    g the group of c.
+
+    T3: standard.
+    """
+    C, K, R, S = F.shape
+    P, Q = Delta.shape[2:]
+    first = c // (C // groups) * K
+    dz = 0
+    for k in range(K):
+        for r in range(R):
+            for s in range(S):
+                p = u * h + d_h * r - p_h
+                q = v * w + d_w * s - p_w
+                if 0 <= p < P and 0 <= q < Q:
+                    dz = dz + F[c, k, r, s] * Delta[n, first + k, p, q]
+    return dz
+
+
+@computes(Y=conv_transpose2d_Y)
+def conv_transpose2d(Z, F, b, /, Y, *, u, v, p_h, p_w, d_h, d_w, groups):
+    """Z (N,C,H,W), F (C,K/groups,R,S), b (K) -> Y (N,K,P,Q), P and Q as T4 has them."""
+
+
+@computes(dZ=conv_transpose2d_dZ)
+def conv_transpose2d_grad_input(Delta, F, /, dZ, *, u, v, p_h, p_w, d_h, d_w, groups):
+    """Delta (N,K,P,Q), F (C,K/groups,R,S) -> dZ (N,C,H,W)."""
+
+
+@computes(dF=conv_transpose2d_dF)
+def conv_transpose2d_grad_weight(Delta, Z, /, dF, *, u, v, p_h, p_w, d_h, d_w, groups):
+    """Delta (N,K,P,Q), Z (N,C,H,W) -> dF (C,K/groups,R,S)."""

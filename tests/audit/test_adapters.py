@@ -25,7 +25,18 @@ def case(op: str, name: str):
 
 
 def test_numpy_agrees() -> None:
-    ops = ["conv2d", "max_pool2d", "avg_pool2d", "lp_pool2d", "sigmoid", "softmax", "affine", "batch_norm2d", "dropout"]
+    ops = [
+        "conv2d",
+        "conv_transpose2d",
+        "max_pool2d",
+        "avg_pool2d",
+        "lp_pool2d",
+        "sigmoid",
+        "softmax",
+        "affine",
+        "batch_norm2d",
+        "dropout",
+    ]
     ops += ["add", "multiply", "clip", "hard_sigmoid", "hard_swish", "silu", "prelu"]
     report = audit(ops, backend="numpy", checks=["exact", "special", "adjoint"], measure=False)
     assert [str(d) for d in report.discrepancies()] == []
@@ -42,7 +53,19 @@ def test_what_a_library_lacks_is_said_with_the_reason() -> None:
 
 @pytest.mark.parametrize(
     "op",
-    ["conv2d", "max_pool2d", "avg_pool2d", "softplus", "clip", "prelu", "add", "multiply", "affine", "cross_entropy"],
+    [
+        "conv2d",
+        "conv_transpose2d",
+        "max_pool2d",
+        "avg_pool2d",
+        "softplus",
+        "clip",
+        "prelu",
+        "add",
+        "multiply",
+        "affine",
+        "cross_entropy",
+    ],
 )
 def test_torch_agrees(op: str) -> None:
     pytest.importorskip("torch", reason="torch is a peer, not among the extras for tests")
@@ -56,6 +79,7 @@ def test_torch_agrees(op: str) -> None:
     "op",
     [
         "conv2d",
+        "conv_transpose2d",
         "max_pool2d",
         "avg_pool2d",
         "lp_pool2d",

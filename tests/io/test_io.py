@@ -29,6 +29,8 @@ def layers(dtype):
         nn.Conv2d(4, 6, (3, 2), stride=(1, 2), padding=((1, 0), (2, 3)), dilation=(2, 1), groups=2, **learn),
         nn.Conv2d(1, 2, 3, padding="same", bias=False, algorithm="winograd", init="xavier", **learn),
         nn.Conv2d(np.int64(1), np.int32(2), (np.int64(3), 2), stride=np.int8(2), groups=np.uint8(1), **learn),
+        nn.ConvTranspose2d(4, 6, (3, 2), stride=(1, 2), padding=((1, 0), (0, 2)), dilation=(2, 1), groups=2, **learn),
+        nn.ConvTranspose2d(2, 3, 2, stride=2, output_padding=(0, 1), bias=False, init="xavier", **learn),
         nn.Affine(3, 4, **learn),
         nn.Affine(3, 4, bias=False, init="xavier", **learn),
         nn.BatchNorm2d(3, momentum=0.3, eps=0.1, dtype=dtype),

@@ -15,6 +15,8 @@ X = np.random.default_rng(5).normal(size=(4, 2, 6, 5))
 LAYERS = [
     (nn.Conv2d(2, 4, (3, 2), stride=2, padding="same", groups=2, seed=1, dtype="float64"), X),
     (nn.Conv2d(2, 3, 2, dilation=2, bias=False, seed=1, dtype="float64"), X),
+    (nn.ConvTranspose2d(2, 4, (3, 2), stride=2, padding=1, output_padding=1, groups=2, seed=1, dtype="float64"), X),
+    (nn.ConvTranspose2d(2, 3, 2, dilation=2, padding=((0, 1), (2, 0)), bias=False, seed=1, dtype="float64"), X),
     (nn.Affine(5, 3, seed=1, dtype="float64"), X[0, 0]),
     (nn.Affine(5, 3, bias=False, seed=1, init="xavier", dtype="float64"), X[0, 0]),
     (nn.BatchNorm2d(2, dtype="float64"), X),

@@ -70,7 +70,17 @@ def test_every_option_of_every_op_is_in_a_case() -> None:
 
 
 # Ops whose loops run along rows; those of the others run over all of an array's numbers.
-ROWS = {"conv2d", "max_pool2d", "avg_pool2d", "lp_pool2d", "softmax", "log_softmax", "affine", "cross_entropy"}
+ROWS = {
+    "conv2d",
+    "conv_transpose2d",
+    "max_pool2d",
+    "avg_pool2d",
+    "lp_pool2d",
+    "softmax",
+    "log_softmax",
+    "affine",
+    "cross_entropy",
+}
 
 
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)

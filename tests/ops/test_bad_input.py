@@ -60,6 +60,7 @@ KINDS = {
     "stride": "pair",
     "dilation": "pair",
     "kernel_size": "pair",
+    "output_padding": "ends",
     "groups": "integer",
     "padding": "padding",
     "axis": "axis",
@@ -241,6 +242,7 @@ SPOILED = {  # kind: (what is a TypeError, what is a ValueError)
     "integer": ((*NO_INTEGERS, "1", (1, 1), [1], None), (0, -1, *FAR)),
     "pair": ((*NO_INTEGERS, "1", (1, 1.0), (True, 1), ("1", 1), [1, None], ((1, 1), 1)), (0, -1, *FAR, *ODD_PAIRS)),
     "padding": ((*NO_INTEGERS, None, (1, 1.0), (True, 1), ((0, 0), (0, 0.0)), [1, None]), (*FAR, *ODD_PADDINGS)),
+    "ends": ((*NO_INTEGERS, "1", None, (1, 1.0), (True, 1), [1, None]), (-1, 2**31, 2**63, (), (1,), (0, -1), (9, 0))),
     "axis": ((*NO_INTEGERS, "1", None, (1,), [1]), (9, -10, *HUGE)),
     "flag": ((0, 1, 1.0, None, "True", [], np.array(True), np.int8(1)), ()),
     "real": (NO_NUMBERS, (np.nan, np.inf, -np.inf, 10**400)),
@@ -405,6 +407,46 @@ FORWARD = [  # function, shapes of its arrays, options, message
         TRAINING,
         r"running_mean: expected shape \(3,\) .* got \(2,\)",
     ),
+    ("conv_transpose2d", {"x": (4, 5, 5), "weight": (4, 6, 3, 3)}, {}, rf"x: {IMAGES} \(4, 5, 5\)"),
+    (
+        "conv_transpose2d",
+        {"x": (1, 4, 5, 5), "weight": (4, 3, 3)},
+        {},
+        r"weight: expected 4 axes \(C, K/groups, R, S\)",
+    ),
+    ("conv_transpose2d", {"x": (1, 4, 0, 5), "weight": (4, 6, 3, 3)}, {}, f"x: {EMPTY} H"),
+    ("conv_transpose2d", {"x": (1, 4, 5, 5), "weight": (4, 0, 3, 3)}, {}, f"weight: {EMPTY} K/groups"),
+    (
+        "conv_transpose2d",
+        {"x": (1, 4, 5, 5), "weight": (6, 4, 3, 3)},
+        {},
+        "weight: expected 4 input channels, .* got 6",
+    ),
+    (
+        "conv_transpose2d",
+        {"x": (1, 4, 5, 5), "weight": (4, 6, 3, 3)},
+        {"groups": 3},
+        "groups: expected a divisor of the 4 input channels, got 3",
+    ),
+    (
+        "conv_transpose2d",
+        {"x": (1, 4, 5, 5), "weight": (4, 6, 3, 3)},
+        {"padding": (3, 4)},
+        r"padding: expected to leave at least one column of the output, got \(4, 4\) of 7 columns",
+    ),
+    (
+        "conv_transpose2d",
+        {"x": (1, 4, 5, 5), "weight": (4, 6, 3, 3)},
+        {"padding": "same"},
+        r"padding: expected an integer, .*, got 'same'",
+    ),
+    (
+        "conv_transpose2d",
+        {"x": (1, 4, 5, 5), "weight": (4, 6, 3, 3)},
+        {"output_padding": (1, 2), "stride": 2},
+        "output_padding: expected fewer columns than the stride or the dilation, 2 and 1, got 2",
+    ),
+    ("conv_transpose2d", {"x": (1, 4, 5, 5), "weight": (4, 3, 3, 3), "bias": (3,)}, {"groups": 2}, r"bias: .*\(6,\)"),
     ("prelu", {"x": (2, 3), "weight": (2,)}, {}, r"weight: expected shape \(3,\), .*, or \(1,\), got \(2,\)"),
     ("prelu", {"x": (2, 3, 4), "weight": (3, 1)}, {}, r"weight: expected shape \(3,\), .* got \(3, 1\)"),
     ("prelu", {"x": (2, 3), "weight": ()}, {}, r"weight: expected shape \(3,\), .* got \(\)"),
@@ -463,6 +505,7 @@ BACKWARD = [  # function, arrays, options, message: a grad_output of another sha
     ("max_pool2d", {"x": (1, 2, 4, 4)}, {"kernel_size": 2}, (1, 2, 2, 2)),
     ("avg_pool2d", {"x": (1, 2, 4, 4)}, {"kernel_size": 2}, (1, 2, 2, 2)),
     ("lp_pool2d", {"x": (1, 2, 4, 4)}, {"kernel_size": 2, "norm_type": 2}, (1, 2, 2, 2)),
+    ("conv_transpose2d", {"x": (1, 4, 5, 5), "weight": (4, 6, 3, 3)}, {"stride": 2}, (1, 6, 11, 11)),
     ("flatten", {"x": (2, 3, 4)}, {}, (2, 12)),
     ("batch_norm2d", {"x": (2, 3, 2, 2), "weight": (3,)}, TRAINING, (2, 3, 2, 2)),
     ("prelu", {"x": (2, 3), "weight": (3,)}, {}, (2, 3)),
@@ -645,6 +688,7 @@ VALUES = {
     "integer": INTEGERS,
     "pair": PAIRS,
     "padding": st.one_of(st.sampled_from(["same", "valid", "full"]), SMALL, SIDES, st.tuples(SIDES, SIDES), SMALL),
+    "ends": st.one_of(SMALL, SIDES),
     "axis": st.sampled_from([0, 1, -1, 2, -2, 5, -9, 2**63, 1.0, None, True, np.int64(-1)]),
     "flag": st.sampled_from([True, False, True, False, np.True_, 1, None]),
     "real": st.sampled_from([0.5, 0, 1, 1.0, 2, 2.5, 7, -1, 0.999, np.float32(0.25), np.nan, np.inf, 1e308, 10**400]),
@@ -715,6 +759,23 @@ def bound(name, arguments):
     return x.shape[0], x.shape[1] if pooling else arguments["weight"].shape[0], *counts
 
 
+def transposed(arguments):
+    """The shape of a transposed convolution's result: how far the last kernel's last number lies from the first's."""
+    x, weight = arguments["x"], arguments["weight"]
+    options = {"stride": 1, "padding": 0, "output_padding": 0, "dilation": 1, "groups": 1} | arguments
+
+    def two(value):
+        return tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+
+    counts = []
+    for axis in range(2):
+        places = [two(options["stride"])[axis] * h for h in range(x.shape[2 + axis])]
+        apart = [two(options["dilation"])[axis] * r for r in range(weight.shape[2 + axis])]
+        cut = sum(two(two(options["padding"])[axis]))
+        counts.append(places[-1] + apart[-1] + 1 - cut + two(options["output_padding"])[axis])
+    return x.shape[0], weight.shape[1] * options["groups"], *counts
+
+
 def check_result(name, arguments, result):
     """As documented: a float for a cost, else new C-contiguous arrays of the input's dtype and the right shapes."""
     op, function = FUNCTIONS[name]
@@ -729,6 +790,10 @@ def check_result(name, arguments, result):
     if function is op.backward:
         names = ("grad_output",) if name == "dropout_backward" else op.differentiable
         expected = [arguments[key].shape if key in arguments else arguments["weight"].shape[:1] for key in names]
+        if name == "conv_transpose2d_backward":
+            expected[2] = arguments["grad_output"].shape[1:2]
+    elif name == "conv_transpose2d":
+        expected = [transposed(arguments)]
     elif "kernel_size" in arguments or name == "conv2d":
         expected = [bound(name, arguments)] * len(results)
     elif op.broadcasts:

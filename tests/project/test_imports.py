@@ -360,10 +360,16 @@ def test_optimized_kernels_take_both_dtypes(name):
     assert set(registry.kernels_of("optimized")[name].__signatures__) == {"float", "double"}
 
 
+COMPOSED = {"conv2d_grad_bias": ("conv2d", "conv_transpose2d")}
+
+
 def test_every_kernel_belongs_to_one_op():
-    """Or to an optimiser, whose steps have nothing to differentiate: ops/test_optimizer_kernels.py judges those."""
+    """Or to several that are compositions; or to an optimiser, whose steps have nothing to differentiate:
+    ops/test_optimizer_kernels.py judges those."""
     named = [*(kernel for op in OPS for kernel in (*op.kernels, *op.frozen_kernels)), *optimizer.KERNELS]
-    assert sorted(named) == TWINS
+    assert sorted(set(named)) == TWINS
+    shared = {kernel for kernel in TWINS if named.count(kernel) > 1}
+    assert {kernel: tuple(op.name for op in OPS if kernel in op.kernels) for kernel in shared} == COMPOSED
     assert len({op.name for op in OPS}) == len(OPS)
 
 

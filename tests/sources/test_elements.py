@@ -101,6 +101,13 @@ BY_HAND = [
     ("conv2d_grad_bias", "db", (Delta,), (0,), {}, "1/35"),  # 3/7 - 2/5
     ("conv2d_grad_input", "dZ", (Delta, F), (0, 0, 0, 1), PLAIN, "-1/105"),  # 3/7 3/5 - 2/5 2/3
     ("conv2d_grad_input", "dZ", (Delta, F), (0, 0, 1, 2), PLAIN, "-1"),  # -2/5 5/2
+    ("conv_transpose2d", "Y", (Z, F, b), (0, 0, 1, 1), PLAIN, "397/210"),  # 1/6+1/3 4/7+1/2 5/2+1/5 2/3+1/4 3/5
+    ("conv_transpose2d", "Y", (Z, F, b), (0, 0, 2, 2), PLAIN | dict(u=2, v=2), "3/10"),  # 1/6 + 1/5 2/3
+    ("conv_transpose2d", "Y", (Z, F, b), (0, 0, 0, 0), PLAIN | dict(u=2, v=2, p_h=1, p_w=1), "17/12"),  # 1/6 + 5/2 1/2
+    ("conv_transpose2d", "Y", (Z, F, b), (0, 0, 2, 0), PLAIN | dict(u=3), "1/6"),  # which no pixel reaches
+    ("conv_transpose2d_grad_weight", "dF", (Z, Delta), (0, 0, 0, 0), PLAIN, "17/210"),  # 1/2 3/7 - 1/3 2/5
+    ("conv_transpose2d_grad_weight", "dF", (Z, Delta), (0, 0, 0, 1), PLAIN, "3/35"),  # 3/7 1/3 - 2/5 1/7
+    ("conv_transpose2d_grad_input", "dZ", (Z, F), (0, 0, 0, 0), PLAIN, "247/210"),  # 1/3 + 1/5 + 1/7 + 1/2
     ("max_pool2d", "Y", (square,), (0, 0, 0, 0), WINDOW, "1/2"),
     ("max_pool2d_grad_input", "dZ", (one_delta, square), (0, 0, 0, 1), WINDOW, "3/7"),
     ("max_pool2d_grad_input", "dZ", (four_deltas, square), (0, 0, 1, 0), BORDER, "1/3"),
@@ -241,6 +248,28 @@ def test_convolution_gradients_are_derivatives(numbers):
     assert_derivatives(E, F, backend.equations("conv2d_grad_weight")["dF"], (Delta, Z), numbers)
     assert_derivatives(E, b, backend.equations("conv2d_grad_bias")["db"], (Delta,), {})
     assert_derivatives(E, Z, backend.equations("conv2d_grad_input")["dZ"], (Delta, F), numbers)
+
+
+@pytest.mark.parametrize("numbers", GEOMETRIES.values(), ids=GEOMETRIES)
+def test_transposed_convolution_and_its_gradients_are_those_of_convolution(numbers):
+    """T1 is the derivative of C1 with respect to its input; T2 and T3 are derivatives of T1."""
+    groups = numbers["groups"]
+    Z, F, b = symbols("Z", 1, 2, 2, 3), symbols("F", 2, 2 // groups, 2, 3), symbols("b", 2 // groups * groups)
+    extent = {
+        axis: numbers[stride] * (size - 1) + numbers[dilation] * (kernel - 1) + 1 - numbers[pad] + 1
+        for axis, size, kernel, pad, dilation, stride in (
+            ("P", 2, 2, "p_h", "d_h", "u"),
+            ("Q", 3, 3, "p_w", "d_w", "v"),
+        )
+    }
+    Delta = symbols("Delta", 1, len(b), extent["P"], extent["Q"])
+    Y = backend.equations("conv_transpose2d")["Y"]
+    E = sympy.expand(sum(Delta[at] * Y(Z, F, b, *at, **numbers) for at in np.ndindex(Delta.shape)))
+    convolved, nothing = backend.equations("conv2d")["Y"], np.zeros(2, dtype=object)
+    other = sum(Z[at] * convolved(Delta, F, nothing, *at, **numbers) for at in np.ndindex(Z.shape))
+    assert sympy.expand(other + sum(Delta[at] * b[at[1]] for at in np.ndindex(Delta.shape))) == E
+    assert_derivatives(E, F, backend.equations("conv_transpose2d_grad_weight")["dF"], (Delta, Z), numbers)
+    assert_derivatives(E, Z, backend.equations("conv_transpose2d_grad_input")["dZ"], (Delta, F), numbers)
 
 
 def test_affine_gradients_are_derivatives():

@@ -1,4 +1,4 @@
-"""Convolution by im2col and a matrix product; its gradient by col2im."""
+"""Convolution by im2col and a matrix product; its gradient, and transposed convolution, by col2im."""
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -75,3 +75,19 @@ def conv2d_grad_weight(
 @kernel
 def conv2d_grad_bias(Delta: Array, db: Array) -> None:
     db[...] = Delta.sum(axis=(0, 2, 3))
+
+
+@kernel
+def conv_transpose2d(Z: Array, F: Array, b: Array, Y: Array, **numbers: int) -> None:
+    conv2d_grad_input(Z, F, Y, **numbers)
+    Y += b[:, None, None]
+
+
+@kernel
+def conv_transpose2d_grad_input(Delta: Array, F: Array, dZ: Array, **numbers: int) -> None:
+    conv2d(Delta, F, np.zeros(dZ.shape[1], dZ.dtype), dZ, **numbers)
+
+
+@kernel
+def conv_transpose2d_grad_weight(Delta: Array, Z: Array, dF: Array, **numbers: int) -> None:
+    conv2d_grad_weight(Z, Delta, dF, **numbers)

@@ -1,4 +1,4 @@
-"""Convolution."""
+"""Convolution and transposed convolution."""
 
 from ._figure import Figure
 
@@ -94,5 +94,50 @@ FIGURES = (
         },
         {"algorithm": "winograd"},
         places=3,
+    ),
+    Figure(
+        "conv_transpose2d",
+        "two pixels",
+        "by hand: the kernel once at the first pixel's place, twice at the second's, one column on",
+        {"x": [[[[1, 2]]]], "weight": [[[[1, 10, 100]]]], "bias": [0.5]},
+        [[[[1.5, 12.5, 120.5, 200.5]]]],
+        [[[[1, 2, 3, 4]]]],
+        # 1 1 + 10 2 + 100 3 and the same of 2, 3, 4; 1 1 + 2 2, 1 2 + 2 3 and 1 3 + 2 4
+        {"x": [[[[321, 432]]]], "weight": [[[[5, 8, 11]]]], "bias": [10]},
+    ),
+    Figure(
+        "conv_transpose2d",
+        "stride, padding by side, output padding",
+        "by hand: rows two apart, of which the first is cut and one is added, where the bias stands alone",
+        {"x": [[[[1, 2], [3, 4]]]], "weight": [[[[1, 10], [100, 1000]]]], "bias": [7]},
+        [[[[107, 1207, 2007], [10, 41, 47], [307, 3407, 4007], [7, 7, 7]]]],
+        [[[[1, 2, 3], [4, 5, 6], [7, 8, 9], [10, 11, 12]]]],
+        {
+            "x": [[[[2100, 3200], [8754, 9865]]]],
+            "weight": [[[[3 * 4 + 4 * 5, 3 * 5 + 4 * 6], [1 + 4 + 21 + 32, 2 + 6 + 24 + 36]]]],
+            "bias": [78],
+        },
+        {"stride": (2, 1), "padding": ((1, 0), (0, 0)), "output_padding": (1, 0)},
+    ),
+    Figure(
+        "conv_transpose2d",
+        "groups, dilation, two images",
+        "by hand: each of two channels by a kernel of its own, whose columns lie two apart; image 2 is twice the first",
+        {
+            "x": [[[[1, 2]], [[3, 4]]], [[[2, 4]], [[6, 8]]]],
+            "weight": [[[[1, 10]]], [[[100, 1000]]]],
+            "bias": [0.5, -0.25],
+        },
+        [
+            [[[1.5, 2.5, 10.5, 20.5]], [[299.75, 399.75, 2999.75, 3999.75]]],
+            [[[2.5, 4.5, 20.5, 40.5]], [[599.75, 799.75, 5999.75, 7999.75]]],
+        ],
+        [[[[1, 2, 3, 4]], [[5, 6, 7, 8]]], [[[0, 0, 1, 0]], [[0, 1, 0, 0]]]],
+        {
+            "x": [[[[31, 42]], [[7500, 8600]]], [[[10, 0]], [[0, 100]]]],
+            "weight": [[[[5, 13]]], [[[47, 53]]]],
+            "bias": [11, 27],
+        },
+        {"groups": 2, "dilation": (1, 2)},
     ),
 )

@@ -9,6 +9,11 @@ def _conv(name: str, x: tuple[int, ...], weight: tuple[int, ...], **options: Any
     return Case(name, {"x": x, "weight": weight, "bias": (weight[0],)}, options, exact=True)
 
 
+def _conv_transpose(name: str, x: tuple[int, ...], weight: tuple[int, ...], **options: Any) -> Case:
+    arrays = {"x": x, "weight": weight, "bias": (weight[1] * options.get("groups", 1),)}
+    return Case(name, arrays, options, exact=True)
+
+
 def _winograd(name: str, x: tuple[int, ...], **options: Any) -> Case:
     arrays = {"x": x, "weight": (1, x[1], 3, 3)}
     return Case(f"Winograd, {name}", arrays, {"algorithm": "winograd", **options})
@@ -58,6 +63,18 @@ CASES: dict[str, tuple[Case, ...]] = {
         _winograd("one tile of 2", (1, 1, 4, 4)),
         _winograd("tile of 2", (1, 2, 3, 3), padding=(1, 0)),
         _winograd("tile of 4", (1, 1, 4, 4), padding=1),
+    ),
+    "conv_transpose2d": (
+        _conv_transpose("two images, stride", (2, 2, 3, 2), (2, 3, 3, 2), stride=(2, 3)),
+        _conv_transpose(
+            "padding by side, output padding",
+            (1, 1, 3, 3),
+            (1, 2, 2, 3),
+            stride=2,
+            padding=((0, 1), (1, 0)),
+            output_padding=(0, 1),
+        ),
+        _conv_transpose("groups, dilation", (1, 4, 2, 3), (4, 2, 2, 2), groups=2, dilation=(2, 1), padding=1),
     ),
     "max_pool2d": (
         _pool("rectangular", (1, 2, 4, 6), (3, 2), stride=(1, 2)),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ... import _check
 from ._asked import Array, Arrays, Call, Options, flat, in_full, window
 
 try:
@@ -102,6 +103,16 @@ def _conv2d(arrays: Arrays, o: Options) -> Node:
     return "Conv", {**_windows(arrays, o), "dilations": dilations, "group": o["groups"]}, ("x",)
 
 
+def _conv_transpose2d(arrays: Arrays, o: Options) -> Node:
+    w = window(arrays, o)
+    more = _check.pair("output_padding", o["output_padding"], 0)
+    return (
+        "ConvTranspose",
+        {**_windows(arrays, o), "dilations": w.dilation, "group": o["groups"], "output_padding": more},
+        ("x",),
+    )
+
+
 def _pool(node: str, arrays: Arrays, o: Options, **attributes: Any) -> Node:
     w = window(arrays, o)
     if max(w.rows) >= w.size[0] or max(w.columns) >= w.size[1]:
@@ -153,6 +164,7 @@ def _cross_entropy(arrays: Arrays, o: Options) -> Node:
 
 NODES: dict[str, Callable[[Arrays, Options], Node]] = {
     "conv2d": _conv2d,
+    "conv_transpose2d": _conv_transpose2d,
     "max_pool2d": _max_pool2d,
     "avg_pool2d": _avg_pool2d,
     "lp_pool2d": _lp_pool2d,

@@ -86,6 +86,12 @@ def _conv2d(t: Tensors, o: Options) -> Call:
     return partial(functional.conv2d, t["x"], t["weight"], t.get("bias"), *geometry)
 
 
+def _conv_transpose2d(t: Tensors, o: Options) -> Call:
+    w = window(t, o)
+    geometry = w.stride, w.even("torch"), o["output_padding"], o["groups"], w.dilation
+    return partial(functional.conv_transpose2d, t["x"], t["weight"], t.get("bias"), *geometry)
+
+
 def _pool_geometry(t: Tensors, o: Options) -> dict[str, Any]:
     w = window(t, o)
     padding = w.even("torch")
@@ -141,6 +147,7 @@ def _cross_entropy(t: Tensors, o: Options) -> Call:
 
 FORWARD: dict[str, Callable[[Tensors, Options], Call]] = {
     "conv2d": _conv2d,
+    "conv_transpose2d": _conv_transpose2d,
     "max_pool2d": _max_pool2d,
     "avg_pool2d": _avg_pool2d,
     "relu": lambda t, o: partial(torch.relu, t["x"]),

@@ -38,7 +38,8 @@ cdef inline Layer forward_layer(const floating[:, :, :, ::1] Z, const floating[:
     cdef Py_ssize_t R = F.shape[2], S = F.shape[3], P = Y.shape[2], Q = Y.shape[3], H = Z.shape[2], W = Z.shape[3]
     cdef Layer g
     g.groups, g.C = o.groups, F.shape[1]
-    if change_places(R, S, H, W):
+    g.swapped = change_places(R, S, H, W)
+    if g.swapped:
         g.N, g.K = F.shape[0] // o.groups, Z.shape[0]
         g.rows = axis_of(P, H, R, o.u, o.p_h - o.u * (P - 1), 1, o.d_h)
         g.columns = axis_of(Q, W, S, o.v, o.p_w - o.v * (Q - 1), 1, o.d_w)
@@ -75,7 +76,8 @@ cdef inline Layer grad_input_layer(const floating[:, :, :, ::1] Delta, const flo
     cdef Py_ssize_t H = dZ.shape[2], W = dZ.shape[3]
     cdef Layer g
     g.groups, g.C, g.as_it_lies = o.groups, F.shape[0] // o.groups, False
-    if change_places(R, S, P, Q):
+    g.swapped = change_places(R, S, P, Q)
+    if g.swapped:
         g.N, g.K = C, dZ.shape[0]
         g.rows = axis_of(H, P, R, 1, o.p_h, -o.u, o.d_h)
         g.columns = axis_of(W, Q, S, 1, o.p_w, -o.v, o.d_w)
@@ -109,7 +111,7 @@ cdef inline void fill(floating* Y, Py_ssize_t plane, Py_ssize_t size, Py_ssize_t
 cdef inline bint start_in_output(const Layer* g, const floating* b) noexcept nogil:
     # Whether the sums begin with what Y holds: no sum meets all outputs of several phases, or of bands far from the
     # source, and the planes of images that are weights are no output channels.
-    return b == NULL or g.sparse or g.rows.apart > 1 or g.columns.apart > 1 or g.rows.reversed
+    return b == NULL or g.sparse or g.rows.apart > 1 or g.columns.apart > 1 or g.swapped
 
 
 cdef inline void compute_bands(const Layer* g, const Microkernels* kernels, const Given* arrays,

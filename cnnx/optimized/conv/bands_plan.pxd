@@ -34,6 +34,7 @@ cdef struct Layer:
     Py_ssize_t z_image, z_group, z_plane
     Py_ssize_t y_image, y_group, y_plane
     Py_ssize_t w_group, w_c, w_k, w_r
+    bint swapped  # the source are the weights' planes, and the weights the image's (or Delta's) numbers
     bint as_it_lies  # weights are IN_ROWS of all terms
     bint sparse  # from an output few taps meet the source: bands are small, and each has only terms that do
     Axis rows, columns

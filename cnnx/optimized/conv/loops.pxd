@@ -92,8 +92,9 @@ cdef inline void sum_image(const Sums* m, const Arrays* a, Py_ssize_t tail_width
         c += m.planes
 
 
-cdef inline void interleave_phases(const Job* job, const floating* planes, floating* Y, Py_ssize_t c) noexcept nogil:
-    # Put the phases of plane c together.
+cdef inline void interleave_phases(const Job* job, const floating* planes, floating* Y, Py_ssize_t c,
+                                   const floating* start) noexcept nogil:
+    # Put the phases of plane c together; where no tap reaches, a sum stays what it begins with.
     cdef Py_ssize_t a, b, h, j, v = min_of(job.v, job.W), J
     cdef const floating* row
     cdef floating* to
@@ -105,7 +106,7 @@ cdef inline void interleave_phases(const Job* job, const floating* planes, float
             J = ceil_div(job.W - b, job.v)
             if job.part[a * v + b] < 0:
                 for j in range(J):
-                    to[j * job.v] = 0
+                    to[j * job.v] = start[c]
                 continue
             m = &job.parts[job.part[a * v + b]]
             row = planes + m.y + c * m.y_k + h // job.u * J
@@ -128,7 +129,7 @@ cdef inline void one_image(const Job* job, const Arrays* all, Py_ssize_t task, P
         sum_image(&job.parts[i], &a, tail_width, tail, scratch, scratch + job.panel, clear or job.count > 1)
     if job.part != NULL:
         for c in range(job.y_group // (job.H * job.W)):
-            interleave_phases(job, planes, output_plane(job, all, task, c, scratch), c)
+            interleave_phases(job, planes, output_plane(job, all, task, c, scratch), c, <const floating*>image.start)
 
 
 cdef inline floating* output_plane(const Job* job, const Arrays* all, Py_ssize_t task, Py_ssize_t c,
@@ -228,7 +229,7 @@ cdef inline void shared_image(const Job* job, const Arrays* all, Py_ssize_t task
     if job.part != NULL:
         K = job.y_group // (job.H * job.W)
         for c in prange(K, schedule="static", num_threads=threads):
-            interleave_phases(job, planes, output_plane(job, all, task, c, scratch), c)
+            interleave_phases(job, planes, output_plane(job, all, task, c, scratch), c, <const floating*>image.start)
 
 
 cdef inline void sum_all_images(const Job* job, const Arrays* all, int threads, floating* scratch) noexcept nogil:
