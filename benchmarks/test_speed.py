@@ -65,6 +65,8 @@ def shapes(call: Call) -> list[tuple[int, ...]]:
     arrays = call.arrays
     if call.figure.direction == "backward":  # gradients are like their arrays, which not every call is given
         missing = {"x": lambda: arrays["grad_output"].shape, "bias": lambda: (len(arrays["weight"]),)}
+        if op.name == "conv_transpose2d":
+            missing["bias"] = lambda: arrays["grad_output"].shape[1:2]
         return [arrays[name].shape if name in arrays else missing[name]() for name in op.differentiable]
     if op.cost:
         return [()]
@@ -73,6 +75,15 @@ def shapes(call: Call) -> list[tuple[int, ...]]:
     x = arrays["x"].shape
     if op.name == "flatten":
         return [(x[0], math.prod(x[1:]))]
+    if op.name.startswith("global_"):
+        return [(*x[:2], 1, 1)]
+    if op.name == "conv_transpose2d":
+        o = in_full(op.name, "forward", dict(call.options))
+        w, sizes = window(dict(arrays), o), zip(x[2:], arrays["weight"].shape[2:], strict=True)
+        spans = [u * (n - 1) + d * (size - 1) + 1 for (n, size), u, d in zip(sizes, w.stride, w.dilation, strict=True)]
+        ends = np.broadcast_to(o["output_padding"], 2)
+        outputs = (span - sum(p) + int(end) for span, p, end in zip(spans, (w.rows, w.columns), ends, strict=True))
+        return [(x[0], arrays["weight"].shape[1] * o["groups"], *outputs)]
     channels = (len(arrays["weight"]),) if "weight" in arrays and op.name != "batch_norm2d" else x[1:2]
     if op.name in ("conv2d", "max_pool2d", "avg_pool2d", "lp_pool2d"):
         w = window(dict(arrays), in_full(op.name, "forward", dict(call.options)))

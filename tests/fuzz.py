@@ -104,6 +104,8 @@ def geometry(rng, op):
         options = {"stride": stride, "padding": one(rng, (0, 0, 1, (1, 2), ((0, 2), (1, 0)))), "groups": groups}
         options |= {"dilation": one(rng, (1, 1, 2, (1, 3))), "output_padding": one(rng, (0, 0, 1, (1, 0)))}
         return {"x": (n, groups * c, h, w), "weight": weight, "bias": (weight[1] * groups,)}, options
+    if op.name.startswith("global_"):
+        return {"x": (n, c, h, w)}, {}
     if op.name.endswith("pool2d"):
         options = {"kernel_size": one(rng, (1, 2, 2, 3, (2, 3), (5, 1))), "stride": one(rng, (None, 1, 2, (1, 3)))}
         options |= {"padding": one(rng, (0, 0, 1)), "ceil_mode": one(rng, (False, True))}

@@ -35,7 +35,7 @@ from .mobilenet import mobilenet_v2
 from .models import cn_network, cnn, mlp, ox_network
 from .optimizer import SGD, Adam, Optimizer
 from .parallel import Ranks
-from .pooling import AvgPool2d, GlobalAvgPool2d, LpPool2d, MaxPool2d
+from .pooling import AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, LpPool2d, MaxPool2d
 from .resnet import resnet18
 from .schedule import CosineSchedule, StepSchedule
 from .sequential import Sequential
@@ -62,6 +62,7 @@ __all__ = [
     "Epoch",
     "Flatten",
     "GlobalAvgPool2d",
+    "GlobalMaxPool2d",
     "Graph",
     "HardSigmoid",
     "HardSwish",

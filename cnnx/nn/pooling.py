@@ -7,6 +7,7 @@ import numpy as np
 from .. import _check, ops
 from .._check import Array, Padding2d, Pair
 from ..ops._winners import Winners
+from ..ops.global_pool2d import whole
 from ._arguments import number
 from ._layer import Layer
 
@@ -180,7 +181,7 @@ class LpPool2d(_Pool2d, settings=(*_WINDOW, "norm_type", "normalize")):
 
 
 class GlobalAvgPool2d(Layer, settings=()):
-    """Average of each map, (N, C, H, W) to (N, C, 1, 1): `cnnx.avg_pool2d` with the whole image as its window (P3).
+    """Average of each map, (N, C, H, W) to (N, C, 1, 1): `cnnx.global_avg_pool2d` (P3).
 
     Parameters
     ----------
@@ -198,15 +199,39 @@ class GlobalAvgPool2d(Layer, settings=()):
     _borrows = True
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
-        return ops.avg_pool2d(x, _whole(x), backend=self._back_end), x
+        return ops.global_avg_pool2d(x, backend=self._back_end), x
 
     def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
         if not input_grad:
             return None
-        return ops.avg_pool2d_backward(grad_output, saved, _whole(saved), backend=self._back_end)
+        return ops.global_avg_pool2d_backward(grad_output, saved, backend=self._back_end)
 
 
-def _whole(x: Array) -> int | Pair:
-    """The window of all rows and columns; the op says what is wrong with an x that has none."""
-    shape = np.shape(x)
-    return (shape[2], shape[3]) if len(shape) == 4 and all(shape[2:]) else 1
+class GlobalMaxPool2d(Layer, settings=()):
+    """Maximum of each map, (N, C, H, W) to (N, C, 1, 1): `cnnx.global_max_pool2d` (P1, P2).
+
+    For the way back it keeps where each maximum was found, and not the images.
+
+    Parameters
+    ----------
+    backend : str or None
+        As `MaxPool2d` takes it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnnx import nn
+    >>> nn.GlobalMaxPool2d().forward(np.arange(6.0).reshape(1, 1, 2, 3))
+    array([[[[5.]]]])
+    """
+
+    _borrows = True
+
+    def _forward(self, x: Array) -> tuple[Array, Any]:
+        if not _check.plain(x):
+            (x,) = _check.floats(x=x)
+        window = whole((x.shape,)).numbers
+        return Winners.forward(x, (window["R"], window["S"]), None, 0, False, backend=self._back_end)
+
+    def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
+        return saved.backward(grad_output, self._back_end) if input_grad else None

@@ -61,6 +61,11 @@ from .dropout import dropout_backward as dropout_backward
 from .flatten import OP as _FLATTEN
 from .flatten import flatten as flatten
 from .flatten import flatten_backward as flatten_backward
+from .global_pool2d import OPS as _GLOBAL_POOL2D
+from .global_pool2d import global_avg_pool2d as global_avg_pool2d
+from .global_pool2d import global_avg_pool2d_backward as global_avg_pool2d_backward
+from .global_pool2d import global_max_pool2d as global_max_pool2d
+from .global_pool2d import global_max_pool2d_backward as global_max_pool2d_backward
 from .lp_pool2d import OP as _LP_POOL2D
 from .lp_pool2d import lp_pool2d as lp_pool2d
 from .lp_pool2d import lp_pool2d_backward as lp_pool2d_backward
@@ -85,6 +90,7 @@ OPS: tuple[Op, ...] = (
     _MAX_POOL2D,
     _AVG_POOL2D,
     _LP_POOL2D,
+    *_GLOBAL_POOL2D,
     *_ACTIVATION,
     _PRELU,
     *_SOFTMAX,
@@ -110,6 +116,10 @@ __all__ = [  # noqa: RUF022
     "avg_pool2d_backward",
     "lp_pool2d",
     "lp_pool2d_backward",
+    "global_avg_pool2d",
+    "global_avg_pool2d_backward",
+    "global_max_pool2d",
+    "global_max_pool2d_backward",
     "relu",
     "relu_backward",
     "sigmoid",

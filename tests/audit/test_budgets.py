@@ -41,6 +41,8 @@ SHARES: dict[str, tuple[float | None, float]] = {
     "avg_pool2d_grad_input dZ": (0.88, 0.93),
     "lp_pool2d Y": (0.3, 0.44),
     "lp_pool2d_grad_input dZ": (0.16, 0.27),
+    "global_avg_pool2d: avg_pool2d Y": (0.19, 0.33),
+    "global_max_pool2d: max_pool2d_grad_input dZ": EXACT,
     "relu Y": EXACT,
     "relu_grad_input dZ": EXACT,
     "sigmoid Y": (0.61, 0.59),

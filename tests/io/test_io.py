@@ -40,6 +40,7 @@ def layers(dtype):
         nn.AvgPool2d(2, padding="valid"),
         nn.LpPool2d(2.5, (2, 3), padding="same", normalize=False),
         nn.GlobalAvgPool2d(),
+        nn.GlobalMaxPool2d(),
         nn.ReLU(),
         nn.Sigmoid(),
         nn.Tanh(),

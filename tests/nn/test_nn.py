@@ -26,6 +26,8 @@ LAYERS = [
     (nn.MaxPool2d((2, 3), stride=1, ties="all"), X),
     (nn.AvgPool2d(3, padding=1, ceil_mode=True, count_include_pad=True), X),
     (nn.LpPool2d(3, 2, normalize=False), X),
+    (nn.GlobalAvgPool2d(), X),
+    (nn.GlobalMaxPool2d(), X),
     (nn.ReLU(), X),
     (nn.Sigmoid(), X),
     (nn.Tanh(), X),

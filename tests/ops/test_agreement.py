@@ -76,6 +76,8 @@ ROWS = {
     "max_pool2d",
     "avg_pool2d",
     "lp_pool2d",
+    "global_avg_pool2d",
+    "global_max_pool2d",
     "softmax",
     "log_softmax",
     "affine",

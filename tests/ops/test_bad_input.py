@@ -447,6 +447,11 @@ FORWARD = [  # function, shapes of its arrays, options, message
         "output_padding: expected fewer columns than the stride or the dilation, 2 and 1, got 2",
     ),
     ("conv_transpose2d", {"x": (1, 4, 5, 5), "weight": (4, 3, 3, 3), "bias": (3,)}, {"groups": 2}, r"bias: .*\(6,\)"),
+    *(
+        ("global_" + name, {"x": shape}, {}, message)
+        for name in ("avg_pool2d", "max_pool2d")
+        for shape, message in (((3, 4, 5), rf"x: {IMAGES} \(3, 4, 5\)"), ((1, 2, 0, 3), f"x: {EMPTY} H"))
+    ),
     ("prelu", {"x": (2, 3), "weight": (2,)}, {}, r"weight: expected shape \(3,\), .*, or \(1,\), got \(2,\)"),
     ("prelu", {"x": (2, 3, 4), "weight": (3, 1)}, {}, r"weight: expected shape \(3,\), .* got \(3, 1\)"),
     ("prelu", {"x": (2, 3), "weight": ()}, {}, r"weight: expected shape \(3,\), .* got \(\)"),
@@ -506,6 +511,8 @@ BACKWARD = [  # function, arrays, options, message: a grad_output of another sha
     ("avg_pool2d", {"x": (1, 2, 4, 4)}, {"kernel_size": 2}, (1, 2, 2, 2)),
     ("lp_pool2d", {"x": (1, 2, 4, 4)}, {"kernel_size": 2, "norm_type": 2}, (1, 2, 2, 2)),
     ("conv_transpose2d", {"x": (1, 4, 5, 5), "weight": (4, 6, 3, 3)}, {"stride": 2}, (1, 6, 11, 11)),
+    ("global_avg_pool2d", {"x": (2, 3, 4, 5)}, {}, (2, 3, 1, 1)),
+    ("global_max_pool2d", {"x": (2, 3, 4, 5)}, {}, (2, 3, 1, 1)),
     ("flatten", {"x": (2, 3, 4)}, {}, (2, 12)),
     ("batch_norm2d", {"x": (2, 3, 2, 2), "weight": (3,)}, TRAINING, (2, 3, 2, 2)),
     ("prelu", {"x": (2, 3), "weight": (3,)}, {}, (2, 3)),
@@ -792,6 +799,8 @@ def check_result(name, arguments, result):
         expected = [arguments[key].shape if key in arguments else arguments["weight"].shape[:1] for key in names]
         if name == "conv_transpose2d_backward":
             expected[2] = arguments["grad_output"].shape[1:2]
+    elif op.name.startswith("global_"):
+        expected = [(*arguments["x"].shape[:2], 1, 1)]
     elif name == "conv_transpose2d":
         expected = [transposed(arguments)]
     elif "kernel_size" in arguments or name == "conv2d":

@@ -360,7 +360,11 @@ def test_optimized_kernels_take_both_dtypes(name):
     assert set(registry.kernels_of("optimized")[name].__signatures__) == {"float", "double"}
 
 
-COMPOSED = {"conv2d_grad_bias": ("conv2d", "conv_transpose2d")}
+COMPOSED = {
+    "conv2d_grad_bias": ("conv2d", "conv_transpose2d"),
+    **dict.fromkeys(("avg_pool2d", "avg_pool2d_grad_input"), ("avg_pool2d", "global_avg_pool2d")),
+    **dict.fromkeys(("max_pool2d", "max_pool2d_grad_input"), ("max_pool2d", "global_max_pool2d")),
+}
 
 
 def test_every_kernel_belongs_to_one_op():

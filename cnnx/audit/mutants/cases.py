@@ -93,6 +93,13 @@ CASES: dict[str, tuple[Case, ...]] = {
         _pool("rho 3", (1, 1, 3, 4), 2, norm_type=3, stride=1, exact=False),
         _pool("rho 3, sum", (1, 1, 2, 4), (1, 2), norm_type=3, normalize=False, exact=False),
     ),
+    **{
+        name: (
+            Case("2x4", {"x": (2, 3, 2, 4)}, exact=True),
+            Case("3x3", {"x": (1, 2, 3, 3)}, exact=name == "global_max_pool2d"),
+        )
+        for name in ("global_avg_pool2d", "global_max_pool2d")
+    },
     **{name: _sizes(exact=True) for name in ("relu", "step", "identity")},
     **{name: (*_sizes(), _elements("saved output", (7,), output=True)) for name in ("sigmoid", "tanh")},
     **{name: _sizes() for name in ("softplus", "gelu", "hard_sigmoid", "hard_swish", "silu")},

@@ -118,3 +118,25 @@ def lp_pool2d_without_absolute_value(Z: Array, Y: Array, *, rho: float, normaliz
 def lp_pool2d_grad_input_nan_at_zero(Delta: Array, Z: Array, dZ: Array, **numbers: float) -> None:
     right("lp_pool2d_grad_input")(Delta, Z, dZ, **numbers)
     dZ[Z == 0] = np.nan
+
+
+@BUGS.of("global_avg_pool2d", "avg_pool2d", "sums for means")
+def global_avg_pool2d_sum(Z: Array, Y: Array, **numbers: int) -> None:
+    right("avg_pool2d")(Z, Y, **numbers)
+    Y *= Z.shape[2] * Z.shape[3]
+
+
+@BUGS.of("global_avg_pool2d", "avg_pool2d_grad_input", "each pixel receives the whole gradient", "no 1/(H W)")
+def global_avg_pool2d_grad_input_undivided(Delta: Array, Z: Array, dZ: Array, **numbers: int) -> None:
+    dZ[...] = Delta
+
+
+@BUGS.of("global_max_pool2d", "max_pool2d", "the maximum starts at 0", "maps behind a ReLU have no negative numbers")
+def global_max_pool2d_of_zero(Z: Array, Y: Array, **numbers: int) -> None:
+    Y[...] = Z.max(axis=(2, 3), keepdims=True, initial=0)
+
+
+@BUGS.of("global_max_pool2d", "max_pool2d_grad_input", "all equal maxima share the gradient", "amax's gradient")
+def global_max_pool2d_grad_input_shared(Delta: Array, Z: Array, dZ: Array, **numbers: int) -> None:
+    most = Z.max(axis=(2, 3), keepdims=True) == Z
+    dZ[...] = np.where(most, Delta / np.maximum(1, most.sum(axis=(2, 3), keepdims=True)), 0)

@@ -168,6 +168,8 @@ NODES: dict[str, Callable[[Arrays, Options], Node]] = {
     "max_pool2d": _max_pool2d,
     "avg_pool2d": _avg_pool2d,
     "lp_pool2d": _lp_pool2d,
+    "global_avg_pool2d": _plain("GlobalAveragePool"),
+    "global_max_pool2d": _plain("GlobalMaxPool"),
     "relu": _plain("Relu"),
     "sigmoid": _plain("Sigmoid"),
     "tanh": _plain("Tanh"),

@@ -150,6 +150,8 @@ FORWARD: dict[str, Callable[[Tensors, Options], Call]] = {
     "conv_transpose2d": _conv_transpose2d,
     "max_pool2d": _max_pool2d,
     "avg_pool2d": _avg_pool2d,
+    "global_avg_pool2d": lambda t, o: partial(functional.adaptive_avg_pool2d, t["x"], 1),
+    "global_max_pool2d": lambda t, o: partial(functional.adaptive_max_pool2d, t["x"], 1),
     "relu": lambda t, o: partial(torch.relu, t["x"]),
     "sigmoid": lambda t, o: partial(torch.sigmoid, t["x"]),
     "tanh": lambda t, o: partial(torch.tanh, t["x"]),

@@ -1,0 +1,52 @@
+"""global_avg_pool2d and global_max_pool2d: P1-P3 with the image as the window; against PyTorch, and ties."""
+
+import numpy as np
+import pytest
+
+import cnnx
+from cnnx import nn
+
+SHAPES = [(2, 3, 7, 7), (1, 5, 1, 90), (3, 2, 33, 2), (2, 4, 56, 56)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_torch_computes_the_same(shape, dtype):
+    torch = pytest.importorskip("torch", reason="torch is a peer, not among the extras for tests")
+    rng = np.random.default_rng(51)
+    x = rng.permutation(np.prod(shape)).reshape(shape).astype(dtype)  # no ties
+    delta = rng.integers(-3, 4, (*shape[:2], 1, 1)).astype(dtype)
+    for name, of_torch in ("avg", torch.nn.functional.adaptive_avg_pool2d), ("max", torch.amax):
+        given = torch.tensor(x, requires_grad=True)
+        expected = of_torch(given, 1) if name == "avg" else of_torch(given, (2, 3), keepdim=True)
+        expected.backward(torch.tensor(delta))
+        y = getattr(cnnx, f"global_{name}_pool2d")(x)
+        grad_x = getattr(cnnx, f"global_{name}_pool2d_backward")(delta, x)
+        assert (y.shape, y.dtype, grad_x.dtype) == ((*shape[:2], 1, 1), x.dtype, x.dtype)
+        rtol = 0 if name == "max" else 1e-6
+        np.testing.assert_allclose(y, expected.detach().numpy(), rtol=rtol)
+        np.testing.assert_allclose(grad_x, given.grad.numpy(), rtol=rtol)
+
+
+@pytest.mark.parametrize("backend", ["reference", "optimized"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_ties_nan_and_large_numbers(backend, dtype):
+    most = np.finfo("float32").max
+    x = np.array([[[[2, 5, 5]], [[-1, np.nan, 3]], [[most, most, most]]]], dtype)
+    y = cnnx.global_max_pool2d(x, backend=backend)
+    np.testing.assert_array_equal(y.ravel(), np.array([5, np.nan, most], dtype))
+    grad_x = cnnx.global_max_pool2d_backward(np.ones_like(y), x, backend=backend)
+    assert grad_x.tolist() == [[[[0, 1, 0]], [[0, 1, 0]], [[1, 0, 0]]]]
+    means = cnnx.global_avg_pool2d(x, backend=backend).ravel()
+    assert means[0] == 4
+    assert np.isnan(means[1])
+    assert means[2] == most
+
+
+@pytest.mark.parametrize("layer", [nn.GlobalAvgPool2d(), nn.GlobalMaxPool2d()], ids=repr)
+def test_layers_say_what_is_wrong_with_an_image(layer):
+    with pytest.raises(ValueError, match=r"^x: expected 4 axes"):
+        layer.forward(np.ones((2, 3)))
+    with pytest.raises(ValueError, match=r"^x: expected at least one element along W"):
+        layer.forward(np.ones((1, 2, 3, 0)))
+    assert layer.forward(np.ones((0, 2, 3, 3))).shape == (0, 2, 1, 1)
