@@ -212,6 +212,13 @@ def log_softmax(Z: Array, Y: Array) -> None:
 
 
 @kernel
+def local_response_norm(Z: Array, Y: Array, *, size: int, alpha: float, beta: float, k: float) -> None:
+    if size % 2 == 0:
+        raise KERNELS.lacks("onnxruntime's LRN takes odd sizes alone")
+    Y[...] = _run("LRN", Z[..., None], size=size, alpha=alpha, beta=beta, bias=k)[..., 0]
+
+
+@kernel
 def add(A: Array, B: Array, Y: Array) -> None:
     Y[...] = _run("Add", A, B)
 

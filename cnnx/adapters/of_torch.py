@@ -344,6 +344,32 @@ def log_softmax_grad_input(Delta: Array, Z: Array, dZ: Array) -> None:
     dZ[...] = _aten._log_softmax_backward_data(delta, torch.log_softmax(z, 1), 1, z.dtype).numpy()
 
 
+# ------------------------------------------------------------------------------------- normalisation
+
+
+def _mirrored(a: Tensor, size: int) -> Tensor:
+    """The channels from the last to the first where the size is even: torch's window lies the other way there."""
+    return a.flip(1) if size % 2 == 0 else a
+
+
+@kernel
+def local_response_norm(Z: Array, Y: Array, *, size: int, alpha: float, beta: float, k: float) -> None:
+    y = functional.local_response_norm(_mirrored(_tensor(Z), size), size, alpha, beta, k)
+    Y[...] = _mirrored(y, size).numpy()
+
+
+@kernel
+def local_response_norm_grad_input(
+    Delta: Array, Z: Array, dZ: Array, *, size: int, alpha: float, beta: float, k: float
+) -> None:
+    delta, z = (_mirrored(t, size) for t in _tensors(Delta, Z))
+    z = z.detach().requires_grad_()
+    with torch.enable_grad():
+        y = functional.local_response_norm(z, size, alpha, beta, k)
+        (gradient,) = torch.autograd.grad(y, z, delta)
+    dZ[...] = _mirrored(gradient, size).numpy()
+
+
 # --------------------------------------------------------------------- affine, sums and products, costs
 
 

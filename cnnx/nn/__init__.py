@@ -30,6 +30,7 @@ from .graph import Graph
 from .history import Epoch, History
 from .init import he, xavier
 from .layers import Affine, BatchNorm2d, Dropout, Flatten
+from .local_response_norm import LocalResponseNorm
 from .merge import Add, Concat, Multiply
 from .mobilenet import mobilenet_v2
 from .models import cn_network, cnn, mlp, ox_network
@@ -71,6 +72,7 @@ __all__ = [
     "Layer",
     "LayerSummary",
     "LeakyReLU",
+    "LocalResponseNorm",
     "LogSoftmax",
     "LpPool2d",
     "MaxPool2d",

@@ -66,6 +66,9 @@ from .global_pool2d import global_avg_pool2d as global_avg_pool2d
 from .global_pool2d import global_avg_pool2d_backward as global_avg_pool2d_backward
 from .global_pool2d import global_max_pool2d as global_max_pool2d
 from .global_pool2d import global_max_pool2d_backward as global_max_pool2d_backward
+from .local_response_norm import OP as _LOCAL_RESPONSE_NORM
+from .local_response_norm import local_response_norm as local_response_norm
+from .local_response_norm import local_response_norm_backward as local_response_norm_backward
 from .lp_pool2d import OP as _LP_POOL2D
 from .lp_pool2d import lp_pool2d as lp_pool2d
 from .lp_pool2d import lp_pool2d_backward as lp_pool2d_backward
@@ -99,6 +102,7 @@ OPS: tuple[Op, ...] = (
     _FLATTEN,
     _DROPOUT,
     _BATCH_NORM2D,
+    _LOCAL_RESPONSE_NORM,
     _SQUARED_ERROR,
     _CROSS_ENTROPY,
 )
@@ -164,6 +168,8 @@ __all__ = [  # noqa: RUF022
     "dropout_backward",
     "batch_norm2d",
     "batch_norm2d_backward",
+    "local_response_norm",
+    "local_response_norm_backward",
     "squared_error",
     "squared_error_backward",
     "cross_entropy",

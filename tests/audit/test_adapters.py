@@ -39,7 +39,7 @@ def test_numpy_agrees() -> None:
         "batch_norm2d",
         "dropout",
     ]
-    ops += ["add", "multiply", "clip", "hard_sigmoid", "hard_swish", "silu", "prelu"]
+    ops += ["add", "multiply", "clip", "hard_sigmoid", "hard_swish", "silu", "prelu", "local_response_norm"]
     report = audit(ops, backend="numpy", checks=["exact", "special", "adjoint"], measure=False)
     assert [str(d) for d in report.discrepancies()] == []
     assert report.judged > 1000
@@ -68,6 +68,7 @@ def test_what_a_library_lacks_is_said_with_the_reason() -> None:
         "add",
         "multiply",
         "affine",
+        "local_response_norm",
         "cross_entropy",
     ],
 )
@@ -97,6 +98,7 @@ def test_torch_agrees(op: str) -> None:
         "multiply",
         "softmax",
         "affine",
+        "local_response_norm",
     ],
 )
 def test_onnxruntime_agrees(op: str) -> None:

@@ -41,6 +41,7 @@ def layers(dtype):
         nn.LpPool2d(2.5, (2, 3), padding="same", normalize=False),
         nn.GlobalAvgPool2d(),
         nn.GlobalMaxPool2d(),
+        nn.LocalResponseNorm(5, alpha=1e-4 / 3, beta=0.1 + 0.2, k=2),
         nn.ReLU(),
         nn.Sigmoid(),
         nn.Tanh(),

@@ -44,6 +44,7 @@ LAYERS = [
     (nn.SiLU(), X),
     (nn.PReLU(2, dtype="float64"), X),
     (nn.PReLU(slope=0.1, dtype="float64"), X),
+    (nn.LocalResponseNorm(2, alpha=0.5, k=0.5), X),
     (nn.Softmax(), X[0, 0]),
     (nn.LogSoftmax(axis=-1), X),
     (nn.Sequential(nn.Conv2d(2, 2, 3, seed=2, dtype="float64"), nn.Tanh(), nn.Flatten()), X),

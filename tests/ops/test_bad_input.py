@@ -457,6 +457,17 @@ FORWARD = [  # function, shapes of its arrays, options, message
     ("prelu", {"x": (2, 3), "weight": ()}, {}, r"weight: expected shape \(3,\), .* got \(\)"),
     ("prelu", {"x": (3,), "weight": (3,)}, {}, r"weight: expected shape \(1,\), .* has no channels, got \(3,\)"),
     ("prelu", {"x": (), "weight": (0,)}, {}, r"weight: expected shape \(1,\), .* has no channels, got \(0,\)"),
+    ("local_response_norm", {"x": (3,)}, {"size": 1}, r"x: expected shape \(N, C, ...\), got \(3,\)"),
+    ("local_response_norm", {"x": (2, 3)}, {"size": 0}, "size: expected an integer from 1"),
+    (
+        "local_response_norm",
+        {"x": (2, 3)},
+        {"size": 3, "alpha": -1.0},
+        "alpha: expected a number of at least 0, got -1.0",
+    ),
+    ("local_response_norm", {"x": (2, 3)}, {"size": 3, "beta": 0.0}, "beta: expected a number above 0, got 0.0"),
+    ("local_response_norm", {"x": (2, 3)}, {"size": 3, "k": 0.0}, "k: expected a number above 0, got 0.0"),
+    ("local_response_norm", {"x": (2, 3)}, {"size": 3, "k": np.inf}, "k: expected a finite number"),
     ("add", {"a": (2, 3), "b": (2,)}, {}, r"b: expected a shape that NumPy broadcasts with a's \(2, 3\), got \(2,\)"),
     ("multiply", {"a": (2, 3), "b": (0, 1)}, {}, "b: expected a shape that NumPy broadcasts with a's"),
     (
@@ -516,6 +527,7 @@ BACKWARD = [  # function, arrays, options, message: a grad_output of another sha
     ("flatten", {"x": (2, 3, 4)}, {}, (2, 12)),
     ("batch_norm2d", {"x": (2, 3, 2, 2), "weight": (3,)}, TRAINING, (2, 3, 2, 2)),
     ("prelu", {"x": (2, 3), "weight": (3,)}, {}, (2, 3)),
+    ("local_response_norm", {"x": (2, 3, 4)}, {"size": 3}, (2, 3, 4)),
     ("add", {"a": (2, 1), "b": (3,)}, {}, (2, 3)),
     ("multiply", {"a": (3,), "b": (2, 3)}, {}, (2, 3)),
     *(

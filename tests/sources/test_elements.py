@@ -88,6 +88,10 @@ members, mean, var = fractions("1/2 3/2", 2, 1, 1, 1), fractions("1", 1), fracti
 member_deltas, gain, shift = fractions("3/7 -2/5", 2, 1, 1, 1), fractions("3/5", 1), fractions("1/7", 1)
 ROOT = dict(eps=Fraction(5, 16), m=Base2)
 
+# Local response normalisation of 2/3 and 4/3 over both, alpha/size = 1/2 and k = 5/36: S = 5/36 + 10/9 = 5/4.
+responses, response_deltas = fractions("2/3 4/3", 1, 2, 1), fractions("3/7 -2/5", 1, 2, 1)
+LRN = dict(size=3, alpha=Fraction(3, 2), beta=Fraction(1), k=Fraction(5, 36), m=Base2)
+
 # Softmax to base 2 of 0, 1, 2: 1/7, 2/7, 4/7.
 row, unit = fractions("0 1 2", 1, 3, 1), fractions("1 0 0", 1, 3, 1)
 zeros, target = fractions("0 0 0 0", 1, 4), fractions("0 1/2 1 0", 1, 4)
@@ -182,6 +186,16 @@ BY_HAND = [
         ROOT,
         "58/315",
     ),
+    ("local_response_norm", "Y", (responses,), (0, 0, 0), LRN, "8/15"),  # 2/3 4/5
+    ("local_response_norm", "Y", (responses,), (0, 1, 0), LRN | dict(size=2, alpha=Fraction(1)), "48/37"),  # 37/36
+    (
+        "local_response_norm_grad_input",
+        "dZ",
+        (response_deltas, responses),
+        (0, 0, 0),
+        LRN,
+        "3532/7875",
+    ),  # 12/35 + 2/3 416/2625
     ("batch_norm2d_grad_input_inference", "dZ", (member_deltas, gain, var), (0, 0, 0, 0), ROOT, "12/35"),  # 4/5 3/7
     ("squared_error", "E", (z[0], fractions("1 0", 2)), (0,), dict(divisor=2), "13/144"),  # (1/4 + 1/9)/2/2
     ("squared_error_grad_input", "dA", (z[0], fractions("1 0", 2)), (0,), dict(divisor=2), "-1/4"),

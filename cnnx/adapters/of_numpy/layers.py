@@ -1,4 +1,4 @@
-"""Activations, softmax, affine, sums and products, batch normalisation, dropout and costs, array by array."""
+"""Activations, softmax, affine, sums and products, normalisation, dropout and costs, array by array."""
 
 from typing import Any
 
@@ -188,6 +188,32 @@ def batch_norm2d_grad_input(
 @kernel
 def batch_norm2d_grad_input_inference(Delta: Array, g: Array, var: Array, dZ: Array, *, eps: float) -> None:
     dZ[...] = g[:, None, None] * Delta / _deviation(var, eps)
+
+
+def _over_channels(terms: Array, before: int, after: int) -> Array:
+    """Sums over the channels from c - before to c + after."""
+    C, sums = terms.shape[1], np.zeros_like(terms)
+    for step in range(max(-before, 1 - C), min(after, C - 1) + 1):
+        sums[:, max(0, -step) : C - max(0, step)] += terms[:, max(0, step) : C + min(0, step)]
+    return sums
+
+
+def _S(Z: Array, size: int, alpha: float, k: float) -> Array:
+    return k + alpha / size * _over_channels(Z.astype(float) ** 2, (size - 1) // 2, size // 2)
+
+
+@kernel
+def local_response_norm(Z: Array, Y: Array, *, size: int, alpha: float, beta: float, k: float) -> None:
+    Y[...] = Z * _S(Z, size, alpha, k) ** -beta
+
+
+@kernel
+def local_response_norm_grad_input(
+    Delta: Array, Z: Array, dZ: Array, *, size: int, alpha: float, beta: float, k: float
+) -> None:
+    S = _S(Z, size, alpha, k)
+    sums = _over_channels(Delta.astype(float) * Z * S ** (-beta - 1), size // 2, (size - 1) // 2)
+    dZ[...] = Delta * S**-beta - 2 * (alpha / size) * beta * Z * sums
 
 
 def _summed(terms: Array, dA: Array) -> None:

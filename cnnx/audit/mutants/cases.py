@@ -135,6 +135,11 @@ CASES: dict[str, tuple[Case, ...]] = {
         _norm("six channels", (1, 6, 1, 4), training=True),
         _norm("inference, eps", (1, 2, 2, 2), training=False, eps=0.25),
     ),
+    "local_response_norm": (
+        _elements("three of five channels", (2, 5, 3), size=3, alpha=3.0),
+        _elements("even", (1, 4, 2), size=2, alpha=1.0, beta=1.0),
+        _elements("k", (1, 3, 2), size=5, alpha=2.0, beta=0.5, k=2.0),
+    ),
     "squared_error": (
         *(
             _squared(f"sum, {name}", shape, "sum")

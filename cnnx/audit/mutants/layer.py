@@ -1,4 +1,4 @@
-"""Bugs of affine layers, sums and products, dropout and batch normalisation."""
+"""Bugs of affine layers, sums and products, dropout and normalisation."""
 
 import numpy as np
 
@@ -115,3 +115,41 @@ def batch_norm2d_grad_input_as_if_frozen(
     Delta: Array, Z: Array, g: Array, mean: Array, var: Array, dg: Array, db: Array, dZ: Array, *, eps: float
 ) -> None:
     right("batch_norm2d_grad_input_inference")(Delta, g, var, dZ, eps=eps)
+
+
+@BUGS.of("local_response_norm", "local_response_norm", "alpha is not divided by the size", "TensorFlow's alpha")
+def local_response_norm_alpha_of_one(Z: Array, Y: Array, *, size: int, alpha: float, **numbers: float) -> None:
+    right("local_response_norm")(Z, Y, size=size, alpha=alpha * size, **numbers)
+
+
+@BUGS.of("local_response_norm", "local_response_norm", "an even window has its odd channel below", "PyTorch's")
+def local_response_norm_even_window_below(Z: Array, Y: Array, *, size: int, **numbers: float) -> None:
+    order = slice(None, None, -1) if size % 2 == 0 else slice(None)
+    mirrored = np.empty_like(Y)
+    right("local_response_norm")(np.ascontiguousarray(Z[:, order]), mirrored, size=size, **numbers)
+    Y[...] = mirrored[:, order]
+
+
+@BUGS.of("local_response_norm", "local_response_norm", "S has 1 for k", "a bias that is written down")
+def local_response_norm_without_k(Z: Array, Y: Array, *, k: float, **numbers: float) -> None:
+    right("local_response_norm")(Z, Y, k=1.0, **numbers)
+
+
+@BUGS.of(
+    "local_response_norm", "local_response_norm_grad_input", "S counts as a constant", "the second term is left out"
+)
+def local_response_norm_grad_input_of_constant(Delta: Array, Z: Array, dZ: Array, **numbers: float) -> None:
+    right("local_response_norm")(Z, dZ, **numbers)
+    dZ[...] = np.divide(Delta * dZ, Z, out=np.zeros_like(dZ), where=Z != 0)
+
+
+@BUGS.of("local_response_norm", "local_response_norm_grad_input", "the sum is over c's window, not those that hold c")
+def local_response_norm_grad_input_over_own_window(
+    Delta: Array, Z: Array, dZ: Array, *, size: int, alpha: float, beta: float, k: float
+) -> None:
+    C = Z.shape[1]
+    windows = [slice(max(0, c - (size - 1) // 2), c + size // 2 + 1) for c in range(C)]
+    S = np.stack([k + alpha / size * (Z[:, window].astype(float) ** 2).sum(axis=1) for window in windows], axis=1)
+    terms = Delta * Z * S ** (-beta - 1)
+    sums = np.stack([terms[:, window].sum(axis=1) for window in windows], axis=1)
+    dZ[...] = Delta * S**-beta - 2 * alpha / size * beta * Z * sums

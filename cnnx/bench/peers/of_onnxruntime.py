@@ -150,6 +150,12 @@ def _prelu(arrays: Arrays, o: Options) -> Node:
     return "PRelu", {}, ("x",)
 
 
+def _local_response_norm(arrays: Arrays, o: Options) -> Node:
+    if o["size"] % 2 == 0 or arrays["x"].ndim != 4:
+        raise NotImplementedError("ONNX Runtime's LRN takes images and odd sizes alone")
+    return "LRN", {"size": o["size"], "alpha": o["alpha"], "beta": o["beta"], "bias": o["k"]}, ("x",)
+
+
 def _batch_norm2d(arrays: Arrays, o: Options) -> Node:
     if o["training"]:
         raise NotImplementedError("ONNX Runtime has batch normalisation for inference alone")
@@ -189,5 +195,6 @@ NODES: dict[str, Callable[[Arrays, Options], Node]] = {
     "multiply": lambda arrays, o: ("Mul", {}, ("a", "b")),
     "flatten": _plain("Flatten"),
     "batch_norm2d": _batch_norm2d,
+    "local_response_norm": _local_response_norm,
     "cross_entropy": _cross_entropy,
 }

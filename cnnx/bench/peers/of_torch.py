@@ -131,6 +131,12 @@ def _batch_norm2d(t: Tensors, o: Options) -> Call:
     return partial(functional.batch_norm, t["x"], *running, *factors, o["training"], eps=o["eps"])
 
 
+def _local_response_norm(t: Tensors, o: Options) -> Call:
+    if o["size"] % 2 == 0 or t["x"].ndim < 3:
+        raise NotImplementedError("torch's window of an even size lies the other way, and rows have none")
+    return partial(functional.local_response_norm, t["x"], o["size"], o["alpha"], o["beta"], o["k"])
+
+
 def _half(t: Tensors, o: Options) -> float:
     return 0.5 / divisor(o["reduction"], len(t["y"]))
 
@@ -174,6 +180,7 @@ FORWARD: dict[str, Callable[[Tensors, Options], Call]] = {
     "flatten": lambda t, o: partial(t["x"].reshape, (len(t["x"]), math.prod(t["x"].shape[1:]))),
     "dropout": _dropout,
     "batch_norm2d": _batch_norm2d,
+    "local_response_norm": _local_response_norm,
     "squared_error": _squared_error,
     "cross_entropy": _cross_entropy,
 }
@@ -258,11 +265,19 @@ def _meeting_backward(term: Callable[[Any, Any], Any]) -> Callable[[Tensors, Opt
     return prepared
 
 
+def _local_response_norm_backward(t: Tensors, o: Options) -> Call:
+    """All of its nodes, which autograd walks."""
+    x = t["x"].requires_grad_()
+    y = _local_response_norm(t, o)()
+    return partial(torch.autograd.grad, y, x, t["grad_output"], retain_graph=True)
+
+
 # Of the others a forward call has one node.
 BACKWARD: dict[str, Callable[[Tensors, Options], Call]] = {
     "hard_sigmoid": _hard_sigmoid_backward,
     "prelu": _prelu_backward,
     "identity": _identity_backward,
+    "local_response_norm": _local_response_norm_backward,
     "affine": _affine_backward,
     "add": _meeting_backward(lambda delta, other: delta),
     "multiply": _meeting_backward(torch.mul),
