@@ -39,6 +39,7 @@ KERNELS = Kernels(
         "gelu": "ONNX Runtime computes 1 + erf(z / sqrt 2), which cancels for negative z",
         "step": "ONNX has no step function",
         "silu": "ONNX Runtime has no SiLU of one node",
+        "local_response_norm": "ONNX Runtime moves one sum from channel to channel, which cancels",
         "dropout": SPARED,
         "squared_error": "ONNX has no squared error",
         "cross_entropy": ONE_TYPE,
@@ -209,13 +210,6 @@ def softmax(Z: Array, Y: Array) -> None:
 @kernel
 def log_softmax(Z: Array, Y: Array) -> None:
     Y[...] = _run("LogSoftmax", Z, axis=1)
-
-
-@kernel
-def local_response_norm(Z: Array, Y: Array, *, size: int, alpha: float, beta: float, k: float) -> None:
-    if size % 2 == 0:
-        raise KERNELS.lacks("onnxruntime's LRN takes odd sizes alone")
-    Y[...] = _run("LRN", Z[..., None], size=size, alpha=alpha, beta=beta, bias=k)[..., 0]
 
 
 @kernel

@@ -98,7 +98,6 @@ def test_torch_agrees(op: str) -> None:
         "multiply",
         "softmax",
         "affine",
-        "local_response_norm",
     ],
 )
 def test_onnxruntime_agrees(op: str) -> None:

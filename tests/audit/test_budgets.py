@@ -88,6 +88,8 @@ SHARES: dict[str, tuple[float | None, float]] = {
     "multiply_grad_input dA": (0.98, 0.98),
     "dropout Y": (0.26, 0.41),
     "dropout_grad_input dZ": (0.32, 0.49),
+    "local_response_norm Y": (0.16, 0.34),
+    "local_response_norm_grad_input dZ": (0.12, 0.27),
     "batch_norm2d Y": (0.79, 0.64),
     "batch_norm2d_grad_bias db": (0, 0.13),
     "batch_norm2d_grad_input dZ": (0.26, 0.074),

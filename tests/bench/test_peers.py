@@ -59,6 +59,7 @@ MORE_LEFT_OUT: dict[str, set[tuple[str, str]]] = {
         *((op, EVEN) for op in WINDOWS),
         ("max_pool2d", "torch counts winners through the whole image"),
         ("max_pool2d", "torch gives ties to the first"),
+        ("local_response_norm", "torch's window of an even size lies the other way, and rows have none"),
         ("hard_sigmoid", "torch's hardsigmoid has alpha 1/6 and beta 1/2"),
         ("hard_sigmoid", "torch's hardsigmoid has float32's 1/6 for a slope"),
     },
@@ -74,8 +75,10 @@ MORE_LEFT_OUT: dict[str, set[tuple[str, str]]] = {
                 "gelu": "Gelu",
                 "hard_sigmoid": "HardSigmoid",
                 "hard_swish": "HardSwish",
+                "local_response_norm": "LRN",
             }.items()
         ),
+        ("local_response_norm", "ONNX Runtime's LRN takes images, odd sizes and an alpha above 0 alone"),
         ("prelu", "ONNX's PRelu gives a number without axes one"),
         ("max_pool2d", "ONNX counts winners through the whole tensor"),
         ("cross_entropy", "ONNX's cross entropy takes class indices"),

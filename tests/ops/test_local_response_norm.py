@@ -60,6 +60,7 @@ def test_torch_has_the_same_for_an_odd_size_and_the_mirror_image_for_an_even_one
 
 @pytest.mark.parametrize("size", [1, 3, 5, 31])
 def test_onnxruntime_has_the_same(size):
+    """Not to the last bits: it moves one sum from channel to channel, which cancels."""
     onnx = pytest.importorskip("onnx", reason="onnxruntime's models are made with onnx")
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is a peer, not among the extras for tests")
     x, number = normal((2, 11, 3, 5), "float32", 3), onnx.TensorProto.FLOAT
@@ -69,7 +70,7 @@ def test_onnxruntime_has_the_same(size):
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)
     session = runtime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     expected = session.run(None, {"x": x})[0]
-    np.testing.assert_allclose(cnnx.local_response_norm(x, size, **NUMBERS), expected, rtol=64 * EPS["float32"])
+    np.testing.assert_allclose(cnnx.local_response_norm(x, size, **NUMBERS), expected, rtol=1e-4)
 
 
 @DTYPES

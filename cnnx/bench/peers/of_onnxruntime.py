@@ -151,8 +151,8 @@ def _prelu(arrays: Arrays, o: Options) -> Node:
 
 
 def _local_response_norm(arrays: Arrays, o: Options) -> Node:
-    if o["size"] % 2 == 0 or arrays["x"].ndim != 4:
-        raise NotImplementedError("ONNX Runtime's LRN takes images and odd sizes alone")
+    if o["size"] % 2 == 0 or o["alpha"] == 0 or arrays["x"].ndim != 4:
+        raise NotImplementedError("ONNX Runtime's LRN takes images, odd sizes and an alpha above 0 alone")
     return "LRN", {"size": o["size"], "alpha": o["alpha"], "beta": o["beta"], "bias": o["k"]}, ("x",)
 
 
