@@ -38,8 +38,10 @@ from .optimizer import SGD, Adam, Optimizer
 from .parallel import Ranks
 from .pooling import AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, LpPool2d, MaxPool2d
 from .resnet import resnet18
+from .scale import Bias, Scale
 from .schedule import CosineSchedule, StepSchedule
 from .sequential import Sequential
+from .shape import Reshape, Slice, Transpose, ZeroPad2d
 from .summary import LayerSummary, Summary
 
 __all__ = [
@@ -52,6 +54,7 @@ __all__ = [
     "Affine",
     "AvgPool2d",
     "BatchNorm2d",
+    "Bias",
     "Clip",
     "Concat",
     "Conv2d",
@@ -82,9 +85,12 @@ __all__ = [
     "Ranks",
     "ReLU",
     "ReLU6",
+    "Reshape",
+    "Scale",
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "Slice",
     "Softmax",
     "Softplus",
     "SquaredError",
@@ -92,6 +98,8 @@ __all__ = [
     "StepSchedule",
     "Summary",
     "Tanh",
+    "Transpose",
+    "ZeroPad2d",
     "accuracy",
     "cn_network",
     "cnn",

@@ -92,7 +92,7 @@ class BatchNorm2d(Layer):
     ----------
     channels : int
     momentum : float
-        From 0 to below 1.
+        From 0 to 1, where the running statistics are the last batch's.
     eps : float
         Above 0; added to the variance.
     dtype, backend
@@ -123,7 +123,7 @@ class BatchNorm2d(Layer):
     ) -> None:
         super().__init__(backend=backend)
         self.channels = _check.integer("channels", channels, 1)
-        self.momentum = below_one("momentum", momentum)
+        self.momentum = number("momentum", momentum, "a number from 0 to 1", lambda v: 0 <= v <= 1)
         self.eps = number("eps", eps, "a number above 0", lambda v: v > 0)
         self.dtype = floating(dtype).name
         self._parameters = {
