@@ -12,14 +12,15 @@ from ..nn._arguments import instance
 from ..nn._flat import Flat
 from ..nn.evaluate import evaluating
 from ..ops.activation import bounds
-from ._layers import LAYERS
+from ._layers import LAYERS, arrays
 from ._operators import ACTIVATIONS, DTYPES, no_images, onnx, output
 
 OPSET, IR_VERSION = 20, 9  # the first with Gelu; onnxruntime has read it since 1.17
 _MOST_BYTES = 2**31 - 2**20  # what one protobuf message holds, and some room
 
 # Operators that onnxruntime computes in float32 only.
-_SINGLE = {"AveragePool", "Conv", "Elu", "Gelu", "GlobalAveragePool", "LeakyRelu", "LpPool", "Softplus"}
+_SINGLE = {"AveragePool", "Conv", "Elu", "Gelu", "GlobalAveragePool", "HardSigmoid", "LeakyRelu", "LpPool", "PRelu"}
+_SINGLE |= {"HardSwish", "Softplus"}
 
 
 class _Step(NamedTuple):
@@ -58,8 +59,8 @@ def export_onnx(model: nn.Layer, path: str | os.PathLike[str], input_shape: tupl
     ValueError
         What ONNX does not have: Step; LpPool2d with normalize=False and a norm_type that is no integer; AvgPool2d with
         count_include_pad and a last window beyond the padding (ceil_mode). What onnxruntime does not compute in
-        float64: Conv2d, AvgPool2d, LpPool2d, ELU, GELU, LeakyReLU, Softplus. Classes of one's own, an input that
-        does not fit, 2 GB of weights; a Graph of several inputs.
+        float64: Conv2d, AvgPool2d, LpPool2d, ELU, GELU, HardSigmoid, HardSwish, LeakyReLU, PReLU, Softplus. Classes of
+        one's own, an input that does not fit, 2 GB of weights; a Graph of several inputs.
     OSError
         The file cannot be written.
 
@@ -101,11 +102,11 @@ def export_onnx(model: nn.Layer, path: str | os.PathLike[str], input_shape: tupl
             except (TypeError, ValueError) as error:
                 raise ValueError(f"{where}: {error}") from None
             before = given[: 2 if any(step.more for step in steps) else None]
-            for i, (operator, arrays, attributes, more) in enumerate(steps):
+            for i, (operator, held, attributes, more) in enumerate(steps):
                 if x.dtype == np.float64 and operator in _SINGLE:
                     raise ValueError(f"{where}: expected float32, as onnxruntime computes {operator}, got float64")
                 here = f"{name}.{operator}" + (f".{i}" if len(steps) > 1 else "")
-                named = {f"{name}.{key}": array for key, array in arrays.items()}
+                named = {f"{name}.{key}": array for key, array in held.items()}
                 taken = [*before, *(given[k] for k in more), *named]
                 nodes.append(onnx.helper.make_node(operator, taken, [here], name=here, **attributes))
                 constants += [onnx.numpy_helper.from_array(np.asarray(a, order="C"), key) for key, a in named.items()]
@@ -158,11 +159,36 @@ def _steps(layer: nn.Layer, xs: list[Array], y: Array) -> list[_Step]:
         dilation = _check.pair("dilation", layer.dilation, 1)
         window = _window(layer.kernel_size, layer.stride, layer.padding, dilation, x, y)
         return [_Step("Conv", dict(layer.parameters), {**window, "dilations": dilation, "group": layer.groups})]
+    if isinstance(layer, (nn.Reshape, nn.Transpose, nn.Slice, nn.ZeroPad2d)):
+        return [_moved(layer, x, y)]
+    if isinstance(layer, (nn.Scale, nn.Bias)):
+        operator, ((name, array),) = ("Mul" if isinstance(layer, nn.Scale) else "Add"), arrays(layer).items()
+        return [_Step(operator, {name: array.reshape(layer.extents)}, {})]
+    if isinstance(layer, nn.HardSigmoid):
+        return [_Step("HardSigmoid", {}, {"alpha": layer.alpha, "beta": layer.beta})]
+    if isinstance(layer, nn.SiLU):
+        return [_Step("Sigmoid", {}, {}), _Step("Mul", {}, {}, (0,))]
+    if isinstance(layer, nn.PReLU):
+        slope = layer.parameters["weight"]
+        return [_Step("PRelu", {"slope": slope.reshape(-1, *[1] * (x.ndim - 2)) if slope.size > 1 else slope}, {})]
     if isinstance(layer, nn.GlobalAvgPool2d):
         return [_Step("GlobalAveragePool", {}, {})]
     if isinstance(layer, (nn.MaxPool2d, nn.AvgPool2d, nn.LpPool2d)):
         return _pooling(layer, x, y)
     raise ValueError("expected a layer that is an operator of ONNX, got one that is none")
+
+
+def _moved(layer: nn.Reshape | nn.Transpose | nn.Slice | nn.ZeroPad2d, x: Array, y: Array) -> _Step:
+    if isinstance(layer, nn.Reshape):
+        return _Step("Reshape", {"shape": np.array([0, *y.shape[1:]])}, {})
+    if isinstance(layer, nn.Transpose):
+        return _Step("Transpose", {}, {"perm": layer.axes})
+    if isinstance(layer, nn.Slice):
+        start, stop, _ = slice(layer.start, layer.stop).indices(x.shape[layer.axis])
+        places = {"starts": start, "ends": stop, "axes": layer.axis}
+        return _Step("Slice", {name: np.array([place]) for name, place in places.items()}, {})
+    (top, bottom), (left, right) = _check.paddings(layer.padding, (1, 1), (1, 1), (1, 1))
+    return _Step("Pad", {"pads": np.array([0, 0, top, left, 0, 0, bottom, right])}, {})
 
 
 def _pooling(layer: nn.MaxPool2d | nn.AvgPool2d | nn.LpPool2d, x: Array, y: Array) -> list[_Step]:

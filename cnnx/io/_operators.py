@@ -20,6 +20,7 @@ ACTIVATIONS: dict[str, tuple[type[nn.Layer], str, str, Any]] = {
     "Tanh": (nn.Tanh, "", "", None),
     "Identity": (nn.Identity, "", "", None),
     "Softplus": (nn.Softplus, "", "", None),
+    "HardSwish": (nn.HardSwish, "", "", None),
     "LeakyRelu": (nn.LeakyReLU, "negative_slope", "alpha", 0.01),
     "Elu": (nn.ELU, "alpha", "alpha", 1.0),
     "Softmax": (nn.Softmax, "axis", "axis", -1),

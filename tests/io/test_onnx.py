@@ -73,6 +73,14 @@ CASES = [
     (nn.Flatten(), IMAGES),
     (nn.Flatten(), (5,)),
     (nn.GlobalAvgPool2d(), IMAGES),
+    *((layer, IMAGES) for layer in (nn.SiLU(), nn.HardSwish(), nn.HardSigmoid(), nn.HardSigmoid(0.2, 0.25))),
+    *(
+        (layer, IMAGES)
+        for layer in (nn.PReLU(3), nn.PReLU(), nn.Scale(3), nn.Bias((8, 7)), nn.Bias((1,), learned=False))
+    ),
+    *((layer, IMAGES) for layer in (nn.Reshape((4, -1)), nn.Transpose((0, 3, 1, 2)), nn.Slice(3, -4, -1))),
+    (nn.ZeroPad2d(((1, 0), (0, 2))), IMAGES),
+    (nn.BatchNorm2d(3, momentum=1), IMAGES),
     *((layer, IMAGES) for layer in (nn.ReLU6(), nn.Clip(-1, 2.5), nn.Clip(None, 1.0), nn.Clip(-0.5, None))),
 ]
 NETWORKS = [
@@ -229,7 +237,7 @@ def test_the_list_of_float32_operators_is_onnxruntimes(tmp_path):
 
     state = pytest.importorskip("onnxruntime.capi.onnxruntime_pybind11_state")
     kernels = [each for each in state.get_all_opkernel_def() if each.provider == "CPUExecutionProvider"]
-    for operator in _SINGLE:
+    for operator in _SINGLE - {"HardSwish"} | {"HardSigmoid"}:  # of which onnxruntime makes the other
         ours = [
             each for each in kernels if (each.op_name, each.domain) == (operator, "") and each.version_range[1] >= 20
         ]
@@ -336,11 +344,16 @@ def one(operator, *constants, **attributes):
     ("nodes", "constants", "shape", "message"),
     [
         (*one("Sin"), IMAGES, r"node 'n0' \(Sin\): expected an operator that cnnx has a layer for"),
-        (*one("Add", B3), (3,), r"node 'n0' \(Add\): expected an operator"),
+        (*one("Add", np.ones((4, 3), "f")), (3,), r"node 'n0' \(Add\): expected a constant for any number of images"),
         (*one("Flatten", axis=2), IMAGES, r"node 'n0' \(Flatten\): axis: expected 1, got 2"),
-        (*one("Reshape", np.array([-1, 8])), IMAGES, r"node 'n0' \(Reshape\): shape: expected \(0, -1\)"),
+        (*one("Reshape", np.array([-1, 8])), IMAGES, r"node 'n0' \(Reshape\): shape: expected the 168 numbers"),
         (*one("Gelu", approximate="tanh"), IMAGES, r"node 'n0' \(Gelu\): approximate: expected none, got 'tanh'"),
-        (*one("Conv", W4, auto_pad="SAME_LOWER"), IMAGES, r"node 'n0' \(Conv\): auto_pad: expected NOTSET"),
+        (*one("Conv", W4, auto_pad="SAME"), IMAGES, r"node 'n0' \(Conv\): auto_pad: expected NOTSET"),
+        (
+            *one("Conv", W4, auto_pad="SAME_LOWER"),
+            (3, "h", 7),
+            r"\(Conv\): auto_pad: .* the images' size is not in the",
+        ),
         (*one("Conv", W4, pads=[0, 0, -1, 0]), IMAGES, r"node 'n0' \(Conv\): padding"),
         (*one("Conv", W4, kernel_shape=[2, 2]), IMAGES, r"node 'n0' \(Conv\): kernel_shape: expected \[3, 3\]"),
         (*one("Conv", W4, group=2), IMAGES, r"node 'n0' \(Conv\): groups: expected a divisor of the 3"),
@@ -349,28 +362,25 @@ def one(operator, *constants, **attributes):
         (*one("Conv", W4.astype("float64")), IMAGES, r"node 'n0' \(Conv\): .*float"),
         (*one("Gemm", W3, transA=1), (6,), r"node 'n0' \(Gemm\): transA: expected 0, got 1"),
         (*one("Gemm", W3, np.ones((4, 3), "f")), (6,), r"node 'n0' \(Gemm\): bias: expected shape \(3,\)"),
-        (*one("MatMul", W3), (2, 6), r"node 'n0' \(MatMul\): x: expected 2 axes"),
+        (*one("MatMul", W3), (2, 6), r"node 'n0' \(MatMul\): input 0: expected 2 axes, got 3"),
         (*one("MaxPool", kernel_shape=[2, 2], dilations=[2, 2]), IMAGES, r"\(MaxPool\): dilations: expected \[1, 1\]"),
         (*one("MaxPool", kernel_shape=[2]), (3, 8), r"\(MaxPool\): kernel_shape: expected windows of rows and columns"),
         (*one("MaxPool", kernel_shape=[9, 9]), IMAGES, r"\(MaxPool\): kernel_size: expected a window no larger"),
         (
-            *one("AveragePool", kernel_shape=[2, 2], ceil_mode=1, count_include_pad=1),
-            IMAGES,
-            r"\(AveragePool\): ceil_mode: expected 0 with count_include_pad",
+            *one("AveragePool", kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1, count_include_pad=1),
+            (3, "h", "w"),
+            r"\(AveragePool\): ceil_mode: expected 0 with count_include_pad.* size is not in the file",
         ),
-        (*one("Abs"), IMAGES, r"node 'n0' \(Abs\): expected Pow, AveragePool and Pow behind it"),
-        (*one("BatchNormalization", B3, B3, B3, abs(B3)), (3,), r"\(BatchNormalization\): x: expected 4 axes"),
+        (
+            *one("AveragePool", kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1, count_include_pad=1),
+            IMAGES,
+            r"\(AveragePool\): ceil_mode: expected no window beyond the padding with count_include_pad",
+        ),
+        (*one("Pow", np.float32(2)), IMAGES, r"node 'n0' \(Pow\): expected Abs, Pow and AveragePool before it"),
+        (*one("BatchNormalization", B3, B3, B3, abs(B3)), (3, 4), r"\(BatchNormalization\): x: expected 4 axes"),
         (*one("Dropout", np.float32(1.0)), IMAGES, r"node 'n0' \(Dropout\): rate: expected a number from 0 to below 1"),
         (*one("Dropout", np.float32(0.5), np.array(True)), IMAGES, r"\(Dropout\): training_mode: expected False"),
         (*one("Softmax", axis=4), IMAGES, r"node 'n0' \(Softmax\): axis: expected"),
-        ([("Add", ["input", "input"], "output", {})], {}, IMAGES, r"node 'n0' \(Add\): expected what the node before"),
-        (
-            [("Relu", ["input"], "a", {}), ("Tanh", ["input"], "output", {})],
-            {},
-            IMAGES,
-            r"'n1' \(Tanh\): exp",
-        ),
-        ([("Relu", ["input"], "output", {}), ("Tanh", ["output"], "b", {})], {}, IMAGES, "the last node's output 'b'"),
     ],
 )
 def test_graphs_that_are_no_network_of_cnnx_name_the_node(tmp_path, nodes, constants, shape, message):
@@ -394,23 +404,23 @@ def test_other_files_are_refused_in_one_line(tmp_path):
     short.graph.initializer[0].dims[0] = 2**40
     elsewhere = onnx.load_model_from_string(data)
     onnx.external_data_helper.set_external_data(elsewhere.graph.initializer[0], "weights.bin")
-    elsewhere.graph.initializer[0].ClearField("raw_data")
+    elsewhere.graph.initializer[0].ClearField("raw_data")  # in a file that is not there
     foreign = onnx.load_model_from_string(data)
     foreign.graph.node[1].domain = "com.example"
     foreign.opset_import.append(onnx.helper.make_opsetid("com.example", 1))
     old = onnx.load_model_from_string(data)
-    old.opset_import[0].version = 11
+    old.opset_import[0].version = 6
     for spoiled, message in [
-        (b"", "opset 0: expected at least 13"),
+        (b"", "opset 0: expected one from 7 to"),
         (b"no model", "no ONNX"),
         (data[:-100], "no ONNX"),
         (data[:1000], "no ONNX"),
-        (twice, "expected one input and one output, got 1 and 2"),
+        (twice, "graph: expected one output, or which of them, got .'output', 'input'."),
         (half, "input 'input': expected float32 or float64"),
         (short, "0.weight"),
-        (elsewhere, "0.weight: expected an array in the file, got one in another"),
+        (elsewhere, "0.weight: expected its numbers in 'weights.bin' beside the model: No such file"),
         (foreign, r"node '1.Relu' \(Relu\): expected an operator of ONNX itself"),
-        (old, "opset 11: expected at least 13"),
+        (old, "opset 6: expected one from 7 to"),
     ]:
         path.write_bytes(spoiled if isinstance(spoiled, bytes) else spoiled.SerializeToString())
         with pytest.raises(ValueError, match=f"expected an ONNX model that cnnx has layers for: .*{message}") as caught:

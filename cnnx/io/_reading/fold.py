@@ -1,0 +1,223 @@
+"""What does not depend on the images, computed while the file is read: arithmetic on shapes, weights put together."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ... import _check
+from ..._check import Array
+from .._operators import onnx
+from .node import BATCH, OPEN, Known, Node, UnknownShapeError, Value
+
+_LARGEST = 2**28  # elements of what a node makes; such that are all the same take no memory, and may be more
+
+
+def fold(node: Node) -> Known | None:
+    """What a node gives whose inputs are all known; None if it is none of these.
+
+    Raises
+    ------
+    ValueError
+        It cannot be computed.
+    """
+    if node.operator not in FOLDS or not all(isinstance(one, Known) or one is None for one in node.inputs):
+        return None
+    known: list[Any] = node.inputs
+    try:
+        with np.errstate(all="ignore"):
+            first = FOLDS[node.operator](node, *(None if one is None else one.first for one in known))
+            if all(one is None or one.first is one.second for one in known):
+                return Known.of(np.asarray(first))
+            second = FOLDS[node.operator](node, *(None if one is None else one.second for one in known))
+            return Known(np.asarray(first), np.asarray(second))
+    except (ArithmeticError, AttributeError, IndexError, MemoryError, TypeError) as error:  # NumPy's, of odd arguments
+        raise ValueError(f"expected constants that it can be computed of: {error}") from None
+
+
+def shape_of(node: Node) -> Known:
+    """The operator Shape of a value."""
+    sizes = node.sizes
+    if sizes is None:
+        raise UnknownShapeError("expected a value of known rank, got another")
+    rank = 1 + len(sizes)
+    start, stop, _ = slice(node.take("start", 0), node.take("end")).indices(rank)
+    pairs = [BATCH, *(OPEN if extent is None else (extent, extent) for extent in sizes)][start:stop]
+    first, second = (np.array([pair[i] for pair in pairs], np.int64) for i in range(2))
+    return Known.of(first) if np.array_equal(first, second) else Known(first, second)
+
+
+def extents(known: Known | Value | None, name: str) -> list[int | str | None]:
+    """A shape as it is meant: integers, "N" for the batch, None for what is open."""
+    if not isinstance(known, Known):
+        raise UnknownShapeError(f"{name}: expected integers in the file, got none")
+    if known.first.dtype.kind not in "iu" or known.first.ndim > 1 or known.first.shape != known.second.shape:
+        raise ValueError(f"{name}: expected a list of integers, got {known.first.dtype} {known.first.shape}")
+    pairs = zip(known.first.reshape(-1).tolist(), known.second.reshape(-1).tolist(), strict=True)
+    return [a if a == b else "N" if (a, b) == BATCH else None for a, b in pairs]
+
+
+# ------------------------------------------------------------------------------------------ operators
+
+
+def _room(count: int) -> None:
+    if count > _LARGEST:
+        raise ValueError(f"expected constants of at most {_LARGEST} elements, got {count}")
+
+
+def _elementwise(function: Callable[..., Any]) -> Callable[..., Array]:
+    def folded(node: Node, *arrays: Array) -> Array:
+        if not arrays or len({a.dtype for a in arrays[-2:]}) > 1:
+            raise ValueError("expected constants of one dtype, got others")
+        _room(math.prod(np.broadcast_shapes(*(a.shape for a in arrays))))
+        return np.asarray(function(*arrays))
+
+    return folded
+
+
+def _divide(a: Array, b: Array) -> Array:
+    if a.dtype.kind not in "iu":
+        return np.asarray(a / b)
+    if not np.all(b):
+        raise ValueError("expected no division by 0, got one")
+    return np.asarray(np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b)))  # towards 0, as C divides
+
+
+def _constant(node: Node) -> Array:
+    for name, dtype in (("value_float", "f4"), ("value_floats", "f4"), ("value_int", "i8"), ("value_ints", "i8")):
+        if (found := node.take(name)) is not None:
+            return np.array(found, dtype)
+    raise ValueError("expected numbers, got something else")
+
+
+def _constant_of_shape(node: Node, shape: Array) -> Array:
+    value = node.take("value")
+    one = np.zeros((), np.float32) if value is None else onnx.numpy_helper.to_array(value).reshape(())
+    return np.broadcast_to(one, _plain(shape))
+
+
+def _plain(array: Array) -> tuple[int, ...]:
+    if array.dtype.kind not in "iu" or array.ndim > 1:
+        raise ValueError(f"expected a list of integers, got {array.dtype} {array.shape}")
+    return tuple(array.reshape(-1).tolist())
+
+
+def _cast(node: Node, x: Array) -> Array:
+    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(node.take("to", 0)))
+    if dtype.kind not in "fiub":
+        raise ValueError(f"to: expected numbers, got {dtype}")
+    if dtype == x.dtype:
+        return x
+    _room(x.size)
+    return x.astype(dtype)
+
+
+def _gather(node: Node, x: Array, indices: Array) -> Array:
+    axis = node.axis(node.take("axis", 0), x.ndim)
+    _room(x.size // max(1, x.shape[axis]) * indices.size)
+    return np.take(x, indices, axis=axis)
+
+
+def _concat(node: Node, *arrays: Array) -> Array:
+    _room(sum(a.size for a in arrays))
+    return np.concatenate(arrays, axis=node.take("axis", 0))
+
+
+def _axes(node: Node, given: Array | None) -> tuple[int, ...] | None:
+    found = node.integers("axes") if node.opset < 13 else None if given is None else _plain(given)
+    return None if found is None else tuple(found)
+
+
+def _unsqueeze(node: Node, x: Array, given: Array | None = None) -> Array:
+    return np.expand_dims(x, _axes(node, given) or ())
+
+
+def _squeeze(node: Node, x: Array, given: Array | None = None) -> Array:
+    return np.squeeze(x, _axes(node, given))
+
+
+def _slice(node: Node, x: Array, *given: Array | None) -> Array:
+    if node.opset < 10:
+        starts, stops, axes, steps = (*(node.integers(name) for name in ("starts", "ends", "axes")), None)
+    else:
+        starts, stops, axes, steps = (None if a is None else _plain(a) for a in (*given, None, None)[:4])
+    where = [slice(None)] * x.ndim
+    for i, (start, stop) in enumerate(zip(starts or (), stops or (), strict=True)):
+        axis, step = (axes[i] if axes else i), (steps[i] if steps else 1)
+        where[axis] = slice(start, None if step < 0 and stop < -x.shape[axis] else stop, step)
+    return x[tuple(where)]
+
+
+def _reshape(node: Node, x: Array, shape: Array) -> Array:
+    zeros = bool(node.take("allowzero", 0))
+    return x.reshape([x.shape[i] if each == 0 and not zeros else each for i, each in enumerate(_plain(shape))])
+
+
+def _flatten(node: Node, x: Array) -> Array:
+    axis = node.take("axis", 1)
+    return x.reshape(math.prod(x.shape[:axis]), -1)
+
+
+def _expand(node: Node, x: Array, shape: Array) -> Array:
+    return np.broadcast_to(x, np.broadcast_shapes(x.shape, _plain(shape)))
+
+
+def _range(node: Node, start: Array, stop: Array, step: Array) -> Array:
+    _room(int(abs((stop - start) / step)))
+    count = max(0, math.ceil((stop.item() - start.item()) / step.item()))
+    return np.asarray(start + np.arange(count, dtype=np.int64) * step, start.dtype)
+
+
+def _reduce_prod(node: Node, x: Array, given: Array | None = None) -> Array:
+    axes = node.integers("axes") if node.opset < 18 else None if given is None else _plain(given)
+    axes = None if axes is None else tuple(axes)
+    return np.asarray(np.prod(x, axis=axes, keepdims=bool(node.take("keepdims", 1)), dtype=x.dtype))
+
+
+FOLDS: dict[str, Callable[..., Array]] = {
+    "Abs": _elementwise(np.abs),
+    "Add": _elementwise(np.add),
+    "Cast": _cast,
+    "Ceil": _elementwise(np.ceil),
+    "Concat": _concat,
+    "Constant": _constant,
+    "ConstantOfShape": _constant_of_shape,
+    "Div": _elementwise(_divide),
+    "Equal": _elementwise(np.equal),
+    "Expand": _expand,
+    "Flatten": _flatten,
+    "Floor": _elementwise(np.floor),
+    "Gather": _gather,
+    "Identity": lambda node, x: x,
+    "Max": _elementwise(lambda *arrays: np.max(np.broadcast_arrays(*arrays), axis=0)),
+    "Min": _elementwise(lambda *arrays: np.min(np.broadcast_arrays(*arrays), axis=0)),
+    "Mul": _elementwise(np.multiply),
+    "Neg": _elementwise(np.negative),
+    "Pow": _elementwise(np.power),
+    "Range": _range,
+    "Reciprocal": _elementwise(np.reciprocal),
+    "ReduceProd": _reduce_prod,
+    "Reshape": _reshape,
+    "Slice": _slice,
+    "Sqrt": _elementwise(np.sqrt),
+    "Squeeze": _squeeze,
+    "Sub": _elementwise(np.subtract),
+    "Transpose": lambda node, x: x.transpose(node.integers("perm")),
+    "Unsqueeze": _unsqueeze,
+    "Where": _elementwise(np.where),
+}
+
+
+def number(value: float) -> float:
+    """The shortest decimal of ONNX's float32 attributes: 0.1, not 0.10000000149011612."""
+    return float(str(np.float32(value))) if isinstance(value, float) else value
+
+
+def scalar(name: str, array: Array | None) -> float | None:
+    """An array of one number as that; None where there is none."""
+    if array is None:
+        return None
+    if array.size != 1 or array.dtype.kind not in "fiu":
+        raise ValueError(f"{name}: expected one number, got {array.dtype} {_check.shown(array.shape)}")
+    return float(array.item())

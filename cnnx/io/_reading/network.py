@@ -1,0 +1,233 @@
+"""The network that a file's nodes make, or all reasons why they make none."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ... import _check, nn
+from ..._check import Array
+from ...nn.evaluate import evaluating
+from .._operators import ACTIVATIONS, DTYPES
+from .._operators import output as output_of
+from .file import File
+from .fold import FOLDS, fold, shape_of
+from .node import Known, Node, UnknownShapeError, Value
+from .table import OPERATORS, layers
+
+_MOST = 2**31  # bytes of what nodes make of less, and is the same everywhere; as many as one file may hold
+_TRIED = 2**11, 2**12  # extents to put where they are open: halved again and again, they meet in a sum as they should
+
+
+@dataclass
+class _Line:
+    """A value of the network: the layer that gives it, or the reason why there is none."""
+
+    title: str
+    sources: list[str]
+    layer: nn.Layer | None = None
+    refusal: str = ""
+    fills: list[tuple[Array, Array]] = field(default_factory=list)
+
+
+class Network:
+    """A file's nodes, one after the other, as far as `output` needs them."""
+
+    def __init__(self, file: File, output: str | None) -> None:
+        self._file = file
+        self._ends: list[str] = [end.name for end in file.outputs]
+        self.output = self._chosen(output)
+        self._lines: dict[str, _Line] = {}
+        self._makers: dict[str, Node] = {}
+        self._values: dict[str, Known | Value] = {}
+        self._check()
+        self._batch: int | None = None
+        for each in file.inputs:
+            self._values[each.name] = self._input(each)
+        for node in self._needed():
+            self._read(node)
+
+    def model(self) -> nn.Graph:
+        """A Sequential where each layer takes what the one before gives, else a Graph; in evaluation mode."""
+        names = self._reached()
+        if refusals := [self._lines[name].refusal for name in names if self._lines[name].refusal]:
+            raise ValueError("; ".join(dict.fromkeys(refusals)))
+        if not names:
+            raise ValueError("graph: expected operators, got none")
+        lines = [self._lines[name] for name in names]
+        total = sum(target.nbytes for line in lines for target, _ in line.fills)
+        if total > _MOST + 4 * self._file.size:
+            raise ValueError(f"expected weights of at most {_MOST + 4 * self._file.size} bytes, got {total}")
+        for line in lines:
+            for target, source in line.fills:
+                np.copyto(target, source)
+        inputs = [name for name in self._values if name in {one.name for one in self._file.inputs}]
+        before = [*inputs, *names[:-1]] if len(inputs) == 1 else []
+        if all(line.sources == [name] for line, name in zip(lines, before, strict=False)) and before:
+            return nn.Sequential(*(line.layer for line in lines if line.layer)).eval()
+        titles = _titles(inputs, [(name, self._lines[name].title) for name in names])
+        return nn.Graph(
+            *(
+                (titles[name], line.layer, *(titles[each] for each in line.sources))
+                for name, line in zip(names, lines, strict=True)
+            ),
+            inputs=tuple(titles[name] for name in inputs),
+        ).eval()
+
+    def _chosen(self, output: str | None) -> str:
+        if output is None:
+            if len(self._ends) != 1:
+                raise ValueError(f"graph: expected one output, or which of them, got {_check.shown(self._ends)}")
+            return self._ends[0]
+        if output not in {name for node in self._file.nodes for name in node.output if name}:
+            raise ValueError(
+                f"output: expected the name of a value, such as {_check.shown(self._ends)}, got {output!r}"
+            )
+        return output
+
+    def _check(self) -> None:
+        """Let onnx find what is not valid; with operators that nobody knows, to say them too."""
+        try:
+            self._file.check()
+        except ValueError as error:
+            unknown = [
+                f"node {node.name!r} ({node.op_type}): expected an operator that cnnx has a layer for, got another"
+                for node in self._file.nodes
+                if node.op_type not in {*OPERATORS, *ACTIVATIONS, *FOLDS, "Shape", "Abs"}
+            ]
+            raise ValueError("; ".join([*unknown, str(error)])) from None
+
+    def _needed(self) -> list[Any]:
+        """The nodes that the output depends on, in their order."""
+        wanted, found = {self.output}, []
+        for node in reversed(self._file.nodes):
+            if not wanted.isdisjoint(node.output):
+                wanted.update(node.input)
+                found.append(node)
+        return found[::-1]
+
+    def _input(self, given: Any) -> Value:
+        """A batch as the graph says that it comes in."""
+        tensor = given.type.tensor_type
+        dtype = next((ours for ours, theirs in DTYPES.items() if theirs == tensor.elem_type), None)
+        if dtype is None:
+            raise ValueError(f"input {given.name!r}: expected float32 or float64, got ONNX's type {tensor.elem_type}")
+        if not tensor.HasField("shape"):
+            return Value(given.name, dtype, None)
+        sizes = [extent.dim_value if extent.dim_value > 0 else None for extent in tensor.shape.dim]
+        if not sizes:
+            raise ValueError(f"input {given.name!r}: expected an axis of the images, got none")
+        if any(each is not None and each > _check.LARGEST for each in sizes):
+            raise ValueError(
+                f"input {given.name!r}: expected at most {_check.LARGEST} elements along an axis, got {sizes}"
+            )
+        self._batch = self._batch or sizes[0]
+        return Value(given.name, dtype, tuple(sizes[1:]))
+
+    def _given(self, name: str) -> Known | Value | None:
+        if name and name not in self._values and name in self._file:
+            self._values[name] = Known.of(self._file.array(name))
+        return self._values.get(name)
+
+    def _read(self, proto: Any) -> None:
+        node = Node(proto, [], self._file.opset, self._batch, self._makers)
+        try:
+            node = Node(
+                proto, [self._given(name) for name in proto.input], *(self._file.opset, self._batch, self._makers)
+            )
+            if proto.domain not in ("", "ai.onnx"):
+                raise ValueError(f"expected an operator of ONNX itself, got one of {proto.domain!r}")
+            if node.operator == "Constant" and [each.name for each in proto.attribute] == ["value"]:
+                known: Known | None = Known.of(self._file.numbers(node.name, proto.attribute[0].t))
+            elif node.operator == "Shape" and node.sources:
+                known = shape_of(node)
+            else:
+                known = fold(node)
+            if known is not None:
+                self._values[node.outputs[0]] = known
+                return
+            found = layers(node)
+            self._add(node, found if isinstance(found, list) else [found])
+        except (TypeError, ValueError, ArithmeticError, MemoryError) as error:
+            self._refuse(node, error)
+
+    def _add(self, node: Node, found: list[nn.Layer]) -> None:
+        """The values that these layers give."""
+        dtype, guessed = node.sources[0].dtype, any(each.guessed for each in node.sources)
+        made = [
+            Value(name, dtype, _sizes(layer, node.sources), guessed)
+            for name, layer in zip(node.outputs, found, strict=False)
+        ]
+        sources = [each.name for each in node.sources]
+        for value, layer in zip(made, found, strict=False):
+            self._values[value.name], self._makers[value.name] = value, node
+            self._lines[value.name] = _Line(node.name, sources, layer, fills=node.fills)
+        for name in node.outputs[len(found) :]:
+            self._refuse(node, ValueError("expected its first output alone to be used, got another too"), [name])
+
+    def _refuse(self, node: Node, error: Exception, names: list[str] | None = None) -> None:
+        """Keep the reason, for when the value is wanted; none if it is only that a node before has been refused."""
+        consequence = any(each.guessed for each in node.sources) and (
+            isinstance(error, UnknownShapeError)
+            or (node.operator in {"Shape", *FOLDS} and node.operator not in OPERATORS)
+        )
+        refusal = "" if consequence else f"node {node.name!r} ({node.operator}): {error}"
+        sources = [each.name for each in node.sources]
+        dtype = node.sources[0].dtype if sources else np.dtype(np.float32)
+        for name in node.outputs if names is None else names:
+            self._values[name] = Value(name, dtype, None, guessed=True)
+            self._lines[name], self._makers[name] = _Line(node.name, sources, refusal=refusal), node
+
+    def _reached(self) -> list[str]:
+        """The values that the output really takes, in their order."""
+        wanted = {self.output}
+        for name in reversed(self._lines):
+            if name in wanted:
+                wanted.update(self._lines[name].sources)
+        return [name for name in self._lines if name in wanted]
+
+
+def _sizes(layer: nn.Layer, sources: list[Value]) -> tuple[int | None, ...] | None:
+    """The extents of what a layer gives, behind the batch: an extent that is not the same for two is open.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where all extents are known, and the layer takes no such images.
+    """
+    if any(each.sizes is None for each in sources):
+        return None
+    is_open = any(each.images is None for each in sources)
+    try:
+        with evaluating(layer):
+            shapes = [
+                output_of(layer, *[_tried(each, extent) for each in sources]).shape[1:]
+                for extent in _TRIED[: 1 + is_open]
+            ]
+    except (TypeError, ValueError):
+        if is_open:  # these sizes are not its own, others may be
+            return None
+        raise
+    first, last = shapes[0], shapes[-1]
+    return tuple(a if a == b else None for a, b in zip(first, last, strict=True)) if len(first) == len(last) else None
+
+
+def _tried(value: Value, extent: int) -> Array:
+    """A batch of none, with this extent where it is open."""
+    return np.zeros((0, *(extent if each is None else each for each in value.sizes or ())), value.dtype)
+
+
+def _titles(inputs: list[str], lines: list[tuple[str, str]]) -> dict[str, str]:
+    """Names that a Graph takes, each once and without the dot that parts them from the names of weights."""
+    titles: dict[str, str] = {}
+    taken: set[str] = set()
+    for key, wanted in (*((name, name) for name in inputs), *lines):
+        title = "".join(letter if letter.isprintable() else "_" for letter in (wanted or key)).replace(".", "/") or "_"
+        stem, number = re.sub(r" \d+$", "", title), 1
+        while title in taken:
+            number += 1
+            title = f"{stem} {number}"
+        taken.add(title)
+        titles[key] = title
+    return titles

@@ -1,0 +1,72 @@
+"""Which operators become which layers."""
+
+from collections.abc import Callable
+from typing import Any
+
+from ... import nn
+from .._operators import ACTIVATIONS
+from . import arithmetic, shapes, weights, windows
+from .fold import number
+from .node import Node
+
+Converter = Callable[[Node], nn.Layer | list[nn.Layer]]  # a list: a layer for each output
+
+
+def layers(node: Node) -> nn.Layer | list[nn.Layer]:
+    """The layer that a node is, or one for each of its outputs.
+
+    Raises
+    ------
+    UnknownShapeError
+        There is none as long as the shape of what comes in is not known.
+    TypeError, ValueError
+        There is none for this operator, or this form of it.
+    """
+    if node.operator in OPERATORS:
+        found = OPERATORS[node.operator](node)
+    elif node.operator in ACTIVATIONS:
+        kind, argument, attribute, default = ACTIVATIONS[node.operator]
+        options: dict[str, Any] = {argument: number(node.take(attribute, default))} if argument else {}
+        found = kind(**options)
+    else:
+        raise ValueError("expected an operator that cnnx has a layer for, got another")
+    node.take("consumed_inputs")  # a leftover of the first opsets, which says nothing
+    node.done()
+    return found
+
+
+OPERATORS: dict[str, Converter] = {
+    "Add": arithmetic.add,
+    "AveragePool": windows.average_pool,
+    "BatchNormalization": weights.batch_norm,
+    "Cast": shapes.cast,
+    "Clip": weights.clip,
+    "Concat": shapes.concat,
+    "Conv": windows.conv,
+    "Div": arithmetic.divide,
+    "Dropout": weights.dropout,
+    "Flatten": shapes.flatten,
+    "Gelu": weights.gelu,
+    "Gemm": weights.gemm,
+    "GlobalAveragePool": windows.global_average_pool,
+    "HardSigmoid": weights.hard_sigmoid,
+    "LogSoftmax": weights.softmax,
+    "LpPool": windows.lp_pool,
+    "MatMul": weights.mat_mul,
+    "MaxPool": windows.max_pool,
+    "Mul": arithmetic.multiply,
+    "Neg": arithmetic.negated,
+    "PRelu": weights.p_relu,
+    "Pad": shapes.pad,
+    "Pow": windows.mean_of_powers,
+    "ReduceMean": shapes.reduce_mean,
+    "Reshape": shapes.reshape,
+    "Slice": shapes.cut,
+    "Softmax": weights.softmax,
+    "Split": shapes.split,
+    "Squeeze": shapes.squeeze,
+    "Sub": arithmetic.subtract,
+    "Sum": arithmetic.add,
+    "Transpose": shapes.transpose,
+    "Unsqueeze": shapes.unsqueeze,
+}

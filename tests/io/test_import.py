@@ -1,0 +1,489 @@
+"""ONNX graphs read: branches, old opsets, constants to be computed, files beside the model; refusals, all at once."""
+
+import os
+import time
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cnnx import nn
+
+pytestmark = pytest.mark.once
+onnx = pytest.importorskip("onnx", reason="ONNX models need onnx")
+ort = pytest.importorskip("onnxruntime", reason="it says what is right")
+io = pytest.importorskip("cnnx.io")
+
+RANDOM = np.random.default_rng(3)
+IMAGES = (4, 6, 5)
+FLOAT = onnx.TensorProto.FLOAT
+
+
+def floats(*shape):
+    return RANDOM.normal(size=shape).astype("float32")
+
+
+def ints(*values):
+    return np.array(values, np.int64)
+
+
+W, B, V, ROWS, K = floats(4, 4, 3, 3), floats(4), abs(floats(4)) + 0.5, floats(120, 7), floats(4, 1, 1)
+
+
+def model_of(nodes, constants=None, shape=IMAGES, opset=20, batch="N", outputs=("y",), inputs=("x",)):
+    """A model made with onnx alone; nodes are (operator, inputs, outputs, attributes)."""
+    made = [
+        onnx.helper.make_node(op, ins.split(), outs.split(), name=f"n{i}", **dict(*more))
+        for i, (op, ins, outs, *more) in enumerate(nodes)
+    ]
+    ends = [onnx.helper.make_tensor_value_info(name, FLOAT, [batch, *shape]) for name in inputs]
+    results = [onnx.helper.make_tensor_value_info(name, FLOAT, None) for name in outputs]
+    arrays = [onnx.numpy_helper.from_array(np.asarray(array), name) for name, array in (constants or {}).items()]
+    graph = onnx.helper.make_graph(made, "g", ends, results, arrays)
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)], ir_version=8)
+
+
+def written(path, *arguments, **options):
+    onnx.save(model_of(*arguments, **options), path)
+    return path
+
+
+def run(path, *xs, output=None):
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    names = [each.name for each in session.get_inputs()]
+    return session.run(output and [output], dict(zip(names, xs, strict=True)))[0]
+
+
+def assert_close(found, expected):
+    assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+    assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+PATTERN = [
+    ("Shape", "x", "s"),
+    ("Gather", "s zero", "n"),
+    ("Unsqueeze", "n zeros", "m"),
+    ("Concat", "m rest", "t", {"axis": 0}),
+]
+SHAPES = {"zero": np.int64(0), "zeros": ints(0), "rest": ints(-1), "w": ROWS}
+CASES = {
+    "residual": (
+        [("Conv", "x w b", "a", {"pads": [1] * 4}), ("Add", "a x", "s"), ("Relu", "s", "y")],
+        {"w": W, "b": B},
+    ),
+    "a value twice": ([("Add", "x x", "y")],),
+    "Sum of three": ([("Relu", "x", "a"), ("Tanh", "x", "b"), ("Sum", "a x b", "y")],),
+    "Sum of one": ([("Sum", "x", "y")],),
+    "Sub": ([("Tanh", "x", "a"), ("Sub", "x a", "y")],),
+    "gate of channels": ([("GlobalAveragePool", "x", "a"), ("Sigmoid", "a", "b"), ("Mul", "x b", "y")],),
+    "SiLU": ([("Sigmoid", "x", "a"), ("Mul", "x a", "y")],),
+    "SiLU, other order": ([("Sigmoid", "x", "a"), ("Mul", "a x", "y")],),
+    "a sigmoid used twice": ([("Sigmoid", "x", "a"), ("Mul", "a x", "b"), ("Add", "a b", "y")],),
+    "hard swish in two": ([("HardSigmoid", "x", "a", {"alpha": 1 / 6}), ("Mul", "x a", "y")],),
+    "hard swish by Clip": (
+        [("Add", "x three", "a"), ("Clip", "a low high", "b"), ("Mul", "x b", "c"), ("Div", "c high", "y")],
+        {"three": np.float32(3), "low": np.float32(0), "high": np.float32(6)},
+    ),
+    "HardSwish": ([("HardSwish", "x", "y")],),
+    "HardSigmoid": ([("HardSigmoid", "x", "y", {"beta": 0.25})],),
+    "Concat": ([("Relu", "x", "a"), ("Concat", "a x", "y", {"axis": 1})],),
+    "Concat, axis from the back": ([("Relu", "x", "a"), ("Concat", "x a x", "y", {"axis": -1})],),
+    "Split and Concat": (
+        [("Split", "x p", "a b", {"axis": 1}), ("Concat", "b a", "y", {"axis": 1})],
+        {"p": ints(1, 3)},
+    ),
+    "one part of a Split": ([("Split", "x", "a b", {"axis": 3, "num_outputs": 2}), ("Relu", "b", "y")],),
+    "Slice": ([("Slice", "x s e a", "y")], {"s": ints(1, -4), "e": ints(2**63 - 1, -1), "a": ints(2, -3)}),
+    "scale and shift": ([("Mul", "k x", "a"), ("Add", "a c", "y")], {"k": K, "c": floats(1, 4, 1, 1)}),
+    "one number": ([("Mul", "x k", "a"), ("Sub", "one a", "y")], {"k": np.float32(1 / 255), "one": floats(1)}),
+    "constants along rows": ([("Add", "x c", "a"), ("Sub", "a d", "y")], {"c": floats(6, 5), "d": floats(5)}),
+    "Neg, Div": ([("Neg", "x", "a"), ("Div", "a c", "y")], {"c": floats(4, 1, 1)}),
+    "PRelu": ([("PRelu", "x s", "y")], {"s": K}),
+    "PRelu of one slope": ([("PRelu", "x s", "y")], {"s": floats(1)}),
+    "PRelu with a batch axis": ([("PRelu", "x s", "y")], {"s": K[None]}),
+    "MatMul, Add": ([("Flatten", "x", "a"), ("MatMul", "a w", "b"), ("Add", "c b", "y")], {"w": ROWS, "c": floats(7)}),
+    "MatMul used twice": (
+        [("Flatten", "x", "a"), ("MatMul", "a w", "b"), ("Add", "b c", "d"), ("Mul", "d b", "y")],
+        {"w": ROWS, "c": floats(7)},
+    ),
+    "batch norm of rows": (
+        [("Flatten", "x", "a"), ("BatchNormalization", "a v b b v", "y")],
+        {"v": floats(120) ** 2, "b": floats(120)},
+    ),
+    "batch norm, momentum 0": ([("BatchNormalization", "x v b b v", "y", {"momentum": 0.0})], {"v": V, "b": B}),
+    "ReduceMean": ([("ReduceMean", "x a", "y")], {"a": ints(-1, -2)}),
+    "ReduceMean without the axes": ([("ReduceMean", "x a", "y", {"keepdims": 0})], {"a": ints(2, 3)}),
+    "shuffle": (
+        [("Reshape", "x a", "b"), ("Transpose", "b", "c", {"perm": [0, 2, 1, 3, 4]}), ("Reshape", "c d", "y")],
+        {"a": ints(0, 2, 2, 6, 5), "d": ints(0, -1, 6, 5)},
+    ),
+    "images last": (
+        [
+            ("Transpose", "x", "a", {"perm": [0, 3, 1, 2]}),
+            ("Relu", "a", "b"),
+            ("Transpose", "b", "y", {"perm": [0, 2, 3, 1]}),
+        ],
+    ),
+    "Squeeze, Unsqueeze": (
+        [("GlobalAveragePool", "x", "a"), ("Squeeze", "a q", "b"), ("Unsqueeze", "b q", "c"), ("Mul", "x c", "y")],
+        {"q": ints(2, 3)},
+    ),
+    "a shape put together": ([*PATTERN, ("Reshape", "x t", "a"), ("MatMul", "a w", "y")], SHAPES),
+    "a size computed": (
+        [
+            ("Shape", "x", "s"),
+            ("Slice", "s one end", "r"),
+            ("ReduceProd", "r", "p", {"keepdims": 1}),
+            ("Div", "p two", "h"),
+            ("Cast", "h", "f", {"to": FLOAT}),
+            ("Floor", "f", "g"),
+            ("Cast", "g", "i", {"to": onnx.TensorProto.INT64}),
+            ("Concat", "minus two i", "t", {"axis": 0}),
+            ("Reshape", "x t", "y"),
+        ],
+        {"one": ints(1), "end": ints(9), "two": ints(2), "minus": ints(-1)},
+    ),
+    "weights put together": (
+        [
+            ("ConstantOfShape", "four", "v", {"value": onnx.numpy_helper.from_array(np.float32([0.5]))}),
+            ("Mul", "v b", "c"),
+            ("Transpose", "w", "u", {"perm": [1, 0, 3, 2]}),
+            ("Unsqueeze", "c q", "d"),
+            ("Squeeze", "d q", "e"),
+            ("Conv", "x u e", "y"),
+        ],
+        {"four": ints(4), "b": B, "w": W, "q": ints(0)},
+    ),
+    "Pad": (
+        [("Pad", "x p", "a"), ("MaxPool", "a", "y", {"kernel_shape": [2, 2]})],
+        {"p": ints(0, 0, 1, 0, 0, 0, 0, 2)},
+    ),
+    "SAME_LOWER": ([("Conv", "x w", "y", {"auto_pad": "SAME_LOWER", "strides": [2, 2]})], {"w": W}),
+    "ceil_mode, no window beyond": (
+        [
+            (
+                "AveragePool",
+                "x",
+                "y",
+                {"kernel_shape": [2, 1], "strides": [2, 1], "ceil_mode": 1, "count_include_pad": 1},
+            )
+        ],
+    ),
+    "no more than is needed": ([("Sin", "x", "z"), ("Relu", "x", "y"), ("LRN", "y", "q", {"size": 3})],),
+    "nodes without names that a Graph takes": ([("Relu", "x", "a.b"), ("Tanh", "x", "a:b"), ("Add", "a.b x", "y")],),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_graphs_compute_what_onnxruntime_does(tmp_path, case):
+    path = written(tmp_path / "model.onnx", *case)
+    x = floats(3, *IMAGES) * 3
+    model = io.import_onnx(path)
+    assert_close(model.forward(x), run(path, x))
+    assert not model.training
+    if not isinstance(model, nn.Graph) or model.inputs == ("x",):
+        io.export_onnx(model, tmp_path / "again.onnx", IMAGES)
+        assert_close(run(tmp_path / "again.onnx", x), model.forward(x))
+
+
+def test_what_is_one_layer_becomes_one(tmp_path):
+    for name, kind in {
+        "SiLU": nn.SiLU,
+        "SiLU, other order": nn.SiLU,
+        "hard swish in two": nn.HardSwish,
+        "residual": nn.Conv2d,
+    }.items():
+        model = io.import_onnx(written(tmp_path / "model.onnx", *CASES[name]))
+        assert type(model.layers[0]) is kind, name
+        assert type(model) is (nn.Graph if name == "residual" else nn.Sequential)
+    model = io.import_onnx(written(tmp_path / "model.onnx", *CASES["MatMul, Add"]))
+    assert [type(layer) for layer in model.layers] == [nn.Flatten, nn.Affine]
+    model = io.import_onnx(written(tmp_path / "model.onnx", *CASES["residual"]))
+    assert [(name, *inputs) for name, _, *inputs in model.lines] == [("n0", "x"), ("n1", "n0", "x"), ("n2", "n1")]
+
+
+OLD = {
+    "Clip": ([("Clip", "x", "y", {"min": -1.0, "max": 1.5})], {}, 7, 10),
+    "Clip, one bound": ([("Clip", "x", "y", {"min": 0.5})], {}, 7, 10),
+    "Dropout": ([("Dropout", "x", "y", {"ratio": 0.25})], {}, 7, 11),
+    "Softmax of all that follows": ([("Softmax", "x", "y")], {}, 7, 12),
+    "LogSoftmax, last axis": ([("LogSoftmax", "x", "y", {"axis": 3})], {}, 7, 12),
+    "Softmax of pooled channels": ([("GlobalAveragePool", "x", "a"), ("Softmax", "a", "y")], {}, 7, 12),
+    "Squeeze": ([("GlobalAveragePool", "x", "a"), ("Squeeze", "a", "y", {"axes": [2, 3]})], {}, 7, 12),
+    "Unsqueeze": ([("Unsqueeze", "b", "c", {"axes": [1, 2]}), ("Mul", "x c", "y")], {"b": B}, 7, 12),
+    "ReduceMean": ([("ReduceMean", "x", "y", {"axes": [2, 3], "keepdims": 1})], {}, 7, 17),
+    "Slice": ([("Slice", "x", "y", {"starts": [1], "ends": [3], "axes": [1]})], {}, 7, 9),
+    "Split": ([("Split", "x", "a b", {"axis": 1, "split": [1, 3]}), ("Add", "a b", "y")], {}, 7, 12),
+    "Pad": ([("Pad", "x", "y", {"pads": [0, 0, 1, 0, 0, 0, 0, 2], "mode": "constant"})], {}, 7, 10),
+    "BatchNormalization": ([("BatchNormalization", "x v b b v", "y")], {"v": V, "b": B}, 7, 13),
+    "MaxPool": ([("MaxPool", "x", "y", {"kernel_shape": [2, 2]})], {}, 7, 9),
+    "Gemm": ([("Flatten", "x", "a"), ("Gemm", "a w c", "y")], {"w": ROWS, "c": floats(7)}, 7, 10),
+}
+
+
+@pytest.mark.parametrize(("nodes", "constants", "first", "last"), OLD.values(), ids=OLD)
+def test_old_forms_of_operators(tmp_path, nodes, constants, first, last):
+    x = floats(3, *IMAGES)
+    for opset in {first, (first + last) // 2, last}:
+        path = written(tmp_path / "model.onnx", nodes, constants, opset=opset)
+        assert_close(io.import_onnx(path).forward(x), run(path, x))
+
+
+def test_the_number_of_images_is_open_whatever_the_file_says(tmp_path):
+    nodes = [("Reshape", "x s", "a"), ("MatMul", "a w", "y")]
+    path = written(tmp_path / "model.onnx", nodes, {"s": ints(1, 120), "w": ROWS}, batch=1)
+    x = floats(3, *IMAGES)
+    model = io.import_onnx(path)
+    assert_close(model.forward(x[1:2]), run(path, x[1:2]))
+    assert np.array_equal(model.forward(x)[1:2], model.forward(x[1:2]))
+
+
+def test_sizes_that_are_open(tmp_path):
+    nodes = [("Conv", "x w", "a"), ("Softmax", "a", "b", {"axis": 1}), ("Shape", "b", "s"), ("Gather", "s zero", "n")]
+    nodes += [("Unsqueeze", "n zeros", "m"), ("Concat", "m rest", "t", {"axis": 0}), ("Reshape", "b t", "y")]
+    path = written(tmp_path / "model.onnx", nodes, SHAPES | {"w": W}, shape=(4, "h", "w"))
+    for size in (5, 6), (8, 3):
+        x = floats(2, 4, *size)
+        assert_close(io.import_onnx(path).forward(x), run(path, x))
+
+
+def test_several_inputs_and_one_of_several_outputs(tmp_path):
+    nodes = [("Relu", "x", "a"), ("Add", "a z", "b"), ("Tanh", "b", "c")]
+    path = written(tmp_path / "model.onnx", nodes, inputs=("x", "z"), outputs=("b", "c"))
+    x, z = floats(3, *IMAGES), floats(3, *IMAGES)
+    for name in "bc":
+        model = io.import_onnx(path, output=name)
+        assert model.inputs == ("x", "z")
+        assert_close(model.forward(x, z), run(path, x, z, output=name))
+    with pytest.raises(ValueError, match=r"expected one output, or which of them, got \['b', 'c'\]"):
+        io.import_onnx(path)
+    with pytest.raises(ValueError, match=r"output: expected the name of a value, such as \['b', 'c'\], got 'd'"):
+        io.import_onnx(path, output="d")
+
+
+# ------------------------------------------------------------------------------------------ torch's dialects
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"external_data": False}, {"dynamo": False}], ids=["default", "one file", "older"]
+)
+def test_torchs_exporters(tmp_path, capsys, options):
+    torch = pytest.importorskip("torch", reason="it writes the file")
+    if options.get("dynamo", True):
+        pytest.importorskip("onnxscript", reason="torch's default exporter needs it")
+    torch.manual_seed(0)
+
+    class Residual(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.Conv2d(8, 8, 3, padding=1)
+            self.bn, self.act = torch.nn.BatchNorm2d(8, momentum=1.0), torch.nn.ReLU6()
+            self.pool, self.head = torch.nn.AdaptiveAvgPool2d(1), torch.nn.Linear(8, 5)
+
+        def forward(self, x):
+            x = torch.nn.functional.silu(self.a(x))
+            x = torch.cat([x, self.act(x + self.bn(self.b(x)))], 1)[:, 4:12]
+            return self.head(self.pool(x).flatten(1))
+
+    network, x = Residual().eval(), torch.randn(2, 3, 8, 8)
+    with warnings.catch_warnings(action="ignore"):
+        torch.onnx.export(network, (x,), tmp_path / "model.onnx", **options)
+    model = io.import_onnx(tmp_path / "model.onnx")
+    assert_close(model.forward(x.numpy()), network(x).detach().numpy())
+
+
+# ------------------------------------------------------------------------------------------ files beside the model
+
+
+def beside(path, location="weights.bin", **entries):
+    """A convolution whose weights stand in another file."""
+    model = model_of([("Conv", "x w", "y")], {"w": W})
+    tensor = model.graph.initializer[0]
+    onnx.external_data_helper.set_external_data(tensor, location, **entries)
+    tensor.ClearField("raw_data")
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_weights_in_a_file_of_their_own(tmp_path):
+    x, size = floats(2, *IMAGES), W.nbytes
+    (tmp_path / "inner").mkdir()
+    for location, start in (("weights.bin", 0), ("inner/weights.bin", 16)):
+        (tmp_path / location).write_bytes(b"\0" * start + W.tobytes() + b"\1" * start)
+        path = beside(tmp_path / "model.onnx", location, offset=start, length=size)
+        assert_close(io.import_onnx(path).forward(x), run(path, x))
+    for entries, message in [
+        (
+            dict(offset=4, length=size),
+            "expected 576 bytes for shape .* in 'weights.bin', a file of 576, got 576 from 4",
+        ),
+        (dict(offset=-4, length=size), "from -4"),
+        (dict(length=size - 4), "got 572 from 0"),
+        (dict(offset=2**70), "from 1180591620717411303424"),
+    ]:
+        with pytest.raises(ValueError, match=f"w: .*{message}"):
+            io.import_onnx(beside(tmp_path / "model.onnx", **entries))
+    (tmp_path / "weights.bin").write_bytes(W.tobytes()[:-1])
+    with pytest.raises(ValueError, match=r"w: expected 576 bytes .* a file of 575"):
+        io.import_onnx(beside(tmp_path / "model.onnx"))
+
+
+def test_no_file_outside_of_the_models_folder_is_opened(tmp_path, monkeypatch):
+    folder, outside = tmp_path / "folder", tmp_path / "weights.bin"
+    folder.mkdir()
+    outside.write_bytes(W.tobytes())
+    (folder / "link.bin").symlink_to(outside)
+    (folder / "up").symlink_to(tmp_path)
+    monkeypatch.chdir(tmp_path)  # where onnx's own checker would look
+    for location in (
+        "../weights.bin",
+        str(outside),
+        "link.bin",
+        "up/weights.bin",
+        "",
+        "./../folder/../weights.bin",
+        "a\0b",
+    ):
+        with pytest.raises(ValueError, match="w: expected its numbers in a file within the model's folder, got"):
+            io.import_onnx(beside(folder / "model.onnx", location))
+    for location in ("weights.bin", ".", "up", "/dev/zero"):
+        with pytest.raises(ValueError, match="w: expected its numbers in"):
+            io.import_onnx(beside(folder / "model.onnx", location))
+    os.mkfifo(folder / "pipe")
+    with pytest.raises(ValueError, match="w: expected its numbers in 'pipe'"):
+        io.import_onnx(beside(folder / "model.onnx", "pipe"))
+    model = model_of([("ConstantOfShape", "s", "w"), ("Conv", "x w", "y")], {"s": ints(4, 4, 3, 3)})
+    value = model.graph.node[0].attribute.add(name="value", type=onnx.AttributeProto.TENSOR).t
+    value.CopyFrom(onnx.numpy_helper.from_array(W))
+    onnx.external_data_helper.set_external_data(value, "weights.bin")
+    value.ClearField("raw_data")
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(
+        ValueError, match=r"node 'n0' \(ConstantOfShape\): expected numbers in the file, got some in another"
+    ):
+        io.import_onnx(folder / "model.onnx")
+
+
+# ------------------------------------------------------------------------------------------ refusals
+
+
+def test_all_that_cannot_be_read_is_said_at_once(tmp_path):
+    nodes = [
+        ("Sin", "x", "a"),
+        ("Conv", "a w", "b", {"group": 3}),
+        ("Relu", "b", "c"),
+        ("MaxPool", "c", "d i", {"kernel_shape": [2, 2], "dilations": [2, 2]}),
+        ("Add", "d d", "e"),
+        ("Cos", "e", "y"),
+        ("Sin", "e", "z"),  # nothing needs it
+    ]
+    with pytest.raises(ValueError, match=r"model\.onnx: expected an ONNX model that cnnx has layers for: ") as caught:
+        io.import_onnx(written(tmp_path / "model.onnx", nodes, {"w": W}))
+    said = str(caught.value).partition("layers for: ")[2].split("; ")
+    assert [each.partition(":")[0] for each in said] == [
+        "node 'n0' (Sin)",
+        "node 'n1' (Conv)",
+        "node 'n3' (MaxPool)",
+        "node 'n5' (Cos)",
+    ]
+    unknown = model_of([("Sinn", "x", "a"), ("Coss", "a", "y")])
+    unknown.graph.node[0].input.append("nothing")
+    (tmp_path / "model.onnx").write_bytes(unknown.SerializeToString())
+    with pytest.raises(ValueError, match=r"node 'n0' \(Sinn\): .*; node 'n1' \(Coss\): .*; no valid ONNX"):
+        io.import_onnx(tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "constants", "message"),
+    [
+        ([("Reshape", "x s", "y")], {"s": ints(-1, 60)}, r"shape: expected the 120 numbers of an image"),
+        ([("Reshape", "x s", "y")], {"s": ints(3, -1)}, r"shape: expected the images' number first, .* got \[3, -1\]"),
+        ([("Reshape", "x s", "y")], {"s": ints(-1)}, r"shape: expected the 120 numbers"),
+        (
+            [("Shape", "x", "s"), ("Mul", "s s", "t"), ("Reshape", "x t", "y")],
+            {},
+            r"\(Reshape\): .*got \['\?', 16, 36, 25\]",
+        ),
+        ([("Transpose", "x", "y")], {}, "perm: expected the images' axis first"),
+        ([("Transpose", "x", "y", {"perm": [1, 0, 2, 3]})], {}, "axes: expected 0 first"),
+        ([("Concat", "x x", "y", {"axis": 0})], {}, "axis: expected one behind the images'"),
+        ([("Concat", "x w", "y", {"axis": 1})], {"w": floats(1, 4, 6, 5)}, "got a constant among them"),
+        ([("Split", "x", "y b", {"axis": 0, "num_outputs": 2})], {}, "axis: expected one behind the images'"),
+        ([("Squeeze", "x a", "y")], {"a": ints(0)}, "axes: expected axes of one element behind the images'"),
+        ([("Slice", "x s e a t", "y")], {"s": ints(0), "e": ints(9), "a": ints(1), "t": ints(2)}, "with steps of 1"),
+        ([("Slice", "x s e a", "y")], {"s": ints(0), "e": ints(1), "a": ints(0)}, r"axis: expected an integer from 1"),
+        ([("Pad", "x p v", "y")], {"p": ints(*[0] * 7, 1), "v": np.float32(2)}, "value: expected zeros on all axes"),
+        ([("Pad", "x p", "y", {"mode": "reflect"})], {"p": ints(*[0] * 7, 1)}, "mode: expected constant"),
+        ([("Pad", "x p", "y")], {"p": ints(1, *[0] * 7)}, "pads: expected some for rows and columns alone"),
+        ([("Flatten", "x", "a"), ("Mul", "x a", "y")], {}, "expected operands of one rank"),
+        ([("Div", "k x", "y")], {"k": K}, "expected a divisor that is a constant"),
+        ([("Div", "x k", "y")], {"k": K * 0}, "expected a divisor that is a constant other than 0"),
+        ([("Mul", "x k", "y")], {"k": floats(3, 4, 6, 5)}, "expected a constant for any number of images"),
+        ([("Add", "x k", "y")], {"k": floats(1, 1, 4, 6, 5)}, "expected a constant of at most 4 axes"),
+        ([("Add", "x k", "y")], {"k": floats(3)}, r"\(Add\): .*shape"),
+        ([("PRelu", "x s", "y")], {"s": floats(6, 5)}, "slope: expected one number for each channel"),
+        ([("MatMul", "x w", "y")], {"w": floats(5, 2)}, "input 0: expected 2 axes, got 4"),
+        ([("ReduceMean", "x a", "y")], {"a": ints(1)}, r"axes: expected rows and columns"),
+        ([("MaxPool", "x", "a y", {"kernel_shape": [2, 2]})], {}, "expected its first output alone to be used"),
+        ([("Conv", "x x", "y")], {}, "weight: expected an array in the file, got one that depends on the images"),
+        ([("Div", "a b", "w"), ("Add", "x w", "y")], {"a": ints(1), "b": ints(0)}, "expected no division by 0"),
+        (
+            [("Expand", "a s", "w"), ("Mul", "w w", "v"), ("Add", "x v", "y")],
+            {"a": B[:1], "s": ints(2**40)},
+            "at most 268435456",
+        ),
+        ([("ConstantOfShape", "s", "w"), ("Conv", "x w", "y")], {"s": ints(2**20, 4, 2**10, 2**10)}, r"\(Conv\): "),
+        (
+            [("Range", "a b c", "w"), ("Add", "x w", "y")],
+            {"a": ints(0)[0], "b": ints(2**62)[0], "c": ints(1)[0]},
+            "at most",
+        ),
+    ],
+)
+def test_forms_that_layers_have_not(tmp_path, nodes, constants, message):
+    start = time.perf_counter()
+    with pytest.raises(ValueError, match=message) as caught:
+        io.import_onnx(written(tmp_path / "model.onnx", nodes, constants))
+    assert "\n" not in str(caught.value)
+    assert time.perf_counter() - start < 1
+
+
+MUTABLE = model_of(
+    [
+        *PATTERN,
+        ("Conv", "x w b", "a", {"pads": [1] * 4}),
+        ("Add", "a x", "c"),
+        ("Sigmoid", "c", "g"),
+        ("Mul", "c g", "d"),
+        ("Reshape", "d t", "e"),
+        ("ConstantOfShape", "s", "k"),
+        ("Gemm", "e k", "y"),
+    ],
+    SHAPES | {"w": W, "b": B, "s": ints(120, 3)},
+).SerializeToString()
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    places=st.lists(st.tuples(st.integers(0, len(MUTABLE) - 1), st.integers(1, 255)), max_size=4), kept=st.floats(0, 2)
+)
+def test_a_mutated_file_is_refused_in_one_line_or_a_network(tmp_path, places, kept):
+    spoiled = bytearray(MUTABLE)
+    for place, bits in places:
+        spoiled[place] ^= bits
+    if kept < 1:
+        del spoiled[int(kept * len(spoiled)) :]
+    path = tmp_path / "model.onnx"
+    path.write_bytes(spoiled)
+    start = time.perf_counter()
+    try:
+        assert isinstance(io.import_onnx(path), nn.Graph)
+    except ValueError as error:
+        assert str(error).startswith(f"{path}: ")  # noqa: PT017
+        assert "\n" not in str(error)  # noqa: PT017
+    assert time.perf_counter() - start < 1
