@@ -19,7 +19,18 @@ OPSET, IR_VERSION = 20, 9  # the first with Gelu; onnxruntime has read it since 
 _MOST_BYTES = 2**31 - 2**20  # what one protobuf message holds, and some room
 
 # Operators that onnxruntime computes in float32 only.
-_SINGLE = {"AveragePool", "Conv", "Elu", "Gelu", "GlobalAveragePool", "HardSigmoid", "LeakyRelu", "LpPool", "PRelu"}
+_SINGLE = {
+    "AveragePool",
+    "Conv",
+    "ConvTranspose",
+    "Elu",
+    "Gelu",
+    "GlobalAveragePool",
+    "HardSigmoid",
+    "LeakyRelu",
+    "LpPool",
+    "PRelu",
+}
 _SINGLE |= {"HardSwish", "Softplus"}
 
 
@@ -59,8 +70,8 @@ def export_onnx(model: nn.Layer, path: str | os.PathLike[str], input_shape: tupl
     ValueError
         What ONNX does not have: Step; LpPool2d with normalize=False and a norm_type that is no integer; AvgPool2d with
         count_include_pad and a last window beyond the padding (ceil_mode). What onnxruntime does not compute in
-        float64: Conv2d, AvgPool2d, LpPool2d, ELU, GELU, HardSigmoid, HardSwish, LeakyReLU, PReLU, Softplus. Classes of
-        one's own, an input that does not fit, 2 GB of weights; a Graph of several inputs.
+        float64: Conv2d, ConvTranspose2d, AvgPool2d, LpPool2d, ELU, GELU, HardSigmoid, HardSwish, LeakyReLU, PReLU,
+        Softplus. Classes of one's own, an input that does not fit, 2 GB of weights; a Graph of several inputs.
     OSError
         The file cannot be written.
 
@@ -159,6 +170,13 @@ def _steps(layer: nn.Layer, xs: list[Array], y: Array) -> list[_Step]:
         dilation = _check.pair("dilation", layer.dilation, 1)
         window = _window(layer.kernel_size, layer.stride, layer.padding, dilation, x, y)
         return [_Step("Conv", dict(layer.parameters), {**window, "dilations": dilation, "group": layer.groups})]
+    if isinstance(layer, nn.ConvTranspose2d):
+        pairs = {"kernel_shape": layer.kernel_size, "strides": layer.stride, "dilations": layer.dilation}
+        whole = {name: _check.pair(name, value, 1) for name, value in pairs.items()}
+        whole["output_padding"] = _check.pair("output_padding", layer.output_padding, 0)
+        (top, bottom), (left, right) = _check.paddings(layer.padding, (1, 1), (1, 1), (1, 1))
+        pads = {"pads": [top, left, bottom, right], "group": layer.groups}
+        return [_Step("ConvTranspose", dict(layer.parameters), {**whole, **pads})]
     if isinstance(layer, (nn.Reshape, nn.Transpose, nn.Slice, nn.ZeroPad2d)):
         return [_moved(layer, x, y)]
     if isinstance(layer, (nn.Scale, nn.Bias)):

@@ -164,6 +164,19 @@ CASES = {
         {"p": ints(0, 0, 1, 0, 0, 0, 0, 2)},
     ),
     "SAME_LOWER": ([("Conv", "x w", "y", {"auto_pad": "SAME_LOWER", "strides": [2, 2]})], {"w": W}),
+    "ConvTranspose": ([("ConvTranspose", "x w b", "y", {"strides": [2, 1], "pads": [0, 1, 1, 0]})], {"w": W, "b": B}),
+    "ConvTranspose, SAME_UPPER": (
+        [("ConvTranspose", "x w", "y", {"strides": [2, 2], "auto_pad": "SAME_UPPER"})],
+        {"w": W},
+    ),
+    "ConvTranspose, SAME_LOWER": (
+        [("ConvTranspose", "x w", "y", {"strides": [2, 2], "auto_pad": "SAME_LOWER"})],
+        {"w": W},
+    ),
+    "ConvTranspose, output_shape": (
+        [("ConvTranspose", "x w", "y", {"strides": [2, 2], "output_shape": [12, 9]})],
+        {"w": W},
+    ),
     "ceil_mode, no window beyond": (
         [
             (
@@ -451,6 +464,13 @@ def test_forms_that_layers_have_not(tmp_path, nodes, constants, message):
         io.import_onnx(written(tmp_path / "model.onnx", nodes, constants))
     assert "\n" not in str(caught.value)
     assert time.perf_counter() - start < 1
+
+
+def test_names_that_are_no_text(tmp_path):
+    data = model_of([("Relu", "x", "between"), ("Tanh", "between", "y")]).SerializeToString()
+    (tmp_path / "model.onnx").write_bytes(data.replace(b"between", b"bet\xfften"))
+    with pytest.raises(ValueError, match=r"names: expected text in UTF-8, got|no ONNX"):
+        io.import_onnx(tmp_path / "model.onnx")
 
 
 MUTABLE = model_of(

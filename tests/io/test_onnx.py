@@ -50,6 +50,12 @@ CASES = [
     (nn.Conv2d(3, 4, (2, 3), dilation=(3, 2), padding="same", seed=0), IMAGES),
     (nn.Conv2d(3, 4, 3, padding=1, stride=2, seed=0), IMAGES),
     (nn.Conv2d(3, 4, 3, padding=1, algorithm="winograd", seed=0), IMAGES),
+    (nn.ConvTranspose2d(3, 4, 2, stride=2, seed=0), IMAGES),
+    (
+        nn.ConvTranspose2d(3, 6, (3, 2), stride=(2, 1), padding=((1, 0), (0, 1)), dilation=(1, 2), groups=3, seed=0),
+        IMAGES,
+    ),
+    (nn.ConvTranspose2d(3, 4, 3, stride=2, padding=1, output_padding=(1, 0), bias=False, seed=0), IMAGES),
     *((kind(2), IMAGES) for kind in (nn.MaxPool2d, nn.AvgPool2d)),
     *((kind((3, 4), **WIDE), IMAGES) for kind in (nn.MaxPool2d, nn.AvgPool2d)),
     *((kind(3, stride=2, padding=1, ceil_mode=True), IMAGES) for kind in (nn.MaxPool2d, nn.AvgPool2d)),

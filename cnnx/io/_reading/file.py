@@ -47,6 +47,13 @@ class File:
         graph = self._model.graph
         if graph.sparse_initializer:
             raise ValueError("sparse_initializer: expected dense arrays, got sparse ones")
+        names = [one.name for one in (*graph.initializer, *graph.input, *graph.output)]
+        for node in graph.node:
+            names += [node.name, node.op_type, node.domain, *node.input, *node.output]
+        if wrong := [
+            name for name in names if not isinstance(name, str)
+        ]:  # protobuf gives bytes where they are no text
+            raise ValueError(f"names: expected text in UTF-8, got {_check.shown(wrong[0])}")
         self._tensors = {tensor.name: tensor for tensor in graph.initializer}
         self.nodes = list(graph.node)
         for node in self.nodes:

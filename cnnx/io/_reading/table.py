@@ -43,6 +43,7 @@ OPERATORS: dict[str, Converter] = {
     "Clip": weights.clip,
     "Concat": shapes.concat,
     "Conv": windows.conv,
+    "ConvTranspose": windows.conv_transpose,
     "Div": arithmetic.divide,
     "Dropout": weights.dropout,
     "Flatten": shapes.flatten,

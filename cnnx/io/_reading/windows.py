@@ -34,6 +34,54 @@ def conv(node: Node) -> nn.Layer:
     )
 
 
+def conv_transpose(node: Node) -> nn.Layer:
+    weight, bias = node.constant(1, "weight"), node.optional(2, "bias")
+    if weight.ndim != 4:
+        raise ValueError(f"weight: expected four axes, got shape {weight.shape}")
+    kernel = list(weight.shape[2:])
+    node.expect("kernel_shape", kernel, kernel)
+    groups = _check.integer("group", node.take("group", 1), 1)
+    strides, dilations, more = _two(node, "strides"), _two(node, "dilations"), _two(node, "output_padding", 0)
+    spans = [(k - 1) * step + 1 for k, step in zip(kernel, dilations, strict=True)]
+    return made(
+        node,
+        nn.ConvTranspose2d,
+        weight.shape[0],
+        weight.shape[1] * groups,
+        short(kernel),
+        stride=short(strides),
+        padding=_cut(node, spans, strides, more),
+        output_padding=short(more),
+        dilation=short(dilations),
+        groups=groups,
+        bias=bias is not None,
+        found={"weight": weight} | ({} if bias is None else {"bias": bias}),
+    )
+
+
+def _cut(node: Node, spans: list[int], strides: list[int], more: list[int]) -> Any:
+    """The padding of a transposed convolution: as it stands, or as much as leaves an output of some size."""
+    kind, pads = node.take("auto_pad", "NOTSET"), node.integers("pads", [0, 0, 0, 0])
+    wanted, sizes = node.integers("output_shape"), node.sizes
+    if wanted is not None:
+        if sizes is None or len(sizes) != 3 or sizes[1] is None or sizes[2] is None:
+            raise UnknownShapeError("output_shape: expected none where the images' size is not in the file, got one")
+        wanted = wanted[-2:]
+        whole = [s * (h - 1) + span for s, h, span in zip(strides, (sizes[1], sizes[2]), spans, strict=True)]
+    elif kind in ("SAME_UPPER", "SAME_LOWER"):
+        wanted, whole = strides, spans
+    elif kind in ("NOTSET", "VALID") and len(pads) == 4:
+        top, left, bottom, right = pads
+        return short((top, left)) if (top, left) == (bottom, right) else ((top, bottom), (left, right))
+    else:
+        raise ValueError(f"pads: expected four numbers, or SAME_UPPER, SAME_LOWER, got {_check.shown((kind, pads))}")
+    totals = [have + extra - want for have, extra, want in zip(whole, more, wanted, strict=True)]
+    if min(totals) < 0:
+        raise ValueError(f"output_shape: expected no more than the kernels reach, got {-min(totals)} more")
+    sides = [(total // 2, total - total // 2) for total in totals]
+    return tuple(sides) if kind == "SAME_UPPER" else tuple((b, a) for a, b in sides)
+
+
 def max_pool(node: Node) -> nn.Layer:
     node.expect("storage_order", 0, 0)
     return nn.MaxPool2d(**_window(node))
@@ -87,8 +135,8 @@ def short(values: Any) -> Any:
     return first if len(rest) == 1 and rest[0] == first else tuple(values)
 
 
-def _two(node: Node, name: str) -> list[int]:
-    found: list[int] = node.integers(name, [1, 1])
+def _two(node: Node, name: str, default: int = 1) -> list[int]:
+    found: list[int] = node.integers(name, [default, default])
     if len(found) != 2:
         raise ValueError(f"{name}: expected two numbers, got {_check.shown(found)}")
     return found
