@@ -2,8 +2,6 @@
 
 from typing import Any, Literal
 
-import numpy as np
-
 from .. import _check, ops
 from .._check import Array, Padding2d, Pair
 from ..ops._winners import Winners
