@@ -219,6 +219,19 @@ BUGS.shared(
 )
 
 
+def of_whole_alpha(right: Element, *arguments: Any, size: int, alpha: Number, **numbers: Any) -> Number:
+    return right(*arguments, size=size, alpha=alpha * size, **numbers)
+
+
+BUGS.shared(
+    "shared_local_response_norm_alpha_of_one",
+    "local_response_norm",
+    {"local_response_norm": {"Y": of_whole_alpha}, "local_response_norm_grad_input": {"dZ": of_whole_alpha}},
+    "alpha is not divided by the size, forward and backward",
+    "TensorFlow's alpha",
+)
+
+
 def nonzero(Z: Any, n: int, c: int, p: int, q: int, numbers: dict[str, int]) -> list[Number]:
     """A window's members that are not 0."""
     H, W = Z.shape[2:]
