@@ -22,8 +22,14 @@ def replaying():
             nn.Conv2d(2, 4, 3, padding=1, seed=0),
             nn.LeakyReLU(0.25),
             nn.MaxPool2d(2),
-            nn.LocalResponseNorm(3),
-            nn.Sequential(nn.AvgPool2d(2), nn.LpPool2d(2, 2, stride=1), nn.PReLU(4), nn.Clip(-2, 6.5), nn.Flatten()),
+            nn.Sequential(
+                nn.AvgPool2d(2),
+                nn.LpPool2d(2, 2, stride=1),
+                nn.PReLU(4),
+                nn.Clip(-2, 6.5),
+                nn.LocalResponseNorm(3),
+                nn.Flatten(),
+            ),
             nn.Softmax(),
             nn.Affine(16, 5, seed=3),
         )
