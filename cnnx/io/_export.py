@@ -191,6 +191,10 @@ def _steps(layer: nn.Layer, xs: list[Array], y: Array) -> list[_Step]:
         return [_Step("PRelu", {"slope": slope.reshape(-1, *[1] * (x.ndim - 2)) if slope.size > 1 else slope}, {})]
     if isinstance(layer, nn.GlobalAvgPool2d):
         return [_Step("GlobalAveragePool", {}, {})]
+    if isinstance(layer, nn.GlobalMaxPool2d):
+        return [_Step("GlobalMaxPool", {}, {})]
+    if isinstance(layer, nn.LocalResponseNorm):
+        return [_Step("LRN", {}, {"size": layer.size, "alpha": layer.alpha, "beta": layer.beta, "bias": layer.k})]
     if isinstance(layer, (nn.MaxPool2d, nn.AvgPool2d, nn.LpPool2d)):
         return _pooling(layer, x, y)
     raise ValueError("expected a layer that is an operator of ONNX, got one that is none")

@@ -81,6 +81,7 @@ CASES = {
     "Sum of one": ([("Sum", "x", "y")],),
     "Sub": ([("Tanh", "x", "a"), ("Sub", "x a", "y")],),
     "gate of channels": ([("GlobalAveragePool", "x", "a"), ("Sigmoid", "a", "b"), ("Mul", "x b", "y")],),
+    "norm across channels": ([("LRN", "x", "a", {"size": 3, "alpha": 0.5, "bias": 2.0}), ("GlobalMaxPool", "a", "y")],),
     "SiLU": ([("Sigmoid", "x", "a"), ("Mul", "x a", "y")],),
     "SiLU, other order": ([("Sigmoid", "x", "a"), ("Mul", "a x", "y")],),
     "a sigmoid used twice": ([("Sigmoid", "x", "a"), ("Mul", "a x", "b"), ("Add", "a b", "y")],),

@@ -79,6 +79,8 @@ CASES = [
     (nn.Flatten(), IMAGES),
     (nn.Flatten(), (5,)),
     (nn.GlobalAvgPool2d(), IMAGES),
+    (nn.GlobalMaxPool2d(), IMAGES),
+    (nn.LocalResponseNorm(3, alpha=0.25, k=2), IMAGES),
     *((layer, IMAGES) for layer in (nn.SiLU(), nn.HardSwish(), nn.HardSigmoid(), nn.HardSigmoid(0.2, 0.25))),
     *(
         (layer, IMAGES)

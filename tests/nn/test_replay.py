@@ -62,7 +62,7 @@ def other_weight(model):
 
 
 def direct_call(model):
-    layer = model.layers[6]
+    layer = model.layers[5]
     layer.forward(np.ones((2, 16), "float32"))
     layer.backward(np.ones((2, 5), "float32"))
 
@@ -73,7 +73,7 @@ def direct_call(model):
         lambda model: setattr(model.layers[0], "padding", ((2, 0), (1, 1))),
         lambda model: setattr(model.layers[1], "negative_slope", 0.5),
         lambda model: setattr(model.layers[2], "ties", "all"),
-        lambda model: setattr(model.layers[4].layers[1], "norm_type", 3.0),
+        lambda model: setattr(model.layers[3].layers[1], "norm_type", 3.0),
         lambda model: setattr(model, "backend", "reference"),
         other_weight,
         direct_call,

@@ -94,6 +94,14 @@ def hard_sigmoid(node: Node) -> nn.Layer:
     return nn.HardSigmoid() if sixth(alpha) and beta == 0.5 else nn.HardSigmoid(alpha, beta)
 
 
+def local_response_norm(node: Node) -> nn.Layer:
+    size = node.take("size")
+    if size is None:
+        raise ValueError("size: expected an attribute, got none")
+    alpha, beta, k = (number(node.take(name, usual)) for name, usual in (("alpha", 1e-4), ("beta", 0.75), ("bias", 1.0)))
+    return nn.LocalResponseNorm(size, alpha=alpha, beta=beta, k=k)
+
+
 def sixth(alpha: float) -> bool:
     """Whether it is 1/6, as far as ONNX's float32 can say so."""
     return bool(np.float32(alpha) == np.float32(1 / 6))

@@ -113,6 +113,10 @@ def global_average_pool(node: Node) -> nn.Layer:
     return nn.GlobalAvgPool2d()
 
 
+def global_max_pool(node: Node) -> nn.Layer:
+    return nn.GlobalMaxPool2d()
+
+
 def mean_of_powers(node: Node) -> nn.Layer:
     """The Pow of Abs, Pow, AveragePool, Pow: what export_onnx makes of LpPool2d."""
     mean = node.behind("AveragePool")
