@@ -3,6 +3,7 @@
 import os
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -309,6 +310,33 @@ def test_torchs_exporters(tmp_path, capsys, options):
         torch.onnx.export(network, (x,), tmp_path / "model.onnx", **options)
     model = io.import_onnx(tmp_path / "model.onnx")
     assert_close(model.forward(x.numpy()), network(x).detach().numpy())
+
+
+# ------------------------------------------------------------------------------------------ published networks
+
+
+@pytest.mark.parametrize("name", ["squeezenet", "shufflenet", "inception_v1"])
+def test_a_published_network(name, tmp_path):
+    """Of onnx's test data, whose weights are all alike, so that outputs say nothing: with others in their place."""
+    path = Path(onnx.__file__).parent / "backend/test/data/light" / f"light_{name}.onnx"
+    if not path.exists():
+        pytest.skip("this onnx comes without the networks")
+    model, rng = onnx.load(path), np.random.default_rng(7)
+    for node in model.graph.node:
+        if node.op_type != "ConstantOfShape":  # how these files write a weight
+            continue
+        shape = onnx.numpy_helper.to_array(next(i for i in model.graph.initializer if i.name == node.input[0]))
+        fan = max(1, int(np.prod(shape[1:])))
+        weight = rng.normal(0, (2 / fan) ** 0.5, shape) if len(shape) > 1 else rng.uniform(0.5, 1, shape)
+        tensor = onnx.numpy_helper.from_array(weight.astype(np.float32))
+        node.CopyFrom(onnx.helper.make_node("Constant", [], list(node.output), name=node.name, value=tensor))
+    onnx.save(model, tmp_path / "model.onnx")
+    known = {one.name for one in model.graph.initializer}
+    entry = next(one for one in model.graph.input if one.name not in known)
+    x = rng.random([axis.dim_value for axis in entry.type.tensor_type.shape.dim], np.float32)
+    expected, found = run(tmp_path / "model.onnx", x), io.import_onnx(tmp_path / "model.onnx").forward(x)
+    assert np.ptp(expected) > 0
+    assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
 # ------------------------------------------------------------------------------------------ files beside the model

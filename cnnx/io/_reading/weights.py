@@ -98,7 +98,9 @@ def local_response_norm(node: Node) -> nn.Layer:
     size = node.take("size")
     if size is None:
         raise ValueError("size: expected an attribute, got none")
-    alpha, beta, k = (number(node.take(name, usual)) for name, usual in (("alpha", 1e-4), ("beta", 0.75), ("bias", 1.0)))
+    alpha, beta, k = (
+        number(node.take(name, usual)) for name, usual in (("alpha", 1e-4), ("beta", 0.75), ("bias", 1.0))
+    )
     return nn.LocalResponseNorm(size, alpha=alpha, beta=beta, k=k)
 
 
