@@ -62,6 +62,8 @@ def possible(op: Op, settings: Mapping[str, str]) -> bool:
     get = settings.get
     if get("padding") == WIDE and "kernel_size" in inspect.signature(op.forward).parameters:
         return False  # pooling: a window that lies in padding alone is an error
+    if get("padding") == "same" and "output_padding" in inspect.signature(op.forward).parameters:
+        return False  # a transposed convolution has no such padding
     if get("algorithm") == "winograd" and (get("stride", "1") != "1" or get("dilation", "1") != "1"):
         return False
     if get("return_winners") == "True" and get("ties") == "all":
