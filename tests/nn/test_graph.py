@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import cnnx
-from cnnx import nn
+from cnnx import native, nn
 from cnnx.audit import gradient_check
 from cnnx.audit.truth.arithmetic import Dual
 from cnnx.nn._wiring import chain, planned
@@ -447,7 +447,7 @@ def test_bits_depend_on_no_threads_no_reuse_and_no_copy():
     expected = there_and_back(residual("float32"), x, delta)
     before = cnnx.get_num_threads()
     try:
-        for threads in (1, 2, 3):
+        for threads in (1, 2, 3) if native.build_info()["openmp"] else (1,):
             cnnx.set_num_threads(threads)
             assert same(there_and_back(residual("float32"), x, delta), expected)
     finally:

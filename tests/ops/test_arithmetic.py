@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import cnnx
+from cnnx import native
 
 OPERATIONS = [(cnnx.add, cnnx.add_backward, np.add), (cnnx.multiply, cnnx.multiply_backward, np.multiply)]
 every_operation = pytest.mark.parametrize(("forward", "backward", "of_numpy"), OPERATIONS, ids=["add", "multiply"])
@@ -91,7 +92,7 @@ def test_any_number_of_threads_gives_the_same_bits(forward, backward, of_numpy):
             a, b = (rng.standard_normal(shape).astype("float32") for shape in shapes)
             delta = rng.standard_normal(shapes[0]).astype("float32")
             found = set()
-            for threads in (1, 2, 3, 5):
+            for threads in (1, 2, 3, 5) if native.build_info()["openmp"] else (1,):
                 cnnx.set_num_threads(threads)
                 arrays = forward(a, b), *backward(delta, a, b)
                 found.add(tuple(array.tobytes() for array in arrays))

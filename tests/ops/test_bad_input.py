@@ -63,6 +63,7 @@ KINDS = {
     "output_padding": "ends",
     "groups": "integer",
     "padding": "padding",
+    "size": "integer",
     "axis": "axis",
     "backend": "backend",
     "norm_type": "real",
