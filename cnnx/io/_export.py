@@ -189,6 +189,10 @@ def _steps(layer: nn.Layer, xs: list[Array], y: Array) -> list[_Step]:
     if isinstance(layer, nn.PReLU):
         slope = layer.parameters["weight"]
         return [_Step("PRelu", {"slope": slope.reshape(-1, *[1] * (x.ndim - 2)) if slope.size > 1 else slope}, {})]
+    if isinstance(layer, nn.Upsample2d):
+        scales = np.array([1, 1, *_check.pair("scale", layer.scale, 1)], np.float32)
+        named = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        return [_Step("Resize", {"roi": np.zeros(0, np.float32), "scales": scales}, named)]
     if isinstance(layer, nn.GlobalAvgPool2d):
         return [_Step("GlobalAveragePool", {}, {})]
     if isinstance(layer, nn.GlobalMaxPool2d):

@@ -43,6 +43,7 @@ from .schedule import CosineSchedule, StepSchedule
 from .sequential import Sequential
 from .shape import Reshape, Slice, Transpose, ZeroPad2d
 from .summary import LayerSummary, Summary
+from .upsample import Upsample2d
 
 __all__ = [
     "ELU",
@@ -99,6 +100,7 @@ __all__ = [
     "Summary",
     "Tanh",
     "Transpose",
+    "Upsample2d",
     "ZeroPad2d",
     "accuracy",
     "cn_network",

@@ -72,6 +72,11 @@ PATTERN = [
     ("Concat", "m rest", "t", {"axis": 0}),
 ]
 SHAPES = {"zero": np.int64(0), "zeros": ints(0), "rest": ints(-1), "w": ROWS}
+RESIZED = {
+    "none": np.zeros(0, np.float32),
+    "two": np.array([1, 1, 3, 2], np.float32),
+    "size": ints(3, IMAGES[0], 4 * IMAGES[1], 2 * IMAGES[2]),
+}
 CASES = {
     "residual": (
         [("Conv", "x w b", "a", {"pads": [1] * 4}), ("Add", "a x", "s"), ("Relu", "s", "y")],
@@ -83,6 +88,12 @@ CASES = {
     "Sub": ([("Tanh", "x", "a"), ("Sub", "x a", "y")],),
     "gate of channels": ([("GlobalAveragePool", "x", "a"), ("Sigmoid", "a", "b"), ("Mul", "x b", "y")],),
     "norm across channels": ([("LRN", "x", "a", {"size": 3, "alpha": 0.5, "bias": 2.0}), ("GlobalMaxPool", "a", "y")],),
+    "Resize": ([("Resize", "x none two", "y")], RESIZED),
+    "Resize, floor": (
+        [("Resize", "x none two", "y", {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"})],
+        RESIZED,
+    ),
+    "Resize, sizes": ([("Resize", "x none none size", "y")], RESIZED),
     "SiLU": ([("Sigmoid", "x", "a"), ("Mul", "x a", "y")],),
     "SiLU, other order": ([("Sigmoid", "x", "a"), ("Mul", "a x", "y")],),
     "a sigmoid used twice": ([("Sigmoid", "x", "a"), ("Mul", "a x", "b"), ("Add", "a b", "y")],),
@@ -222,6 +233,7 @@ def test_what_is_one_layer_becomes_one(tmp_path):
     assert [(name, *inputs) for name, _, *inputs in model.lines] == [("n0", "x"), ("n1", "n0", "x"), ("n2", "n1")]
 
 
+SCALES = np.array([1, 1, 2, 3], np.float32)
 OLD = {
     "Clip": ([("Clip", "x", "y", {"min": -1.0, "max": 1.5})], {}, 7, 10),
     "Clip, one bound": ([("Clip", "x", "y", {"min": 0.5})], {}, 7, 10),
@@ -229,6 +241,9 @@ OLD = {
     "Softmax of all that follows": ([("Softmax", "x", "y")], {}, 7, 12),
     "LogSoftmax, last axis": ([("LogSoftmax", "x", "y", {"axis": 3})], {}, 7, 12),
     "Softmax of pooled channels": ([("GlobalAveragePool", "x", "a"), ("Softmax", "a", "y")], {}, 7, 12),
+    "Resize": ([("Resize", "x s", "y", {"mode": "nearest"})], {"s": SCALES}, 10, 10),
+    "Upsample": ([("Upsample", "x s", "y")], {"s": SCALES}, 9, 9),
+    "Upsample, scales as an attribute": ([("Upsample", "x", "y", {"scales": [1.0, 1.0, 2.0, 3.0]})], {}, 7, 8),
     "Squeeze": ([("GlobalAveragePool", "x", "a"), ("Squeeze", "a", "y", {"axes": [2, 3]})], {}, 7, 12),
     "Unsqueeze": ([("Unsqueeze", "b", "c", {"axes": [1, 2]}), ("Mul", "x c", "y")], {"b": B}, 7, 12),
     "ReduceMean": ([("ReduceMean", "x", "y", {"axes": [2, 3], "keepdims": 1})], {}, 7, 17),

@@ -88,6 +88,7 @@ CASES = [
     ),
     *((layer, IMAGES) for layer in (nn.Reshape((4, -1)), nn.Transpose((0, 3, 1, 2)), nn.Slice(3, -4, -1))),
     (nn.ZeroPad2d(((1, 0), (0, 2))), IMAGES),
+    (nn.Upsample2d((2, 3)), IMAGES),
     (nn.BatchNorm2d(3, momentum=1), IMAGES),
     *((layer, IMAGES) for layer in (nn.ReLU6(), nn.Clip(-1, 2.5), nn.Clip(None, 1.0), nn.Clip(-0.5, None))),
 ]

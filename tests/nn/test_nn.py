@@ -52,6 +52,7 @@ LAYERS = [
     (nn.Transpose((0, 3, 1, 2)), X),
     (nn.Slice(2, 1, -1), X),
     (nn.ZeroPad2d(((0, 1), (2, 0))), X),
+    (nn.Upsample2d((2, 3)), X),
     (nn.Softmax(), X[0, 0]),
     (nn.LogSoftmax(axis=-1), X),
     (nn.Sequential(nn.Conv2d(2, 2, 3, seed=2, dtype="float64"), nn.Tanh(), nn.Flatten()), X),

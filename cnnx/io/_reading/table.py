@@ -64,6 +64,7 @@ OPERATORS: dict[str, Converter] = {
     "Pow": windows.mean_of_powers,
     "ReduceMean": shapes.reduce_mean,
     "Reshape": shapes.reshape,
+    "Resize": windows.resize,
     "Slice": shapes.cut,
     "Softmax": weights.softmax,
     "Split": shapes.split,
@@ -72,4 +73,5 @@ OPERATORS: dict[str, Converter] = {
     "Sum": arithmetic.add,
     "Transpose": shapes.transpose,
     "Unsqueeze": shapes.unsqueeze,
+    "Upsample": windows.resize,
 }
