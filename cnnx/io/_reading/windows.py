@@ -122,6 +122,7 @@ def resize(node: Node) -> nn.Layer:
     node.expect("mode", "nearest", "nearest")
     node.expect("antialias", 0, 0)
     node.expect("axes", None, None)
+    node.expect("keep_aspect_ratio_policy", "stretch", "stretch")
     node.take("exclude_outside")  # of other modes, as the next ones
     node.take("cubic_coeff_a")
     node.take("extrapolation_value")
@@ -142,19 +143,13 @@ def _factors(node: Node) -> list[int]:
     scales = node.take("scales") if node.opset < 9 else node.optional(1 if node.opset < 11 else 2, "scales")
     if scales is None or len(scales) == 0:
         wanted, sizes = node.optional(3, "sizes"), node.sizes
-        node.expect("keep_aspect_ratio_policy", "stretch", "stretch")
         if wanted is None or len(wanted) != 4:
             raise ValueError("scales: expected four numbers, got none")
         if sizes is None or len(sizes) != 3 or None in sizes:
             raise UnknownShapeError("sizes: expected scales where the images' size is not in the file, got sizes")
         scales = [1, *(float(new) / old for new, old in zip(wanted[1:], sizes, strict=True) if old)]
     whole = [round(float(scale)) for scale in scales]
-    if (
-        len(whole) != 4
-        or whole[:2] != [1, 1]
-        or min(whole) < 1
-        or any(a != b for a, b in zip(whole, scales, strict=True))
-    ):
+    if len(whole) != 4 or whole[:2] != [1, 1] or min(whole) < 1 or whole != list(map(float, scales)):
         raise ValueError(f"scales: expected 1, 1 and two whole factors, got {_check.shown(list(map(float, scales)))}")
     return whole[2:]
 
