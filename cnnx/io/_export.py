@@ -26,10 +26,13 @@ _SINGLE = {
     "Elu",
     "Gelu",
     "GlobalAveragePool",
+    "GlobalMaxPool",
     "HardSigmoid",
+    "LRN",
     "LeakyRelu",
     "LpPool",
     "PRelu",
+    "Resize",
 }
 _SINGLE |= {"HardSwish", "Softplus"}
 
