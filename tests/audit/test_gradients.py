@@ -23,13 +23,22 @@ def test_difference_quotients_of_op(op: Op) -> None:
 # No exp, log, sqrt or erf in them: the equations are checked without any rounding.
 RATIONAL = {
     "conv2d",
+    "conv_transpose2d",
     "max_pool2d",
     "avg_pool2d",
+    "global_avg_pool2d",
+    "global_max_pool2d",
     "relu",
     "step",
     "identity",
     "leaky_relu",
+    "clip",
+    "hard_sigmoid",
+    "hard_swish",
+    "prelu",
     "affine",
+    "add",
+    "multiply",
     "dropout",
     "squared_error",
 }
