@@ -421,7 +421,7 @@ def test_where_the_tests_are(capsys, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("key", "says"),
     [
-        ("N9", "the nearest are N5, N4, N3, N2, N1"),
+        ("N9", "the nearest are N7, N6, N5, N4, N3"),
         ("convd", "the nearest are conv2d"),
         ("X", "the keys are C1, C2,"),
         ("", "the keys are C1, C2,"),

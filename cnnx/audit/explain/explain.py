@@ -112,7 +112,7 @@ def _beyond_the_edge(
     0 with its corner as far in. A convolution's gradient with respect to Z goes to outputs, and some of those that its
     kernel would reach lie beyond the edge of Delta.
     """
-    if "p_h" not in numbers:
+    if "p_h" not in numbers or element.__name__.startswith("conv_transpose2d"):  # whose padding cuts its outputs
         return None
     numbers, recorded = dict(numbers), {name: Recorded(name, a) for name, a in arrays.items()}
     if "Z" in arrays and output != "dZ":
