@@ -34,15 +34,15 @@ cdef extern from *:
     double now() nogil
 
 
-def conv2d('''
+cdef int convolve('''
 
 
 def slow_down(source, share):
     """The kernel's source, with a wait of so large a share."""
-    if source.count(WORK) != 1 or source.count("\ndef conv2d(") != 1:
+    if source.count(WORK) != 1 or source.count("\ncdef int convolve(") != 1:
         raise SystemExit(f"alarms.py: error: {KERNEL} has changed: say here where its work is done")
-    declared = source.replace("\ndef conv2d(", CLOCK, 1)
-    start = declared.index("def conv2d(")
+    declared = source.replace("\ncdef int convolve(", CLOCK, 1)
+    start = declared.index("cdef int convolve(")
     body = declared[start:].replace("    cdef Sums sums\n", "    cdef Sums sums\n    cdef double begin, end\n", 1)
     return declared[:start] + body.replace(WORK, SLOWED.format(work=WORK, share=share), 1)
 

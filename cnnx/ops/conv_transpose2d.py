@@ -191,6 +191,7 @@ OP = Op(
         _case("1x1", (2, 3, 4, 5), (3, 5, 1, 1)),
         _case("stride", (1, 2, 4, 3), (2, 3, 3, 3), stride=(2, 3)),
         _case("stride of the kernel", (2, 3, 4, 3), (3, 2, 2, 2), stride=2),
+        _case("stride 3", (1, 2, 3, 2), (2, 3, 3, 4), stride=3),
         _case("stride beyond kernel", (1, 2, 3, 4), (2, 2, 2, 1), stride=(4, 3)),
         _case("pad", (2, 2, 5, 4), (2, 3, 3, 3), padding=1),
         _case("pad by side", (1, 2, 4, 5), (2, 2, 3, 4), padding=((0, 2), (3, 1)), stride=(2, 1)),

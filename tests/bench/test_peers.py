@@ -53,7 +53,7 @@ LEFT_OUT: dict[str, dict[tuple[str, str], str]] = {
 }
 # Further reasons in the audit's cases and in float64: (op, why).
 EVEN = "torch pads both sides alike"
-WINDOWS = ("conv2d", "max_pool2d", "avg_pool2d")
+WINDOWS = ("conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d")
 MORE_LEFT_OUT: dict[str, set[tuple[str, str]]] = {
     "torch": {
         *((op, EVEN) for op in WINDOWS),
@@ -68,6 +68,9 @@ MORE_LEFT_OUT: dict[str, set[tuple[str, str]]] = {
             (op, f"ONNX Runtime has no {node} of float64 on the CPU")
             for op, node in {
                 "conv2d": "Conv",
+                "conv_transpose2d": "ConvTranspose",
+                "global_avg_pool2d": "GlobalAveragePool",
+                "global_max_pool2d": "GlobalMaxPool",
                 "avg_pool2d": "AveragePool",
                 "lp_pool2d": "LpPool",
                 "elu": "Elu",
@@ -79,6 +82,7 @@ MORE_LEFT_OUT: dict[str, set[tuple[str, str]]] = {
             }.items()
         ),
         ("local_response_norm", "ONNX Runtime's LRN takes images, odd sizes and an alpha above 0 alone"),
+        ("conv_transpose2d", "ONNX Runtime takes an output padding below the stride alone"),
         ("prelu", "ONNX's PRelu gives a number without axes one"),
         ("max_pool2d", "ONNX counts winners through the whole tensor"),
         ("cross_entropy", "ONNX's cross entropy takes class indices"),

@@ -106,6 +106,8 @@ def _conv2d(arrays: Arrays, o: Options) -> Node:
 def _conv_transpose2d(arrays: Arrays, o: Options) -> Node:
     w = window(arrays, o)
     more = _check.pair("output_padding", o["output_padding"], 0)
+    if more[0] >= w.stride[0] or more[1] >= w.stride[1]:
+        raise NotImplementedError("ONNX Runtime takes an output padding below the stride alone")
     return (
         "ConvTranspose",
         {**_windows(arrays, o), "dilations": w.dilation, "group": o["groups"], "output_padding": more},

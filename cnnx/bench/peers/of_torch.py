@@ -192,7 +192,8 @@ FORWARD: dict[str, Callable[[Tensors, Options], Call]] = {
 def _node(forward: Callable[[Tensors, Options], Call], t: Tensors, o: Options) -> Call:
     """The one node that a forward call leaves in the graph."""
     if "weight" in t:  # cnnx has the gradient of a bias always, and needs no bias for it
-        t["bias"] = t["weight"].new_zeros(len(t["weight"]))
+        K = t["weight"].shape[1] * o["groups"] if forward is _conv_transpose2d else len(t["weight"])
+        t["bias"] = t["weight"].new_zeros(K)
     for name in ("x", "weight", "bias"):
         if name in t and (name != "x" or o.get("input_grad", True)):
             t[name].requires_grad_()
