@@ -4,7 +4,6 @@ Greedy and without chance: as long as some extent, option or optional array can 
 stays, it is. Extents that arrays share are moved together. What the public function refuses is no case.
 """
 
-import inspect
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +14,7 @@ import numpy as np
 
 from .. import backend as _backend
 from ..ops import Case, Draw, Op
+from ._signature import signature
 from .data import draw
 from .report.result import Discrepancy
 from .trace import backward_arguments, first, forward_arguments
@@ -87,7 +87,7 @@ def _smaller(op: Op, case: Case) -> Iterator[Case]:
     """Cases a step smaller, larger steps first."""
     defaults: dict[str, Any] = {}
     for function in (op.backward, op.forward):
-        parameters = inspect.signature(function).parameters.values()
+        parameters = signature(function).parameters.values()
         defaults |= {p.name: p.default for p in parameters if p.default is not p.empty}
     for name in case.arrays:
         if name in defaults:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ... import backend as _backend
+from .._signature import signature
 from ..data import Array
 from . import expression as _r
 from .explanation import Explanation, Factor, Part, Term
@@ -54,7 +55,7 @@ def explain(
     """
     arrays, index = tuple(inputs), tuple(int(i) for i in index)
     element = _backend.equations(kernel)[output]
-    names = list(inspect.signature(element).parameters)[: len(arrays)]
+    names = list(signature(element).parameters)[: len(arrays)]
     root, read = _run(element, {n: Recorded(n, a) for n, a in zip(names, arrays, strict=True)}, index, numbers)
     writer = _r.Writer()
     peeled, frame, frame_numbers = _peel(root, writer)
@@ -94,7 +95,7 @@ def _run(
 ) -> tuple[_r.Node, list[_r.Element]]:
     """The element as an expression, and the elements that were read on the way."""
     named = {k: _r.Number(k, v) if isinstance(v, float) else v for k, v in numbers.items()}
-    extra = {"m": _r.RecordedMath()} if "m" in inspect.signature(element).parameters else {}
+    extra = {"m": _r.RecordedMath()} if "m" in signature(element).parameters else {}
     root = _r.node(element(*arrays.values(), *index, **named, **extra))
     return root, [e for array in arrays.values() for e in array.read.values()]
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from ..._check import padding_form
 from ...ops import Case, Op
+from .._signature import signature
 from ..data import LAYOUTS, shape_of
 
 PLAIN = "C-contiguous"  # the layout of inputs, and the number of threads, unless a check is about them
@@ -60,9 +61,9 @@ def longest(case: Case) -> int:
 def possible(op: Op, settings: Mapping[str, str]) -> bool:
     """Whether a call of an op can have these settings."""
     get = settings.get
-    if get("padding") == WIDE and "kernel_size" in inspect.signature(op.forward).parameters:
+    if get("padding") == WIDE and "kernel_size" in signature(op.forward).parameters:
         return False  # pooling: a window that lies in padding alone is an error
-    if get("padding") == "same" and "output_padding" in inspect.signature(op.forward).parameters:
+    if get("padding") == "same" and "output_padding" in signature(op.forward).parameters:
         return False  # a transposed convolution has no such padding
     if get("algorithm") == "winograd" and (get("stride", "1") != "1" or get("dilation", "1") != "1"):
         return False
@@ -100,7 +101,7 @@ def _value(op: Op, case: Case, axis: str) -> str:
 
 
 def _parameters(op: Op) -> dict[str, inspect.Parameter]:
-    return {**inspect.signature(op.backward).parameters, **inspect.signature(op.forward).parameters}
+    return {**signature(op.backward).parameters, **signature(op.forward).parameters}
 
 
 def _two(value: Any) -> tuple[int, int]:
