@@ -21,6 +21,7 @@ from .activation import (
     Step,
     Tanh,
 )
+from .compiled import Compiled
 from .conv2d import Conv2d
 from .conv_transpose2d import ConvTranspose2d
 from .cost import Cost, CrossEntropy, SquaredError
@@ -57,6 +58,7 @@ __all__ = [
     "BatchNorm2d",
     "Bias",
     "Clip",
+    "Compiled",
     "Concat",
     "Conv2d",
     "ConvTranspose2d",

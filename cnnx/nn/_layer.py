@@ -90,6 +90,11 @@ class Layer(Reuse):
     # class that overrides one of the two and does not name its settings anew.
     _settings: ClassVar["attrgetter[Any] | None"] = None
     _takes: ClassVar[tuple[int, int | None]] = (0, None)  # inputs: at least, and at most, or any number
+    # Of `_infer`: whether it does nothing but call ops, on the parameters, the buffers and what it is given, so that
+    # with these arrays its kernels alone may be run again; and whether each element of its output is made of the same
+    # element of its first input, so that the kernel may write over that. A class that overrides it has to say so anew.
+    _replays: ClassVar[bool] = False
+    _in_place: ClassVar[bool] = False
 
     def __init_subclass__(cls, *, settings: tuple[str, ...] | None = None, **more: Any) -> None:
         super().__init_subclass__(**more)
@@ -97,6 +102,11 @@ class Layer(Reuse):
             cls._settings = attrgetter("training", *settings, "_back_end")  # two names or more make it a tuple
         elif not vars(cls).keys().isdisjoint(("_forward", "_backward")):
             cls._settings = None
+        if "_forward" in vars(cls) and "_infer" not in vars(cls):
+            cls._infer = Layer._infer  # type: ignore[method-assign]  # that of the class before may be another output
+        if not vars(cls).keys().isdisjoint(("_forward", "_infer")):
+            cls._replays = vars(cls).get("_replays", settings is not None)
+            cls._in_place = vars(cls).get("_in_place", False)
         cls._takes = _counts(cls._forward)
 
     def __init__(self, *, backend: str | None = None) -> None:
@@ -308,6 +318,11 @@ class Layer(Reuse):
 
     def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Any:
         raise NotImplementedError(f"{type(self).__name__}._backward")
+
+    def _infer(self, *xs: Any) -> Array:
+        """The output in evaluation, without what the way back would need; it may be x itself."""
+        y: Array = self._forward(*xs)[0]
+        return y
 
     def _own(self) -> None:
         """Put copies in the place of arrays that are read-only, such as maps of a file."""

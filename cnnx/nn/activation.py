@@ -44,6 +44,7 @@ class Activation(Layer):
     """
 
     _borrows = True
+    _in_place = True
     _functions: ClassVar[tuple[Callable[..., Array], Callable[..., Array]]]
     _option: ClassVar[tuple[str, ...]] = ()
     _saves_output: ClassVar[bool] = False
@@ -61,6 +62,8 @@ class Activation(Layer):
         ours = all(getattr(ops, phi.__name__, None) is phi for phi in (forward, backward))
         if not ours or cls._forward is not Activation._forward or cls._backward is not Activation._backward:
             cls._settings = None  # it may do more than to call ops
+        cls._replays = cls._settings is not None
+        cls._in_place = cls._replays and vars(cls).get("_in_place", cls._in_place)
         cls._functions = forward, backward
         cls._option = names
         cls._saves_output = saves_output
@@ -102,6 +105,9 @@ class Step(Activation, forward=ops.step, backward=ops.step_backward):
 
 class Identity(Activation, forward=ops.identity, backward=ops.identity_backward):
     """z (D19)."""
+
+    def _infer(self, x: Array) -> Array:
+        return x
 
 
 class Softplus(Activation, forward=ops.softplus, backward=ops.softplus_backward):
@@ -163,6 +169,8 @@ class SiLU(Activation, forward=ops.silu, backward=ops.silu_backward):
 class Softmax(Activation, forward=ops.softmax, backward=ops.softmax_backward, option="axis"):
     """exp(z_i) / sum_j exp(z_j) along an axis (U19 footnote 4). Not before CrossEntropy, which has its own."""
 
+    _in_place = False
+
     def __init__(self, axis: int = 1, *, backend: str | None = None) -> None:
         super().__init__(backend=backend)
         self.axis = _check.integer("axis", axis, -_check.LARGEST)
@@ -170,6 +178,8 @@ class Softmax(Activation, forward=ops.softmax, backward=ops.softmax_backward, op
 
 class LogSoftmax(Activation, forward=ops.log_softmax, backward=ops.log_softmax_backward, option="axis"):
     """The logarithm of Softmax, along an axis."""
+
+    _in_place = False
 
     def __init__(self, axis: int = 1, *, backend: str | None = None) -> None:
         super().__init__(backend=backend)

@@ -110,7 +110,7 @@ class BatchNorm2d(Layer):
         when training; what the op raises.
     """
 
-    _borrows = True
+    _borrows = _replays = _in_place = True
 
     def __init__(
         self,
@@ -248,6 +248,9 @@ class Dropout(Layer):
         mask = _plan.new(shape, np.bool_)
         np.greater_equal(drawn if part is None else drawn[part.rows], self.rate, out=mask)
         return ops.dropout(x, mask, self.rate, backend=self._back_end), (x, mask)
+
+    def _infer(self, x: Array) -> Array:
+        return x
 
     def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
         x, mask = saved

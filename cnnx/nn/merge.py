@@ -11,7 +11,7 @@ from ._layer import Layer
 class _Pairwise(Layer):
     """The first two, then what that gives and the third, and so on."""
 
-    _borrows = True
+    _borrows = _replays = True
     _op: ClassVar[tuple[Callable[..., Array], Callable[..., tuple[Array, Array]]]]
 
     def _forward(self, a: Array, b: Array, *more: Array) -> tuple[Array, Any]:

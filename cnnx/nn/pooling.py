@@ -90,9 +90,12 @@ class MaxPool2d(_Pool2d, settings=(*_WINDOW, "ties")):
             return Winners.forward(
                 x, self.kernel_size, self.stride, self.padding, self.ceil_mode, backend=self._back_end
             )
+        return self._infer(x), x
+
+    def _infer(self, x: Array) -> Array:
         y = ops.max_pool2d(x, self.kernel_size, **self._options())
         assert not isinstance(y, tuple), "no winners were asked for"
-        return y, x
+        return y
 
     def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
         if not input_grad:
@@ -230,6 +233,9 @@ class GlobalMaxPool2d(Layer, settings=()):
             (x,) = _check.floats(x=x)
         window = whole((x.shape,)).numbers
         return Winners.forward(x, (window["R"], window["S"]), None, 0, False, backend=self._back_end)
+
+    def _infer(self, x: Array) -> Array:
+        return ops.global_max_pool2d(x, backend=self._back_end)
 
     def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
         return saved.backward(grad_output, self._back_end) if input_grad else None

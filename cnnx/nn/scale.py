@@ -14,7 +14,7 @@ from .init import constant
 
 
 class _Operand(Layer):
-    _borrows = True
+    _borrows = _replays = True
     _op: ClassVar[tuple[Callable[..., Array], Callable[..., tuple[Array, Array]]]]
     _name: ClassVar[str]
     _start: ClassVar[float]
@@ -41,17 +41,21 @@ class _Operand(Layer):
         return self.shape if isinstance(self.shape, tuple) else (self.shape, 1, 1)
 
     @property
+    def operand(self) -> Array:
+        """The factors or summands, as they meet x."""
+        return self._kept[self._name].reshape(self.extents)
+
+    @property
     def _kept(self) -> dict[str, Array]:
         return self._parameters if self.learned else self._buffers
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
-        return self._op[0](x, self._kept[self._name].reshape(self.extents), backend=self._back_end), x
+        return self._op[0](x, self.operand, backend=self._back_end), x
 
     def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
         if not (input_grad or self.learned):
             return None
-        operand = self._kept[self._name].reshape(self.extents)
-        grad_x, gradient = self._op[1](grad_output, saved, operand, backend=self._back_end)
+        grad_x, gradient = self._op[1](grad_output, saved, self.operand, backend=self._back_end)
         if self.learned:
             self._gradients = {self._name: gradient.reshape(-1)}
         return grad_x if input_grad else None

@@ -51,6 +51,8 @@ class Reshape(_Moved):
     (5, 2, 3)
     """
 
+    _replays = True
+
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
         if not isinstance(shape, (tuple, list)):

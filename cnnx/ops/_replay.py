@@ -13,6 +13,11 @@ from ._plan import Buffers, lending
 Result = TypeVar("Result")
 
 
+def recorded(buffers: Buffers, function: Callable[..., Result], *arguments: Any) -> tuple[Result, list[_backend.Call]]:
+    """What `function(*arguments)` returns, which is lent the arrays of `buffers`, and the kernels that it runs."""
+    return _backend.recorded(lending, buffers, function, *arguments)
+
+
 class Replay(Buffers):
     """What a function is lent; and, if all it does is to call ops, which kernels it ran.
 
@@ -60,7 +65,7 @@ class Replay(Buffers):
             self._remember(given, kernels)
             return lending(self, function, *arguments)
         if self.calls is None:
-            self.result, self.calls = _backend.recorded(lending, self, function, *arguments)
+            self.result, self.calls = recorded(self, function, *arguments)
         else:
             for kernel, arrays, numbers in self.calls:
                 kernel(*arrays, **numbers)
