@@ -172,6 +172,19 @@ CASES = {
         ],
         {"four": ints(4), "b": B, "w": W, "q": ints(0)},
     ),
+    "Tile": ([("Tile", "x r", "y")], {"r": ints(1, 2, 1, 3)}),
+    "Tile by ones": ([("Tile", "x r", "a"), ("Relu", "a", "y")], {"r": ints(1, 1, 1, 1)}),
+    "pixels repeated, as Keras writes it": (
+        [
+            ("Unsqueeze", "x q", "a"),
+            ("Tile", "a r", "b"),
+            ("Shape", "x", "s"),
+            ("Slice", "s zeros one", "n"),
+            ("Concat", "n t", "u", {"axis": 0}),
+            ("Reshape", "b u", "y"),
+        ],
+        {"q": ints(3), "r": ints(1, 1, 1, 2, 1), "zeros": ints(0), "one": ints(1), "t": ints(4, 12, 5)},
+    ),
     "Pad": (
         [("Pad", "x p", "a"), ("MaxPool", "a", "y", {"kernel_shape": [2, 2]})],
         {"p": ints(0, 0, 1, 0, 0, 0, 0, 2)},
@@ -294,6 +307,14 @@ def test_several_inputs_and_one_of_several_outputs(tmp_path):
         io.import_onnx(path)
     with pytest.raises(ValueError, match=r"output: expected the name of a value, such as \['b', 'c'\], got 'd'"):
         io.import_onnx(path, output="d")
+
+
+def test_an_input_that_no_node_takes(tmp_path):
+    """Keras' normalisation leaves its mean behind as one, once tf2onnx has computed what it was for."""
+    path = written(tmp_path / "model.onnx", [("Relu", "x", "a"), ("Tanh", "a", "y")], inputs=("mean", "x"))
+    model, x = io.import_onnx(path), floats(2, *IMAGES)
+    assert (type(model), model.inputs) == (nn.Sequential, ("x",))
+    assert_close(model.forward(x), np.tanh(np.maximum(x, 0)))
 
 
 # ------------------------------------------------------------------------------------------ torch's dialects
@@ -474,6 +495,8 @@ def test_all_that_cannot_be_read_is_said_at_once(tmp_path):
         ([("Squeeze", "x a", "y")], {"a": ints(0)}, "axes: expected axes of one element behind the images'"),
         ([("Slice", "x s e a t", "y")], {"s": ints(0), "e": ints(9), "a": ints(1), "t": ints(2)}, "with steps of 1"),
         ([("Slice", "x s e a", "y")], {"s": ints(0), "e": ints(1), "a": ints(0)}, r"axis: expected an integer from 1"),
+        ([("Tile", "x r", "y")], {"r": ints(2, 1, 1, 1)}, "repeats: expected 1 for the images"),
+        ([("Tile", "x r", "y")], {"r": ints(1, 1, 1, 2**20)}, "repeats: expected at most 4096 tiles"),
         ([("Pad", "x p v", "y")], {"p": ints(*[0] * 7, 1), "v": np.float32(2)}, "value: expected zeros on all axes"),
         ([("Pad", "x p", "y", {"mode": "reflect"})], {"p": ints(*[0] * 7, 1)}, "mode: expected constant"),
         ([("Pad", "x p", "y")], {"p": ints(1, *[0] * 7)}, "pads: expected some for rows and columns alone"),

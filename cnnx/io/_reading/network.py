@@ -62,7 +62,9 @@ class Network:
         for line in lines:
             for target, source in line.fills:
                 np.copyto(target, source)
-        inputs = [name for name in self._values if name in {one.name for one in self._file.inputs}]
+        taken = {source for line in lines for source in line.sources}
+        # Some converters leave inputs behind that no node takes any more.
+        inputs = [one.name for one in self._file.inputs if one.name in taken]
         before = [*inputs, *names[:-1]] if len(inputs) == 1 else []
         if all(line.sources == [name] for line, name in zip(lines, before, strict=False)) and before:
             return nn.Sequential(*(line.layer for line in lines if line.layer)).eval()

@@ -1,6 +1,7 @@
 """Operators that put numbers elsewhere, and means over whole images."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -8,6 +9,8 @@ from ... import _check, nn
 from .._operators import DTYPES
 from .fold import extents, scalar
 from .node import Node, UnknownShapeError
+
+_MOST_TILES = 1 << 12  # a file of some bytes may ask for any number
 
 
 def flatten(node: Node) -> nn.Layer:
@@ -92,6 +95,20 @@ def concat(node: Node) -> nn.Layer:
     if axis == 0:
         raise ValueError("axis: expected one behind the images', got 0")
     return nn.Identity() if len(node.sources) == 1 else nn.Concat(axis)
+
+
+def tile(node: Node) -> nn.Layer:
+    """A value beside itself, along each axis so often as `repeats` says."""
+    repeats = node.constant(1, "repeats").reshape(-1).tolist()
+    if repeats[:1] != [1] or min(repeats) < 1 or node.rank not in (len(repeats), None):
+        raise ValueError(f"repeats: expected 1 for the images and a count for each axis, got {_check.shown(repeats)}")
+    if math.prod(repeats) > _MOST_TILES:
+        raise ValueError(f"repeats: expected at most {_MOST_TILES} tiles, got {_check.shown(repeats)}")
+    lines: list[tuple[Any, ...]] = []
+    for axis, count in enumerate(repeats):
+        if count > 1:
+            lines.append((str(axis), nn.Concat(axis), *[lines[-1][0] if lines else "x"] * count))
+    return nn.Graph(*lines) if lines else nn.Identity()
 
 
 def split(node: Node) -> list[nn.Layer]:

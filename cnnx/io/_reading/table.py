@@ -71,6 +71,7 @@ OPERATORS: dict[str, Converter] = {
     "Squeeze": shapes.squeeze,
     "Sub": arithmetic.subtract,
     "Sum": arithmetic.add,
+    "Tile": shapes.tile,
     "Transpose": shapes.transpose,
     "Unsqueeze": shapes.unsqueeze,
     "Upsample": windows.resize,
