@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import backend as _backend
 from ._kernels import Array, Frame, Kernels, frame, framed, members
+from ._resizing import coordinates, exact
 
 try:
     import onnx
@@ -57,15 +58,24 @@ TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}
 
 
 @functools.lru_cache(maxsize=512)
-def _session(node: str, dtype: str, ranks: tuple[int, ...], options: tuple[tuple[str, Any], ...], threads: int) -> Any:
-    """A model of one node with inputs of these ranks, which is computed by so many threads."""
+def _session(
+    node: str,
+    dtype: str,
+    ranks: tuple[int, ...],
+    options: tuple[tuple[str, Any], ...],
+    threads: int,
+    sizes: tuple[int, ...] = (),
+) -> Any:
+    """A model of one node with inputs of these ranks, computed by so many threads. sizes: what a Resize makes."""
     names = [f"x{i}" for i in range(len(ranks))]
     inputs = [
         helper.make_tensor_value_info(name, TYPES[dtype], [None] * rank)
         for name, rank in zip(names, ranks, strict=True)
     ]
     output = helper.make_tensor_value_info("y", TYPES[dtype], [None] * ranks[0])
-    graph = helper.make_graph([helper.make_node(node, names, ["y"], **dict(options))], node, inputs, [output])
+    constants = [helper.make_tensor("sizes", TensorProto.INT64, [len(sizes)], sizes)] if sizes else []
+    made = helper.make_node(node, [*names, *(["", "", "sizes"] if sizes else [])], ["y"], **dict(options))
+    graph = helper.make_graph([made], node, inputs, [output], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)
     onnx.checker.check_model(model)
     settings = onnxruntime.SessionOptions()
@@ -80,9 +90,9 @@ def _session(node: str, dtype: str, ranks: tuple[int, ...], options: tuple[tuple
         raise KERNELS.lacks(f"onnxruntime has no {node} of {dtype} on the CPU") from None
 
 
-def _run(node: str, *inputs: Array, **options: Any) -> Array:
+def _run(node: str, *inputs: Array, sizes: tuple[int, ...] = (), **options: Any) -> Array:
     ranks = tuple(a.ndim for a in inputs)
-    session = _session(node, inputs[0].dtype.name, ranks, tuple(sorted(options.items())), _threads)
+    session = _session(node, inputs[0].dtype.name, ranks, tuple(sorted(options.items())), _threads, sizes)
     result: Array = session.run(None, {f"x{i}": a for i, a in enumerate(inputs)})[0]
     return result
 
@@ -145,6 +155,24 @@ def lp_pool2d(Z: Array, Y: Array, *, R: int, S: int, u: int, v: int, p_h: int, p
         raise KERNELS.lacks("ONNX's LpPool takes whole norms and does not divide by the window's size")
     x, pads = _pads(Z, frame(Z, Y, R=R, S=S, u=u, v=v, p_h=p_h, p_w=p_w), R, S, 0.0)
     Y[...] = _run("LpPool", x, kernel_shape=(R, S), strides=(u, v), pads=pads, p=int(rho))
+
+
+def _resize(Z: Array, Y: Array, numbers: dict[str, int], *roundings: str, **mode: str) -> None:
+    if not exact(numbers):
+        raise KERNELS.lacks("onnxruntime rounds coordinates, so that weights' errors grow with the place")
+    name, rounding = coordinates(Z, Y, numbers, roundings or ("",))[0]
+    options = {"nearest_mode": rounding} if rounding else {}
+    Y[...] = _run("Resize", Z, sizes=Y.shape, coordinate_transformation_mode=name, **mode, **options)
+
+
+@kernel
+def upsample2d_nearest(Z: Array, Y: Array, **numbers: int) -> None:
+    _resize(Z, Y, numbers, "round_prefer_floor", "round_prefer_ceil", "floor", "ceil", mode="nearest")
+
+
+@kernel
+def upsample2d_bilinear(Z: Array, Y: Array, **numbers: int) -> None:
+    _resize(Z, Y, numbers, mode="linear")
 
 
 @kernel

@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import backend as _backend
 from ._kernels import Array, Frame, Kernels, frame, framed, unframed
+from ._resizing import coordinates, exact
 
 try:
     import torch
@@ -247,6 +248,54 @@ def avg_pool2d_grad_input(
 ) -> None:
     options = _average(Z, Delta, p_b, p_r, include_pad, geometry)
     dZ[...] = _aten.avg_pool2d_backward(*_tensors(Delta, Z), **options, divisor_override=None).numpy()
+
+
+# ----------------------------------------------------------------------------------------- resizing
+
+
+def _nearest(image: Array, outputs: Array, numbers: dict[str, int]) -> str:
+    """torch's mode for R2 of these numbers."""
+    found = coordinates(image, outputs, numbers, ("floor", "round_prefer_ceil"))
+    for mode, meant in (("nearest", ("asymmetric", "floor")), ("nearest-exact", ("half_pixel", "round_prefer_ceil"))):
+        if meant in found:
+            return mode
+    raise KERNELS.lacks("torch's nearest is asymmetric with floor, or half_pixel with round_prefer_ceil")
+
+
+def _corners(image: Array, outputs: Array, numbers: dict[str, int], *numeric: Array) -> bool:
+    """Whether torch's align_corners is set for R1 of these numbers."""
+    found = {name for name, _ in coordinates(image, outputs, numbers)} - {"asymmetric", "pytorch_half_pixel"}
+    if not found:
+        raise KERNELS.lacks("torch's bilinear is half_pixel or align_corners")
+    if not exact(numbers):
+        raise KERNELS.lacks("torch rounds coordinates, so that weights' errors grow with the place")
+    if not all(np.isfinite(a).all() for a in numeric):
+        raise KERNELS.lacks("torch multiplies pixels of weight 0 too, infinite ones to NaN")
+    return "half_pixel" not in found
+
+
+@kernel
+def upsample2d_nearest(Z: Array, Y: Array, **numbers: int) -> None:
+    Y[...] = functional.interpolate(_tensor(Z), Y.shape[2:], mode=_nearest(Z, Y, numbers)).numpy()
+
+
+@kernel
+def upsample2d_nearest_grad_input(Delta: Array, dZ: Array, *, H: int, W: int, **numbers: int) -> None:
+    exactly = _nearest(dZ, Delta, numbers) == "nearest-exact"
+    back = _aten._upsample_nearest_exact2d_backward if exactly else _aten.upsample_nearest2d_backward
+    dZ[...] = back(_tensor(Delta), Delta.shape[2:], dZ.shape).numpy()
+
+
+@kernel
+def upsample2d_bilinear(Z: Array, Y: Array, **numbers: int) -> None:
+    corners = _corners(Z, Y, numbers, Z)
+    Y[...] = functional.interpolate(_tensor(Z), Y.shape[2:], mode="bilinear", align_corners=corners).numpy()
+
+
+@kernel
+def upsample2d_bilinear_grad_input(Delta: Array, dZ: Array, *, H: int, W: int, **numbers: int) -> None:
+    corners = _corners(dZ, Delta, numbers, Delta)
+    dZ[...] = _aten.upsample_bilinear2d_backward(_tensor(Delta), Delta.shape[2:], dZ.shape, corners).numpy()
 
 
 # -------------------------------------------------------------------------------------- activations

@@ -1,61 +1,98 @@
-"""Images made larger."""
+"""Images of another size."""
 
-from typing import Any
-
-import numpy as np
+from typing import Any, get_args
 
 from .. import _check, ops
 from .._check import Array, Pair
+from ..ops.upsample2d import Coordinates, Mode, Rounding
 from ._layer import Layer
 
 
-class Upsample2d(Layer):
-    """Nearest neighbour, by whole factors: each pixel becomes scale[0] x scale[1] that are equal to it.
+class Upsample2d(Layer, settings=("scale", "size", "mode", "coordinates", "rounding")):
+    """Images made larger, or smaller, to the nearest pixel or bilinear: `cnnx.upsample2d`.
 
-    A transposed convolution of each channel alone by ones, whose stride is the kernel's size (T1), so that its gradient
-    is a convolution by ones, the sum of those pixels (T2). It is PyTorch's `Upsample(scale_factor=scale)`, and ONNX's
-    Resize with mode "nearest".
+    R1-R5: standard. By whole factors "nearest" makes each pixel scale[0] x scale[1] that are equal to it, as PyTorch's
+    `Upsample(scale_factor=scale)` does; its "bilinear" is this one too, with align_corners=True the one with coordinates
+    "align_corners".
 
     Parameters
     ----------
-    scale : int or (rows, columns)
-        From 1.
+    scale : int, (rows, columns) or None
+        Whole factors, from 1.
+    size : int, (rows, columns) or None
+        The output's rows and columns instead, whatever the images have.
+    mode, coordinates, rounding
+        As `cnnx.upsample2d` takes them.
     backend : str or None
-        As `ConvTranspose2d` takes it.
+        A back end for this layer; None takes the chosen one.
 
     Raises
     ------
     TypeError, ValueError
-        Factors that are no integers from 1; an x that is no (N, C, H, W).
+        Both scale and size or none of them; an argument of another type or out of its range; forward and backward raise
+        what the op does.
 
     Examples
     --------
     >>> import numpy as np
     >>> from cnnx import nn
-    >>> nn.Upsample2d((1, 2)).forward(np.array([[[[1.0, 2.0]]]]))
-    array([[[[1., 1., 2., 2.]]]])
+    >>> nn.Upsample2d((1, 2)).forward(np.array([[[[1.0, 3.0]]]]))
+    array([[[[1., 1., 3., 3.]]]])
+    >>> nn.Upsample2d((1, 2), mode="bilinear").forward(np.array([[[[1.0, 3.0]]]]))
+    array([[[[1. , 1.5, 2.5, 3. ]]]])
+    >>> nn.Upsample2d(size=(1, 3)).forward(np.array([[[[1.0, 3.0]]]]))
+    array([[[[1., 1., 3.]]]])
     """
 
-    def __init__(self, scale: int | Pair, *, backend: str | None = None) -> None:
+    _borrows = True
+
+    # What pickles lack that were made when there was a scale alone.
+    size: int | Pair | None = None
+    mode: Mode = "nearest"
+    coordinates: Coordinates = "half_pixel"
+    rounding: Rounding = "round_prefer_floor"
+
+    def __init__(
+        self,
+        scale: int | Pair | None = None,
+        *,
+        size: int | Pair | None = None,
+        mode: Mode = "nearest",
+        coordinates: Coordinates = "half_pixel",
+        rounding: Rounding = "round_prefer_floor",
+        backend: str | None = None,
+    ) -> None:
         super().__init__(backend=backend)
-        self.scale = scale
-        self._factors()
+        if (scale is None) == (size is None):
+            raise ValueError(f"scale: expected a scale or a size, got {'none' if scale is None else 'both'}")
+        self.scale, self.size = scale, size
+        _check.pair(*(("size", size) if scale is None else ("scale", scale)), 1)
+        _check.choice("mode", mode, get_args(Mode))
+        _check.choice("coordinates", coordinates, get_args(Coordinates))
+        _check.choice("rounding", rounding, get_args(Rounding))
+        self.mode, self.coordinates, self.rounding = mode, coordinates, rounding
+
+    def _target(self, x: Array) -> int | Pair:
+        """The size of what x becomes."""
+        if self.size is not None:
+            return self.size
+        rows, columns = _check.pair("scale", self.scale, 1)
+        return rows * x.shape[2], columns * x.shape[3]
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "mode": self.mode,
+            "coordinates": self.coordinates,
+            "rounding": self.rounding,
+            "backend": self._back_end,
+        }
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
         (x,) = _check.floats(x=x)
         _check.rank("x", x.shape, _check.IMAGES)
-        C = x.shape[1]
-        y = ops.conv_transpose2d(x, self._ones(x), stride=self._factors(), groups=C, backend=self._back_end)
-        return y, x[:0]
+        return ops.upsample2d(x, self._target(x), **self._options()), x
 
     def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
         if not input_grad:
             return None
-        ones = self._ones(saved)
-        return ops.conv2d(grad_output, ones, stride=self._factors(), groups=ones.shape[0], backend=self._back_end)
-
-    def _factors(self) -> Pair:
-        return _check.pair("scale", self.scale, 1)
-
-    def _ones(self, x: Array) -> Array:
-        return np.ones((x.shape[1], 1, *self._factors()), x.dtype)
+        return ops.upsample2d_backward(grad_output, saved, self._target(saved), **self._options())

@@ -86,6 +86,9 @@ from .softmax import softmax_backward as softmax_backward
 from .squared_error import OP as _SQUARED_ERROR
 from .squared_error import squared_error as squared_error
 from .squared_error import squared_error_backward as squared_error_backward
+from .upsample2d import OP as _UPSAMPLE2D
+from .upsample2d import upsample2d as upsample2d
+from .upsample2d import upsample2d_backward as upsample2d_backward
 
 OPS: tuple[Op, ...] = (
     _CONV2D,
@@ -94,6 +97,7 @@ OPS: tuple[Op, ...] = (
     _AVG_POOL2D,
     _LP_POOL2D,
     *_GLOBAL_POOL2D,
+    _UPSAMPLE2D,
     *_ACTIVATION,
     _PRELU,
     *_SOFTMAX,
@@ -124,6 +128,8 @@ __all__ = [  # noqa: RUF022
     "global_avg_pool2d_backward",
     "global_max_pool2d",
     "global_max_pool2d_backward",
+    "upsample2d",
+    "upsample2d_backward",
     "relu",
     "relu_backward",
     "sigmoid",

@@ -40,6 +40,7 @@ def test_numpy_agrees() -> None:
         "dropout",
     ]
     ops += ["add", "multiply", "clip", "hard_sigmoid", "hard_swish", "silu", "prelu", "local_response_norm"]
+    ops += ["upsample2d"]
     report = audit(ops, backend="numpy", checks=["exact", "special", "adjoint"], measure=False)
     assert [str(d) for d in report.discrepancies()] == []
     assert report.judged > 1000
@@ -62,6 +63,7 @@ def test_what_a_library_lacks_is_said_with_the_reason() -> None:
         "avg_pool2d",
         "global_avg_pool2d",
         "global_max_pool2d",
+        "upsample2d",
         "softplus",
         "clip",
         "prelu",
@@ -90,6 +92,7 @@ def test_torch_agrees(op: str) -> None:
         "lp_pool2d",
         "global_avg_pool2d",
         "global_max_pool2d",
+        "upsample2d",
         "relu",
         "clip",
         "hard_swish",

@@ -28,6 +28,7 @@ RATIONAL = {
     "avg_pool2d",
     "global_avg_pool2d",
     "global_max_pool2d",
+    "upsample2d",
     "relu",
     "step",
     "identity",

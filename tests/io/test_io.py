@@ -64,6 +64,7 @@ def layers(dtype):
         nn.Slice(1, -3, None),
         nn.ZeroPad2d(((0, 1), (2, 3))),
         nn.Upsample2d((2, 1)),
+        nn.Upsample2d(size=(7, 3), mode="bilinear", coordinates="align_corners"),
         nn.ELU(-1.5e-300),
         nn.Softmax(-1),
         nn.LogSoftmax(2),

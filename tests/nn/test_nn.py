@@ -53,6 +53,8 @@ LAYERS = [
     (nn.Slice(2, 1, -1), X),
     (nn.ZeroPad2d(((0, 1), (2, 0))), X),
     (nn.Upsample2d((2, 3)), X),
+    (nn.Upsample2d(2, mode="bilinear"), X),
+    (nn.Upsample2d(size=(3, 5), mode="bilinear", coordinates="align_corners"), X),
     (nn.Softmax(), X[0, 0]),
     (nn.LogSoftmax(axis=-1), X),
     (nn.Sequential(nn.Conv2d(2, 2, 3, seed=2, dtype="float64"), nn.Tanh(), nn.Flatten()), X),

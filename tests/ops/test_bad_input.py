@@ -73,17 +73,19 @@ KINDS = {
 }
 
 
-def kind_of(parameter):
+def kind_of(name, parameter):
     """What an option takes: by its name, else by its default value; None for an array."""
+    if name.startswith("upsample2d") and parameter.name == "size":
+        return "pair"
     by_default = {bool: "flag", float: "real", str: "choice"}.get(type(parameter.default))
     return KINDS.get(parameter.name, by_default)
 
 
 OPTIONS = [
-    (name, parameter.name, kind_of(parameter))
+    (name, parameter.name, kind_of(name, parameter))
     for name, (_, function) in FUNCTIONS.items()
     for parameter in inspect.signature(function).parameters.values()
-    if kind_of(parameter)
+    if kind_of(name, parameter)
 ]
 
 
@@ -469,6 +471,10 @@ FORWARD = [  # function, shapes of its arrays, options, message
     ("local_response_norm", {"x": (2, 3)}, {"size": 3, "beta": 0.0}, "beta: expected a number above 0, got 0.0"),
     ("local_response_norm", {"x": (2, 3)}, {"size": 3, "k": 0.0}, "k: expected a number above 0, got 0.0"),
     ("local_response_norm", {"x": (2, 3)}, {"size": 3, "k": np.inf}, "k: expected a finite number"),
+    ("upsample2d", {"x": (2, 3, 4)}, {"size": 2}, r"x: expected 4 axes \(N, C, H, W\)"),
+    ("upsample2d", {"x": (2, 3, 0, 4)}, {"size": 2}, f"x: {EMPTY} H"),
+    ("upsample2d", {"x": (2, 3, 4, 4)}, {"size": (0, 4)}, r"size\[0\]: expected an integer from 1"),
+    ("upsample2d", {"x": (0, 1, 2**30, 1)}, {"size": (2**30, 1)}, "size: expected fewer rows and columns"),
     ("add", {"a": (2, 3), "b": (2,)}, {}, r"b: expected a shape that NumPy broadcasts with a's \(2, 3\), got \(2,\)"),
     ("multiply", {"a": (2, 3), "b": (0, 1)}, {}, "b: expected a shape that NumPy broadcasts with a's"),
     (
@@ -525,6 +531,7 @@ BACKWARD = [  # function, arrays, options, message: a grad_output of another sha
     ("conv_transpose2d", {"x": (1, 4, 5, 5), "weight": (4, 6, 3, 3)}, {"stride": 2}, (1, 6, 11, 11)),
     ("global_avg_pool2d", {"x": (2, 3, 4, 5)}, {}, (2, 3, 1, 1)),
     ("global_max_pool2d", {"x": (2, 3, 4, 5)}, {}, (2, 3, 1, 1)),
+    ("upsample2d", {"x": (2, 3, 4, 5)}, {"size": (7, 3)}, (2, 3, 7, 3)),
     ("flatten", {"x": (2, 3, 4)}, {}, (2, 12)),
     ("batch_norm2d", {"x": (2, 3, 2, 2), "weight": (3,)}, TRAINING, (2, 3, 2, 2)),
     ("prelu", {"x": (2, 3), "weight": (3,)}, {}, (2, 3)),
@@ -816,6 +823,9 @@ def check_result(name, arguments, result):
         expected = [(*arguments["x"].shape[:2], 1, 1)]
     elif name == "conv_transpose2d":
         expected = [transposed(arguments)]
+    elif name == "upsample2d":
+        size = arguments["size"]
+        expected = [(*arguments["x"].shape[:2], *(size if isinstance(size, (tuple, list)) else (size, size)))]
     elif "kernel_size" in arguments or name == "conv2d":
         expected = [bound(name, arguments)] * len(results)
     elif op.broadcasts:

@@ -69,6 +69,10 @@ WITH_PAD = dict(p_b=1, p_r=1, include_pad=1)
 one_delta = fractions("3/7", 1, 1, 1, 1)
 four_deltas = fractions("3/7 -2/5 1/3 1/2", 1, 1, 2, 2)
 signed = fractions("-1/5 7/5", 1, 1, 1, 2)
+
+# Resizing: output rows at 0, 2/5, 4/5, ..., columns at 0, 1/3, 2/3, ...
+RESIZED = dict(A_h=2, B_h=0, D_h=5, A_w=1, B_w=0, D_w=3)
+TWO_BY_THREE = dict(H=2, W=3)
 PAIR = dict(R=1, S=2, u=1, v=2, p_h=0, p_w=0, rho=Fraction(2), m=Base2)
 
 # A parametric ReLU of two channels, the second below 0
@@ -127,6 +131,32 @@ BY_HAND = [
     ("lp_pool2d_grad_input", "dZ", (one_delta, signed), (0, 0, 0, 0), PAIR | dict(normalize=1), "-3/70"),
     ("lp_pool2d_grad_input", "dZ", (one_delta, signed), (0, 0, 0, 1), PAIR | dict(normalize=1), "3/10"),
     ("lp_pool2d", "Y", (3 * square[:, :, :, :1],), (0, 0, 0, 0), PAIR | dict(R=2, S=1, normalize=0), "5/4"),  # 1, 3/4
+    ("upsample2d_nearest", "Y", (Z,), (0, 0, 3, 4), RESIZED, "1/5"),  # rows 6/5, columns 4/3
+    (
+        "upsample2d_nearest_grad_input",
+        "dZ",
+        (four_deltas,),
+        (0, 0, 0, 0),
+        RESIZED | TWO_BY_THREE,
+        "181/210",
+    ),  # all four
+    ("upsample2d_bilinear", "Y", (Z,), (0, 0, 1, 1), RESIZED, "9/25"),  # 3/5 (1/3 + 1/9) + 2/5 (1/6 + 1/15)
+    (
+        "upsample2d_bilinear_grad_input",  # 3/7 - 2/3 2/5 + 3/5 1/3 + 3/5 2/3 1/2
+        "dZ",
+        (four_deltas,),
+        (0, 0, 0, 0),
+        RESIZED | TWO_BY_THREE,
+        "59/105",
+    ),
+    (
+        "upsample2d_bilinear_grad_input",
+        "dZ",
+        (four_deltas,),
+        (0, 0, 1, 1),
+        RESIZED | TWO_BY_THREE,
+        "1/15",
+    ),  # 2/5 1/3 1/2
     ("relu", "Y", (z[0],), (1,), {}, "1/3"),
     ("leaky_relu", "Y", (-z[0],), (1,), dict(slope=Fraction(1, 4)), "-1/12"),
     ("leaky_relu_grad_input", "dZ", (row_deltas[0], -z[0]), (1,), dict(slope=Fraction(1, 4)), "-1/10"),

@@ -23,6 +23,10 @@ def _pool(name: str, x: tuple[int, ...], kernel_size: Any, *, exact: bool = True
     return Case(name, {"x": x}, {"kernel_size": kernel_size, **options}, exact)
 
 
+def _resize(name: str, x: tuple[int, ...], size: Any, *, exact: bool = True, **options: Any) -> Case:
+    return Case(name, {"x": x}, {"size": size, **options}, exact)
+
+
 def _sizes(*, exact: bool = False, **options: Any) -> tuple[Case, ...]:
     shapes = {"vector": (37,), "long vector": (101,), "tail": (7,), "rows": (3, 5)}
     return tuple(_elements(name, shape, exact=exact, **options) for name, shape in shapes.items())
@@ -100,6 +104,11 @@ CASES: dict[str, tuple[Case, ...]] = {
         )
         for name in ("global_avg_pool2d", "global_max_pool2d")
     },
+    "upsample2d": (
+        _resize("ties", (1, 2, 4, 6), (2, 9)),
+        _resize("bilinear", (2, 1, 3, 4), (5, 7), exact=False, mode="bilinear"),
+        _resize("bilinear doubled", (1, 1, 2, 3), (4, 6), mode="bilinear"),
+    ),
     **{name: _sizes(exact=True) for name in ("relu", "step", "identity")},
     **{name: (*_sizes(), _elements("saved output", (7,), output=True)) for name in ("sigmoid", "tanh")},
     **{name: _sizes() for name in ("softplus", "gelu", "hard_sigmoid", "hard_swish", "silu")},

@@ -84,7 +84,18 @@ def _session(node: str, attributes: dict[str, Any], given: Arrays, constants: Ar
 
 # -------------------------------------------------------------------------------------------- nodes
 
-CONSTANTS = ("min", "max", "weight", "bias", "running_mean", "running_var")  # in the order in which nodes have them
+# In the order in which nodes have them.
+CONSTANTS = (
+    "roi",
+    "scales",
+    "sizes",
+    "min",
+    "max",
+    "weight",
+    "bias",
+    "running_mean",
+    "running_var",
+)
 
 
 def _plain(node: str, **names: str) -> Callable[[Arrays, Options], Node]:
@@ -138,6 +149,14 @@ def _lp_pool2d(arrays: Arrays, o: Options) -> Node:
     return _pool("LpPool", arrays, o, p=int(o["norm_type"]))
 
 
+def _upsample2d(arrays: Arrays, o: Options) -> Node:
+    size = _check.pair("size", o["size"], 1)
+    arrays["roi"] = arrays["scales"] = np.zeros(0, np.float32)
+    arrays["sizes"] = np.array([*arrays["x"].shape[:2], *size], np.int64)
+    mode = {"mode": "nearest", "nearest_mode": o["rounding"]} if o["mode"] == "nearest" else {"mode": "linear"}
+    return "Resize", {"coordinate_transformation_mode": o["coordinates"], **mode}, ("x",)
+
+
 def _clip(arrays: Arrays, o: Options) -> Node:
     for name in ("min", "max"):
         arrays[name] = np.asarray(o[name], arrays["x"].dtype)
@@ -178,6 +197,7 @@ NODES: dict[str, Callable[[Arrays, Options], Node]] = {
     "lp_pool2d": _lp_pool2d,
     "global_avg_pool2d": _plain("GlobalAveragePool"),
     "global_max_pool2d": _plain("GlobalMaxPool"),
+    "upsample2d": _upsample2d,
     "relu": _plain("Relu"),
     "sigmoid": _plain("Sigmoid"),
     "tanh": _plain("Tanh"),

@@ -137,6 +137,22 @@ def _local_response_norm(t: Tensors, o: Options) -> Call:
     return partial(functional.local_response_norm, t["x"], o["size"], o["alpha"], o["beta"], o["k"])
 
 
+def _upsample2d(t: Tensors, o: Options) -> Call:
+    found = o["mode"], o["coordinates"], o["rounding"] if o["mode"] == "nearest" else ""
+    if found not in INTERPOLATED:
+        raise NotImplementedError("torch has other coordinates")
+    return partial(functional.interpolate, t["x"], o["size"], **INTERPOLATED[found])
+
+
+# By cnnx's mode, coordinates and rounding.
+INTERPOLATED: dict[tuple[str, str, str], dict[str, Any]] = {
+    ("nearest", "asymmetric", "floor"): {"mode": "nearest"},
+    ("nearest", "half_pixel", "round_prefer_ceil"): {"mode": "nearest-exact"},
+    ("bilinear", "half_pixel", ""): {"mode": "bilinear", "align_corners": False},
+    ("bilinear", "align_corners", ""): {"mode": "bilinear", "align_corners": True},
+}
+
+
 def _half(t: Tensors, o: Options) -> float:
     return 0.5 / divisor(o["reduction"], len(t["y"]))
 
@@ -158,6 +174,7 @@ FORWARD: dict[str, Callable[[Tensors, Options], Call]] = {
     "avg_pool2d": _avg_pool2d,
     "global_avg_pool2d": lambda t, o: partial(functional.adaptive_avg_pool2d, t["x"], 1),
     "global_max_pool2d": lambda t, o: partial(functional.adaptive_max_pool2d, t["x"], 1),
+    "upsample2d": _upsample2d,
     "relu": lambda t, o: partial(torch.relu, t["x"]),
     "sigmoid": lambda t, o: partial(torch.sigmoid, t["x"]),
     "tanh": lambda t, o: partial(torch.tanh, t["x"]),
