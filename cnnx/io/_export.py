@@ -193,9 +193,7 @@ def _steps(layer: nn.Layer, xs: list[Array], y: Array) -> list[_Step]:
         slope = layer.parameters["weight"]
         return [_Step("PRelu", {"slope": slope.reshape(-1, *[1] * (x.ndim - 2)) if slope.size > 1 else slope}, {})]
     if isinstance(layer, nn.Upsample2d):
-        scales = np.array([1, 1, *_check.pair("scale", layer.scale, 1)], np.float32)
-        named = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-        return [_Step("Resize", {"roi": np.zeros(0, np.float32), "scales": scales}, named)]
+        return [_resize(layer)]
     if isinstance(layer, nn.GlobalAvgPool2d):
         return [_Step("GlobalAveragePool", {}, {})]
     if isinstance(layer, nn.GlobalMaxPool2d):
@@ -218,6 +216,17 @@ def _moved(layer: nn.Reshape | nn.Transpose | nn.Slice | nn.ZeroPad2d, x: Array,
         return _Step("Slice", {name: np.array([place]) for name, place in places.items()}, {})
     (top, bottom), (left, right) = _check.paddings(layer.padding, (1, 1), (1, 1), (1, 1))
     return _Step("Pad", {"pads": np.array([0, 0, top, left, 0, 0, bottom, right])}, {})
+
+
+def _resize(layer: nn.Upsample2d) -> _Step:
+    named: dict[str, Any] = {"coordinate_transformation_mode": layer.coordinates}
+    named |= {"mode": "nearest", "nearest_mode": layer.rounding} if layer.mode == "nearest" else {"mode": "linear"}
+    none = np.zeros(0, np.float32)
+    if layer.size is None:
+        scales = np.array([1, 1, *_check.pair("scale", layer.scale, 1)], np.float32)
+        return _Step("Resize", {"roi": none, "scales": scales}, named)
+    sizes = np.array(_check.pair("size", layer.size, 1))
+    return _Step("Resize", {"roi": none, "scales": none, "sizes": sizes}, {**named, "axes": [2, 3]})
 
 
 def _pooling(layer: nn.MaxPool2d | nn.AvgPool2d | nn.LpPool2d, x: Array, y: Array) -> list[_Step]:

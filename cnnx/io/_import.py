@@ -15,7 +15,7 @@ def import_onnx(path: str | os.PathLike[str], *, output: str | None = None) -> n
 
     Layers are made of: Conv, ConvTranspose, Gemm, MatMul (by a constant, with the Add behind it), MaxPool, AveragePool,
     LpPool, GlobalAveragePool, GlobalMaxPool, ReduceMean (of rows and columns), BatchNormalization, LRN, Resize and
-    Upsample (each pixel repeated), PRelu, Dropout, Relu, LeakyRelu, Elu, Gelu, Clip, HardSigmoid, HardSwish, Sigmoid,
+    Upsample (nearest and linear), PRelu, Dropout, Relu, LeakyRelu, Elu, Gelu, Clip, HardSigmoid, HardSwish, Sigmoid,
     Tanh, Softplus, Softmax, LogSoftmax and Identity; of Add, Sum, Sub and Mul of values, or of a value and a constant,
     Div by a constant, Neg; of Concat, Split, Slice, Pad (zeros), Flatten, Reshape, Squeeze, Unsqueeze and Transpose,
     where the images' axis stays the first; all in float32 or float64.

@@ -65,6 +65,10 @@ def assert_close(found, expected):
     assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
+def scales(*factors):
+    return np.array(factors, np.float32)
+
+
 PATTERN = [
     ("Shape", "x", "s"),
     ("Gather", "s zero", "n"),
@@ -76,6 +80,10 @@ RESIZED = {
     "none": np.zeros(0, np.float32),
     "two": np.array([1, 1, 3, 2], np.float32),
     "size": ints(3, IMAGES[0], 4 * IMAGES[1], 2 * IMAGES[2]),
+    "pair": ints(7, 3),
+    "third": np.array([1, 1, 1 / 3, 1.4], np.float32),
+    "half": np.array([1, 1, 0.5, 2], np.float32),
+    "odd": ints(3, IMAGES[0], 9, 1),
 }
 CASES = {
     "residual": (
@@ -94,6 +102,9 @@ CASES = {
         RESIZED,
     ),
     "Resize, sizes": ([("Resize", "x none none size", "y")], RESIZED),
+    "Resize, linear": ([("Resize", "x none two", "y", {"mode": "linear"})], RESIZED),
+    "Resize, axes": ([("Resize", "x none none pair", "y", {"mode": "linear", "axes": [-1, 2]})], RESIZED),
+    "Resize, a third, which float32 rounds": ([("Resize", "x none third", "y", {"mode": "linear"})], RESIZED),
     "SiLU": ([("Sigmoid", "x", "a"), ("Mul", "x a", "y")],),
     "SiLU, other order": ([("Sigmoid", "x", "a"), ("Mul", "a x", "y")],),
     "a sigmoid used twice": ([("Sigmoid", "x", "a"), ("Mul", "a x", "b"), ("Add", "a b", "y")],),
@@ -255,7 +266,9 @@ OLD = {
     "LogSoftmax, last axis": ([("LogSoftmax", "x", "y", {"axis": 3})], {}, 7, 12),
     "Softmax of pooled channels": ([("GlobalAveragePool", "x", "a"), ("Softmax", "a", "y")], {}, 7, 12),
     "Resize": ([("Resize", "x s", "y", {"mode": "nearest"})], {"s": SCALES}, 10, 10),
+    "Resize, linear": ([("Resize", "x s", "y", {"mode": "linear"})], {"s": SCALES}, 10, 10),
     "Upsample": ([("Upsample", "x s", "y")], {"s": SCALES}, 9, 9),
+    "Upsample, linear": ([("Upsample", "x s", "y", {"mode": "linear"})], {"s": SCALES}, 9, 9),
     "Upsample, scales as an attribute": ([("Upsample", "x", "y", {"scales": [1.0, 1.0, 2.0, 3.0]})], {}, 7, 8),
     "Squeeze": ([("GlobalAveragePool", "x", "a"), ("Squeeze", "a", "y", {"axes": [2, 3]})], {}, 7, 12),
     "Unsqueeze": ([("Unsqueeze", "b", "c", {"axes": [1, 2]}), ("Mul", "x c", "y")], {"b": B}, 7, 12),
@@ -275,6 +288,59 @@ def test_old_forms_of_operators(tmp_path, nodes, constants, first, last):
     for opset in {first, (first + last) // 2, last}:
         path = written(tmp_path / "model.onnx", nodes, constants, opset=opset)
         assert_close(io.import_onnx(path).forward(x), run(path, x))
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+@pytest.mark.parametrize(
+    "coordinates", ["half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "half_pixel_symmetric"]
+)
+def test_resizing_by_every_coordinate(tmp_path, coordinates, mode):
+    """Whole factors, a size with an axis of length 1, and scales of which float32 has the ratio of the lengths."""
+    x = floats(2, *IMAGES)
+    roundings = ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"] if mode == "nearest" else [None]
+    for rounding in roundings:
+        for inputs in ("x none two", "x none none odd", "x none half" if rounding else "x none third"):
+            named = {"mode": mode, "coordinate_transformation_mode": coordinates}
+            if rounding:
+                named["nearest_mode"] = rounding
+            nodes = [("Resize", inputs, "y", named)]
+            path = written(tmp_path / "model.onnx", nodes, RESIZED | {"odd": ints(2, IMAGES[0], 9, 1)}, opset=19)
+            assert_close(io.import_onnx(path).forward(x), run(path, x))
+
+
+def test_a_size_goes_without_that_of_the_images(tmp_path):
+    nodes = [("Resize", "x none none pair", "y", {"mode": "linear", "axes": [2, 3]})]
+    path = written(tmp_path / "model.onnx", nodes, RESIZED, shape=(4, "h", "w"))
+    for size in (5, 6), (8, 3):
+        x = floats(2, 4, *size)
+        assert_close(io.import_onnx(path).forward(x), run(path, x))
+
+
+@pytest.mark.parametrize("dynamo", [True, False])
+def test_torchs_interpolate(tmp_path, dynamo):
+    torch = pytest.importorskip("torch", reason="it writes the file")
+    if dynamo:
+        pytest.importorskip("onnxscript", reason="torch's default exporter needs it")
+    resize = torch.nn.functional.interpolate
+    calls = [
+        dict(scale_factor=2),
+        dict(scale_factor=(2, 3), mode="bilinear"),
+        dict(size=(7, 4), mode="bilinear", align_corners=True),
+        dict(size=(3, 12), mode="bilinear"),
+        dict(scale_factor=0.5, mode="bilinear"),
+        dict(size=(9, 8), mode="nearest"),
+    ]
+
+    class Resizing(torch.nn.Module):
+        def forward(self, x):
+            return resize(torch.nn.functional.relu(x), **call)
+
+    for call in calls:
+        x = torch.randn(2, 3, 6, 4)
+        with warnings.catch_warnings(action="ignore"):
+            torch.onnx.export(Resizing().eval(), (x,), tmp_path / "model.onnx", dynamo=dynamo)
+        found = io.import_onnx(tmp_path / "model.onnx").forward(x.numpy())
+        assert_close(found, resize(x.relu(), **call).numpy())
 
 
 def test_the_number_of_images_is_open_whatever_the_file_says(tmp_path):
@@ -507,6 +573,30 @@ def test_all_that_cannot_be_read_is_said_at_once(tmp_path):
         ([("Add", "x k", "y")], {"k": floats(1, 1, 4, 6, 5)}, "expected a constant of at most 4 axes"),
         ([("Add", "x k", "y")], {"k": floats(3)}, r"\(Add\): .*shape"),
         ([("PRelu", "x s", "y")], {"s": floats(6, 5)}, "slope: expected one number for each channel"),
+        *(
+            ([("Resize", inputs, "y", named)], RESIZED | {"s": scales(*factors)}, message)
+            for inputs, named, factors, message in (
+                ("x none two", {"mode": "cubic"}, (), "mode: expected nearest or linear, got 'cubic'"),
+                ("x none two", {"antialias": 1, "mode": "linear"}, (), "antialias: expected 0, got 1"),
+                (
+                    "x none two",
+                    {"coordinate_transformation_mode": "tf_crop_and_resize"},
+                    (),
+                    "got 'tf_crop_and_resize'",
+                ),
+                ("x none none pair", {"axes": [1, 2]}, (), r"axes: expected rows and columns, .* got \[1, 2\]"),
+                ("x none none size", {"keep_aspect_ratio_policy": "not_larger"}, (), "keep_aspect_ratio_policy: "),
+                ("x none s", {"mode": "linear"}, (1, 1, 1.5, 1.5), "whole number of 5 pixels, .* which makes 7.5"),
+                ("x none s", {}, (1, 2, 1, 1), "scales: expected 1 and 1 for images and channels"),
+                ("x none s", {}, (1, 1, 0.1, 1), "scales: expected one that leaves a pixel of 6"),
+                (
+                    "x none s",
+                    {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
+                    (1, 1, 1 / 3, 1),
+                    "its rounding decides which of 6 pixels is nearest",
+                ),
+            )
+        ),
         ([("MatMul", "x w", "y")], {"w": floats(5, 2)}, "input 0: expected 2 axes, got 4"),
         ([("ReduceMean", "x a", "y")], {"a": ints(1)}, r"axes: expected rows and columns"),
         ([("MaxPool", "x", "a y", {"kernel_shape": [2, 2]})], {}, "expected its first output alone to be used"),

@@ -89,6 +89,11 @@ CASES = [
     *((layer, IMAGES) for layer in (nn.Reshape((4, -1)), nn.Transpose((0, 3, 1, 2)), nn.Slice(3, -4, -1))),
     (nn.ZeroPad2d(((1, 0), (0, 2))), IMAGES),
     (nn.Upsample2d((2, 3)), IMAGES),
+    (nn.Upsample2d(2, coordinates="align_corners", rounding="floor"), IMAGES),
+    *((nn.Upsample2d(size=(11, 5), rounding=r), IMAGES) for r in ("round_prefer_floor", "floor")),
+    *((nn.Upsample2d((3, 2), mode="bilinear", coordinates=c), IMAGES) for c in ("half_pixel", "asymmetric")),
+    *((nn.Upsample2d(size=(5, 12), mode="bilinear", coordinates=c), IMAGES) for c in ("half_pixel", "align_corners")),
+    (nn.Upsample2d(size=(1, 9), mode="bilinear", coordinates="pytorch_half_pixel"), IMAGES),
     (nn.BatchNorm2d(3, momentum=1), IMAGES),
     *((layer, IMAGES) for layer in (nn.ReLU6(), nn.Clip(-1, 2.5), nn.Clip(None, 1.0), nn.Clip(-0.5, None))),
 ]

@@ -79,7 +79,11 @@ X = np.random.default_rng(5).normal(size=(4, 3))
         (lambda: nn.Upsample2d(), ValueError, "scale: expected a scale or a size, got none"),
         (lambda: nn.Upsample2d(2, size=3), ValueError, "scale: expected a scale or a size, got both"),
         (lambda: nn.Upsample2d(size=(3, 0)), ValueError, r"size\[1\]: expected an integer from 1"),
-        (lambda: nn.Upsample2d(2, mode="cubic"), ValueError, "mode: expected one of 'nearest', 'bilinear', got 'cubic'"),
+        (
+            lambda: nn.Upsample2d(2, mode="cubic"),
+            ValueError,
+            "mode: expected one of 'nearest', 'bilinear', got 'cubic'",
+        ),
         (lambda: nn.Upsample2d(2, coordinates="corner"), ValueError, "coordinates: expected one of"),
         (lambda: nn.Upsample2d(2, rounding=None), TypeError, "rounding: expected one of"),
         (lambda: nn.Upsample2d(2).forward(np.zeros((2, 3))), ValueError, "x: expected 4 axes"),

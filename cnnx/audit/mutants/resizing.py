@@ -16,7 +16,8 @@ def weights(extent: int, count: int, numbers: dict[str, int], axis: str) -> Arra
     """R4: a[p,h] of one axis."""
     A, B, D = (numbers[f"{name}_{axis}"] for name in "ABD")
     places = np.clip((A * np.arange(count) + B) / D, 0, extent - 1)
-    return np.maximum(0, 1 - np.abs(places[:, None] - np.arange(extent)))
+    found: Array = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(extent)))
+    return found
 
 
 def both(Z: Array, Y: Array, numbers: dict[str, int]) -> tuple[Array, Array]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from ... import nn
 from .._operators import ACTIVATIONS
-from . import arithmetic, shapes, weights, windows
+from . import arithmetic, resizing, shapes, weights, windows
 from .fold import number
 from .node import Node
 
@@ -64,7 +64,7 @@ OPERATORS: dict[str, Converter] = {
     "Pow": windows.mean_of_powers,
     "ReduceMean": shapes.reduce_mean,
     "Reshape": shapes.reshape,
-    "Resize": windows.resize,
+    "Resize": resizing.resize,
     "Slice": shapes.cut,
     "Softmax": weights.softmax,
     "Split": shapes.split,
@@ -74,5 +74,5 @@ OPERATORS: dict[str, Converter] = {
     "Tile": shapes.tile,
     "Transpose": shapes.transpose,
     "Unsqueeze": shapes.unsqueeze,
-    "Upsample": windows.resize,
+    "Upsample": resizing.resize,
 }

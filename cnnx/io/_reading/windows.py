@@ -117,43 +117,6 @@ def global_max_pool(node: Node) -> nn.Layer:
     return nn.GlobalMaxPool2d()
 
 
-def resize(node: Node) -> nn.Layer:
-    """Resize, or what it was before opset 10, Upsample: to the nearest pixel, by whole factors."""
-    node.expect("mode", "nearest", "nearest")
-    node.expect("antialias", 0, 0)
-    node.expect("axes", None, None)
-    node.expect("keep_aspect_ratio_policy", "stretch", "stretch")
-    node.take("exclude_outside")  # of other modes, as the next ones
-    node.take("cubic_coeff_a")
-    node.take("extrapolation_value")
-    coordinates, rounding = "asymmetric", "floor"  # what there was before opset 11
-    if node.opset >= 11:
-        coordinates = node.take("coordinate_transformation_mode", "half_pixel")
-        rounding = node.take("nearest_mode", "round_prefer_floor")
-    repeats = (coordinates, rounding) == ("asymmetric", "floor") or (
-        coordinates in ("half_pixel", "pytorch_half_pixel") and rounding.startswith("round_prefer_")
-    )
-    if not repeats:
-        raise ValueError(f"expected that each pixel is repeated, got {coordinates} and {rounding}")
-    return nn.Upsample2d(short(_factors(node)))
-
-
-def _factors(node: Node) -> list[int]:
-    """Of rows and columns, as they stand, or by a size."""
-    scales = node.take("scales") if node.opset < 9 else node.optional(1 if node.opset < 11 else 2, "scales")
-    if scales is None or len(scales) == 0:
-        wanted, sizes = node.optional(3, "sizes"), node.sizes
-        if wanted is None or len(wanted) != 4:
-            raise ValueError("scales: expected four numbers, got none")
-        if sizes is None or len(sizes) != 3 or None in sizes:
-            raise UnknownShapeError("sizes: expected scales where the images' size is not in the file, got sizes")
-        scales = [1, *(float(new) / old for new, old in zip(wanted[1:], sizes, strict=True) if old)]
-    whole = [round(float(scale)) for scale in scales]
-    if len(whole) != 4 or whole[:2] != [1, 1] or min(whole) < 1 or whole != list(map(float, scales)):
-        raise ValueError(f"scales: expected 1, 1 and two whole factors, got {_check.shown(list(map(float, scales)))}")
-    return whole[2:]
-
-
 def mean_of_powers(node: Node) -> nn.Layer:
     """The Pow of Abs, Pow, AveragePool, Pow: what export_onnx makes of LpPool2d."""
     mean = node.behind("AveragePool")
