@@ -44,6 +44,7 @@ from .schedule import CosineSchedule, StepSchedule
 from .sequential import Sequential
 from .shape import Reshape, Slice, Transpose, ZeroPad2d
 from .summary import LayerSummary, Summary
+from .unet import unet
 from .upsample import Upsample2d
 
 __all__ = [
@@ -115,5 +116,6 @@ __all__ = [
     "ox_network",
     "predict",
     "resnet18",
+    "unet",
     "xavier",
 ]
