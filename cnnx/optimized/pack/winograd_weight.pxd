@@ -15,14 +15,12 @@ cdef enum:
     KERNEL_CHUNK = 64  # kernels that are transformed at once
 
 
-cdef inline void transform_kernels(const void* f, Py_ssize_t count, void* U, Py_ssize_t pitch, vector* tag,
-                                   int m) noexcept nogil:
-    # W1 for `count` kernels side by side, whose nine numbers lie KERNEL_CHUNK apart and become a^2, `pitch` apart.
+cdef inline void transform_kernels(const void* f, Py_ssize_t count, void* U, vector* tag, int m) noexcept nogil:
+    # W1 for `count` kernels side by side and the rest of a vector: nine numbers become a^2, all KERNEL_CHUNK apart.
     cdef vector d[3]
     cdef vector across[3][6]
     cdef vector u[6]
-    cdef vector rest  # by itself, so that u may stay in registers
-    cdef Py_ssize_t size = size_of(tag), lanes = lanes_in(tag), part, e
+    cdef Py_ssize_t lanes = lanes_in(tag), part, e
     cdef int i, j, r, s
     for part in range(ceil_div(count, lanes)):
         e = part * lanes
@@ -35,11 +33,7 @@ cdef inline void transform_kernels(const void* f, Py_ssize_t count, void* U, Py_
                 d[s] = across[s][i]
             apply_G(d, u, m)
             for j in range(m + 2):
-                if e + lanes <= count:
-                    store(u[j], U, (i * (m + 2) + j) * pitch + e)
-                else:
-                    rest = u[j]
-                    memcpy(vector_at(U, (i * (m + 2) + j) * pitch + e, tag), &rest, (count - e) * size)
+                store(u[j], U, (i * (m + 2) + j) * KERNEL_CHUNK + e)
 
 
 cdef inline void load_kernels(const void** kernels, void* chunk, Py_ssize_t step, vector* tag) noexcept nogil:
@@ -94,22 +88,26 @@ cdef inline void pack_kernels(const floating* F, const floating* end, floating* 
     # W1 for KERNELS output channels of a group, some input channels: U[i, j, c, kernel]. C and K are those of a group.
     # `rotated` is for grad-input, where inputs and outputs of F change places, too.
     cdef floating chunk[9 * KERNEL_CHUNK]
+    cdef floating transformed[36 * KERNEL_CHUNK]
     cdef Py_ssize_t per_group = ceil_div(K, KERNELS), first = task % per_group * KERNELS
     cdef Py_ssize_t pitch = (channels.end - channels.first) * KERNELS
     cdef Py_ssize_t kernels = min_of(KERNELS, K - first), f_k = 9 if rotated else 9 * C, f_c = 9 * K if rotated else 9
-    cdef Py_ssize_t c = 0, C_end = channels.end - channels.first, count
+    cdef Py_ssize_t c = 0, C_end = channels.end - channels.first, count, ij
     cdef const floating* f = F + task // per_group * K * C * 9 + first * f_k + channels.first * f_c
     while c < C_end:
         count = min_of(KERNEL_CHUNK // KERNELS, C_end - c)
         gather_kernels(f + c * f_c, f_k, f_c, kernels, count, end, rotated, chunk)
         if floating is float:
             if m == 2:
-                transform_kernels[floats](chunk, count * KERNELS, U + c * KERNELS, pitch, NULL, 2)
+                transform_kernels[floats](chunk, count * KERNELS, transformed, NULL, 2)
             else:
-                transform_kernels[floats](chunk, count * KERNELS, U + c * KERNELS, pitch, NULL, 4)
+                transform_kernels[floats](chunk, count * KERNELS, transformed, NULL, 4)
         else:
             if m == 2:
-                transform_kernels[doubles](chunk, count * KERNELS, U + c * KERNELS, pitch, NULL, 2)
+                transform_kernels[doubles](chunk, count * KERNELS, transformed, NULL, 2)
             else:
-                transform_kernels[doubles](chunk, count * KERNELS, U + c * KERNELS, pitch, NULL, 4)
+                transform_kernels[doubles](chunk, count * KERNELS, transformed, NULL, 4)
+        # U's numbers lie pages apart, where lines would push each other out of a cache before they are full.
+        for ij in range((m + 2) * (m + 2)):
+            memcpy(U + ij * pitch + c * KERNELS, transformed + ij * KERNEL_CHUNK, count * KERNELS * sizeof(floating))
         c += count
