@@ -10,6 +10,7 @@ cdef enum:
     CHANNEL_BLOCK = 64  # output channels whose products are kept at once
     # Bytes that a block of transformed tiles may take: more than one vector wide at 512 channels.
     TILE_CACHE = 2_621_440
+    U_CACHE = 2_097_152  # bytes of transformed kernels, or those of CHANNEL_BLOCK of them, that one block of tiles reads
     # And those of one vector of tiles, or KERNELS kernels: more input channels take several passes, whose outputs are
     # added up. By the widest vector, so that it depends on the shape alone.
     MOST_BYTES = 7_340_032
@@ -70,6 +71,8 @@ cdef inline void plan_passes(Layer* layer, Py_ssize_t m, Py_ssize_t lanes, Py_ss
     plan_layer(layer, m, lanes, size, threads)
     kernels = a * a * layer.inputs_at_once * KERNELS
     room = threads * (SCRATCH // size - layer.numbers) - MOST_BYTES // 64
+    if transform and layer.blocks == 1:  # U is read but once: before it leaves the caches
+        room = min_of(room, max_of(CHANNEL_BLOCK // KERNELS * kernels, U_CACHE // size))
     if transform and times(layer.kernel_tasks, kernels) > room:
         layer.kernels_at_once = max_of(1, room // kernels)
         if layer.kernels_at_once > per_group:
