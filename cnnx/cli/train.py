@@ -14,7 +14,7 @@ import copy
 import json
 import sys
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from cnnx._check import integer
 from cnnx._files import check_replaceable
 from cnnx._text import time_left
 from cnnx.nn._arguments import natural, not_negative
+from cnnx.ops._conv import Algorithm
 
 from ._ranks import together
 from ._speaker import Speaker
@@ -60,6 +61,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--batch-size", type=int, metavar="N", help=f"images per update; default: {_defaults('batch_size')}")
     add("--learning-rate", type=float, default=0.1, metavar="X", help="default 0.1")
     add("--dtype", choices=("float32", "float64"), help=f"default: {_defaults('dtype')}")
+    add(
+        "--algorithm",
+        choices=get_args(Algorithm),
+        default="direct",
+        help="of the convolutions (digits and mnist): auto is the faster one by shape (default direct)",
+    )
     add("--plot", metavar="FILE.png", help="write curves of loss and accuracy, and the first layer's filters")
     add("--save", metavar="FILE", help="write the trained network there, for cnnx.io.load_model (extra io)")
     add("--checkpoint", metavar="DIR", help="keep checkpoints there; if there are any, go on from the newest")
@@ -83,6 +90,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace, ranks: nn.Ranks | None) -> int:
     if arguments.data is not None and arguments.task != "mnist":
         raise ValueError(f"--data: expected with mnist only, got it with {arguments.task}")
+    if arguments.algorithm != "direct" and arguments.task == "ox":
+        raise ValueError(f"--algorithm: expected with digits or mnist only, got {arguments.algorithm} with ox")
     for option in ("updates", "batch_size", "dtype"):
         if getattr(arguments, option) is None:
             setattr(arguments, option, getattr(TASKS[arguments.task], option))
@@ -134,7 +143,7 @@ def _classes(arguments: argparse.Namespace, speak: Speaker, ranks: nn.Ranks | No
         split = data.digits().split(DIGITS_TEST_ROWS, None, dtype=arguments.dtype)
     weights, order = np.random.SeedSequence(arguments.seed).spawn(2)
     image = split.x_train.shape[1:]
-    model = nn.cn_network(image=image, dtype=arguments.dtype, seed=weights)
+    model = nn.cn_network(image=image, algorithm=arguments.algorithm, dtype=arguments.dtype, seed=weights)
     count = sum(w.size for w in model.parameters.values())
     say(f"{len(split.x_train)} training and {len(split.x_test)} test images of {' x '.join(map(str, image))}")
     say(f"CN's network, {count} parameters, {arguments.dtype}, back end {cnnx.get_backend()}, seed {arguments.seed}")

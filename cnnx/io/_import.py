@@ -1,13 +1,16 @@
 """ONNX to networks."""
 
 import os
+from typing import Literal
 
-from .. import nn
+from .. import _check, nn
 from ._reading.file import File
 from ._reading.network import Network
 
 
-def import_onnx(path: str | os.PathLike[str], *, output: str | None = None) -> nn.Graph:
+def import_onnx(
+    path: str | os.PathLike[str], *, output: str | None = None, algorithm: Literal["direct", "auto"] = "direct"
+) -> nn.Graph:
     """Read a network from an ONNX model, of opset 7 or newer, as torch's two exporters write it among others.
 
     What depends on no image is computed while the file is read: constants, arithmetic on shapes. The number of images
@@ -25,6 +28,8 @@ def import_onnx(path: str | os.PathLike[str], *, output: str | None = None) -> n
     path : str or path
     output : str or None
         Which value the network gives; None takes the model's only output.
+    algorithm : "direct" or "auto"
+        The convolutions', as `cnnx.conv2d` takes it.
 
     Returns
     -------
@@ -35,9 +40,9 @@ def import_onnx(path: str | os.PathLike[str], *, output: str | None = None) -> n
     ------
     ModuleNotFoundError
         onnx is not installed (extra `onnx`).
-    ValueError
-        No ONNX model, or one that no network of cnnx's layers computes: the message names each node that has none, with
-        its operator and the reason.
+    TypeError, ValueError
+        An algorithm that is neither; no ONNX model, or one that no network of cnnx's layers computes: the message names
+        each node that has none, with its operator and the reason.
     OSError
         The file cannot be read, or is a directory or a device.
 
@@ -51,8 +56,9 @@ def import_onnx(path: str | os.PathLike[str], *, output: str | None = None) -> n
         ...
     ValueError: /tmp/...: expected an ONNX model that cnnx has layers for: ...
     """
+    _check.choice("algorithm", algorithm, ("direct", "auto"))
     try:
-        return Network(File(path), output).model()
+        return Network(File(path), output, algorithm).model()
     except ValueError as error:
         why = " ".join(str(error).split())  # onnx writes paragraphs
         raise ValueError(f"{os.fspath(path)}: expected an ONNX model that cnnx has layers for: {why}") from None

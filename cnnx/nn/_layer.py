@@ -141,6 +141,10 @@ class Layer(Reuse):
         """How many inputs it takes: at least, and at most (None: any number)."""
         return self._takes
 
+    def _chosen(self, x: tuple[int, ...]) -> str | None:
+        """What a layer that chooses its algorithm by the shape of what comes in takes; None: there is no choice."""
+        return None
+
     def _flatten(self, into: Flat, place: str, sources: tuple[int, ...]) -> int:
         """Add the layers that it calls, with their places; it is itself at `place`. Returns which value is its own."""
         return into.add(place, self, sources)
@@ -298,8 +302,9 @@ class Layer(Reuse):
     def freeze(self) -> Self:
         """Promise that the parameters stay as they are, so that what is made of them can be kept; returns the layer.
 
-        That concerns Conv2d with algorithm="winograd", which keeps its transformed kernels. Until `unfreeze` a backward
-        call or an optimiser's step is a RuntimeError; numbers written into `parameters` by hand are not noticed.
+        That concerns Conv2d with algorithm="winograd" or "auto", which keeps its transformed kernels. Until `unfreeze`
+        a backward call or an optimiser's step is a RuntimeError; numbers written into `parameters` by hand are not
+        noticed.
         """
         return self._set_frozen(True)
 

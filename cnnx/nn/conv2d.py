@@ -8,7 +8,7 @@ from .. import _check, ops
 from .._check import Array, Padding2d, Pair
 from ..data._dataset import floating
 from ..ops import _winograd
-from ..ops._conv import Algorithm
+from ..ops._conv import Algorithm, geometry
 from ._arguments import Seed
 from ._layer import Layer
 from .init import constant, draw
@@ -22,7 +22,8 @@ class Conv2d(Layer, settings=("stride", "padding", "dilation", "groups", "algori
     in_channels, out_channels : int
     kernel_size : int or (rows, columns)
     stride, padding, dilation, groups, algorithm
-        As `cnnx.conv2d` takes them. With "winograd" a layer that is frozen (`freeze`) transforms its kernels once.
+        As `cnnx.conv2d` takes them. With "winograd", and "auto" where that is it, a layer that is frozen (`freeze`)
+        transforms its kernels once; `summary` says what "auto" is.
     bias : bool
         False leaves the biases out.
     dtype : float32 or float64
@@ -101,7 +102,7 @@ class Conv2d(Layer, settings=("stride", "padding", "dilation", "groups", "algori
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
         weight: Any = self._parameters["weight"]
-        if self.frozen and self.algorithm == "winograd":
+        if self.frozen and self.algorithm != "direct":
             weight = self._kept = self._kept or _winograd.Kept(weight)
         y = ops.conv2d(
             x,
@@ -115,6 +116,13 @@ class Conv2d(Layer, settings=("stride", "padding", "dilation", "groups", "algori
             backend=self._back_end,
         )
         return y, x
+
+    def _chosen(self, x: tuple[int, ...]) -> str | None:
+        if self.algorithm != "auto":
+            return None
+        shapes = x, self._parameters["weight"].shape
+        options = self.stride, self.padding, self.dilation, self.groups, self.algorithm
+        return geometry(shapes, *options).algorithms[0]
 
     def _set_frozen(self, frozen: bool) -> Self:
         self._kept = None

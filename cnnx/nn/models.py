@@ -71,7 +71,7 @@ def cnn(
     pooling : "max", "avg", "lp" (the Euclidean norm) or None
     dropout : float
         Behind each hidden layer; 0 leaves the layers out.
-    algorithm : "direct" or "winograd"
+    algorithm : "direct", "winograd" or "auto"
         The convolutions', as `cnnx.conv2d` takes it.
     dtype, seed, backend
         As the layers take them; all weights and dropout's masks are drawn from the one seed, layer by layer.
@@ -218,7 +218,7 @@ def cn_network(
         Output units, channels of each convolution, their number, units of the hidden layer.
     dropout : float
         Behind the hidden layer; 0 leaves the layer out.
-    algorithm : "direct" or "winograd"
+    algorithm : "direct", "winograd" or "auto"
         The convolutions', as `cnnx.conv2d` takes it.
     dtype, seed, backend
         As the layers take them.

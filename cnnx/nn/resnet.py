@@ -1,6 +1,6 @@
 """ResNet-18 (He, Zhang, Ren, Sun 2016): residual blocks, whose values go past two convolutions and are added behind."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy.typing as npt
 
@@ -21,6 +21,7 @@ def resnet18(
     *,
     width: int = 64,
     small_images: bool = False,
+    algorithm: Literal["direct", "auto"] = "direct",
     dtype: npt.DTypeLike = "float32",
     seed: Seed = None,
     backend: str | None = None,
@@ -40,6 +41,8 @@ def resnet18(
     small_images : bool
         False begins with a convolution 7x7 and a pooling, which quarter rows and columns. True, for images of some 32
         rows, begins with a convolution 3x3 that keeps them.
+    algorithm : "direct" or "auto"
+        The convolutions', as `cnnx.conv2d` takes it.
     dtype, seed, backend
         As the layers take them; all weights are drawn from the one seed, layer by layer (`he`).
 
@@ -77,9 +80,11 @@ def resnet18(
     channels, classes = _check.integer("in_channels", in_channels, 1), _check.integer("classes", classes, 1)
     width = _check.integer("width", width, 1)
     shared: dict[str, Any] = dict(dtype=dtype, seed=generator(seed), backend=backend)
+    _check.choice("algorithm", algorithm, ("direct", "auto"))
+    convolution = shared | {"algorithm": algorithm}
     first = dict(kernel_size=3, padding=1) if _check.flag("small_images", small_images) else _LARGE
     lines: list[tuple[Any, ...]] = [
-        ("conv1", Conv2d(channels, width, bias=False, **first, **shared)),
+        ("conv1", Conv2d(channels, width, bias=False, **first, **convolution)),
         ("bn1", BatchNorm2d(width, dtype=dtype, backend=backend)),
         ("relu", ReLU(backend=backend)),
     ]
@@ -88,8 +93,8 @@ def resnet18(
     channels = width
     for pair, filters in enumerate((width, 2 * width, 4 * width, 8 * width), 1):
         lines += [
-            (f"layer{pair}.0", _block(channels, filters, 1 if pair == 1 else 2, shared)),
-            (f"layer{pair}.1", _block(filters, filters, 1, shared)),
+            (f"layer{pair}.0", _block(channels, filters, 1 if pair == 1 else 2, convolution)),
+            (f"layer{pair}.1", _block(filters, filters, 1, convolution)),
         ]
         channels = filters
     return Graph(
@@ -103,23 +108,23 @@ def resnet18(
 _LARGE: dict[str, Any] = dict(kernel_size=7, stride=2, padding=3)
 
 
-def _block(channels: int, filters: int, stride: int, shared: dict[str, Any]) -> Graph:
+def _block(channels: int, filters: int, stride: int, convolution: dict[str, Any]) -> Graph:
     """Two convolutions 3x3, and what comes in added: as it is, or by a convolution 1x1 where its shape is another."""
-    normal = dict(dtype=shared["dtype"], backend=shared["backend"])
+    normal = dict(dtype=convolution["dtype"], backend=convolution["backend"])
     lines: list[tuple[Any, ...]] = [
-        ("conv1", Conv2d(channels, filters, 3, stride=stride, padding=1, bias=False, **shared)),
+        ("conv1", Conv2d(channels, filters, 3, stride=stride, padding=1, bias=False, **convolution)),
         ("bn1", BatchNorm2d(filters, **normal)),
-        ("relu1", ReLU(backend=shared["backend"])),
-        ("conv2", Conv2d(filters, filters, 3, padding=1, bias=False, **shared)),
+        ("relu1", ReLU(backend=convolution["backend"])),
+        ("conv2", Conv2d(filters, filters, 3, padding=1, bias=False, **convolution)),
         ("bn2", BatchNorm2d(filters, **normal)),
     ]
     past = "x"
     if (channels, stride) != (filters, 1):
         past = "downsample"
-        fitting = Conv2d(channels, filters, 1, stride=stride, bias=False, **shared)
+        fitting = Conv2d(channels, filters, 1, stride=stride, bias=False, **convolution)
         lines.append((past, Sequential(fitting, BatchNorm2d(filters, **normal)), "x"))
     return Graph(
         *lines,
-        ("add", Add(backend=shared["backend"]), "bn2", past),
-        ("relu2", ReLU(backend=shared["backend"])),
+        ("add", Add(backend=convolution["backend"]), "bn2", past),
+        ("relu2", ReLU(backend=convolution["backend"])),
     )

@@ -30,6 +30,8 @@ class LayerSummary:
         in the padding too; 0 for layers without such weights.
     memory : int
         Bytes of its output (also where that is a view, as Flatten's may be), its parameters and its buffers.
+    algorithm : str or None
+        What a convolution with algorithm="auto" takes forward, "direct" or "winograd"; None for all others.
     """
 
     layer: str
@@ -37,6 +39,7 @@ class LayerSummary:
     parameters: int
     multiply_adds: int
     memory: int
+    algorithm: str | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class Summary:
             ("layer", "output", "parameters", "multiply-adds", "memory"),
             ("input", _shape(self.input_shape), *[""] * 3),
         ]
-        rows += [(one.layer, _shape(one.output_shape), *_figures(one)) for one in self.layers]
+        rows += [(_named(one), _shape(one.output_shape), *_figures(one)) for one in self.layers]
         rows.append(("for one image", "", *_figures(self)))
         lines = [*aligned(rows, left=2)]
         rule = "-" * max(map(len, lines))
@@ -97,11 +100,11 @@ def summarize(model: Flat, input_shape: object, dtype: npt.DTypeLike) -> Summary
     values, rows = [np.zeros((0, *shape), dtype)], []
     for place, layer, sources in model.calls:
         values.append(layer.forward(*(values[i] for i in sources)))
-        rows.append(_row(place, layer, values[-1]))
+        rows.append(_row(place, layer, values[-1], layer._chosen(values[sources[0]].shape)))
     return Summary(shape, tuple(rows))
 
 
-def _row(place: str, layer: Part, y: Array) -> LayerSummary:
+def _row(place: str, layer: Part, y: Array, algorithm: str | None) -> LayerSummary:
     """What there is to say of a layer that gives y."""
     learnt = layer.parameters.values()
     kept = sum(array.nbytes for array in (*learnt, *layer.buffers.values()))
@@ -111,7 +114,12 @@ def _row(place: str, layer: Part, y: Array) -> LayerSummary:
         parameters=sum(w.size for w in learnt),
         multiply_adds=sum(w.size * math.prod(y.shape[2:]) for w in learnt if w.ndim > 1),
         memory=math.prod(y.shape[1:]) * y.dtype.itemsize + kept,
+        algorithm=algorithm,
     )
+
+
+def _named(one: LayerSummary) -> str:
+    return f"{one.layer}: {one.algorithm}" if one.algorithm else one.layer
 
 
 def _figures(of: LayerSummary | Summary) -> tuple[str, str, str]:

@@ -1,6 +1,7 @@
 """The public face of every op, and the one list that harness, benchmarks, docs and CLI walk."""
 
 from ._activation_ops import OPS as _ACTIVATION
+from ._algorithm import conv2d_algorithm as conv2d_algorithm
 from ._spec import Case as Case
 from ._spec import Draw as Draw
 from ._spec import Op as Op
@@ -112,7 +113,7 @@ OPS: tuple[Op, ...] = (
 )
 
 # Written out, so that type checkers see the names; in the order of OPS, which a test holds it against, and what takes a
-# list of arrays.
+# list of arrays, or shapes.
 __all__ = [  # noqa: RUF022
     "conv2d",
     "conv2d_backward",
@@ -182,4 +183,5 @@ __all__ = [  # noqa: RUF022
     "cross_entropy_backward",
     "concat",
     "concat_backward",
+    "conv2d_algorithm",
 ]

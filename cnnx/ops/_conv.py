@@ -7,15 +7,16 @@ from .. import _check
 from .._check import Padding, Pair
 from . import _plan, _winograd
 
-Algorithm = Literal["direct", "winograd"]
+Algorithm = Literal["direct", "winograd", "auto"]
 
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """The checked options, in the kernels' names, and the output's shape."""
+    """The checked options, in the kernels' names, the output's shape, and the algorithms: forward, of x's gradient."""
 
     output: tuple[int, int, int, int]
     numbers: dict[str, int]
+    algorithms: tuple[str, str] = ("direct", "direct")
 
     def winograd(self, rows: int, columns: int) -> dict[str, int]:
         """The numbers of Winograd's kernels, for a result of so many rows and columns."""
@@ -30,7 +31,7 @@ def geometry(
     x, weight = shapes
     _check.rank("x", x, _check.IMAGES)
     _check.rank("weight", weight, "(K, C/groups, R, S)")
-    _check.choice("algorithm", algorithm, get_args(Algorithm))
+    word = _check.choice("algorithm", algorithm, get_args(Algorithm))
     u, v = _check.pair("stride", stride, 1)
     d_h, d_w = _check.pair("dilation", dilation, 1)
     groups = _check.integer("groups", groups, 1)
@@ -40,15 +41,23 @@ def geometry(
         raise ValueError(f"groups: expected a divisor of the {C} input and {K} output channels, got {groups}")
     if C_group * groups != C:
         raise ValueError(f"weight: expected {C // groups} input channels ({C} of x / {groups} groups), got {C_group}")
-    if algorithm == "winograd":
+    if word == "winograd":
         _winograd.check_fits((R, S), (u, v), (d_h, d_w))
     spans = d_h * (R - 1) + 1, d_w * (S - 1) + 1
     rows, columns = _check.paddings(padding, (H, W), spans, (u, v))
     P = _check.output_extent("weight", "rows", H, rows, spans[0], u)
     Q = _check.output_extent("weight", "columns", W, columns, spans[1], v)
+    algorithms = word, word
+    if word == "auto":
+        fits, K_group = _winograd.fits((R, S), (u, v), (d_h, d_w)), K // groups
+        algorithms = (
+            "winograd" if fits and _winograd.pays(C_group, K_group, P, Q) else "direct",
+            "winograd" if fits and _winograd.pays(K_group, C_group, H, W) else "direct",
+        )
     return Geometry(
         output=(N, K, P, Q),
         numbers=dict(u=u, v=v, p_h=rows[0], p_w=columns[0], d_h=d_h, d_w=d_w, groups=groups),
+        algorithms=algorithms,
     )
 
 

@@ -41,11 +41,13 @@ def conv2d(
         Zeros around the image. "same" gives ceil(H / stride) rows, the odd one at the bottom or right.
     groups : int
         Divides C and K; output channels see the input channels of their own group only.
-    algorithm : "direct" or "winograd"
+    algorithm : "direct", "winograd" or "auto"
         Winograd's algorithm (W1-W3) takes 1/2.25 or 1/4 of the products where it fits: kernels of 3x3, stride 1,
-        dilation 1. Its tiles are 4 x 4 outputs where that takes fewer products than 2 x 2 (3 or 4 and from 7 rows
-        and columns on, for square outputs). A NaN or an infinity may spread within its tile. Errors in float32,
-        relative to the largest output, for normally distributed numbers and 64 / 256 channels:
+        dilation 1. "auto" is the faster of the two by the shapes of x and weight alone, whatever batch and processor
+        (`conv2d_algorithm` says which), so that its results are the same bits too. Tiles are 4 x 4 outputs where that
+        takes fewer products than 2 x 2 (3 or 4 and from 7 rows and columns on, for square outputs). A NaN or an
+        infinity may spread within its tile. Errors in float32, relative to the largest output, for normally
+        distributed numbers and 64 / 256 channels:
 
         ============  ===============  ===============
         .             root mean square largest
@@ -90,6 +92,8 @@ def conv2d(
     """
     given: object = weight
     kept = given if isinstance(given, _winograd.Kept) else None
+    if kept is not None:
+        weight = kept.weight
     if bias is None:
         if not _check.plain(x, weight):
             x, weight = _check.floats(x=x, weight=weight)
@@ -103,7 +107,7 @@ def conv2d(
     else:
         _check.shape("bias", bias, output[1:2], "(one per output channel of weight)")
     y = _plan.new(output, dtype)
-    if algorithm == "direct":
+    if plan.algorithms[0] == "direct":
         _backend.kernel("conv2d", kind, backend)(x, weight, bias, y, **plan.numbers)
         return y
     numbers = plan.winograd(*output[2:])
@@ -142,7 +146,8 @@ def conv2d_backward(
     grad_output : array (N, K, P, Q), dtype of x
         dE/dY.
     x, weight, stride, padding, dilation, groups, algorithm, backend
-        As in the forward call. "winograd" is for dE/dZ alone, with tiles by the shape of x.
+        As in the forward call. "winograd" is for dE/dZ alone, with tiles by the shape of x; "auto" may choose
+        another algorithm for it than for the output.
     input_grad : bool
         False skips dE/dZ, as a first layer wants.
 
@@ -177,7 +182,7 @@ def conv2d_backward(
     dtype, kind, grad_x = x.dtype, _check.NAMES[x.dtype.char], None
     if _check.flag("input_grad", input_grad):
         grad_x = _plan.new(x.shape, dtype)
-        direct = algorithm == "direct"
+        direct = plan.algorithms[1] == "direct"
         name = "conv2d_grad_input" if direct else "conv2d_winograd_grad_input"
         numbers = plan.numbers if direct else plan.winograd(*x.shape[2:])
         _backend.kernel(name, kind, backend)(grad_output, weight, grad_x, **numbers)
@@ -190,8 +195,12 @@ def conv2d_backward(
 
 def _case(name: str, x: tuple[int, ...], weight: tuple[int, ...], *, bias: bool = True, **options: object) -> Case:
     arrays = {"x": x, "weight": weight} | ({"bias": (weight[0],)} if bias else {})
+    algorithms = {options.get("algorithm", "direct")}
+    if algorithms == {"auto"}:
+        numbers = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1} | options
+        algorithms = {*geometry((x, weight), *numbers.values()).algorithms}
     # Winograd's kernels hold thirds: no binary number is one.
-    return Case(name, arrays, options, exact=options.get("algorithm") != "winograd")
+    return Case(name, arrays, options, exact=algorithms == {"direct"})
 
 
 def _winograd_case(
@@ -280,6 +289,9 @@ OP = Op(
         _winograd_case("many small images", (9, 2, 4, 4), 2),
         _winograd_case("many channels", (1, 5, 3, 2), 17, padding=1),
         _winograd_case("empty batch", (0, 2, 5, 4), 3, padding=1),
+        _case("auto, direct", (2, 3, 5, 6), (4, 3, 3, 3), padding=1, algorithm="auto"),
+        _case("auto, another kernel", (1, 2, 7, 6), (3, 2, 3, 2), stride=(2, 1), dilation=(1, 2), algorithm="auto"),
+        _case("auto, Winograd", (1, 25, 4, 32), (6, 25, 3, 3), padding=1, algorithm="auto"),
     ),
     bench=(
         _case("cn layer 2", (10, 4, 14, 14), (4, 4, 3, 3), padding=1),

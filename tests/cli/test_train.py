@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from paths import MNIST, needs_mnist
 
-from cnnx import data, nn
+from cnnx import backend, data, nn
 from cnnx.cli import main
 
 
@@ -158,11 +158,23 @@ def test_digits(capsys):
     assert float(re.search(r"test accuracy (\S+) % after 600 updates", out)[1]) >= 70
 
 
+@pytest.mark.parametrize(("algorithm", "kernel"), [("winograd", "conv2d_winograd"), ("auto", "conv2d")])
+def test_algorithm(capsys, algorithm, kernel):
+    """By CN's four channels "auto" is the direct one."""
+    pytest.importorskip("sklearn")
+    used = set()
+    with backend.intercept(lambda name, function: used.add(name) or function):
+        assert main(["train", "digits", "--updates", "2", "--algorithm", algorithm, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["settings"]["algorithm"] == algorithm
+    assert {"conv2d", "conv2d_winograd"} & used == {kernel}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["letters"], "invalid choice: 'letters'"),
         (["ox", "--data", "."], "--data: expected with mnist only, got it with ox"),
+        (["ox", "--algorithm", "auto"], "--algorithm: expected with digits or mnist only, got auto with ox"),
         (["ox", "--backend", "none"], "no back end is called 'none'"),
         (["ox", "--backend", ""], "no back end is called ''"),
         (["ox", "--updates", "0"], "--updates: expected an integer from 1"),

@@ -241,6 +241,19 @@ def test_graphs_compute_what_onnxruntime_does(tmp_path, case):
         assert_close(run(tmp_path / "again.onnx", x), model.forward(x))
 
 
+def test_convolutions_take_the_algorithm(tmp_path):
+    constants = {"w": floats(32, 32, 3, 3), "v": floats(2, 32, 1, 1)}
+    nodes = [("Conv", "x w", "h", {"pads": [1, 1, 1, 1]}), ("Conv", "h v", "y")]
+    path = written(tmp_path / "model.onnx", nodes, constants, (32, 14, 14))
+    x = floats(2, 32, 14, 14)
+    direct, auto = io.import_onnx(path), io.import_onnx(path, algorithm="auto")
+    assert [layer.algorithm for layer in (*direct.layers, *auto.layers)] == ["direct"] * 2 + ["auto"] * 2
+    assert [row.algorithm for row in auto.summary((32, 14, 14)).layers] == ["winograd", "direct"]
+    assert_close(auto.forward(x), run(path, x))
+    with pytest.raises(ValueError, match="^algorithm: expected one of 'direct', 'auto', got 'winograd'$"):
+        io.import_onnx(path, algorithm="winograd")
+
+
 def test_what_is_one_layer_becomes_one(tmp_path):
     for name, kind in {
         "SiLU": nn.SiLU,

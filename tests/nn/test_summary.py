@@ -64,6 +64,7 @@ def test_json_and_text():
         "parameters": 40,
         "multiply_adds": 28224,
         "memory": 4 * (3136 + 40),
+        "algorithm": None,
     }
     assert (given["parameters"], given["multiply_adds"], given["memory"]) == (4338, 60568, found.memory)
     lines = str(found).splitlines()

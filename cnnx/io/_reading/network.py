@@ -9,6 +9,7 @@ import numpy as np
 from ... import _check, nn
 from ..._check import Array
 from ...nn.evaluate import evaluating
+from ...ops._conv import Algorithm
 from .._operators import ACTIVATIONS, DTYPES
 from .._operators import output as output_of
 from .file import File
@@ -34,8 +35,8 @@ class _Line:
 class Network:
     """A file's nodes, one after the other, as far as `output` needs them."""
 
-    def __init__(self, file: File, output: str | None) -> None:
-        self._file = file
+    def __init__(self, file: File, output: str | None, algorithm: Algorithm) -> None:
+        self._file, self._algorithm = file, algorithm
         self._ends: list[str] = [end.name for end in file.outputs]
         self.output = self._chosen(output)
         self._lines: dict[str, _Line] = {}
@@ -62,6 +63,8 @@ class Network:
         for line in lines:
             for target, source in line.fills:
                 np.copyto(target, source)
+            if isinstance(line.layer, nn.Conv2d):
+                line.layer.algorithm = self._algorithm
         taken = {source for line in lines for source in line.sources}
         # Some converters leave inputs behind that no node takes any more.
         inputs = [one.name for one in self._file.inputs if one.name in taken]
