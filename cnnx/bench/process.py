@@ -52,6 +52,8 @@ class Worker:
         "cnnx", or a peer.
     environment : dict
         As `environment` makes it.
+    program : path
+        What serves, and is given the name.
 
     Raises
     ------
@@ -61,10 +63,10 @@ class Worker:
         It died.
     """
 
-    def __init__(self, name: str, environment: dict[str, str]) -> None:
+    def __init__(self, name: str, environment: dict[str, str], program: Path = WORKER) -> None:
         self.name = name
         self._process = subprocess.Popen(
-            [sys.executable, "-P", str(WORKER), name],
+            [sys.executable, "-P", str(program), name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
