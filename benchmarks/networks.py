@@ -165,14 +165,14 @@ def main():
                 row |= measure(path, names, batch, threads, arguments.rounds, arguments.cpu)
                 row["best"], row["ratios"] = ratios(row["engines"])
                 rows.append(row)
+                if arguments.json:  # at once: all of it takes long
+                    Path(arguments.json).write_text(json.dumps(rows, indent=1) + "\n")
                 show(line(row, names))
                 for name, reason in row["missing"].items():
                     print(f"    {name}: {reason}")
     for threads, name in product(arguments.threads, OURS):
         if known := [row["ratios"][name] for row in rows if row["threads"] == threads and name in row["ratios"]]:
             print(f"{name}, {threads} threads: geometric mean {geometric_mean(known):.2f}, least {min(known):.2f}")
-    if arguments.json:
-        Path(arguments.json).write_text(json.dumps(rows, indent=1) + "\n")
     return 1 if any("other results" in reason for row in rows for reason in row["missing"].values()) else 0
 
 

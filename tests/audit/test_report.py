@@ -216,7 +216,7 @@ def test_ledger_has_what_ran_and_nothing_else() -> None:
     )
     # dtype 2, direction 2, layout 6, threads 4, call 3, batch 3, alignment 3, isa 2, padding 5, groups 3, bias 2;
     # direct: stride 5, dilation 3; Winograd: 1.
-    assert covered.combinations == (2, 2 * 2 * 6 * 4 * 3 * 3 * 3 * 2 * 5 * 3 * 2 * (5 * 3 + 1))
+    assert covered.combinations == (2, 2 * 2 * 6 * 4 * 3 * 3 * 3 * 2 * 5 * 3 * 2 * (2 * 5 * 3 + 1))
     # Of 14 axes, 13 without direction: 78 pairs, and 13 with each of both directions.
     assert covered.pairs[0] == 78 + 26
     assert covered.longest == 6
