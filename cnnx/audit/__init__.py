@@ -7,9 +7,13 @@ explain/    why: one element of an output, term by term
 report/     what was found and what was tested; as JSON, JUnit XML, a page
 spot/       large layers, of which some elements are checked
 mutants/    bugs that the audit has to catch
+model/      deployed networks in ONNX files, node by node (extra `onnx`, and an engine)
 run         all checks of all ops; work: one check of one op; trial: one case of it
 trace       calls, watched and run again on other numbers; data: their inputs
 """
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from .checks import CHECKS
 from .checks.gradient import GradientReport, gradient_check
@@ -18,6 +22,9 @@ from .explain.explanation import Explanation
 from .report.report import Report
 from .report.result import Discrepancy, Result
 from .run import DTYPES, audit
+
+if TYPE_CHECKING:
+    from .model import audit_model as audit_model
 
 __all__ = [
     "CHECKS",
@@ -28,6 +35,17 @@ __all__ = [
     "Report",
     "Result",
     "audit",
+    "audit_model",
     "explain",
     "gradient_check",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "audit_model":  # which needs onnx: it waits until it is asked for
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module(".model", __name__).audit_model
+
+
+def __dir__() -> list[str]:
+    return __all__

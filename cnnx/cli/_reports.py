@@ -3,11 +3,15 @@
 import argparse
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from cnnx._files import check_replaceable, replacing
 from cnnx.audit import Report
 from cnnx.audit.report.arrays import save
 from cnnx.audit.report.junit import junit
+
+if TYPE_CHECKING:
+    from cnnx.audit.model import ModelReport
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,12 +43,26 @@ def write(report: Report, arguments: argparse.Namespace) -> None:
     if arguments.report is not None:
         from cnnx.audit.report.page import page
 
-        text = page(report, command=arguments.command)
-        with replacing(arguments.report) as file:
-            file.write(text.encode())
+        _write(arguments.report, page(report, command=arguments.command).encode())
     if arguments.junit is not None:
-        with replacing(arguments.junit) as file:
-            file.write(junit(report))
+        _write(arguments.junit, junit(report))
     if arguments.save is not None:
         count = save(report, arguments.save)
         print(f"{count} file{'s' * (count != 1)} written to {arguments.save}", file=sys.stderr)
+
+
+def write_model(report: "ModelReport", arguments: argparse.Namespace) -> None:
+    """The same for the audit of a model."""
+    if arguments.report is not None:
+        from cnnx.audit.model.page import page
+
+        _write(arguments.report, page(report, command=arguments.command).encode())
+    if arguments.junit is not None:
+        from cnnx.audit.model.junit import junit as of_model
+
+        _write(arguments.junit, of_model(report))
+
+
+def _write(path: str, data: bytes) -> None:
+    with replacing(path) as file:
+        file.write(data)

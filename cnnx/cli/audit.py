@@ -20,7 +20,7 @@ from cnnx.audit.sides import PROPERTIES
 from cnnx.audit.truth.exact import DOUBLES, FRACTIONS, INTEGERS, MPMATH
 from cnnx.ops import OPS
 
-from . import _bits, _reports, _spot
+from . import _bits, _model, _reports, _spot
 from ._speaker import progress
 
 SHRINK = 10.0  # seconds for each check's first discrepancy
@@ -38,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--case", action="append", metavar="NAME", help="a case of the ops; may be given again; default: all")
     add("--dtype", action="append", choices=DTYPES, help="may be given again; default: both")
-    add("--backend", default="optimized", metavar="NAME", help="the one to judge (default optimized)")
-    add("--against", default="reference", metavar="NAME", help="the one to compare with (default reference)")
+    add("--backend", metavar="NAME", help="the one to judge (default optimized)")
+    add("--against", metavar="NAME", help="the one to compare with (default reference)")
     add("--compat", choices=[*filter(None, COMPAT)], help="conventions to judge by; default: those the back end names")
     add("--seed", type=int, default=0, metavar="N", help="every random number comes from it (default 0)")
     add("--repro", metavar="TEXT", help="judge one case again, as a discrepancy says it")
@@ -59,12 +59,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="print JSON, as cnnx/audit/report/schema.json describes it")
     _reports.add_arguments(parser)
     _spot.add_arguments(parser)
+    _model.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Audit, print, and return the exit code."""
     if arguments.seed < 0:
         raise ValueError(f"--seed: expected an integer of at least 0, got {arguments.seed}")
+    if arguments.model is not None:
+        return _model.run(arguments)
+    _model.refuse_options(arguments)
+    arguments.backend, arguments.against = arguments.backend or "optimized", arguments.against or "reference"
     if arguments.self_test:
         return _self_test(arguments)
     if _spot.asked(arguments):

@@ -25,6 +25,7 @@ EXTRAS = {
     "io": "safetensors",
     "onnx": "onnx",
     "onnxruntime": "onnxruntime",
+    "openvino": "openvino",
     "report": "jinja2",
     "mpi": "mpi4py",
     "torch": "torch",

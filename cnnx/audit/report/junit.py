@@ -30,8 +30,8 @@ def junit(report: Report) -> bytes:
         case = ET.SubElement(suite, "testcase", classname="cnnx.audit", name="complete")
         ET.SubElement(case, "error", message=clean(report.verdict.words), type="incomplete")
     for suite in root:
-        _count(suite, suite)
-    _count(root, root)
+        count(suite)
+    count(root)
     ET.indent(root)
     xml: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     return xml
@@ -66,8 +66,9 @@ def _words(found: Discrepancy) -> str:
     return "\n".join([str(found), *found.terms, *again])
 
 
-def _count(element: ET.Element, within: ET.Element) -> None:
-    cases = list(within.iter("testcase"))
+def count(element: ET.Element) -> None:
+    """Say in a suite, or in all of them, how many test cases it has and how they came out."""
+    cases = list(element.iter("testcase"))
     element.set("tests", str(len(cases)))
     for plural, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         element.set(plural, str(sum(case.find(tag) is not None for case in cases)))

@@ -118,6 +118,29 @@ class File:
                 return found
         raise ValueError(f"{name}: expected its numbers in a file within the model's folder, got {_check.shown(place)}")
 
+    def whole(self, outputs: list[str]) -> bytes:
+        """The model with all its arrays, as a file of its own that gives these values, of whatever type they are."""
+        model = onnx.ModelProto()
+        model.CopyFrom(self._model)
+        for tensor in model.graph.initializer:
+            if onnx.external_data_helper.uses_external_data(tensor):
+                tensor.CopyFrom(onnx.numpy_helper.from_array(self.array(tensor.name), tensor.name))
+        del model.graph.output[:]
+        model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
+        data: bytes = model.SerializeToString()
+        return data
+
+    def alone(self, node: Any, arrays: dict[str, Array]) -> Any:
+        """A model of one of its nodes, which holds these arrays; its other inputs and all outputs are the node's."""
+        model = onnx.ModelProto(ir_version=self._model.ir_version, opset_import=self._model.opset_import)
+        model.functions.extend(self._model.functions)
+        graph = model.graph
+        graph.name = "node"
+        graph.node.append(node)
+        graph.initializer.extend(onnx.numpy_helper.from_array(array, name) for name, array in arrays.items())
+        graph.output.extend(onnx.ValueInfoProto(name=name) for name in node.output if name)
+        return model
+
     def check(self) -> None:
         """Raise where onnx finds the model invalid."""
         bare = self._bare()

@@ -88,21 +88,25 @@ def max_pool(node: Node) -> nn.Layer:
 
 
 def average_pool(node: Node) -> nn.Layer:
-    counted = bool(node.take("count_include_pad", 0))
+    layer = average(node)
+    if not (layer.count_include_pad and layer.ceil_mode):
+        return layer
+    if node.sizes is None or None in node.sizes:
+        raise UnknownShapeError(
+            "ceil_mode: expected 0 with count_include_pad, where runtimes disagree on windows beyond the padding "
+            "and the images' size is not in the file, got 1"
+        )
     window = _window(node)
-    if counted and window["ceil_mode"]:
-        if node.sizes is None or None in node.sizes:
-            raise UnknownShapeError(
-                "ceil_mode: expected 0 with count_include_pad, where runtimes disagree on windows beyond the padding "
-                "and the images' size is not in the file, got 1"
-            )
-        if _beyond(window, node):
-            raise ValueError(
-                "ceil_mode: expected no window beyond the padding with count_include_pad, where runtimes disagree, "
-                "got one"
-            )
-        window["ceil_mode"] = False
-    return nn.AvgPool2d(**window, count_include_pad=counted)
+    if _beyond(window, node):
+        raise ValueError(
+            "ceil_mode: expected no window beyond the padding with count_include_pad, where runtimes disagree, got one"
+        )
+    return nn.AvgPool2d(**(window | {"ceil_mode": False}), count_include_pad=True)
+
+
+def average(node: Node) -> nn.AvgPool2d:
+    """AveragePool by PyTorch's and ONNX's rule: a window beyond the padding is divided by its part within (P3)."""
+    return nn.AvgPool2d(**_window(node), count_include_pad=bool(node.take("count_include_pad", 0)))
 
 
 def lp_pool(node: Node) -> nn.Layer:

@@ -1,0 +1,388 @@
+"""`cnnx audit --model`: faults put into an engine or a model on purpose are named, each at its own node."""
+
+import json
+import xml.etree.ElementTree as ET
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from cnnx import backend
+from cnnx.cli import main
+
+pytestmark = pytest.mark.once
+onnx = pytest.importorskip("onnx", reason="models need onnx")
+pytest.importorskip("onnxruntime", reason="it computes the models")
+
+from engines import altered, as_bfloat16, node_of, replaced  # noqa: E402
+
+from cnnx.audit import audit_model  # noqa: E402
+from cnnx.audit.model.engines import registered  # noqa: E402
+from cnnx.audit.model.text import text  # noqa: E402
+
+FLOAT = onnx.TensorProto.FLOAT
+SHAPE = (2, 3, 12, 11)
+
+
+def floats(seed, *shape):
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+ARRAYS = {
+    "w": floats(1, 4, 3, 3, 3),
+    "b": floats(2, 4),
+    "w2": floats(3, 4, 4, 3, 3),
+    "g": abs(floats(4, 4)) + 0.5,
+    "v": abs(floats(5, 4)) + 0.5,
+    "dense": floats(6, 5, 100) / 64,
+    "k": floats(7, 4, 1, 1),
+    "minus": np.array([0, -1], np.int64),
+}
+NODES = [
+    ("Conv", "x w b", "c", {"pads": [1, 1, 1, 1]}),
+    ("BatchNormalization", "c g b b v", "n", {}),
+    ("Relu", "n", "r", {}),
+    ("Conv", "r w2", "c2", {"pads": [1, 1, 1, 1]}),
+    ("Add", "c2 r", "s", {}),
+    ("Relu", "s", "r2", {}),
+    (
+        "AveragePool",
+        "r2",
+        "p",
+        {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [0, 0, 0, 1], "count_include_pad": 1},
+    ),
+    ("Mul", "p k", "m", {}),
+    ("Transpose", "m", "t", {"perm": [0, 2, 3, 1]}),
+    ("Reshape", "t minus", "f", {}),
+    ("Gemm", "f dense", "d", {"transB": 1}),
+    ("HardSigmoid", "d", "z", {"alpha": 0.3}),
+    ("Softmax", "z", "y", {}),
+]
+
+
+def model_of(nodes=NODES, arrays=ARRAYS, shape=SHAPE, opset=17, dtype=FLOAT):
+    """A model whose nodes are named n1, n2, ..."""
+    made = [
+        onnx.helper.make_node(op, ins.split(), outs.split(), name=f"n{i}", **options)
+        for i, (op, ins, outs, options) in enumerate(nodes, 1)
+    ]
+    used = {name for _, ins, _, _ in nodes for name in ins.split()}
+    graph = onnx.helper.make_graph(
+        made,
+        "g",
+        [onnx.helper.make_tensor_value_info("x", dtype, shape)],
+        [onnx.helper.make_tensor_value_info(nodes[-1][2], dtype, None)],
+        [onnx.numpy_helper.from_array(array, name) for name, array in arrays.items() if name in used],
+    )
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)], ir_version=8)
+
+
+@pytest.fixture
+def model(tmp_path):
+    return saved(tmp_path / "m.onnx")
+
+
+def saved(path, *arguments, **options):
+    onnx.save(model_of(*arguments, **options), path)
+    return path
+
+
+def faults(path, how, *, backend="altered", **options):
+    """What an engine with a fault disagrees on: (engine, run, node) of each, and the report."""
+    with registered("altered", altered(**how)):
+        report = audit_model(path, backend=backend, **options)
+    return [(one.engine, one.run, one.name) for one in report.wrong], report
+
+
+# ------------------------------------------------------------------------------------------ what is right
+
+
+def test_a_model_that_is_computed_as_its_equations_say(model):
+    report = audit_model(model, backend="onnxruntime")
+    assert report.verdict == (0, "all agree")
+    alone = report.of("isolated")
+    assert [one.name for one in alone] == [f"n{i}" for i in range(1, 14)]
+    assert all(0 < one.checked <= one.total for one in report.results)
+    assert {one.operator: one.share for one in alone if one.share is None}.keys() == {"Transpose", "Reshape"}
+    assert max(one.share or 0.0 for one in report.results) > 0.1  # the bound is not far off
+    assert max(one.distance for one in alone) < 1e-5
+    together = {one.operator: one.nodes for one in report.of("in place")}
+    assert together["Conv+BatchNormalization+Relu"] == ("n1", "n2", "n3")
+
+
+@pytest.mark.parametrize("name", ["optimized", "torch here"])
+def test_back_ends_are_engines(name, model):
+    if name == "optimized":
+        report = audit_model(model, backend=name)
+    else:
+        pytest.importorskip("torch", reason="its kernels")
+        from cnnx.adapters.of_torch import KERNELS
+
+        with backend.registered(name, KERNELS):
+            report = audit_model(model, backend=name)
+        assert {one.operator for one in report.unjudged} == {
+            "BatchNormalization",
+            "AveragePool",
+            "HardSigmoid",
+        }  # what the adapter lacks
+    assert report.verdict.code == 0
+    assert report.notes == [f"{name} computes node by node: there is no run in place"]
+
+
+def test_float64(tmp_path):
+    nodes = [("Conv", "x w b", "c", {}), ("Relu", "c", "r", {}), ("MaxPool", "r", "y", {"kernel_shape": [2, 2]})]
+    arrays = {name: ARRAYS[name].astype("float64") for name in ("w", "b")}
+    report = audit_model(saved(tmp_path / "m.onnx", nodes, arrays, dtype=onnx.TensorProto.DOUBLE), backend="optimized")
+    assert report.ok
+    assert {one.dtype for one in report.results} == {"float64"}
+
+
+def test_openvino(model):
+    pytest.importorskip("openvino", reason="extra test: an engine")
+    report = audit_model(model, backend="onnxruntime", against="openvino")
+    assert report.verdict.code == 0, report.verdict.words
+    assert len(report.of("isolated", "openvino")) == len(NODES)
+    fused = [one.operator for one in report.of("in place", "openvino") if len(one.nodes) > 1]
+    assert any(operators.startswith("Conv+BatchNormalization+Relu") for operators in fused), fused
+
+
+# ------------------------------------------------------------------------------------------ planted faults
+
+
+def test_a_flipped_bit_of_a_weight_in_the_second_engines_copy(model):
+    def flip(weight):
+        weight.view(np.uint32).reshape(-1)[7] ^= 1 << 18
+        return weight
+
+    how = {"alter": lambda proto: replaced(proto, "w2", flip)}
+    found, report = faults(model, how, backend="onnxruntime", against="altered")
+    assert found == [("altered", "isolated", "n4"), ("altered", "in place", "n4")]
+    assert report.wrong[0].operator == "Conv"
+    assert any("F[" in line for line in report.wrong[0].discrepancy.terms)
+
+
+def test_a_wrong_attribute(model):
+    def shifted(proto):
+        node = node_of(proto, "n4")
+        if node is not None:
+            next(each for each in node.attribute if each.name == "pads").ints[:] = [0, 0, 2, 2]
+
+    found, _ = faults(model, {"alter": shifted})
+    assert found == [("altered", "isolated", "n4"), ("altered", "in place", "n4")]
+
+    def cropped(proto):
+        node = node_of(proto, "n4")
+        if node is not None and len(proto.graph.node) == 1:
+            next(each for each in node.attribute if each.name == "pads").ints[:] = [0, 0, 1, 1]
+
+    # An output of another shape, on which the nodes behind go on as well as they can.
+    found, report = faults(model, {"alter": cropped}, nodes="n4")
+    assert found == [("altered", "isolated", "n4")]
+    assert "expected shape (2, 4, 12, 11), got (2, 4, 11, 10)" in report.wrong[0].discrepancy.what
+
+
+def test_a_transposed_kernel(model):
+    how = {"alter": lambda proto: replaced(proto, "w", lambda w: w.transpose(0, 1, 3, 2))}
+    found, report = faults(model, how)
+    assert found == [("altered", "isolated", "n1"), ("altered", "in place", "n3")]
+    assert report.wrong[1].operator == "Conv+BatchNormalization+Relu"
+
+
+def test_bfloat16_that_an_engine_takes_by_itself(model):
+    """Of the factors of products alone: the values themselves are what they were."""
+
+    def rounded(proto):
+        if [node.op_type for node in proto.graph.node] in (["Conv"], ["Gemm"]):
+            for tensor in proto.graph.initializer:
+                replaced(proto, tensor.name, as_bfloat16)
+
+    found, _ = faults(model, {"alter": rounded})
+    assert found == [("altered", "isolated", name) for name in ("n1", "n4", "n11")]
+
+
+def test_only_the_fused_kernel_is_wrong(model):
+    """Alone each node is right, and what Conv, BatchNormalization and Relu give as one is off by a thousandth."""
+
+    def scaled(proto):
+        if len(proto.graph.node) > 1:
+            replaced(proto, "w", lambda w: w * np.float32(1.001))
+
+    found, report = faults(model, {"alter": scaled})
+    assert found == [("altered", "in place", "n3")]
+    assert report.verdict.words.startswith("altered: only in place, where each node alone agrees: 1 group disagrees")
+    assert "'n3' (Conv+BatchNormalization+Relu)" in report.verdict.words
+    assert "nodes n1, n2, n3" in text(report)
+
+
+def test_a_divisor_of_an_average_beyond_the_padding(tmp_path):
+    """PyTorch and ONNX divide by what is within the padding; an engine that divides by the whole window is found."""
+    options = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1], "ceil_mode": 1, "count_include_pad": 1}
+    nodes = [("Relu", "x", "r", {}), ("AveragePool", "r", "y", options)]
+    path = saved(tmp_path / "m.onnx", nodes, {}, (1, 1, 6, 6))
+
+    def whole(proto, inputs, outputs):
+        if proto.graph.node[-1].op_type != "AveragePool":
+            return outputs
+        padded = np.pad(next(iter(inputs.values()))[0, 0], ((1, 2), (1, 2)))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3))[::2, ::2]
+        return [windows.mean(axis=(2, 3), dtype=np.float32)[None, None]]
+
+    found, report = faults(path, {"spoil": whole}, inputs=abs(floats(1, 1, 1, 6, 6)), in_place=False)
+    assert found == [("altered", "isolated", "n2")]
+    assert report.wrong[0].wrong == 7  # the last row and column
+    assert audit_model(path, backend="onnxruntime").ok
+
+
+def test_onnxruntimes_sigmoid_of_large_negative_numbers(tmp_path):
+    nodes = [("Relu", "x", "r", {}), ("Sigmoid", "x", "q", {}), ("Add", "r q", "y", {})]
+    path = saved(tmp_path / "m.onnx", nodes, {}, (1, 8))
+    x = np.array([[-30, -20, -19, -1, 0, 1, 2, 3]], np.float32)
+    report = audit_model(path, backend="onnxruntime", inputs=x)
+    if report.ok:
+        pytest.skip("this onnxruntime has it right")
+    assert {one.name for one in report.wrong} == {"n2"}
+    found = report.wrong[0].discrepancy
+    assert found.expected == pytest.approx(1 / (1 + np.exp(np.float64(-x[found.index]))), rel=1e-12)
+
+
+def test_numbers_that_are_put_elsewhere(model):
+    def swapped(proto, inputs, outputs):
+        if [node.op_type for node in proto.graph.node] == ["Transpose"]:
+            outputs = [np.ascontiguousarray(outputs[0][:, ::-1])]
+        return outputs
+
+    found, report = faults(model, {"spoil": swapped})
+    assert found == [("altered", "isolated", "n9")]
+    assert report.wrong[0].wrong > 100  # all are compared
+
+
+def test_the_expected_number_is_the_equations(model):
+    """An element of a convolution in Fractions, and the bound of a sum of so many terms."""
+    how = {"alter": lambda proto: replaced(proto, "w", lambda w: -w)}
+    _, report = faults(model, how, inputs=floats(9, *SHAPE), in_place=False)
+    found = report.wrong[0].discrepancy
+    n, k, p, q = found.index
+    x = np.pad(floats(9, *SHAPE), ((0, 0), (0, 0), (1, 1), (1, 1)))[n, :, p : p + 3, q : q + 3]
+    terms = [Fraction(float(a)) * Fraction(float(b)) for a, b in zip(x.flat, ARRAYS["w"][k].flat, strict=True)]
+    exact = sum(terms, Fraction(float(ARRAYS["b"][k])))
+    assert found.expected == pytest.approx(float(exact), rel=1e-13)
+    mass = float(sum(map(abs, terms))) + abs(float(ARRAYS["b"][k]))
+    assert found.error == pytest.approx((1 + np.count_nonzero(x)) * 2.0**-24 * mass, rel=1e-6)
+
+
+# ------------------------------------------------------------------------------------------ what cannot be judged
+
+
+def test_an_operator_without_an_equation(tmp_path):
+    nodes = [("Relu", "x", "r", {}), ("Erf", "r", "e", {}), ("Sigmoid", "e", "y", {})]
+    report = audit_model(saved(tmp_path / "m.onnx", nodes, {}, (2, 3)), backend="onnxruntime")
+    assert report.verdict == (0, "all that was judged agrees")
+    assert {(one.name, one.run) for one in report.unjudged} == {("n2", "isolated"), ("n2", "in place")}
+    assert "no equation here" in report.unjudged[0].why
+    assert "not judged: n2 (Erf)" in text(report)
+
+
+def test_an_engine_that_fails(model):
+    def failing(proto):
+        if [node.op_type for node in proto.graph.node] == ["Gemm"]:
+            raise RuntimeError("out of registers")
+
+    found, report = faults(model, {"alter": failing}, in_place=False)
+    assert found == [("altered", "isolated", "n11")]
+    assert "RuntimeError: out of registers" in report.wrong[0].discrepancy.what
+
+
+def test_bad_arguments(model, tmp_path):
+    for message, options in (
+        ("backend: expected one of", {"backend": "none"}),
+        ("expected another than 'reference'", {"backend": "reference"}),
+        ("against: expected another engine", {"against": "onnxruntime"}),
+        ("nodes: expected a pattern", {"nodes": "nothing"}),
+        ("expected shape", {"inputs": floats(1, 2, 3, 4, 5)}),
+        ("expected \\['x'\\], got", {"inputs": {"a": floats(1, *SHAPE), "b": floats(1, *SHAPE)}}),
+        ("elements: expected", {"elements": 0}),
+    ):
+        with pytest.raises(ValueError, match=message):
+            audit_model(model, **options)
+    (tmp_path / "no.onnx").write_bytes(b"none")
+    with pytest.raises(ValueError, match="expected a valid ONNX model"):
+        audit_model(tmp_path / "no.onnx")
+    open_shape = saved(tmp_path / "open.onnx", [("Relu", "x", "y", {})], {}, ("N", "C"))
+    with pytest.raises(ValueError, match="expected data"):
+        audit_model(open_shape)
+    assert audit_model(open_shape, inputs=floats(1, 3, 4)).ok
+
+
+# ------------------------------------------------------------------------------------------ the command
+
+
+def run(*words):
+    return main(["audit", "--model", *map(str, words)])
+
+
+def test_the_table_and_the_exit_codes(model, capsys):
+    assert run(model) == 0
+    printed = capsys.readouterr().out
+    assert "input: random: normal numbers of seed 0; x (2, 3, 12, 11)" in printed
+    lines = [line.split() for line in printed.splitlines()]
+    assert ["1", "n1", "Conv"] in [line[:3] for line in lines]
+    assert next(line for line in lines if line[:1] == ["1"])[4] == "fused"
+    assert printed.splitlines()[-1].endswith("all agree")
+    assert run(model, "--backend", "nothing") == 2
+    assert run(model.with_name("missing.onnx")) == 2
+    assert run(model, "--op", "conv2d") == 2
+    assert main(["audit", "--nodes", "n1"]) == 2
+    assert "--nodes: expected --model with it" in capsys.readouterr().err
+    assert run(model, "--nodes", "Conv", "--isolated") == 0
+    assert "of 13 nodes" in capsys.readouterr().out
+    how = {"alter": lambda proto: replaced(proto, "w", lambda w: -w)}
+    with registered("altered", altered(**how)):
+        assert run(model, "--backend", "altered") == 1
+    printed = capsys.readouterr().out
+    assert "altered, isolated, n1 (Conv): c at (" in printed
+    assert "C1: M17" in printed  # the equation that it broke
+    assert "--nodes n1" in printed
+
+
+def test_json_junit_and_the_page(model, capsys, tmp_path):
+    pytest.importorskip("jinja2", reason="extra test: it makes the page")
+    files = tmp_path / "m.html", tmp_path / "m.xml"
+    how = {"alter": lambda proto: replaced(proto, "w", lambda w: -w)}
+    with registered("altered", altered(**how)):
+        code = run(model, "--backend", "altered", "--json", "--report", files[0], "--junit", files[1])
+    assert code == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["schema"], found["ok"], found["random"], found["nodes"]) == (1, False, True, 13)
+    first = found["results"][0]
+    assert (first["name"], first["verdict"], first["output"]) == ("n1", "discrepancy", "c")
+    assert first["discrepancy"]["share"] > 1
+    page = files[0].read_text()
+    assert "<script" not in page
+    assert "BEYOND" in page
+    suites = ET.parse(files[1]).getroot()
+    assert [suite.get("name") for suite in suites] == ["altered, isolated", "altered, in place"]
+    assert suites[0].get("failures") == "1"
+    assert suites[0].get("tests") == "13"
+
+
+def test_data_of_the_users(model, capsys, tmp_path):
+    np.savez(tmp_path / "x.npz", image=floats(1, *SHAPE))
+    np.save(tmp_path / "x.npy", floats(1, *SHAPE).astype("float64"))
+    for name in ("x.npz", "x.npy"):
+        assert run(model, "--input", tmp_path / name, "--isolated") == 0
+        printed = capsys.readouterr().out
+        assert "random" not in printed
+        assert f"{name}; x (2, 3, 12, 11)" in printed
+    (tmp_path / "x.txt").write_text("none")
+    assert run(model, "--input", tmp_path / "x.txt") == 2
+
+
+def test_pictures(model, capsys, tmp_path):
+    image = pytest.importorskip("PIL.Image", reason="extra test: it reads pictures")
+    rng = np.random.default_rng(0)
+    for name in ("b.png", "a.png", "c.png"):
+        image.fromarray(rng.integers(0, 256, (12, 11, 3), np.uint8)).save(tmp_path / name)
+    assert run(model, "--input", tmp_path, "--isolated") == 0
+    image.fromarray(rng.integers(0, 256, (5, 5, 3), np.uint8)).save(tmp_path / "a.png")
+    assert run(model, "--input", tmp_path) == 2
+    assert "expected a picture of (12, 11) rows and columns, got (5, 5)" in capsys.readouterr().err
