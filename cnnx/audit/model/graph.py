@@ -113,9 +113,9 @@ class Graph:
             model.graph.input.append(onnx.helper.make_tensor_value_info(name, kind, array.shape))
         return model.SerializeToString(), inputs
 
-    def whole(self, outputs: list[str]) -> bytes:
-        """The whole model, which gives these values."""
-        return self._file.whole(outputs)
+    def whole(self, values: dict[str, str]) -> bytes:
+        """The whole model, which gives these values too, each under the name that it has here."""
+        return self._file.whole(values)
 
     def forget(self, line: Line, *values: dict[str, Any]) -> None:
         """Let go of what no node after this one takes."""

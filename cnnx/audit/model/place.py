@@ -70,7 +70,7 @@ class InPlace:
         """Nodes by the kept value that they lead to."""
         lines = [line for line in self._graph.lines if self._graph.varies(line)]
         ends = set(self._graph.outputs)
-        kept = ends | self._asked(lambda: self._engine.kept(self._graph.whole(self._graph.outputs)))
+        kept = ends | self._asked(lambda: self._engine.kept(self._graph.whole({})))
         makers = {name: line for line in lines for name in line.outputs}
         groups = []
         for line in lines:
@@ -105,10 +105,9 @@ class InPlace:
 
     def _taken(self, groups: list[Group]) -> Values:
         wanted = dict.fromkeys(name for group in groups for name in (*group.takes, *group.gives))
-        names = [name for name in wanted if name not in self._inputs]
-        outputs = list(dict.fromkeys((*names, *self._graph.outputs)))
-        found = self._asked(lambda: self._engine.run(self._graph.whole(outputs), self._inputs, names))
-        return {**self._inputs, **dict(zip(names, map(np.asarray, found), strict=True))}
+        taken = {name: f"{name}/taken" for name in wanted if name not in self._inputs}
+        found = self._asked(lambda: self._engine.run(self._graph.whole(taken), self._inputs, list(taken.values())))
+        return {**self._inputs, **dict(zip(taken, map(np.asarray, found), strict=True))}
 
     def _asked(self, question: Callable[[], Found]) -> Found:
         try:

@@ -118,16 +118,23 @@ class File:
                 return found
         raise ValueError(f"{name}: expected its numbers in a file within the model's folder, got {_check.shown(place)}")
 
-    def whole(self, outputs: list[str]) -> bytes:
-        """The model with all its arrays, as a file of its own that gives these values, of whatever type they are."""
-        model = onnx.ModelProto()
-        model.CopyFrom(self._model)
-        for tensor in model.graph.initializer:
-            if onnx.external_data_helper.uses_external_data(tensor):
+    def whole(self, values: dict[str, str]) -> bytes:
+        """The model with all its arrays, as a file of its own that gives these values too, under other names.
+
+        By an Identity each: a runtime may fuse nodes otherwise where a value is an output of the graph itself.
+        """
+        model = self._model
+        tensors = list(model.graph.initializer)
+        if any(map(onnx.external_data_helper.uses_external_data, tensors)):
+            model = onnx.ModelProto()
+            model.CopyFrom(self._model)
+            for tensor in model.graph.initializer:
                 tensor.CopyFrom(onnx.numpy_helper.from_array(self.array(tensor.name), tensor.name))
-        del model.graph.output[:]
-        model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
-        data: bytes = model.SerializeToString()
+        more = onnx.ModelProto()
+        for name, other in values.items():
+            more.graph.node.append(onnx.helper.make_node("Identity", [name], [other], name=other))
+            more.graph.output.append(onnx.ValueInfoProto(name=other))
+        data: bytes = model.SerializeToString() + more.SerializeToString()  # protobuf reads the two as one message
         return data
 
     def alone(self, node: Any, arrays: dict[str, Array]) -> Any:
