@@ -208,6 +208,20 @@ def test_bfloat16_that_an_engine_takes_by_itself(model):
     assert found == [("altered", "isolated", name) for name in ("n1", "n4", "n11")]
 
 
+def test_bfloat16_in_a_sum_whose_bound_has_room_for_it(tmp_path):
+    """Of 4,096 terms: off by more than roundings that know nothing of each other ever come to."""
+    arrays = {"dense": floats(1, 16, 4096), "bias": floats(2, 16)}
+    path = saved(tmp_path / "m.onnx", [("Gemm", "x dense bias", "y", {"transB": 1})], arrays, (4, 4096))
+    clean = audit_model(path, backend="onnxruntime")
+    assert clean.verdict == (0, "all agree")
+    assert clean.results[0].chance < 0.1
+    found, report = faults(path, {"alter": lambda proto: replaced(proto, "dense", as_bfloat16)}, in_place=False)
+    assert found == []
+    assert report.results[0].suspect
+    assert report.verdict == (0, "all agree, 1 of them suspect")
+    assert "suspect: n1 (altered" in text(report)
+
+
 def test_only_the_fused_kernel_is_wrong(model):
     """Alone each node is right, and what Conv, BatchNormalization and Relu give as one is off by a thousandth."""
 

@@ -11,11 +11,13 @@ from ..data import Array
 from ..explain.explain import explain
 from ..report.result import Discrepancy
 from ..spot.spot import places
+from ..truth.arithmetic import Bounded
 from ..truth.error_bound import DOUBLE_TRUTH, share_of
 from .result import Index, Judged
 from .step import Run
-from .truth import Computed, Elements, Reshaped
+from .truth import Computed, Elements, Reshaped, is_sum
 
+LIKELY = 6.0
 MOVED = "the number that stands there, moved"
 
 
@@ -31,9 +33,12 @@ def judge(judged: Judged, got: Array, run: Run, output: int, elements: int, seed
     truth, slack = run.elements[output], DOUBLE_TRUTH.get(str(got.dtype), 1.0)
     finite = bool(np.isfinite(expected).all())
     found: list[tuple[float, Index, float, float]] = []
+    products = is_sum(truth)
     for index in chosen(got, expected, elements, rng):
         with np.errstate(all="ignore"):
             b = truth[index]
+        if products:
+            judged.chance = max(judged.chance or 0.0, _chance(float(got[index]), b))
         found.append((share_of(float(got[index]), b.value, b.error * slack, finite=finite), index, b.value, b.error))
     judged.checked += len(found)
     judged.total += got.size
@@ -53,6 +58,16 @@ def judge(judged: Judged, got: Array, run: Run, output: int, elements: int, seed
             judged, what, again, kernel=kernel, output=name, index=index, expected=value, got=float(got[index]),
             error=error, share=share, terms=terms,
         )  # fmt: skip
+
+
+def _chance(got: float, b: Bounded) -> float:
+    """How far a sum of products is off, in units of what roundings of n terms that know nothing of each other come to.
+
+    They are off by at most n u sum |terms|, the bound, and hardly ever by more than 6 sqrt(n) u sum |terms|: once in
+    10^8 / 2n (Higham and Mary, "A new approach to probabilistic rounding error analysis", 2019, theorem 2.4).
+    """
+    likely = LIKELY * math.sqrt(b.error * b.eps * b.mass)
+    return abs(got - b.value) / likely if likely else 0.0
 
 
 def equal(judged: Judged, got: Array, expected: Array, again: str) -> None:

@@ -3,7 +3,7 @@
 from ..._html import render
 from ..report.machine import facts
 from .result import ModelReport
-from .text import SHOWN, headline, summary, table
+from .text import SHOWN, headline, summary, suspects, table
 
 
 def page(report: ModelReport, *, command: str = "") -> str:
@@ -27,5 +27,5 @@ def page(report: ModelReport, *, command: str = "") -> str:
         rows=rows,
         wrong=[(headline(one), one.discrepancy) for one in report.wrong[:SHOWN]],
         hidden=max(0, len(report.wrong) - SHOWN),
-        summary=summary(report),
+        summary=[*summary(report), *suspects(report)],
     )

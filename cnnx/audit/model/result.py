@@ -39,6 +39,9 @@ class Judged:
         The largest share of its bound that an element used; None where equality was asked for, or nothing.
     worst : tuple of int or None
         That element.
+    chance : float or None
+        Of sums of products alone: how far an element is off, in units of what independent roundings come to. Beyond 1
+        it is suspect, though the bound, which holds for the worst of all roundings, has room for it.
     distance : float or None
         How far the output is from a run of the whole network in double: the largest difference, in units of the largest
         element of that.
@@ -61,6 +64,7 @@ class Judged:
     wrong: int = 0
     share: float | None = None
     worst: Index | None = None
+    chance: float | None = None
     distance: float | None = None
     discrepancy: Discrepancy | None = None
     why: str = ""
@@ -70,6 +74,11 @@ class Judged:
         if self.discrepancy is not None:
             return "discrepancy"
         return "not judged" if self.why or not self.checked else "agrees"
+
+    @property
+    def suspect(self) -> bool:
+        """Within its bound, but off as by another precision than the model's."""
+        return self.outcome == "agrees" and (self.chance or 0.0) > 1
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -88,6 +97,8 @@ class Judged:
             "wrong": self.wrong,
             "share": _number(self.share),
             "worst": None if self.worst is None else list(self.worst),
+            "chance": _number(self.chance),
+            "suspect": self.suspect,
             "distance": _number(self.distance),
             "why": self.why,
             "discrepancy": None if self.discrepancy is None else self.discrepancy.as_dict(),
@@ -165,7 +176,9 @@ class ModelReport:
         judged = {(one.engine, one.number) for one in self.results if one.outcome == "agrees"}
         if not judged:
             return Verdict(3, f"nothing of {self.backend} was judged")
-        return Verdict(0, "all that was judged agrees" if self.unjudged else "all agree")
+        suspect = sum(one.suspect for one in self.results)
+        words = "all that was judged agrees" if self.unjudged else "all agree"
+        return Verdict(0, f"{words}, {suspect} of them suspect" if suspect else words)
 
     def _where(self) -> str:
         """Which nodes disagree: each alone, or only as the engine computes them together."""

@@ -22,6 +22,7 @@ def text(report: ModelReport) -> str:
     lines += [*aligned(rows, left=3), ""] if len(rows) > 1 else []
     lines += _legend(report)
     lines += _unjudged(report)
+    lines += suspects(report)
     lines += [f"note: {note}" for note in report.notes]
     lines += _discrepancies(report)
     return "\n".join([*lines, *summary(report), _verdict(report)])
@@ -67,10 +68,16 @@ def table(report: ModelReport) -> list[list[str]]:
                 f"{max(one.checked for one in found):,}",
                 f"{max(one.total for one in found):,}",
                 "-" if first.distance is None else f"{first.distance:.1e}",
-                "BEYOND" if wrong else "not judged" if all(one.outcome == "not judged" for one in found) else "",
+                "BEYOND" if wrong else _remark(found),
             ]
         )
     return rows
+
+
+def _remark(found: list[Judged]) -> str:
+    if all(one.outcome == "not judged" for one in found):
+        return "not judged"
+    return "suspect" if any(one.suspect for one in found) else ""
 
 
 def clipped(name: str) -> str:
@@ -92,6 +99,20 @@ def summary(report: ModelReport) -> list[str]:
     if not report.wrong and not report.unjudged:
         line += ". Each node is within its bound: that is rounding, accumulated"
     return [line]
+
+
+def suspects(report: ModelReport) -> list[str]:
+    """Long sums that are within their bound, but not as roundings leave them."""
+    found = [one for one in report.results if one.suspect]
+    if not found:
+        return []
+    names = ", ".join(f"{one.name} ({one.engine}, {words(one.chance or 0.0)})" for one in found[:SHOWN])
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    line = (
+        f"suspect: {names}{more}: within the bound, which holds for the worst of all roundings, but off by so "
+        "many times what independent ones come to: is that computed in another precision?"
+    )
+    return textwrap.wrap(line, 120, subsequent_indent="  ")
 
 
 def _by_number(report: ModelReport) -> dict[int, list[Judged]]:

@@ -85,7 +85,7 @@ class Reshaped:
     """The same elements in another shape."""
 
     def __init__(self, inner: Elements, shape: Index) -> None:
-        self.shape, self._inner = shape, inner
+        self.shape, self.origin = shape, inner
 
     def __getitem__(self, index: Index) -> Bounded:
         elements, there = self.inner(index)
@@ -94,7 +94,7 @@ class Reshaped:
     def inner(self, index: Index) -> tuple[Elements, Index]:
         """Whose element it is, and its index there."""
         flat = int(np.ravel_multi_index(index, self.shape)) if self.shape else 0
-        return self._inner, tuple(int(i) for i in np.unravel_index(flat, self._inner.shape))
+        return self.origin, tuple(int(i) for i in np.unravel_index(flat, self.origin.shape))
 
 
 class Moved:
@@ -182,6 +182,13 @@ class Computed:
         if isinstance(value, Bounded):
             return value
         return Bounded(float(value), self._precision.eps, self._precision.tiny)
+
+
+def is_sum(elements: Elements) -> bool:
+    """Whether an array is one of sums of products of numbers that were given."""
+    while isinstance(elements, Reshaped):
+        elements = elements.origin
+    return isinstance(elements, Computed) and elements.alone and elements.call.kernel in SUMS
 
 
 class _Taken(_Read):
