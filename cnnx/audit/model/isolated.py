@@ -66,17 +66,19 @@ class Isolated:
             self._graph.forget(line, self.values, self.truths)
 
     def _node(self, line: Line, given: list[Known | Array | None], *, asked: bool) -> None:
-        model, inputs = self._graph.alone(line, given)
-        step: Step | None = None
-        why, run = "", None
+        why, step, run = "", None, None
+        again = command(self._report, line.name)
+        results = [
+            Judged(line.number, line.name, line.operator, ISOLATED, engine.name, nodes=(line.name,))
+            for engine in self._engines
+        ]
+        outputs = self._outputs(line, given, results, again)  # before anything in double needs memory
         try:
             step = Step(line.proto, given, self._graph.opset)
         except UnjudgedError as error:
             why = str(error)
-        for number, engine in enumerate(self._engines):
-            judged = Judged(line.number, line.name, line.operator, ISOLATED, engine.name, nodes=(line.name,), why=why)
-            again = command(self._report, line.name)
-            found = _outputs(engine, model, inputs, line.outputs, judged, again)
+        for number, (judged, found) in enumerate(zip(results, outputs, strict=True)):
+            judged.why = judged.why or why
             if asked and found is not None and step is not None:
                 run = run or self._judged_run(step, given, judged)
                 self._judge(judged, step, given, run, line, found, again)
@@ -85,6 +87,14 @@ class Isolated:
             if number == 0:
                 self._keep(line, given, step, found, run)
             judged.distance = self._distance(line, found)
+
+    def _outputs(self, line: Line, given: Any, results: list[Judged], again: str) -> list[Values | None]:
+        """What each engine makes of a node."""
+        model, inputs = self._graph.alone(line, given)
+        return [
+            _outputs(engine, model, inputs, line.outputs, judged, again)
+            for engine, judged in zip(self._engines, results, strict=True)
+        ]
 
     def _judged_run(self, step: Step, given: list[Known | Array | None], judged: Judged) -> Run | None:
         """The equations on what the engine was given; None for a movement, which is of any dtype."""

@@ -28,6 +28,8 @@ SUMS = (
     "affine",
 )  # sums of products, whose bound needs no number of its own for each term
 
+LARGE = 2**24  # bytes of an array of which no second one is made
+
 # A factor of a whole sum may have been multiplied into each of its terms, as engines fold a normalisation into the
 # convolution before it: up to so many roundings (of a root, a quotient and two products) are of each term then.
 FOLDED = {"batch_norm2d": 6.0, "multiply": 1.0}
@@ -214,10 +216,20 @@ class _Shifted(_Read):
         return Bounded(b.value + self._side * b.error, b.eps, b.tiny)
 
 
+class _Sizes:
+    """Absolute values, without a copy of the whole."""
+
+    def __init__(self, array: Array) -> None:
+        self.shape, self._item = array.shape, array.data.__getitem__
+
+    def __getitem__(self, index: Index) -> float:
+        return abs(self._item(index))
+
+
 def _sum(element: Element, inputs: Sequence[Array], precision: Precision) -> Callable[[Index], Bounded]:
     """A sum of products by its equation alone: on absolute values it is the terms' mass, on ones their number."""
     values = [a.data for a in inputs]
-    sizes = [np.abs(a).data for a in inputs]
+    sizes = [_Sizes(a) if a.nbytes > LARGE else np.abs(a).data for a in inputs]
     ones = [np.broadcast_to(np.float64(1), a.shape).data for a in inputs]
 
     def compute(index: Index) -> Bounded:
