@@ -84,14 +84,14 @@ def shapes(call: Call) -> list[tuple[int, ...]]:
         ends = np.broadcast_to(o["output_padding"], 2)
         outputs = (span - sum(p) + int(end) for span, p, end in zip(spans, (w.rows, w.columns), ends, strict=True))
         return [(x[0], arrays["weight"].shape[1] * o["groups"], *outputs)]
-    channels = (len(arrays["weight"]),) if "weight" in arrays and op.name != "batch_norm2d" else x[1:2]
     if op.name in ("conv2d", "max_pool2d", "avg_pool2d", "lp_pool2d"):
         w = window(dict(arrays), in_full(op.name, "forward", dict(call.options)))
         spans = [d * (size - 1) + 1 for d, size in zip(w.dilation, w.size, strict=True)]
         padded = [n + sum(p) for n, p in zip(x[2:], (w.rows, w.columns), strict=True)]
+        channels = (len(arrays["weight"]),) if "weight" in arrays else x[1:2]
         outputs = ((n - span) // u + 1 for n, span, u in zip(padded, spans, w.stride, strict=True))
         return [(x[0], *channels, *outputs)]
-    return [(x[0], *channels, *x[2:])]
+    return [(x[0], len(arrays["weight"])) if op.name == "affine" else x]
 
 
 def check(call: Call, result: Any) -> None:

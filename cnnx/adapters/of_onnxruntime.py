@@ -46,6 +46,10 @@ KERNELS = Kernels(
         "cross_entropy": ONE_TYPE,
         "cross_entropy_index": ONE_TYPE,
         "batch_norm2d": "ONNX has it for inference alone, folded into one factor and one summand, which cancels",
+        **dict.fromkeys(
+            ("group_norm", "group_norm_statistics"),
+            "ONNX Runtime keeps the statistics in the arrays' type: numbers far from 0 lose themselves",
+        ),
         "max_pool2d_winners": "ONNX counts winners through the whole tensor",
         **{name: FORWARD for name in _backend.kernel_names("reference") if "_grad_" in name},
     },

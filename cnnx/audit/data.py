@@ -63,7 +63,11 @@ def _draw_one(
     elif mode == "edge":
         numbers = _edge(numbers, rng)
     elif mode == "far":
-        numbers = _offset(numbers, dtype, rng) if kind == "channels" else _far(numbers, FARTHEST[dtype], rng)
+        if kind == "sets":
+            assert isinstance(spec, Draw)
+            numbers = _offset(numbers.reshape(1, -1, spec.length), dtype, rng).reshape(shape)
+        else:
+            numbers = _offset(numbers, dtype, rng) if kind == "channels" else _far(numbers, FARTHEST[dtype], rng)
     elif mode != "integer" and kinks == "zero":
         numbers = numbers + np.where(numbers < 0, -MARGIN, MARGIN)
     elif mode != "integer" and isinstance(kinks, tuple):
@@ -107,7 +111,7 @@ def _offset(numbers: Array, dtype: str, rng: np.random.Generator) -> Array:
             moved[:, c] *= HUGE
         else:
             moved[:, c] += OFFSETS[dtype][kind] * rng.choice([-1.0, 1.0])
-    moved[:, 0] = OFFSET
+    moved[:, :1] = OFFSET
     return np.asarray(moved)
 
 

@@ -28,6 +28,7 @@ _SINGLE = {
     "GlobalAveragePool",
     "GlobalMaxPool",
     "HardSigmoid",
+    "InstanceNormalization",
     "LRN",
     "LeakyRelu",
     "LpPool",
@@ -71,10 +72,11 @@ def export_onnx(model: nn.Layer, path: str | os.PathLike[str], input_shape: tupl
     TypeError
         No layer, no tuple of integers.
     ValueError
-        What ONNX does not have: Step; LpPool2d with normalize=False and a norm_type that is no integer; AvgPool2d with
-        count_include_pad and a last window beyond the padding (ceil_mode). What onnxruntime does not compute in
-        float64: Conv2d, ConvTranspose2d, AvgPool2d, LpPool2d, ELU, GELU, HardSigmoid, HardSwish, LeakyReLU, PReLU,
-        Softplus. Classes of one's own, an input that does not fit, 2 GB of weights; a Graph of several inputs.
+        What ONNX does not have: Step; LpPool2d with normalize=False and a norm_type that is no integer; AvgPool2d
+        with count_include_pad and a last window beyond the padding (ceil_mode). What onnxruntime does not compute in
+        float64: Conv2d, ConvTranspose2d, AvgPool2d, LpPool2d, ELU, GELU, HardSigmoid, HardSwish, GroupNorm,
+        InstanceNorm2d, LeakyReLU, PReLU, Softplus. Classes of one's own, an input that does not fit, 2 GB of weights;
+        a Graph of several inputs.
     OSError
         The file cannot be written.
 
@@ -198,11 +200,37 @@ def _steps(layer: nn.Layer, xs: list[Array], y: Array) -> list[_Step]:
         return [_Step("GlobalAveragePool", {}, {})]
     if isinstance(layer, nn.GlobalMaxPool2d):
         return [_Step("GlobalMaxPool", {}, {})]
+    if isinstance(layer, (nn.GroupNorm, nn.InstanceNorm2d, nn.LayerNorm)):
+        return _normalised(layer, x)
     if isinstance(layer, nn.LocalResponseNorm):
         return [_Step("LRN", {}, {"size": layer.size, "alpha": layer.alpha, "beta": layer.beta, "bias": layer.k})]
     if isinstance(layer, (nn.MaxPool2d, nn.AvgPool2d, nn.LpPool2d)):
         return _pooling(layer, x, y)
     raise ValueError("expected a layer that is an operator of ONNX, got one that is none")
+
+
+def _normalised(layer: nn.GroupNorm | nn.InstanceNorm2d | nn.LayerNorm, x: Array) -> list[_Step]:
+    eps: dict[str, Any] = {"epsilon": layer.eps}
+
+    def parameters(shape: int | tuple[int, ...]) -> dict[str, Array]:
+        return dict(layer.parameters) or {"weight": np.ones(shape, x.dtype), "bias": np.zeros(shape, x.dtype)}
+
+    if isinstance(layer, nn.LayerNorm):
+        last = layer.normalized_shape
+        return [_Step("LayerNormalization", parameters(last), {"axis": -len(last), **eps})]
+    if isinstance(layer, nn.InstanceNorm2d):
+        return [_Step("InstanceNormalization", parameters(layer.channels), eps)]
+    # GroupNormalization has a scale for each group up to opset 20.
+    G, channels = layer.num_groups, (layer.channels, *[1] * (x.ndim - 2))
+    plain = {"scale": np.ones(G, x.dtype), "B": np.zeros(G, x.dtype)}
+    steps = [
+        _Step("Reshape", {"shape.0": np.array([0, G, -1])}, {}),
+        _Step("InstanceNormalization", plain, eps),
+        _Step("Reshape", {"shape.1": np.array([0, *x.shape[1:]])}, {}),
+    ]
+    for operator, name in (("Mul", "weight"), ("Add", "bias")) if layer.affine else ():
+        steps.append(_Step(operator, {name: layer.parameters[name].reshape(channels)}, {}))
+    return steps
 
 
 def _moved(layer: nn.Reshape | nn.Transpose | nn.Slice | nn.ZeroPad2d, x: Array, y: Array) -> _Step:

@@ -35,6 +35,7 @@ from .local_response_norm import LocalResponseNorm
 from .merge import Add, Concat, Multiply
 from .mobilenet import mobilenet_v2
 from .models import cn_network, cnn, mlp, ox_network
+from .normalize import GroupNorm, InstanceNorm2d, LayerNorm
 from .optimizer import SGD, Adam, Optimizer
 from .parallel import Ranks
 from .pooling import AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, LpPool2d, MaxPool2d
@@ -72,11 +73,14 @@ __all__ = [
     "GlobalAvgPool2d",
     "GlobalMaxPool2d",
     "Graph",
+    "GroupNorm",
     "HardSigmoid",
     "HardSwish",
     "History",
     "Identity",
+    "InstanceNorm2d",
     "Layer",
+    "LayerNorm",
     "LayerSummary",
     "LeakyReLU",
     "LocalResponseNorm",

@@ -83,7 +83,7 @@ def blank() -> Iterator[None]:
         _blank.reset(before)
 
 
-def constant(value: float, count: int, dtype: npt.DTypeLike) -> Array:
+def constant(value: float, count: int | tuple[int, ...], dtype: npt.DTypeLike) -> Array:
     """`count` times the same number, as biases start."""
     if _blank.get():
         return np.broadcast_to(np.zeros((), dtype), count)

@@ -67,6 +67,14 @@ from .global_pool2d import global_avg_pool2d as global_avg_pool2d
 from .global_pool2d import global_avg_pool2d_backward as global_avg_pool2d_backward
 from .global_pool2d import global_max_pool2d as global_max_pool2d
 from .global_pool2d import global_max_pool2d_backward as global_max_pool2d_backward
+from .group_norm import OPS as _GROUP_NORM
+from .group_norm import group_norm as group_norm
+from .group_norm import group_norm_backward as group_norm_backward
+from .group_norm import instance_norm as instance_norm
+from .group_norm import instance_norm_backward as instance_norm_backward
+from .layer_norm import OP as _LAYER_NORM
+from .layer_norm import layer_norm as layer_norm
+from .layer_norm import layer_norm_backward as layer_norm_backward
 from .local_response_norm import OP as _LOCAL_RESPONSE_NORM
 from .local_response_norm import local_response_norm as local_response_norm
 from .local_response_norm import local_response_norm_backward as local_response_norm_backward
@@ -107,6 +115,8 @@ OPS: tuple[Op, ...] = (
     _FLATTEN,
     _DROPOUT,
     _BATCH_NORM2D,
+    *_GROUP_NORM,
+    _LAYER_NORM,
     _LOCAL_RESPONSE_NORM,
     _SQUARED_ERROR,
     _CROSS_ENTROPY,
@@ -175,6 +185,12 @@ __all__ = [  # noqa: RUF022
     "dropout_backward",
     "batch_norm2d",
     "batch_norm2d_backward",
+    "group_norm",
+    "group_norm_backward",
+    "instance_norm",
+    "instance_norm_backward",
+    "layer_norm",
+    "layer_norm_backward",
     "local_response_norm",
     "local_response_norm_backward",
     "squared_error",

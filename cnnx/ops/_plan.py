@@ -60,6 +60,14 @@ def zeros(count: int, dtype: str) -> Array:
     return found
 
 
+@functools.lru_cache(64)
+def ones(count: int, dtype: str) -> Array:
+    """Read-only ones: what a missing weight counts as."""
+    found = np.ones(count, dtype)
+    found.flags.writeable = False
+    return found
+
+
 class Buffers:
     """Arrays that are lent again and again: the i-th that is asked for since `start` is the i-th of the time before.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Shape = tuple[int, ...]
-Kind = Literal["number", "positive", "channels", "mask", "index", "probability"]
+Kind = Literal["number", "positive", "channels", "sets", "mask", "index", "probability"]
 
 
 @dataclass(frozen=True)
@@ -13,12 +13,14 @@ class Draw:
     """How to draw an array argument: its shape and what its numbers are like.
 
     kind: "number" (any), "positive", "channels" (images whose channels may lie far from 0, or be
-    constant), "mask" (bool), "index" (integers below `high`) or "probability" (rows that sum to 1).
+    constant), "sets" (likewise, runs of `length` numbers instead of channels), "mask" (bool), "index" (integers below
+    `high`) or "probability" (rows that sum to 1).
     """
 
     shape: Shape
     kind: Kind = "number"
     high: int = 0
+    length: int = 0
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from libc.math cimport fabs, sqrt
 from libc.stdlib cimport free
 
 from ._threads cimport threads_for
-from .channel_sums cimport channel_sums
+from .channel_sums cimport channel_sums, far, without_rest
 from .runtime.integers cimport ceil_div, min_of
 from .runtime.memory cimport allocate
 from .simd.multiply_add cimport multiply_add
@@ -18,7 +18,6 @@ from .simd.reduce cimport FROM_MEAN, NUMBERS, PRODUCTS, SQUARES, term
 
 cdef enum:
     CHUNK = 8192  # elements that one thread changes
-    FAR = 65536
 
 
 # ------------------------------------------------------------------------------------------------- sums
@@ -43,11 +42,6 @@ def batch_norm2d_statistics_mean(const floating[:, :, :, ::1] Z, /, double[::1] 
         mean[c] /= M
 
 
-cdef inline bint far(double mean, double var) noexcept nogil:
-    # Whether the mean lies so many deviations from 0 that its own rounding shows in the variance.
-    return mean * mean > <double>FAR * FAR * var
-
-
 def batch_norm2d_statistics_var(const floating[:, :, :, ::1] Z, const double[::1] mean, /, double[::1] var):
     # N1. The corrected two-pass algorithm: what a rounded mean adds is (true mean - mean)^2.
     cdef Py_ssize_t c, C = Z.shape[1], M = Z.shape[0] * Z.shape[2] * Z.shape[3]
@@ -63,10 +57,7 @@ def batch_norm2d_statistics_var(const floating[:, :, :, ::1] Z, const double[::1
     sums_of(Z, Z, &mean[0], moved, FROM_MEAN)
     for c in range(C):
         if far(mean[c], var[c]):
-            moved[c] /= M
-            var[c] -= moved[c] * moved[c]
-            if var[c] < 0:  # never NaN
-                var[c] = 0
+            var[c] = without_rest(var[c], moved[c] / M)
     free(moved)
 
 

@@ -1,5 +1,5 @@
-# Sums over each channel of images (N1, N3, A5), in double, in parts that the shapes alone determine: the same bits for
-# any number of threads.
+# Sums over each channel of images (N1, N3, N8, N10, A5), in double, in parts that the shapes alone determine: the same
+# bits for any number of threads.
 
 from cython cimport floating
 from cython.parallel cimport prange
@@ -12,6 +12,7 @@ from .simd.reduce cimport FROM_MEAN, NOT_POSITIVE, NUMBERS, PRODUCTS, SQUARES, s
 
 cdef enum:
     PART = 16384  # members of a channel that one thread sums up, about
+    FAR = 65536
 
 
 cdef struct Cut:
@@ -63,3 +64,14 @@ cdef inline int channel_sums(str kernel, const floating* Delta, const floating* 
         sum_of_parts(parts + i * g.parts, g.parts, totals + i)
     free(parts)
     return 0
+
+
+cdef inline bint far(double mean, double var) noexcept nogil:
+    # Whether the mean lies so many deviations from 0 that its own rounding shows in the variance.
+    return mean * mean > <double>FAR * FAR * var
+
+
+cdef inline double without_rest(double var, double rest) noexcept nogil:
+    # The variance about a rounded mean without what that adds, rest = mean of (Z - the rounded mean): rest^2.
+    var -= rest * rest
+    return 0 if var < 0 else var  # never NaN's doing

@@ -40,7 +40,7 @@ def test_numpy_agrees() -> None:
         "dropout",
     ]
     ops += ["add", "multiply", "clip", "hard_sigmoid", "hard_swish", "silu", "prelu", "local_response_norm"]
-    ops += ["upsample2d"]
+    ops += ["upsample2d", "group_norm", "instance_norm", "layer_norm"]
     report = audit(ops, backend="numpy", checks=["exact", "special", "adjoint"], measure=False)
     assert [str(d) for d in report.discrepancies()] == []
     assert report.judged > 1000

@@ -81,6 +81,7 @@ MORE_LEFT_OUT: dict[str, set[tuple[str, str]]] = {
                 "hard_sigmoid": "HardSigmoid",
                 "hard_swish": "HardSwish",
                 "local_response_norm": "LRN",
+                "instance_norm": "InstanceNormalization",
             }.items()
         ),
         ("local_response_norm", "ONNX Runtime's LRN takes images, odd sizes and an alpha above 0 alone"),

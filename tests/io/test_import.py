@@ -96,6 +96,36 @@ CASES = {
     "Sub": ([("Tanh", "x", "a"), ("Sub", "x a", "y")],),
     "gate of channels": ([("GlobalAveragePool", "x", "a"), ("Sigmoid", "a", "b"), ("Mul", "x b", "y")],),
     "norm across channels": ([("LRN", "x", "a", {"size": 3, "alpha": 0.5, "bias": 2.0}), ("GlobalMaxPool", "a", "y")],),
+    "InstanceNormalization": ([("InstanceNormalization", "x v b", "y", {"epsilon": 0.5})], {"v": V, "b": B}),
+    "LayerNormalization": ([("LayerNormalization", "x v", "y", {"epsilon": 0.5})], {"v": floats(5)}),
+    "LayerNormalization of images": (
+        [("LayerNormalization", "x v b", "y", {"axis": 1})],
+        {"v": floats(*IMAGES), "b": floats(*IMAGES)},
+    ),
+    "LayerNormalization, a scale that is repeated": (
+        [("LayerNormalization", "x v b", "y", {"axis": 2})],
+        {"v": floats(1, 5), "b": floats(5)},
+    ),
+    "groups as older exporters write them": (
+        [
+            ("Reshape", "x g", "a"),
+            ("InstanceNormalization", "a one zero", "b", {"epsilon": 0.5}),
+            ("Shape", "x", "s"),
+            ("Reshape", "b s", "c"),
+            ("Mul", "c k", "d"),
+            ("Add", "d k", "y"),
+        ],
+        {"g": ints(0, 2, -1), "one": np.ones(2, "float32"), "zero": np.zeros(2, "float32"), "k": K},
+    ),
+    "groups with a scale before they are taken apart": (
+        [
+            ("Reshape", "x g", "a"),
+            ("InstanceNormalization", "a v b", "c"),
+            ("Shape", "x", "s"),
+            ("Reshape", "c s", "y"),
+        ],
+        {"g": ints(0, 2, -1), "v": floats(2), "b": floats(2)},
+    ),
     "Resize": ([("Resize", "x none two", "y")], RESIZED),
     "Resize, floor": (
         [("Resize", "x none two", "y", {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"})],
@@ -270,6 +300,26 @@ def test_what_is_one_layer_becomes_one(tmp_path):
     assert [(name, *inputs) for name, _, *inputs in model.lines] == [("n0", "x"), ("n1", "n0", "x"), ("n2", "n1")]
 
 
+def test_groups_become_one_layer(tmp_path):
+    model = io.import_onnx(written(tmp_path / "model.onnx", *CASES["groups as older exporters write them"]))
+    assert [type(layer) for layer in model.layers] == [nn.GroupNorm, nn.Scale, nn.Bias]
+    assert repr(model[0]) == "GroupNorm(2, 4, eps=0.5, affine=False)"
+    model = io.import_onnx(written(tmp_path / "model.onnx", *CASES["groups with a scale before they are taken apart"]))
+    assert [type(layer) for layer in model.layers] == [nn.Reshape, nn.InstanceNorm2d, nn.Reshape]
+
+
+def test_group_normalization_of_numbers_per_channel(tmp_path):
+    nodes, constants = [("GroupNormalization", "x v b", "y", {"num_groups": 2})], {"v": floats(4), "b": floats(4)}
+    x = floats(3, *IMAGES) * 3
+    path = written(tmp_path / "model.onnx", nodes, constants, opset=21)
+    model = io.import_onnx(path)
+    assert repr(model[0]) == "GroupNorm(2, 4)"
+    assert_close(model.forward(x), run(path, x))
+    path = written(tmp_path / "model.onnx", nodes, {"v": floats(2), "b": floats(2)}, opset=18)
+    with pytest.raises(ValueError, match="GroupNormalization is deprecated"):
+        io.import_onnx(path)
+
+
 SCALES = np.array([1, 1, 2, 3], np.float32)
 OLD = {
     "Clip": ([("Clip", "x", "y", {"min": -1.0, "max": 1.5})], {}, 7, 10),
@@ -425,6 +475,23 @@ def test_torchs_exporters(tmp_path, capsys, options):
         torch.onnx.export(network, (x,), tmp_path / "model.onnx", **options)
     model = io.import_onnx(tmp_path / "model.onnx")
     assert_close(model.forward(x.numpy()), network(x).detach().numpy())
+
+
+@pytest.mark.parametrize("options", [{}, {"dynamo": False}], ids=["default", "older"])
+def test_torchs_normalisations(tmp_path, capsys, options):
+    torch = pytest.importorskip("torch", reason="it writes the file")
+    if options.get("dynamo", True):
+        pytest.importorskip("onnxscript", reason="torch's default exporter needs it")
+    torch.manual_seed(0)
+    layers = [torch.nn.GroupNorm(2, 4), torch.nn.InstanceNorm2d(4, affine=True), torch.nn.LayerNorm((6, 5), eps=0.5)]
+    network, x = torch.nn.Sequential(*layers, torch.nn.GroupNorm(1, 4, affine=False)).eval(), torch.randn(2, 4, 6, 5)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter)
+    with warnings.catch_warnings(action="ignore"):
+        torch.onnx.export(network, (x,), tmp_path / "model.onnx", **options)
+    model = io.import_onnx(tmp_path / "model.onnx")
+    assert_close(model.forward(x.numpy()), network(x).detach().numpy())
+    assert any(isinstance(layer, nn.GroupNorm) for layer in model.layers)
 
 
 # ------------------------------------------------------------------------------------------ published networks

@@ -80,6 +80,12 @@ CASES = [
     (nn.Flatten(), (5,)),
     (nn.GlobalAvgPool2d(), IMAGES),
     (nn.GlobalMaxPool2d(), IMAGES),
+    *((nn.GroupNorm(1, 3, eps=0.1, affine=affine), IMAGES) for affine in (True, False)),
+    (nn.GroupNorm(3, 6), (6,)),
+    (nn.InstanceNorm2d(3, eps=0.1, affine=True), IMAGES),
+    (nn.InstanceNorm2d(3), IMAGES),
+    (nn.LayerNorm((8, 7), eps=0.1), IMAGES),
+    (nn.LayerNorm(7, affine=False), IMAGES),
     (nn.LocalResponseNorm(3, alpha=0.25, k=2), IMAGES),
     *((layer, IMAGES) for layer in (nn.SiLU(), nn.HardSwish(), nn.HardSigmoid(), nn.HardSigmoid(0.2, 0.25))),
     *(

@@ -64,6 +64,8 @@ KINDS = {
     "groups": "integer",
     "padding": "padding",
     "size": "integer",
+    "num_groups": "integer",
+    "normalized_shape": "extents",
     "axis": "axis",
     "backend": "backend",
     "norm_type": "real",
@@ -245,6 +247,10 @@ SPOILED = {  # kind: (what is a TypeError, what is a ValueError)
     "integer": ((*NO_INTEGERS, "1", (1, 1), [1], None), (0, -1, *FAR)),
     "pair": ((*NO_INTEGERS, "1", (1, 1.0), (True, 1), ("1", 1), [1, None], ((1, 1), 1)), (0, -1, *FAR, *ODD_PAIRS)),
     "padding": ((*NO_INTEGERS, None, (1, 1.0), (True, 1), ((0, 0), (0, 0.0)), [1, None]), (*FAR, *ODD_PADDINGS)),
+    "extents": (
+        (*NO_INTEGERS, "1", None, (1.0,), [True]),
+        (0, -1, *FAR, (), [], (0,), (1, 2**31), (2**40, 2**40), (9,)),
+    ),
     "ends": ((*NO_INTEGERS, "1", None, (1, 1.0), (True, 1), [1, None]), (-1, 2**31, 2**63, (), (1,), (0, -1), (9, 0))),
     "axis": ((*NO_INTEGERS, "1", None, (1,), [1]), (9, -10, *HUGE)),
     "flag": ((0, 1, 1.0, None, "True", [], np.array(True), np.int8(1)), ()),
@@ -332,6 +338,9 @@ def test_bounded_numbers():
             cnnx.batch_norm2d(x, c, c, c, c, eps=eps)
         with pytest.raises(ValueError, match="eps: expected a number above 0, got"):
             cnnx.batch_norm2d_backward(x, x, c, training=True, eps=eps)
+        for call in (cnnx.instance_norm, lambda x, eps: cnnx.instance_norm_backward(x, x, eps=eps)):
+            with pytest.raises(ValueError, match="eps: expected a number above 0, got"):
+                call(x, eps=eps)
     for norm_type in (0, 0.999, -2, 1 - 1e-16):
         with pytest.raises(ValueError, match="norm_type: expected a finite number of at least 1, got"):
             cnnx.lp_pool2d(x, norm_type, 2)
@@ -460,6 +469,29 @@ FORWARD = [  # function, shapes of its arrays, options, message
     ("prelu", {"x": (2, 3), "weight": ()}, {}, r"weight: expected shape \(3,\), .* got \(\)"),
     ("prelu", {"x": (3,), "weight": (3,)}, {}, r"weight: expected shape \(1,\), .* has no channels, got \(3,\)"),
     ("prelu", {"x": (), "weight": (0,)}, {}, r"weight: expected shape \(1,\), .* has no channels, got \(0,\)"),
+    ("group_norm", {"x": (3,)}, {"num_groups": 1}, r"x: expected shape \(N, C, ...\), got \(3,\)"),
+    ("group_norm", {"x": (2, 6, 2)}, {"num_groups": 4}, "num_groups: expected a divisor of the 6 channels of x, got 4"),
+    ("group_norm", {"x": (2, 0, 2)}, {"num_groups": 1}, r"x: expected at least one element .* got shape \(2, 0, 2\)"),
+    ("group_norm", {"x": (0, 6, 0)}, {"num_groups": 3}, r"x: expected at least one element .* got shape \(0, 6, 0\)"),
+    ("group_norm", {"x": (2, 6), "weight": (2,)}, {"num_groups": 2}, r"weight: expected shape \(6,\) \(one per chan"),
+    ("group_norm", {"x": (2, 6), "bias": (6, 1)}, {"num_groups": 2}, r"bias: expected shape \(6,\) .* got \(6, 1\)"),
+    (
+        "instance_norm",
+        {"x": (2, 3)},
+        {},
+        r"x: expected shape \(N, C, ...\) with an axis or more behind .* got \(2, 3\)",
+    ),
+    ("instance_norm", {"x": (2, 3, 0)}, {}, r"x: expected at least one element .* got shape \(2, 3, 0\)"),
+    ("instance_norm", {"x": (2, 3, 4), "weight": (4,)}, {}, r"weight: expected shape \(3,\) .* got \(4,\)"),
+    (
+        "layer_norm",
+        {"x": (2, 3, 4)},
+        {"normalized_shape": (3,)},
+        r"normalized_shape: expected the last extents of x, of shape \(2, 3, 4\), got \(3,\)",
+    ),
+    ("layer_norm", {"x": (4,)}, {"normalized_shape": (3, 4)}, "normalized_shape: expected the last extents of x"),
+    ("layer_norm", {"x": (2, 0)}, {"normalized_shape": 0}, "normalized_shape: expected an integer from 1"),
+    ("layer_norm", {"x": (2, 4), "weight": (2, 4)}, {"normalized_shape": 4}, r"weight: expected shape \(4,\) \(normal"),
     ("local_response_norm", {"x": (3,)}, {"size": 1}, r"x: expected shape \(N, C, ...\), got \(3,\)"),
     ("local_response_norm", {"x": (2, 3)}, {"size": 0}, "size: expected an integer from 1"),
     (
@@ -535,6 +567,9 @@ BACKWARD = [  # function, arrays, options, message: a grad_output of another sha
     ("flatten", {"x": (2, 3, 4)}, {}, (2, 12)),
     ("batch_norm2d", {"x": (2, 3, 2, 2), "weight": (3,)}, TRAINING, (2, 3, 2, 2)),
     ("prelu", {"x": (2, 3), "weight": (3,)}, {}, (2, 3)),
+    ("group_norm", {"x": (2, 4, 3), "weight": (4,)}, {"num_groups": 2}, (2, 4, 3)),
+    ("instance_norm", {"x": (2, 4, 3), "weight": (4,)}, {}, (2, 4, 3)),
+    ("layer_norm", {"x": (2, 4, 3), "weight": (4, 3)}, {"normalized_shape": (4, 3)}, (2, 4, 3)),
     ("local_response_norm", {"x": (2, 3, 4)}, {"size": 3}, (2, 3, 4)),
     ("add", {"a": (2, 1), "b": (3,)}, {}, (2, 3)),
     ("multiply", {"a": (3,), "b": (2, 3)}, {}, (2, 3)),
@@ -716,6 +751,7 @@ VALUES = {
     "pair": PAIRS,
     "padding": st.one_of(st.sampled_from(["same", "valid", "full"]), SMALL, SIDES, st.tuples(SIDES, SIDES), SMALL),
     "ends": st.one_of(SMALL, SIDES),
+    "extents": st.one_of(INTEGERS, st.lists(INTEGERS, max_size=3), st.lists(INTEGERS, max_size=3).map(tuple)),
     "axis": st.sampled_from([0, 1, -1, 2, -2, 5, -9, 2**63, 1.0, None, True, np.int64(-1)]),
     "flag": st.sampled_from([True, False, True, False, np.True_, 1, None]),
     "real": st.sampled_from([0.5, 0, 1, 1.0, 2, 2.5, 7, -1, 0.999, np.float32(0.25), np.nan, np.inf, 1e308, 10**400]),
@@ -803,6 +839,17 @@ def transposed(arguments):
     return x.shape[0], weight.shape[1] * options["groups"], *counts
 
 
+def normalised(op, arguments):
+    """The shapes of parameters and of statistics, where there are some per example."""
+    x = arguments["x"].shape
+    if op.name == "layer_norm":
+        last = tuple(np.atleast_1d(arguments["normalized_shape"]).tolist())
+        return last, x[: -len(last)]
+    if op.name in ("group_norm", "instance_norm"):
+        return x[1:2], (x[0], arguments.get("num_groups", x[1]))
+    return (arguments["weight"].shape[:1] if "weight" in arguments else None), x[1:2]
+
+
 def check_result(name, arguments, result):
     """As documented: a float for a cost, else new C-contiguous arrays of the input's dtype and the right shapes."""
     op, function = FUNCTIONS[name]
@@ -810,13 +857,14 @@ def check_result(name, arguments, result):
         assert type(result) is float
         return
     results = result if isinstance(result, tuple) else (result,)
-    if name == "batch_norm2d" and arguments.get("return_statistics", False):
+    statistics = bool(arguments.get("return_statistics", False))
+    if statistics:
         results = (result[0], *result[1])
     inputs = [value for value in arguments.values() if isinstance(value, np.ndarray)]
     dtype = next(a.dtype.newbyteorder("=") for a in inputs if a.dtype.kind == "f")
     if function is op.backward:
         names = ("grad_output",) if name == "dropout_backward" else op.differentiable
-        expected = [arguments[key].shape if key in arguments else arguments["weight"].shape[:1] for key in names]
+        expected = [arguments[key].shape if key in arguments else normalised(op, arguments)[0] for key in names]
         if name == "conv_transpose2d_backward":
             expected[2] = arguments["grad_output"].shape[1:2]
     elif op.name.startswith("global_"):
@@ -835,14 +883,15 @@ def check_result(name, arguments, result):
     elif name == "flatten":
         expected = [(len(arguments["x"]), math.prod(arguments["x"].shape[1:]))]
     else:
-        expected = [arguments["x"].shape, *[arguments["x"].shape[1:2]] * (len(results) - 1)]  # statistics
+        expected = [arguments["x"].shape, *[normalised(op, arguments)[1]] * 2][: 3 if statistics else 1]
     for i, (y, shape) in enumerate(zip(results, expected, strict=True)):
         if y is None:
             assert not arguments["input_grad"]
             continue
         assert type(y) is np.ndarray
         assert y.shape == shape
-        assert y.dtype == (np.int32 if (name, i) == ("max_pool2d", 1) else dtype)
+        kept = np.int32 if name == "max_pool2d" else np.float64
+        assert y.dtype == (kept if i and function is op.forward else dtype)
         assert y.dtype.isnative
         assert y.flags.c_contiguous
         assert op.name == "flatten" or not any(np.shares_memory(y, a) for a in inputs)

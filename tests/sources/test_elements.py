@@ -92,6 +92,11 @@ members, mean, var = fractions("1/2 3/2", 2, 1, 1, 1), fractions("1", 1), fracti
 member_deltas, gain, shift = fractions("3/7 -2/5", 2, 1, 1, 1), fractions("3/5", 1), fractions("1/7", 1)
 ROOT = dict(eps=Fraction(5, 16), m=Base2)
 
+# The same as a set of two channels of one place, each with a gain and a bias.
+set_members, set_deltas = fractions("1/2 3/2", 1, 1, 2, 1), fractions("3/7 -2/5", 1, 1, 2, 1)
+set_mean, set_var, sum_e, sum_f = (fractions(one, 1, 1) for one in ("1", "1/4", "2/35", "-32/105"))
+set_gains, set_shifts = fractions("3/5 1/2", 1, 2), fractions("1/7 1/3", 1, 2)
+
 # Local response normalisation of 2/3 and 4/3 over both, alpha/size = 1/2 and k = 5/36: S = 5/36 + 10/9 = 5/4.
 responses, response_deltas = fractions("2/3 4/3", 1, 2, 1), fractions("3/7 -2/5", 1, 2, 1)
 LRN = dict(size=3, alpha=Fraction(3, 2), beta=Fraction(1), k=Fraction(5, 36), m=Base2)
@@ -215,6 +220,43 @@ BY_HAND = [
         (0, 0, 0, 0),
         ROOT,
         "58/315",
+    ),
+    ("group_norm_statistics", "mean", (set_members,), (0, 0), {}, "1"),
+    ("group_norm_statistics", "var", (set_members,), (0, 0), {}, "1/4"),
+    ("group_norm", "Y", (set_members, set_gains, set_shifts, set_mean, set_var), (0, 0, 0, 0), ROOT, "-9/35"),
+    (
+        "group_norm",
+        "Y",
+        (set_members, set_gains, set_shifts, set_mean, set_var),
+        (0, 0, 1, 0),
+        ROOT,
+        "2/3",
+    ),  # 1/3 + 1/3
+    ("group_norm_grad_bias", "db", (set_deltas,), (0, 1), {}, "-2/5"),
+    ("group_norm_grad_weight", "dg", (set_deltas, set_members, set_mean, set_var), (0, 0), ROOT, "-2/7"),  # -3/7 2/3
+    (
+        "group_norm_grad_sums",
+        "e",
+        (set_deltas, set_members, set_gains, set_mean, set_var),
+        (0, 0),
+        ROOT,
+        "2/35",  # 9/35 - 1/5
+    ),
+    (
+        "group_norm_grad_sums",
+        "f",
+        (set_deltas, set_members, set_gains, set_mean, set_var),
+        (0, 0),
+        ROOT,
+        "-32/105",  # -2/3 9/35 - 2/3 1/5
+    ),
+    (
+        "group_norm_grad_input",
+        "dZ",
+        (set_deltas, set_members, set_gains, set_mean, set_var, sum_e, sum_f),
+        (0, 0, 0, 0),
+        ROOT,
+        "32/189",  # 4/3 (9/35 - 1/35 - 2/3 16/105)
     ),
     ("local_response_norm", "Y", (responses,), (0, 0, 0), LRN, "8/15"),  # 2/3 4/5
     ("local_response_norm", "Y", (responses,), (0, 1, 0), LRN | dict(size=2, alpha=Fraction(1)), "48/37"),  # 37/36

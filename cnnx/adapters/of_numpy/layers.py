@@ -190,6 +190,53 @@ def batch_norm2d_grad_input_inference(Delta: Array, g: Array, var: Array, dZ: Ar
     dZ[...] = g[:, None, None] * Delta / _deviation(var, eps)
 
 
+def _sets(a: Array) -> Array:
+    """(N, S) as (N, S, 1, 1)."""
+    return np.asarray(a[:, :, None, None])
+
+
+@kernel
+def group_norm_statistics(Z: Array, mean: Array, var: Array) -> None:
+    mean[...] = Z.mean(axis=(2, 3), dtype=float)
+    var[...] = ((Z - _sets(mean)) ** 2).mean(axis=(2, 3))
+
+
+def _Zh(Z: Array, mean: Array, var: Array, eps: float) -> Array:
+    return np.asarray((Z - _sets(mean)) / np.sqrt(_sets(var) + eps))
+
+
+@kernel
+def group_norm(Z: Array, g: Array, b: Array, mean: Array, var: Array, Y: Array, *, eps: float) -> None:
+    Y[...] = g[..., None] * _Zh(Z, mean, var, eps) + b[..., None]
+
+
+@kernel
+def group_norm_grad_bias(Delta: Array, db: Array) -> None:
+    db[...] = Delta.sum(axis=(0, 3), dtype=float)
+
+
+@kernel
+def group_norm_grad_weight(Delta: Array, Z: Array, mean: Array, var: Array, dg: Array, *, eps: float) -> None:
+    dg[...] = (Delta * _Zh(Z, mean, var, eps)).sum(axis=(0, 3))
+
+
+@kernel
+def group_norm_grad_sums(
+    Delta: Array, Z: Array, g: Array, mean: Array, var: Array, e: Array, f: Array, *, eps: float
+) -> None:
+    e[...] = (g * Delta.sum(axis=3, dtype=float)).sum(axis=2)
+    f[...] = (g * (Delta * _Zh(Z, mean, var, eps)).sum(axis=3)).sum(axis=2)
+
+
+@kernel
+def group_norm_grad_input(
+    Delta: Array, Z: Array, g: Array, mean: Array, var: Array, e: Array, f: Array, dZ: Array, *, eps: float
+) -> None:
+    M = Z.shape[2] * Z.shape[3]
+    inner = g[..., None] * Delta.astype(float) - _sets(e) / M - _Zh(Z, mean, var, eps) * _sets(f) / M
+    dZ[...] = inner / np.sqrt(_sets(var) + eps)
+
+
 def _over_channels(terms: Array, before: int, after: int) -> Array:
     """Sums over the channels from c - before to c + after."""
     C, sums = terms.shape[1], np.zeros_like(terms)

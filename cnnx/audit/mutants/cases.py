@@ -49,6 +49,10 @@ def _norm(name: str, x: tuple[int, ...], *, training: bool, **options: Any) -> C
     return Case(name, arrays, {"training": training, **options})
 
 
+def _sets(name: str, x: tuple[int, ...], parameters: tuple[int, ...], length: int, **options: Any) -> Case:
+    return Case(name, {"x": Draw(x, "sets", length=length), "weight": parameters, "bias": parameters}, options)
+
+
 def _squared(name: str, shape: tuple[int, ...], reduction: str) -> Case:
     return Case(name, {"y": shape, "target": shape}, {"reduction": reduction}, exact=reduction == "sum")
 
@@ -143,6 +147,18 @@ CASES: dict[str, tuple[Case, ...]] = {
         _norm("training", (2, 2, 2, 3), training=True),
         _norm("six channels", (1, 6, 1, 4), training=True),
         _norm("inference, eps", (1, 2, 2, 2), training=False, eps=0.25),
+    ),
+    "group_norm": (
+        _sets("two groups", (2, 6, 2), (6,), 6, num_groups=2),
+        _sets("rows, eps", (1, 4), (4,), 2, num_groups=2, eps=0.25),
+    ),
+    "instance_norm": (
+        _sets("images", (2, 2, 2, 3), (2,), 6),
+        _sets("eps", (1, 2, 5), (2,), 5, eps=0.25),
+    ),
+    "layer_norm": (
+        _sets("rows", (3, 4), (4,), 4, normalized_shape=4),
+        _sets("two axes, eps", (2, 2, 3), (2, 3), 6, normalized_shape=(2, 3), eps=0.25),
     ),
     "local_response_norm": (
         _elements("three of five channels", (2, 5, 3), size=3, alpha=3.0),

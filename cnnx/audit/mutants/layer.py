@@ -1,5 +1,7 @@
 """Bugs of affine layers, sums and products, dropout and normalisation."""
 
+import math
+
 import numpy as np
 
 from ..data import Array
@@ -115,6 +117,57 @@ def batch_norm2d_grad_input_as_if_frozen(
     Delta: Array, Z: Array, g: Array, mean: Array, var: Array, dg: Array, db: Array, dZ: Array, *, eps: float
 ) -> None:
     right("batch_norm2d_grad_input_inference")(Delta, g, var, dZ, eps=eps)
+
+
+@BUGS.of("layer_norm", "group_norm_statistics", "the unbiased variance", "M - 1, as of a sample")
+def group_norm_unbiased(Z: Array, mean: Array, var: Array) -> None:
+    right("group_norm_statistics")(Z, mean, var)
+    M = math.prod(Z.shape[2:])
+    var *= M / (M - 1)
+
+
+@BUGS.of("instance_norm", "group_norm_statistics", "E[z^2] - E[z]^2 cancels", "one-pass variance in float32")
+def group_norm_variance_by_difference(Z: Array, mean: Array, var: Array) -> None:
+    right("group_norm_statistics")(Z, mean, var)
+    var[...] = (Z * Z).mean(axis=(2, 3)) - mean * mean
+
+
+@BUGS.of("group_norm", "group_norm_statistics", "statistics are rounded to the arrays' type", "offsets of 1e7")
+def group_norm_rounded_statistics(Z: Array, mean: Array, var: Array) -> None:
+    right("group_norm_statistics")(Z, mean, var)
+    mean[...], var[...] = mean.astype(Z.dtype), var.astype(Z.dtype)
+
+
+@BUGS.of("group_norm", "group_norm", "a group has every S-th gain", "channels that are counted the wrong way")
+def group_norm_gains_across(Z: Array, g: Array, b: Array, mean: Array, var: Array, Y: Array, *, eps: float) -> None:
+    across = np.ascontiguousarray(g.reshape(g.shape[::-1]).T)
+    right("group_norm")(Z, across, b, mean, var, Y, eps=eps)
+
+
+@BUGS.of("layer_norm", "group_norm", "eps is added to the deviation, not to the variance")
+def group_norm_eps_outside(Z: Array, g: Array, b: Array, mean: Array, var: Array, Y: Array, *, eps: float) -> None:
+    deviation = (np.sqrt(var) + eps)[:, :, None, None]
+    Y[...] = g[..., None] * ((Z - mean[:, :, None, None]) / deviation) + b[..., None]
+
+
+@BUGS.of("group_norm", "group_norm_grad_sums", "the sums of Delta lack the gains", "as if the gains were one")
+def group_norm_grad_sums_without_gains(
+    Delta: Array, Z: Array, g: Array, mean: Array, var: Array, e: Array, f: Array, *, eps: float
+) -> None:
+    right("group_norm_grad_sums")(Delta, Z, np.ones_like(g), mean, var, e, f, eps=eps)
+
+
+@BUGS.of("layer_norm", "group_norm_grad_weight", "Delta times Z, not times what Z is normalised to")
+def group_norm_grad_weight_of_inputs(Delta: Array, Z: Array, mean: Array, var: Array, dg: Array, *, eps: float) -> None:
+    dg[...] = (Delta * (Z - mean[:, :, None, None])).sum(axis=(0, 3))
+
+
+@BUGS.of("instance_norm", "group_norm_grad_input", "mean and variance count as constants", "a frozen batch norm's")
+def group_norm_grad_input_as_if_frozen(
+    Delta: Array, Z: Array, g: Array, mean: Array, var: Array, e: Array, f: Array, dZ: Array, *, eps: float
+) -> None:
+    nothing = np.zeros_like(e)
+    right("group_norm_grad_input")(Delta, Z, g, mean, var, nothing, nothing, dZ, eps=eps)
 
 
 @BUGS.of("local_response_norm", "local_response_norm", "alpha is not divided by the size", "TensorFlow's alpha")

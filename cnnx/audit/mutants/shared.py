@@ -97,6 +97,20 @@ BUGS.shared(
 )
 
 
+def group_norm_dZ_frozen(
+    right: Element, Delta: Any, Z: Any, g: Any, mean: Any, var: Any, e: Any, f: Any, *index: int, **numbers: Any
+) -> Number:
+    return right(Delta, Z, g, mean, var, 0 * e, 0 * f, *index, **numbers)
+
+
+BUGS.shared(
+    "shared_group_norm_grad_input_as_if_frozen",
+    "group_norm",
+    {"group_norm_grad_input": {"dZ": group_norm_dZ_frozen}},
+    "mean and variance count as constants",
+)
+
+
 def gelu_slope(z: Number, density_at_0: float, m: Any) -> Number:
     Phi = m.erfc(-z / math.sqrt(2)) / 2
     return Phi if abs(z) == math.inf else Phi + z * (m.exp(-(z * z) / 2) * density_at_0)

@@ -42,6 +42,7 @@ PRODUCTS = {
     "max_pool2d_grad_input_all": ("Delta",),
     "max_pool2d_grad_input_winners": ("Delta",),
     "batch_norm2d_grad_bias": ("Delta",),
+    "group_norm_grad_bias": ("Delta",),
     "add_grad_input": ("Delta",),
     "multiply": ("A", "B"),
     "multiply_grad_input": ("Delta", "B"),

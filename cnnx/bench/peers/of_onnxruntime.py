@@ -24,7 +24,7 @@ LACKS = {
     "squared_error": "ONNX has no squared error",
 }
 OPSET, IR = 17, 8
-OPSETS = {"Gelu": 20, "LpPool": 18}  # before, there was no Gelu, and no ceil_mode
+OPSETS = {"Gelu": 20, "LpPool": 18, "GroupNormalization": 21}  # before, they were not there, or said less
 TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE, "int64": TensorProto.INT64}
 
 _threads = 1
@@ -183,6 +183,28 @@ def _batch_norm2d(arrays: Arrays, o: Options) -> Node:
     return "BatchNormalization", {"epsilon": o["eps"]}, ("x",)
 
 
+def _norm(arrays: Arrays, parameters: Any) -> None:
+    """ONNX's have a scale and a bias; a missing one is made."""
+    arrays.setdefault("weight", np.ones(parameters, arrays["x"].dtype))
+    arrays.setdefault("bias", np.zeros(parameters, arrays["x"].dtype))
+
+
+def _group_norm(arrays: Arrays, o: Options) -> Node:
+    _norm(arrays, arrays["x"].shape[1])
+    kept = TYPES[arrays["x"].dtype.name]  # without a word statistics are floats, of doubles too
+    return "GroupNormalization", {"num_groups": o["num_groups"], "epsilon": o["eps"], "stash_type": kept}, ("x",)
+
+
+def _instance_norm(arrays: Arrays, o: Options) -> Node:
+    _norm(arrays, arrays["x"].shape[1])
+    return "InstanceNormalization", {"epsilon": o["eps"]}, ("x",)
+
+
+def _layer_norm(arrays: Arrays, o: Options) -> Node:
+    _norm(arrays, o["normalized_shape"])
+    return "LayerNormalization", {"axis": -np.size(o["normalized_shape"]), "epsilon": o["eps"]}, ("x",)
+
+
 def _cross_entropy(arrays: Arrays, o: Options) -> Node:
     if arrays["target"].ndim != 1:
         raise NotImplementedError("ONNX's cross entropy takes class indices")
@@ -217,6 +239,9 @@ NODES: dict[str, Callable[[Arrays, Options], Node]] = {
     "multiply": lambda arrays, o: ("Mul", {}, ("a", "b")),
     "flatten": _plain("Flatten"),
     "batch_norm2d": _batch_norm2d,
+    "group_norm": _group_norm,
+    "instance_norm": _instance_norm,
+    "layer_norm": _layer_norm,
     "local_response_norm": _local_response_norm,
     "cross_entropy": _cross_entropy,
 }

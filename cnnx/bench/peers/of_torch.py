@@ -131,6 +131,20 @@ def _batch_norm2d(t: Tensors, o: Options) -> Call:
     return partial(functional.batch_norm, t["x"], *running, *factors, o["training"], eps=o["eps"])
 
 
+def _group_norm(t: Tensors, o: Options) -> Call:
+    return partial(functional.group_norm, t["x"], o["num_groups"], t.get("weight"), t.get("bias"), o["eps"])
+
+
+def _instance_norm(t: Tensors, o: Options) -> Call:
+    return partial(functional.instance_norm, t["x"], weight=t.get("weight"), bias=t.get("bias"), eps=o["eps"])
+
+
+def _layer_norm(t: Tensors, o: Options) -> Call:
+    last = o["normalized_shape"]
+    shape = [last] if isinstance(last, int) else list(last)
+    return partial(functional.layer_norm, t["x"], shape, t.get("weight"), t.get("bias"), o["eps"])
+
+
 def _local_response_norm(t: Tensors, o: Options) -> Call:
     if o["size"] % 2 == 0 or t["x"].ndim < 3:
         raise NotImplementedError("torch's window of an even size lies the other way, and rows have none")
@@ -197,6 +211,9 @@ FORWARD: dict[str, Callable[[Tensors, Options], Call]] = {
     "flatten": lambda t, o: partial(t["x"].reshape, (len(t["x"]), math.prod(t["x"].shape[1:]))),
     "dropout": _dropout,
     "batch_norm2d": _batch_norm2d,
+    "group_norm": _group_norm,
+    "instance_norm": _instance_norm,
+    "layer_norm": _layer_norm,
     "local_response_norm": _local_response_norm,
     "squared_error": _squared_error,
     "cross_entropy": _cross_entropy,
@@ -227,6 +244,14 @@ def _affine_backward(t: Tensors, o: Options) -> Call:
     if not o["input_grad"]:
         return lambda: (delta.t().mm(x), delta.sum(0))
     return lambda: (delta.mm(weight), delta.t().mm(x), delta.sum(0))
+
+
+def _norm_backward(t: Tensors, o: Options, forward: Callable[[Tensors, Options], Call], parameters: Any) -> Call:
+    """All of autograd's nodes, for x and what may be left out, a gain of ones and a bias of zeros."""
+    t.setdefault("weight", t["x"].new_ones(parameters))
+    t["bias"] = t["x"].new_zeros(parameters)
+    taken = [t[name].requires_grad_() for name in ("x", "weight", "bias")]
+    return partial(torch.autograd.grad, forward(t, o)(), taken, t["grad_output"], retain_graph=True)
 
 
 def _squared_error_backward(t: Tensors, o: Options) -> Call:
@@ -295,6 +320,9 @@ BACKWARD: dict[str, Callable[[Tensors, Options], Call]] = {
     "hard_sigmoid": _hard_sigmoid_backward,
     "prelu": _prelu_backward,
     "identity": _identity_backward,
+    "group_norm": lambda t, o: _norm_backward(t, o, _group_norm, t["x"].shape[1]),
+    "instance_norm": lambda t, o: _norm_backward(t, o, _instance_norm, t["x"].shape[1]),
+    "layer_norm": lambda t, o: _norm_backward(t, o, _layer_norm, o["normalized_shape"]),
     "local_response_norm": _local_response_norm_backward,
     "affine": _affine_backward,
     "add": _meeting_backward(lambda delta, other: delta),

@@ -9,6 +9,7 @@ from ... import _check, nn
 from .._operators import DTYPES
 from .fold import extents, scalar
 from .node import Node, UnknownShapeError
+from .norms import regrouped
 
 _MOST_TILES = 1 << 12  # a file of some bytes may ask for any number
 
@@ -46,6 +47,8 @@ def reshape(node: Node) -> nn.Layer:
         )
     if total is not None and (-1 in whole or math.prod(whole) != total):
         raise ValueError(f"shape: expected the {total} numbers of an image behind the images' number, {shown}")
+    if total is not None and (found := regrouped(node, tuple(whole))) is not None:
+        return found
     if len(whole) == 1 and (total is not None or whole == [-1]):
         return nn.Flatten()
     return nn.Reshape(tuple(whole))

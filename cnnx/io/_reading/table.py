@@ -5,7 +5,7 @@ from typing import Any
 
 from ... import nn
 from .._operators import ACTIVATIONS
-from . import arithmetic, resizing, shapes, weights, windows
+from . import arithmetic, norms, resizing, shapes, weights, windows
 from .fold import number
 from .node import Node
 
@@ -51,8 +51,11 @@ OPERATORS: dict[str, Converter] = {
     "Gemm": weights.gemm,
     "GlobalAveragePool": windows.global_average_pool,
     "GlobalMaxPool": windows.global_max_pool,
+    "GroupNormalization": norms.group_norm,
     "HardSigmoid": weights.hard_sigmoid,
+    "InstanceNormalization": norms.instance_norm,
     "LRN": weights.local_response_norm,
+    "LayerNormalization": norms.layer_norm,
     "LogSoftmax": weights.softmax,
     "LpPool": windows.lp_pool,
     "MatMul": weights.mat_mul,

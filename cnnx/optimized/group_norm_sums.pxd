@@ -1,0 +1,167 @@
+# Sums of group normalisation's kernels (N8, N10, N11), in double, in an order that the shapes alone determine.
+
+from cython cimport floating
+from libc.math cimport sqrt
+
+from .channel_sums cimport PART, far, without_rest
+from .runtime.integers cimport ceil_div, min_of
+from .simd.multiply_add cimport multiply_add
+from .simd.reduce cimport (
+    FROM_MEAN, LANES, NUMBERS, PARTIAL, PRODUCTS, SQUARES, VECTORS, broadcast_sums, fma_sums, sum_runs, sums,
+    sums_in_memory, widen,
+)
+
+cdef enum:
+    COLUMNS = 1024  # units whose sums over examples are taken at once
+    ROWS = 256  # examples of a unit's sum that one thread sums up
+
+
+cdef struct Sizes:
+    # Of Z (N,S,D,P); C = S D, and M = D P members in a set.
+    Py_ssize_t N, S, D, P, C, M
+
+
+cdef inline Sizes sizes_of(const Py_ssize_t* shape) noexcept nogil:
+    return Sizes(shape[0], shape[1], shape[2], shape[3], shape[1] * shape[2], shape[2] * shape[3])
+
+
+cdef inline double factor_of(double var, double eps) noexcept nogil:
+    return 1 / sqrt(var + eps)
+
+
+cdef inline void set_statistics(const floating* Z, Py_ssize_t M, double* mean, double* var) noexcept nogil:
+    # N8 of one set of up to PART members, which is read again while it is in the cache.
+    mean[0] = sum_runs(Z, Z, 0, 1, M, M, NUMBERS) / M
+    var[0] = sum_runs(Z, Z, mean[0], 1, M, M, SQUARES) / M
+    if far(mean[0], var[0]):
+        var[0] = without_rest(var[0], sum_runs(Z, Z, mean[0], 1, M, M, FROM_MEAN) / M)
+
+
+# ------------------------------------------------------------------------------- of a channel of many places
+
+
+cdef inline void channel_terms(const floating* Delta, const floating* Z, double mean, Py_ssize_t P,
+                               double* of_Delta, double* of_products) noexcept nogil:
+    # sum Delta and sum Delta (Z - mean) over one channel of one example.
+    cdef Py_ssize_t first = 0, length
+    of_Delta[0] = 0
+    of_products[0] = 0
+    while first < P:
+        length = min_of(PART, P - first)
+        of_Delta[0] += sum_runs(Delta + first, Delta + first, 0, 1, length, length, NUMBERS)
+        of_products[0] += sum_runs(Delta + first, Z + first, mean, 1, length, length, PRODUCTS)
+        first += length
+
+
+cdef inline double weight_terms(const floating* Delta, const floating* Z, const double* mean, const double* var,
+                                double eps, const Sizes* g, Py_ssize_t c, Py_ssize_t n,
+                                Py_ssize_t end) noexcept nogil:
+    # N10: channel c's part of dg from the examples n..end-1.
+    cdef Py_ssize_t at, length, first, row
+    cdef double total = 0, products
+    while n < end:
+        at = (n * g.C + c) * g.P
+        row = n * g.S + c // g.D
+        products = 0
+        first = 0
+        while first < g.P:
+            length = min_of(PART, g.P - first)
+            products += sum_runs(Delta + at + first, Z + at + first, mean[row], 1, length, length, PRODUCTS)
+            first += length
+        total += products * factor_of(var[row], eps)
+        n += 1
+    return total
+
+
+# ------------------------------------------------------------------------------------- of units of one place
+
+
+cdef inline void unit_terms(const floating* Delta, const floating* Z, const floating* g, double mean, Py_ssize_t D,
+                            double* of_Delta, double* of_products) noexcept nogil:
+    # sum g Delta and sum g Delta (Z - mean) over a set whose units have a gain each: 16 partial sums, to which terms go
+    # by their place, added up as a tree, as in simd/reduce.pxd.
+    cdef sums a[VECTORS]
+    cdef sums b[VECTORS]
+    cdef sums gained, means = broadcast_sums(mean), zero = broadcast_sums(0)
+    cdef double rest[PARTIAL]
+    cdef double rest_of_products[PARTIAL]
+    cdef double one
+    cdef Py_ssize_t i = 0, blocks = D & ~<Py_ssize_t>(PARTIAL - 1)
+    cdef int j, k
+    for j in range(VECTORS):
+        a[j] = zero
+        b[j] = zero
+    while i < blocks:
+        for j in range(VECTORS):
+            gained = widen(g + i + j * LANES) * widen(Delta + i + j * LANES)
+            a[j] = a[j] + gained
+            b[j] = fma_sums(b[j], gained, widen(Z + i + j * LANES) - means)
+        i += PARTIAL
+    for j in range(VECTORS):
+        (<sums_in_memory*>(rest + j * LANES))[0] = a[j]
+        (<sums_in_memory*>(rest_of_products + j * LANES))[0] = b[j]
+    for k in range(<int>(D - blocks)):
+        one = <double>g[i + k] * <double>Delta[i + k]
+        rest[k] = rest[k] + one
+        rest_of_products[k] = multiply_add(one, Z[i + k] - mean, rest_of_products[k])
+    j = PARTIAL // 2
+    while j > 0:
+        for k in range(j):
+            rest[k] = rest[k] + rest[k + j]
+            rest_of_products[k] = rest_of_products[k] + rest_of_products[k + j]
+        j //= 2
+    of_Delta[0] = rest[0]
+    of_products[0] = rest_of_products[0]
+
+
+cdef inline void unit_sums(const floating* Delta, const floating* Z, const double* mean, const double* var, double eps,
+                           const Sizes* g, Py_ssize_t first_c, Py_ssize_t width, Py_ssize_t n, Py_ssize_t end,
+                           bint weight, double* total) noexcept nogil:
+    # N10 for `width` units of one set: dg's part from the examples n..end-1, or db's.
+    cdef Py_ssize_t j, at, row
+    cdef double middle, factor
+    for j in range(width):
+        total[j] = 0
+    while n < end:
+        at = n * g.C + first_c
+        if weight:
+            row = n * g.S + first_c // g.D
+            middle = mean[row]
+            factor = factor_of(var[row], eps)
+            for j in range(width):
+                total[j] = multiply_add(<double>Delta[at + j], (Z[at + j] - middle) * factor, total[j])
+        else:
+            for j in range(width):
+                total[j] += Delta[at + j]
+        n += 1
+
+
+# ------------------------------------------------------------------------------------------------- tasks
+
+
+cdef struct Tasks:
+    # How the sums over examples are cut: a task has `width` channels, and `examples` of N; parts: of a sum.
+    Py_ssize_t width, blocks, examples, parts, count
+
+
+cdef inline Tasks tasks_of(const Sizes* g) noexcept nogil:
+    # By the extents of an example, and by N only in how many parts there are.
+    cdef Tasks t
+    t.width = min_of(COLUMNS, g.D) if g.P == 1 else 1
+    t.blocks = ceil_div(g.D, t.width)  # of a set
+    t.examples = ROWS if g.P == 1 else ceil_div(PART, g.P)
+    t.parts = ceil_div(g.N, t.examples)
+    t.count = g.S * t.blocks * t.parts
+    return t
+
+
+cdef inline void task(const floating* Delta, const floating* Z, const double* mean, const double* var, double eps,
+                      const Sizes* g, const Tasks* t, Py_ssize_t i, bint weight, double* totals) noexcept nogil:
+    # totals (parts, C).
+    cdef Py_ssize_t part = i % t.parts, block = i // t.parts, d = block % t.blocks * t.width
+    cdef Py_ssize_t c = block // t.blocks * g.D + d, first = part * t.examples, end = min_of(g.N, first + t.examples)
+    if g.P == 1:
+        unit_sums(Delta, Z, mean, var, eps, g, c, min_of(t.width, g.D - d), first, end, weight,
+                  totals + part * g.C + c)
+    else:
+        totals[part * g.C + c] = weight_terms(Delta, Z, mean, var, eps, g, c, first, end)
