@@ -174,6 +174,7 @@ def test_saved_and_exported(tmp_path, upsampling):
     io = pytest.importorskip("cnnx.io", reason="files need safetensors")
     model, (x, _) = filled(small(upsampling=upsampling)).eval(), squares(3)
     expected = model.forward(x)
+    assert model.compile(x.shape)(x).tobytes() == expected.tobytes()
     io.save_model(model, tmp_path / "model.safetensors")
     again = io.load_model(tmp_path / "model.safetensors")
     assert repr(again) == repr(model)

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.once
 
 @pytest.mark.parametrize("backend", ["reference", "optimized"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("scale", [1, 2, (3, 1), (2, 5)])
+@pytest.mark.parametrize("scale", [1, 2, (3, 1), (2, 5), (41, 1)])
 def test_pixels_are_repeated(scale, dtype, backend):
     rows, columns = scale if isinstance(scale, tuple) else (scale, scale)
     x = np.random.default_rng(1).normal(size=(2, 3, 4, 5)).astype(dtype)
