@@ -12,9 +12,8 @@ class Upsample2d(Layer, settings=("scale", "size", "mode", "coordinates", "round
     """Images made larger, or smaller, to the nearest pixel or bilinear: `cnnx.upsample2d`.
 
     R1-R5: standard. By whole factors "nearest" makes each pixel scale[0] x scale[1] that are equal to it, as PyTorch's
-    `Upsample(scale_factor=scale)` does, but for factors such as 41, of which that
-    rounds the inverse. "bilinear" is PyTorch's too; with coordinates "align_corners" it is its
-    align_corners=True.
+    `Upsample(scale_factor=scale)` does, but for factors such as 41, of which that rounds the inverse. "bilinear" is
+    PyTorch's too; with coordinates "align_corners" it is its align_corners=True.
 
     Parameters
     ----------
