@@ -1,4 +1,4 @@
-"""Normalisation of each example by itself (N8-N11): layers that need no batch and keep no running statistics."""
+"""Normalisation of each example by itself (S1-S4): layers that need no batch and keep no running statistics."""
 
 from collections.abc import Callable
 from typing import Any
@@ -48,7 +48,7 @@ class _Norm(Layer):
 class GroupNorm(_Norm, settings=("num_groups", "eps", "affine")):
     """Groups of channels of each example to mean 0 and deviation 1, then a weight and a bias: `cnnx.group_norm`.
 
-    N8-N11: standard.
+    S1-S4: standard.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ class GroupNorm(_Norm, settings=("num_groups", "eps", "affine")):
 class InstanceNorm2d(_Norm, settings=("eps", "affine")):
     """Each channel of each example to mean 0 and deviation 1, then, if asked for, a weight and a bias.
 
-    `cnnx.instance_norm`; N8-N11: standard. There are no running statistics.
+    `cnnx.instance_norm`; S1-S4: standard. There are no running statistics.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ class InstanceNorm2d(_Norm, settings=("eps", "affine")):
 class LayerNorm(_Norm, settings=("normalized_shape", "eps", "affine")):
     """The last axes of each example to mean 0 and deviation 1, then a weight and a bias each: `cnnx.layer_norm`.
 
-    N8-N11: standard.
+    S1-S4: standard.
 
     Parameters
     ----------

@@ -48,7 +48,7 @@ def forward(
     return_statistics: object,
     backend: str | None,
 ) -> Array | tuple[Array, Statistics]:
-    """N8, N9."""
+    """S1, S2."""
     small, kind = _eps(eps), _check.NAMES[x.dtype.char]
     wanted = _check.flag("return_statistics", return_statistics)
     _parameters(view, "bias", bias)
@@ -70,7 +70,7 @@ def backward(
     statistics: object,
     backend: str | None,
 ) -> tuple[Array, Array, Array]:
-    """N10, N11."""
+    """S3, S4."""
     small, kind = _eps(eps), _check.NAMES[x.dtype.char]
     g = _gain(view, weight, kind)
     _check.shape("grad_output", grad_output, x.shape, "(x's)")

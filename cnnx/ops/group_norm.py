@@ -1,4 +1,4 @@
-"""Group and instance normalisation: statistics of each example by itself (N8-N11)."""
+"""Group and instance normalisation: statistics of each example by itself (S1-S4)."""
 
 import math
 
@@ -23,7 +23,7 @@ def group_norm(
 
         Y = g (Z - mean) / sqrt(var + eps) + b
 
-    N8, N9: standard. Mean and biased variance are those of an example's C/num_groups neighbouring channels, over all
+    S1, S2: standard. Mean and biased variance are those of an example's C/num_groups neighbouring channels, over all
     of their elements; they are computed and kept in float64, as `batch_norm2d`'s are.
 
     Parameters
@@ -79,7 +79,7 @@ def group_norm_backward(
         db = sum Delta,  dg = sum Delta Zh,  Zh = (Z - mean) / sqrt(var + eps)
         dZ = (g Delta - e/M - Zh f/M) / sqrt(var + eps),  e = sum g Delta,  f = sum g Delta Zh
 
-    N10, N11: standard. dg and db sum over the examples and a channel's elements, e and f over the M elements of a
+    S3, S4: standard. dg and db sum over the examples and a channel's elements, e and f over the M elements of a
     group.
 
     Parameters
@@ -125,7 +125,7 @@ def instance_norm(
 
         Y = g (Z - mean) / sqrt(var + eps) + b
 
-    N8, N9: standard. There are no running statistics.
+    S1, S2: standard. There are no running statistics.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def instance_norm_backward(
 ) -> tuple[Array, Array, Array]:
     """Gradients of a cost through `instance_norm`, as `group_norm_backward` has them.
 
-    N10, N11: standard.
+    S3, S4: standard.
 
     Parameters
     ----------
@@ -242,7 +242,7 @@ OPS = (
         forward=group_norm,
         backward=group_norm_backward,
         summary="each group of channels of each example to mean 0 and deviation 1, then b and g per channel",
-        equations="N8-N11",
+        equations="S1-S4",
         kernels=_norm.KERNELS,
         differentiable=("x", "weight", "bias"),
         cases=(
@@ -267,7 +267,7 @@ OPS = (
         forward=instance_norm,
         backward=instance_norm_backward,
         summary="each channel of each example to mean b and deviation g",
-        equations="N8-N11",
+        equations="S1-S4",
         kernels=_norm.KERNELS,
         differentiable=("x", "weight", "bias"),
         cases=(

@@ -1,4 +1,4 @@
-"""Layer normalisation: statistics over the last axes of each example (N8-N11)."""
+"""Layer normalisation: statistics over the last axes of each example (S1-S4)."""
 
 import math
 
@@ -23,7 +23,7 @@ def layer_norm(
 
         Y = g (Z - mean) / sqrt(var + eps) + b
 
-    N8, N9: standard. Mean and biased variance are computed and kept in float64, as `batch_norm2d`'s are.
+    S1, S2: standard. Mean and biased variance are computed and kept in float64, as `batch_norm2d`'s are.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def layer_norm_backward(
         db = sum Delta,  dg = sum Delta Zh,  Zh = (Z - mean) / sqrt(var + eps)
         dZ = (g Delta - e/M - Zh f/M) / sqrt(var + eps),  e = sum g Delta,  f = sum g Delta Zh
 
-    N10, N11: standard. dg and db sum over the first axes, e and f over the M elements of normalized_shape.
+    S3, S4: standard. dg and db sum over the first axes, e and f over the M elements of normalized_shape.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ OP = Op(
     forward=layer_norm,
     backward=layer_norm_backward,
     summary="the last axes of each example to mean 0 and deviation 1, then b and g per element",
-    equations="N8-N11",
+    equations="S1-S4",
     kernels=_norm.KERNELS,
     differentiable=("x", "weight", "bias"),
     cases=(

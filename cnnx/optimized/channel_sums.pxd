@@ -1,4 +1,4 @@
-# Sums over each channel of images (N1, N3, N8, N10, A5), in double, in parts that the shapes alone determine: the same
+# Sums over each channel of images (N1, N3, S1, S3, A5), in double, in parts that the shapes alone determine: the same
 # bits for any number of threads.
 
 from cython cimport floating

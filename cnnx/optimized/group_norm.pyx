@@ -1,4 +1,4 @@
-"""Group, instance and layer normalisation: N8-N11 of equations.md. Statistics and sums are taken in double, in an order
+"""Group, instance and layer normalisation: S1-S4 of equations.md. Statistics and sums are taken in double, in an order
 that an example's shape alone determines; from kernel to kernel they go as doubles.
 """
 
@@ -25,7 +25,7 @@ cdef enum:
 
 
 def group_norm_statistics(const floating[:, :, :, ::1] Z, /, double[:, ::1] mean, double[:, ::1] var):
-    # N8. The corrected two-pass algorithm, as in batch_norm2d.pyx.
+    # S1. The corrected two-pass algorithm, as in batch_norm2d.pyx.
     cdef Sizes g = sizes_of(Z.shape)
     cdef Py_ssize_t i, sets = g.N * g.S
     cdef int threads = threads_for(<double>2 * sets * g.M)
@@ -51,7 +51,7 @@ def group_norm_statistics(const floating[:, :, :, ::1] Z, /, double[:, ::1] mean
 
 cdef int over_examples(const floating* Delta, const floating* Z, const double* mean, const double* var, double eps,
                        const Sizes* g, floating* out, bint weight) except -1:
-    # N10: sums of parts, added up in their order.
+    # S3: sums of parts, added up in their order.
     cdef Tasks t = tasks_of(g)
     cdef Py_ssize_t i, part
     cdef int threads = threads_for(<double>MEMORY * g.N * g.C * g.P)
@@ -69,7 +69,7 @@ cdef int over_examples(const floating* Delta, const floating* Z, const double* m
 
 
 def group_norm_grad_bias(const floating[:, :, :, ::1] Delta, /, floating[:, ::1] db):
-    # N10
+    # S3
     cdef Sizes g = sizes_of(Delta.shape)
     cdef Py_ssize_t i
     cdef double* totals
@@ -89,7 +89,7 @@ def group_norm_grad_bias(const floating[:, :, :, ::1] Delta, /, floating[:, ::1]
 def group_norm_grad_weight(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z,
                            const double[:, ::1] mean, const double[:, ::1] var, /, floating[:, ::1] dg, *,
                            double eps):
-    # N10
+    # S3
     cdef Sizes g = sizes_of(Z.shape)
     if g.N == 0:
         dg[:, :] = 0
@@ -100,7 +100,7 @@ def group_norm_grad_weight(const floating[:, :, :, ::1] Delta, const floating[:,
 def group_norm_grad_sums(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z,
                          const floating[:, ::1] g, const double[:, ::1] mean, const double[:, ::1] var, /,
                          double[:, ::1] e, double[:, ::1] f, *, double eps):
-    # N11: the root is a factor of every term of f. Of many places each channel's sums are taken by themselves.
+    # S4: the root is a factor of every term of f. Of many places each channel's sums are taken by themselves.
     cdef Sizes s = sizes_of(Z.shape)
     cdef Py_ssize_t i, d, sets = s.N * s.S, runs = s.N * s.C
     cdef int threads = threads_for(<double>2 * MEMORY * sets * s.M)
@@ -245,7 +245,7 @@ def group_norm(const floating[:, :, :, ::1] Z, const floating[:, ::1] g, const f
                const double[:, ::1] mean, const double[:, ::1] var, /, floating[:, :, :, ::1] Y, *, double eps):
     cdef Sizes s = sizes_of(Z.shape)
     if s.N > 0:
-        # N9
+        # S2
         elements(&Z[0, 0, 0, 0], &Z[0, 0, 0, 0], &g[0, 0], &b[0, 0], &mean[0, 0], &var[0, 0], NULL, NULL,
                  &Y[0, 0, 0, 0], &s, eps, False)
 
@@ -255,6 +255,6 @@ def group_norm_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, 
                           const double[:, ::1] f, /, floating[:, :, :, ::1] dZ, *, double eps):
     cdef Sizes s = sizes_of(Z.shape)
     if s.N > 0:
-        # N11
+        # S4
         elements(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], &g[0, 0], &g[0, 0], &mean[0, 0], &var[0, 0], &e[0, 0], &f[0, 0],
                  &dZ[0, 0, 0, 0], &s, eps, True)

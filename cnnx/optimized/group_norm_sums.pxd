@@ -1,4 +1,4 @@
-# Sums of group normalisation's kernels (N8, N10, N11), in double, in an order that the shapes alone determine.
+# Sums of group normalisation's kernels (S1, S3, S4), in double, in an order that the shapes alone determine.
 
 from cython cimport floating
 from libc.math cimport sqrt
@@ -30,7 +30,7 @@ cdef inline double factor_of(double var, double eps) noexcept nogil:
 
 
 cdef inline void set_statistics(const floating* Z, Py_ssize_t M, double* mean, double* var) noexcept nogil:
-    # N8 of one set of up to PART members, which is read again while it is in the cache.
+    # S1 of one set of up to PART members, which is read again while it is in the cache.
     mean[0] = sum_runs(Z, Z, 0, 1, M, M, NUMBERS) / M
     var[0] = sum_runs(Z, Z, mean[0], 1, M, M, SQUARES) / M
     if far(mean[0], var[0]):
@@ -56,7 +56,7 @@ cdef inline void channel_terms(const floating* Delta, const floating* Z, double 
 cdef inline double weight_terms(const floating* Delta, const floating* Z, const double* mean, const double* var,
                                 double eps, const Sizes* g, Py_ssize_t c, Py_ssize_t n,
                                 Py_ssize_t end) noexcept nogil:
-    # N10: channel c's part of dg from the examples n..end-1.
+    # S3: channel c's part of dg from the examples n..end-1.
     cdef Py_ssize_t at, length, first, row
     cdef double total = 0, products
     while n < end:
@@ -117,7 +117,7 @@ cdef inline void unit_terms(const floating* Delta, const floating* Z, const floa
 cdef inline void unit_sums(const floating* Delta, const floating* Z, const double* mean, const double* var, double eps,
                            const Sizes* g, Py_ssize_t first_c, Py_ssize_t width, Py_ssize_t n, Py_ssize_t end,
                            bint weight, double* total) noexcept nogil:
-    # N10 for `width` units of one set: dg's part from the examples n..end-1, or db's.
+    # S3 for `width` units of one set: dg's part from the examples n..end-1, or db's.
     cdef Py_ssize_t j, at, row
     cdef double middle, factor
     for j in range(width):

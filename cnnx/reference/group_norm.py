@@ -1,4 +1,4 @@
-"""Normalisation of each example by itself: N8-N11 of cnnx/equations.md.
+"""Normalisation of each example by itself: S1-S4 of cnnx/equations.md.
 
 Z (N,S,D,P): S sets of D channels of P places each. Group normalisation has S groups; instance normalisation sets of one
 channel; layer normalisation one set, whose D units are one place each. M = D P members in a set.
@@ -22,7 +22,7 @@ def members_count(Z):
 def group_norm_mean(Z, n, s):
     """mean[n,s] = (1/M) sum_{d,p} Z[n,s,d,p].
 
-    N8: standard.
+    S1: standard.
     """
     total = 0
     for d, p in members(Z):
@@ -33,7 +33,7 @@ def group_norm_mean(Z, n, s):
 def group_norm_var(Z, n, s):
     """var[n,s] = (1/M) sum_{d,p} (Z[n,s,d,p] - mean[n,s])^2.
 
-    N8: standard.
+    S1: standard.
     """
     mean = group_norm_mean(Z, n, s)
     total = 0
@@ -46,7 +46,7 @@ def group_norm_var(Z, n, s):
 def group_norm_Zh(Z, mean, var, n, s, d, p, *, eps, m=IEEE):
     """Zh = (Z - mean) / sqrt(var + eps).
 
-    N9: standard.
+    S2: standard.
     """
     return (Z[n, s, d, p] - mean[n, s]) / m.sqrt(var[n, s] + eps)
 
@@ -54,7 +54,7 @@ def group_norm_Zh(Z, mean, var, n, s, d, p, *, eps, m=IEEE):
 def group_norm_Y(Z, g, b, mean, var, n, s, d, p, *, eps, m=IEEE):
     """Y[n,s,d,p] = g[s,d] Zh + b[s,d].
 
-    N9: standard.
+    S2: standard.
     """
     return g[s, d] * group_norm_Zh(Z, mean, var, n, s, d, p, eps=eps, m=m) + b[s, d]
 
@@ -62,7 +62,7 @@ def group_norm_Y(Z, g, b, mean, var, n, s, d, p, *, eps, m=IEEE):
 def group_norm_db(Delta, s, d):
     """db[s,d] = sum_{n,p} Delta[n,s,d,p].
 
-    N10: standard.
+    S3: standard.
     """
     N, _, _, P = Delta.shape
     db = 0
@@ -75,7 +75,7 @@ def group_norm_db(Delta, s, d):
 def group_norm_dg(Delta, Z, mean, var, s, d, *, eps, m=IEEE):
     """dg[s,d] = sum_{n,p} Delta[n,s,d,p] Zh.
 
-    N10: standard.
+    S3: standard.
     """
     N, _, _, P = Delta.shape
     dg = 0
@@ -88,7 +88,7 @@ def group_norm_dg(Delta, Z, mean, var, s, d, *, eps, m=IEEE):
 def group_norm_e(Delta, Z, g, mean, var, n, s, *, eps, m=IEEE):
     """e[n,s] = sum_d g[s,d] sum_p Delta[n,s,d,p].
 
-    N11: standard.
+    S4: standard.
     """
     _, _, D, P = Z.shape
     e = 0
@@ -103,7 +103,7 @@ def group_norm_e(Delta, Z, g, mean, var, n, s, *, eps, m=IEEE):
 def group_norm_f(Delta, Z, g, mean, var, n, s, *, eps, m=IEEE):
     """f[n,s] = sum_d g[s,d] sum_p Delta[n,s,d,p] Zh.
 
-    N11: standard.
+    S4: standard.
     """
     _, _, D, P = Z.shape
     f = 0
@@ -119,7 +119,7 @@ def group_norm_f(Delta, Z, g, mean, var, n, s, *, eps, m=IEEE):
 def group_norm_dZ(Delta, Z, g, mean, var, e, f, n, s, d, p, *, eps, m=IEEE):
     """dZ = (g Delta - e/M - Zh f/M) / sqrt(var + eps): mean and var depend on Z.
 
-    N11: standard.
+    S4: standard.
     """
     M = members_count(Z)
     Zh = group_norm_Zh(Z, mean, var, n, s, d, p, eps=eps, m=m)

@@ -61,6 +61,8 @@ ONE = {
     "global average": nn.GlobalAvgPool2d(),
     "global maximum": nn.GlobalMaxPool2d(),
     "LRN": nn.LocalResponseNorm(3),
+    "group norm": nn.GroupNorm(1, 3),
+    "instance norm": nn.InstanceNorm2d(3, affine=True),
     "scale": nn.Scale(3),
     "bias": nn.Bias(3),
     "upsampling": nn.Upsample2d(2),
@@ -116,6 +118,7 @@ def test_networks():
         (nn.resnet18(3, 5, width=8, seed=0), (2, 3, 40, 33)),
         (nn.mobilenet_v2(3, 5, width_multiplier=0.25, seed=0), (1, 3, 64, 64)),
         (nn.cn_network(), (3, 1, 28, 28)),
+        (nn.Sequential(nn.LayerNorm((6, 5)), nn.ReLU(), nn.LayerNorm(5, affine=False)), (3, 4, 6, 5)),
     ):
         same_bits(stirred(model), images(*shape))
 

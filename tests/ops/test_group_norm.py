@@ -1,4 +1,4 @@
-"""group_norm, instance_norm, layer_norm (N8-N11): beside torch, far from 0, and however the work is cut."""
+"""group_norm, instance_norm, layer_norm (S1-S4): beside torch, far from 0, and however the work is cut."""
 
 import math
 

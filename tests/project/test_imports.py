@@ -366,6 +366,7 @@ def test_optimized_kernels_take_both_dtypes(name):
 COMPOSED = {
     "conv2d_grad_bias": ("conv2d", "conv_transpose2d"),
     **dict.fromkeys(("avg_pool2d", "avg_pool2d_grad_input"), ("avg_pool2d", "global_avg_pool2d")),
+    **{kernel: ("group_norm", "instance_norm", "layer_norm") for kernel in TWINS if kernel.startswith("group_norm")},
     **dict.fromkeys(("max_pool2d", "max_pool2d_grad_input"), ("max_pool2d", "global_max_pool2d")),
 }
 
@@ -389,7 +390,7 @@ def test_every_output_has_its_equation(name):
     inputs = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]
     for output, element in elements.items():
         assert element.__doc__
-        assert "=" in element.__doc__ or re.search(r"\b[A-Z]\d\b", element.__doc__), "the equation, or its number"
+        assert "=" in element.__doc__ or re.search(r"\b[A-Z]\d+\b", element.__doc__), "the equation, or its number"
         taken = inspect.signature(element).parameters
         assert list(taken)[: len(inputs)] == inputs, f"{element.__name__} of {output}"
 
