@@ -232,9 +232,18 @@ def _run_leaf(
         for i, output in enumerate(call.outputs):
             known[address(output)] = Computed(call, i, inputs, precision)
     calls += found
-    if address(array) not in known:
-        raise UnjudgedError("its layer puts the kernel's results elsewhere")
+    _check_links(found, [array for array, elements in given if not isinstance(elements, Given)], array)
     return array, reshaped(known[address(array)], array.shape)
+
+
+def _check_links(calls: list[KernelCall], computed: list[Array], result: Array) -> None:
+    """Raise where numbers with bounds would get lost: a layer that copies what it computed, or what it takes."""
+    taken = {address(a) for call in calls for a in call.inputs} | {address(result)}
+    made = [output for call in calls for output in call.outputs if output.dtype.kind == "f"]  # no winners
+    if not all(address(a) in taken for a in (*computed, *made) if a.size):
+        raise UnjudgedError("its layer copies numbers between the kernels that it calls")
+    if address(result) not in {address(a) for a in made}:
+        raise UnjudgedError("its layer puts the kernel's results elsewhere")
 
 
 def _where(layer: Any, given: list[tuple[Array, Elements]], precision: Precision) -> Elements:
