@@ -1,8 +1,11 @@
 """`cnnx audit --model`: faults put into an engine or a model on purpose are named, each at its own node."""
 
 import json
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -115,6 +118,35 @@ def test_a_model_that_is_computed_as_its_equations_say(model):
     assert max(one.distance for one in alone) < 1e-5
     together = {one.operator: one.nodes for one in report.of("in place")}
     assert together["Conv+BatchNormalization+Relu"] == ("n1", "n2", "n3")
+
+
+@pytest.mark.slow
+@pytest.mark.bare
+def test_a_published_network_and_its_memory(tmp_path):
+    """ResNet-50 of onnx's test data, with weights that differ: each node agrees, within a GiB."""
+    path = Path(onnx.__file__).parent / "backend/test/data/light/light_resnet50.onnx"
+    if not path.exists():
+        pytest.skip("this onnx comes without the networks")
+    network, rng = onnx.load(path), np.random.default_rng(7)
+    shapes = {one.name: onnx.numpy_helper.to_array(one) for one in network.graph.initializer}
+    for node in network.graph.node:
+        if node.op_type == "ConstantOfShape":  # how the file writes a weight
+            shape = shapes[node.input[0]]
+            fan = max(1, int(np.prod(shape[1:])))
+            weight = rng.normal(0, (2 / fan) ** 0.5, shape) if len(shape) > 1 else rng.uniform(0.5, 1, shape)
+            tensor = onnx.numpy_helper.from_array(weight.astype(np.float32))
+            node.CopyFrom(onnx.helper.make_node("Constant", [], list(node.output), name=node.name, value=tensor))
+    onnx.save(network, tmp_path / "m.onnx")
+    del network
+    code = (
+        "import resource, sys; from cnnx.cli import main; code = main(sys.argv[1:]); "
+        "print(code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    words = [sys.executable, "-c", code, "audit", "--model", str(tmp_path / "m.onnx"), "--elements", "16"]
+    printed = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+    found, kilobytes = map(int, printed[-1].split())
+    assert (found, printed[-2].endswith("of 176 nodes (239 constant ones apart): all agree")) == (0, True), printed[-3:]
+    assert kilobytes < 2**20
 
 
 @pytest.mark.parametrize("name", ["optimized", "torch here"])
@@ -353,6 +385,25 @@ def test_an_operator_without_an_equation(tmp_path):
     assert "not judged: n2 (Erf)" in text(report)
 
 
+def test_a_graph_within_a_node(tmp_path):
+    """It may take values that the node does not name: neither it nor what comes behind it is computed alone."""
+    branch = onnx.helper.make_graph(
+        [onnx.helper.make_node("Neg", ["r"], ["n"])], "b", [], [onnx.helper.make_tensor_value_info("n", FLOAT, None)]
+    )
+    nodes = [
+        ("Relu", "x", "r", {}),
+        ("If", "yes", "i", {"then_branch": branch, "else_branch": branch}),
+        ("Relu", "i", "y", {}),
+    ]
+    report = audit_model(saved(tmp_path / "m.onnx", nodes, {"yes": np.array(True)}, (2, 3)), backend="onnxruntime")
+    assert [(one.name, one.outcome) for one in report.results] == [
+        ("n1", "agrees"), ("n2", "not judged"), ("n3", "not judged"),
+    ]  # fmt: skip
+    assert report.verdict == (0, "all that was judged agrees")
+    assert "a graph within it" in report.results[1].why
+    assert "behind 'n2' (If)" in report.results[2].why
+
+
 def test_a_layer_that_copies_what_a_group_computed(model, monkeypatch):
     """The bound of what it takes would get lost on the way: alone it is judged, and in a group nothing is said."""
     from cnnx import nn, ops
@@ -460,6 +511,9 @@ def test_data_of_the_users(model, capsys, tmp_path):
         printed = capsys.readouterr().out
         assert "random" not in printed
         assert f"{name}; x (2, 3, 12, 11)" in printed
+    with registered("altered", altered(alter=lambda proto: replaced(proto, "w", lambda w: -w))):
+        assert run(model, "--input", tmp_path / "x.npy", "--isolated", "--backend", "altered") == 1
+    assert f"--input {tmp_path / 'x.npy'}" in capsys.readouterr().out
     (tmp_path / "x.txt").write_text("none")
     assert run(model, "--input", tmp_path / "x.txt") == 2
 

@@ -107,6 +107,7 @@ def audit_model(
         os.fspath(path),
         {one.name: one.version for one in engines},
         data,
+        os.fspath(inputs) if isinstance(inputs, (str, os.PathLike)) else "",
         random,
         seed,
         threads,
@@ -115,6 +116,8 @@ def audit_model(
     try:
         isolated = Isolated(graph, engines, report, given)
         whole = isolated.run(globs, progress)
+        if in_place and not whole:
+            report.notes.append("no run in place: behind some node nothing could be computed")
         for one in engines if in_place and whole else ():
             if one.whole:
                 InPlace(graph, one, report, given, isolated.sizes).run(globs, progress)

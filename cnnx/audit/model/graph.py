@@ -1,7 +1,7 @@
 """The nodes of an ONNX file in their order, models of one node alone, and when a value is needed no more."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,14 +59,14 @@ class Graph:
         ]
         self.known: dict[str, Known] = {}
         self._constants: dict[str, Line] = {}  # values that depend on nothing, by the node that gives them
-        self._last = {name: line.number for line in self.lines for name in line.proto.input}
+        self._last = {name: line.number for line in self.lines for name in _taken(line.proto)}
 
     def _needed(self) -> list[Any]:
         """The nodes that an output depends on."""
         wanted, found = set(self.outputs), []
         for node in reversed(self._file.nodes):
             if not wanted.isdisjoint(node.output):
-                wanted.update(node.input)
+                wanted.update(_taken(node))
                 found.append(node)
         return found[::-1]
 
@@ -127,6 +127,15 @@ class Graph:
             known = self.known.get(name)
             if known is not None and known.first.nbytes > KEPT and self._last.get(name, 0) <= line.number:
                 del self.known[name]
+
+
+def _taken(node: Any) -> Iterator[str]:
+    """The values that a node takes, and those that nodes of a graph within it do."""
+    yield from node.input
+    for attribute in node.attribute:
+        for graph in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+            for inner in graph.node:
+                yield from _taken(inner)
 
 
 def _input(given: Any) -> Input:

@@ -90,6 +90,10 @@ class Isolated:
 
     def _outputs(self, line: Line, given: Any, results: list[Judged], again: str) -> list[Values | None]:
         """What each engine makes of a node."""
+        if any(each.HasField("g") or each.graphs for each in line.proto.attribute):
+            for judged in results:
+                judged.why = "it has a graph within it, which may take any value"
+            return [None for _ in results]
         model, inputs = self._graph.alone(line, given)
         return [
             _outputs(engine, model, inputs, line.outputs, judged, again)

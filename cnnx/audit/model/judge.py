@@ -111,7 +111,7 @@ def distance(got: Array, truth: Array | None) -> float | None:
 def command(report: Any, name: str) -> str:
     """The command line that judges a node again."""
     words = ["cnnx", "audit", "--model", report.model, "--backend", report.backend, "--nodes", name]
-    words += [] if report.random else ["--input", "..."]
+    words += [] if report.random else ["--input", report.source or "..."]
     return shlex.join([*words, "--seed", str(report.seed), "--elements", str(report.elements)])
 
 

@@ -117,8 +117,10 @@ class ModelReport:
         The version of each engine by its name, the one to judge first.
     data : str
         What went in, in words.
+    source : str
+        The file of it, as a path; "" without one.
     random : bool
-        Whether that was random.
+        Whether it was random.
     seed, threads, elements : int
     nodes : int
         How many the file has that depend on what goes in.
@@ -132,6 +134,7 @@ class ModelReport:
     model: str
     engines: dict[str, str]
     data: str
+    source: str
     random: bool
     seed: int
     threads: int
