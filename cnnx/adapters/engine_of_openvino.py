@@ -29,7 +29,7 @@ class Engine:
     def run(self, model: bytes, inputs: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
         """A model compiled for each call."""
         request = self._compiled(model).create_infer_request()
-        request.infer({name: np.ascontiguousarray(array) for name, array in inputs.items()})
+        request.infer({name: np.asarray(array, order="C") for name, array in inputs.items()})
         return [np.array(request.get_tensor(name).data) for name in outputs]
 
     def kept(self, model: bytes) -> set[str]:

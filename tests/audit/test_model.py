@@ -311,6 +311,27 @@ def test_numbers_that_are_put_elsewhere(model):
     assert report.wrong[0].wrong > 100  # all are compared
 
 
+def test_an_index_without_axes_and_integers(tmp_path):
+    """Gather with one index leaves the axis out, alone as in the network; shapes that values say are compared too."""
+    arrays = {"one": np.array(1, np.int64), "two": np.array(2, np.int64), "ones": np.array([1], np.int64)}
+    nodes = [
+        ("Gather", "x one", "g", {"axis": 1}),
+        ("Relu", "g", "r", {}),
+        ("ArgMax", "r", "a", {"axis": 1, "keepdims": 0}),
+        ("Add", "a two", "s", {}),
+        ("Unsqueeze", "s ones", "u", {}),
+        ("Cast", "u", "f", {"to": 1}),
+        ("Mul", "f r", "y", {}),
+    ]
+    report = audit_model(
+        saved(tmp_path / "m.onnx", nodes, arrays), backend="onnxruntime", nodes=[f"n{i}" for i in (1, 4, 5, 6)]
+    )
+    assert [one.outcome for one in report.of("isolated")] == ["agrees"] * 4, text(report)
+    wrong = {"spoil": lambda proto, inputs, outputs: [a + (a.dtype.kind == "i") for a in outputs]}
+    found, _ = faults(tmp_path / "m.onnx", wrong, nodes="Add", in_place=False)
+    assert found == [("altered", "isolated", "n4")]
+
+
 def test_the_expected_number_is_the_equations(model):
     """An element of a convolution in Fractions, and the bound of a sum of so many terms."""
     how = {"alter": lambda proto: replaced(proto, "w", lambda w: -w)}

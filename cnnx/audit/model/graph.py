@@ -104,7 +104,7 @@ class Graph:
         arrays, inputs = {}, {}
         for name, one in zip(line.proto.input, given, strict=True):
             if isinstance(one, Known):
-                arrays[name] = np.ascontiguousarray(one.first)
+                arrays[name] = np.asarray(one.first, order="C")
             elif one is not None:
                 inputs[name] = one
         model = self._file.alone(line.proto, arrays)

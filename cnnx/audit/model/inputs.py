@@ -50,7 +50,7 @@ def fitting(inputs: Sequence[Input], given: Mapping[str, Array] | Array) -> dict
         if one.shape is not None and not _fits(array.shape, one.shape):
             shape = tuple("?" if extent is None else extent for extent in one.shape)
             raise ValueError(f"input {one.name!r}: expected shape {shape}, got {array.shape}")
-        found[one.name] = np.ascontiguousarray(array)
+        found[one.name] = np.asarray(array, order="C")
     return found
 
 

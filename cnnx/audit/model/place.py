@@ -167,7 +167,7 @@ class InPlace:
                     step = Step(line.proto, self._graph.given(line, values), self._graph.opset)
                     found = step.arrays([values[line.proto.input[i]] for i in step.sources])
                     values |= dict(zip(line.outputs, found, strict=False))
-        except (UnjudgedError, KeyError):
+        except (UnjudgedError, KeyError, TypeError, ValueError):  # also of a shape that a fault of the engine made
             return {}
         return values
 

@@ -52,7 +52,7 @@ class Step:
     Attributes
     ----------
     moves : bool
-        It only puts numbers elsewhere.
+        It only puts numbers elsewhere, or computes with integers: NumPy says what is right.
     sources : list of int
         Which inputs are values.
     double : bool
@@ -68,6 +68,8 @@ class Step:
         if proto.domain not in ("", "ai.onnx"):
             raise UnjudgedError(f"an operator of {proto.domain!r}, which has no equation here")
         values = [one for one in given if isinstance(one, np.ndarray)]
+        if values and proto.op_type in FOLDS and all(one.dtype.kind in "iub" for one in values):
+            self.moves = True  # integers, which round nothing either
         if self.moves:
             return
         for one in values:
@@ -116,7 +118,7 @@ class Step:
     def arrays(self, values: Sequence[Array]) -> list[Array]:
         """What its layers make of these, by the back end that is chosen."""
         if self.moves:
-            return [self.moved(values)]
+            return [self._converted(self.moved(values))]
         given = self._paired(values)
         with np.errstate(all="ignore"):
             return [_evaluated(layer, *given) for layer in self._layers]
@@ -144,9 +146,13 @@ class Step:
         return run
 
     def _moved(self, values: Sequence[tuple[Array, Elements]], precision: Precision) -> Run:
-        array = self.moved([array for array, _ in values])
+        array = self._converted(self.moved([array for array, _ in values]))
         places = [place.astype(np.int64) for place in _places([a.shape for a, _ in values])]
-        where = self.moved(places) if self._proto.op_type != "Cast" else places[0]
+        if self._proto.op_type == "Cast":
+            return Run([array], [values[0][1]], [])
+        if self._proto.op_type not in MOVES:  # of integers
+            return Run([array], [Given(array, precision)], [])
+        where = self.moved(places)
         return Run([array], [Moved(where, [elements for _, elements in values], precision)], [])
 
     def moved(self, values: Sequence[Array]) -> Array:

@@ -77,7 +77,7 @@ class Given(_Read):
 
     def __init__(self, array: Array, precision: Precision) -> None:
         self.shape, self.array, self.precision = array.shape, array, precision
-        self._item = np.ascontiguousarray(array).data.__getitem__
+        self._item = np.asarray(array, order="C").data.__getitem__
 
     def at(self, index: Index) -> Bounded:
         return Bounded(self._item(index), self.precision.eps, self.precision.tiny)
