@@ -321,14 +321,22 @@ def test_an_index_without_axes_and_integers(tmp_path):
         ("Add", "a two", "s", {}),
         ("Unsqueeze", "s ones", "u", {}),
         ("Cast", "u", "f", {"to": 1}),
-        ("Mul", "f r", "y", {}),
+        ("Mul", "f r", "m", {}),
+        ("Shape", "m", "h", {}),
+        ("ReduceMax", "s", "o", {"keepdims": 0}),
+        ("Sub", "o o", "p", {}),
+        ("Add", "h p", "t", {}),
+        ("Reshape", "m t", "y", {}),
     ]
     report = audit_model(
-        saved(tmp_path / "m.onnx", nodes, arrays), backend="onnxruntime", nodes=[f"n{i}" for i in (1, 4, 5, 6)]
+        saved(tmp_path / "m.onnx", nodes, arrays),
+        backend="onnxruntime",
+        nodes=[f"n{i}" for i in (1, 4, 5, 6, 10, 11, 12)],
     )
-    assert [one.outcome for one in report.of("isolated")] == ["agrees"] * 4, text(report)
+    assert [one.outcome for one in report.of("isolated")] == ["agrees"] * 7, text(report)
+    assert report.of("in place")[-1].outcome == "agrees"  # a Reshape to a shape that is a value
     wrong = {"spoil": lambda proto, inputs, outputs: [a + (a.dtype.kind == "i") for a in outputs]}
-    found, _ = faults(tmp_path / "m.onnx", wrong, nodes="Add", in_place=False)
+    found, _ = faults(tmp_path / "m.onnx", wrong, nodes="n4", in_place=False)
     assert found == [("altered", "isolated", "n4")]
 
 

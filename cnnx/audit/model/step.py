@@ -147,13 +147,14 @@ class Step:
 
     def _moved(self, values: Sequence[tuple[Array, Elements]], precision: Precision) -> Run:
         array = self._converted(self.moved([array for array, _ in values]))
-        places = [place.astype(np.int64) for place in _places([a.shape for a, _ in values])]
         if self._proto.op_type == "Cast":
             return Run([array], [values[0][1]], [])
-        if self._proto.op_type not in MOVES:  # of integers
+        numbers = [one for one in values if one[0].dtype.kind == "f"]  # others are shapes, or say where to look
+        if not numbers:
             return Run([array], [Given(array, precision)], [])
-        where = self.moved(places)
-        return Run([array], [Moved(where, [elements for _, elements in values], precision)], [])
+        places = iter(_places([a.shape for a, _ in numbers]))
+        shown = [next(places).astype(np.int64) if a.dtype.kind == "f" else a for a, _ in values]
+        return Run([array], [Moved(self.moved(shown), [elements for _, elements in numbers], precision)], [])
 
     def moved(self, values: Sequence[Array]) -> Array:
         """What NumPy makes of it."""
