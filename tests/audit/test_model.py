@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pages import needs_nothing
 
 from cnnx import backend
 from cnnx.cli import main
@@ -524,7 +525,7 @@ def test_json_junit_and_the_page(model, capsys, tmp_path):
     assert (first["name"], first["verdict"], first["output"]) == ("n1", "discrepancy", "c")
     assert first["discrepancy"]["share"] > 1
     page = files[0].read_text()
-    assert "<script" not in page
+    needs_nothing(page)
     assert "BEYOND" in page
     suites = ET.parse(files[1]).getroot()
     assert [suite.get("name") for suite in suites] == ["altered, isolated", "altered, in place"]
