@@ -117,19 +117,26 @@ if not sysconfig.get_platform().endswith(("x86_64", "amd64")):
 OPTIMIZED = Path("cnnx/optimized")
 SOURCES = {path.stem: path for path in sorted(OPTIMIZED.glob("*.pyx"))}
 CYUTILITY = "_cyutility"  # Cython's own support code, above all its memoryviews; Cython writes it
-# Forced inlining is for register blocks: those of affine and conv2d stand in _microkernels; what is left compiles in
-# less than half of the time without. Where vectors are written out, gcc's own vectoriser finds nothing that is faster
-# (cnnx bench --against), and takes up to a quarter of the time. Cython's support code needs no more than -O2.
+# Forced inlining is for register blocks: those of affine, conv2d and conv2d_winograd stand in _microkernels. Without,
+# gcc inlines formulas into loops all the same, but not Cython's support code into every entry point: a fifth of the
+# time, more than half of conv2d's. max_pool2d would become slower. Where vectors are written out, gcc's own vectoriser
+# finds nothing that is faster (cnnx bench --against), and takes up to a quarter of the time. Cython's support code
+# needs no more than -O2.
 VECTORS_WRITTEN_OUT = ["-fno-tree-vectorize"]
-LOOPS_ALONE = ["-DCNNX_NO_REGISTER_BLOCKS", "--param=max-inline-insns-single=70"]  # the latter is what -O2 has
+NO_REGISTER_BLOCKS = ["-DCNNX_NO_REGISTER_BLOCKS"]
+LOOPS_ALONE = [*NO_REGISTER_BLOCKS, "--param=max-inline-insns-single=70"]  # the latter is what -O2 has
 FLAGS = {
     "_microkernels": VECTORS_WRITTEN_OUT,
+    "activation": NO_REGISTER_BLOCKS,
     "affine": LOOPS_ALONE,
+    "avg_pool2d": NO_REGISTER_BLOCKS,
     "conv2d": [*VECTORS_WRITTEN_OUT, *LOOPS_ALONE],
-    "conv2d_winograd": VECTORS_WRITTEN_OUT,
+    "conv2d_winograd": [*VECTORS_WRITTEN_OUT, *NO_REGISTER_BLOCKS],
     "max_pool2d": VECTORS_WRITTEN_OUT,
     CYUTILITY: ["-O2"],
 }
+# What Cython marks so runs once, when a module is loaded: it says `cold` there, if this is not set.
+RUN_ONCE = ['-DCYTHON_SMALL_CODE=__attribute__((cold,optimize("O0")))']
 ONCE = ("_cpu", "_threads", CYUTILITY)  # not chosen with an instruction set: they count for all, or come before
 
 
@@ -265,7 +272,7 @@ class BuildKernels(build_ext):
             raise PlatformError("cnnx needs gcc or clang, whose vector types its kernels use; got Microsoft's compiler")
         checked = setting("CNNX_CHECKED", "0", ("0", "1"))
         compile_flags, link_flags = openmp() if openmp_wanted(self.compiler) else ([], [])
-        flags = optimisation() + compile_flags
+        flags = optimisation() + RUN_ONCE + compile_flags
         if compile_flags and probed(self.compiler, WRAP_PROBE, compile_flags, link_flags + WRAP) == 0:
             flags.append("-DCNNX_WRAPS_GOMP")
             link_flags = link_flags + WRAP

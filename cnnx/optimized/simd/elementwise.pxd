@@ -29,23 +29,35 @@ cdef inline void load_strip(const floating* Z, Py_ssize_t i, floating* z) noexce
 cdef inline void each(void (*phi)(const floating*, floating*, Py_ssize_t, const double*) noexcept nogil,
                       const floating[::1] Z, floating[::1] Y, const double* numbers, double work) noexcept:
     # Y[i] = phi(Z[i]), where phi does so for a number of strips, with phi's own numbers; work is that of one element.
-    cdef Py_ssize_t n = Z.shape[0], strips = n // STRIP, left = n % STRIP, part
+    # The loop is one function for all phi of a module, called by address, or gcc copies it into every entry point,
+    # which takes time to compile, and phi into it, where the strip at the end becomes other instructions.
+    cdef void (*loop)(void (*)(const floating*, floating*, Py_ssize_t, const double*) noexcept nogil, const floating*,
+                      floating*, Py_ssize_t, const double*, double) noexcept
+    loop = over_strips[floating]
+    make_opaque(loop)
+    if Z.shape[0] > 0:
+        loop(phi, &Z[0], &Y[0], Z.shape[0], numbers, work)
+
+
+cdef inline void over_strips(void (*phi)(const floating*, floating*, Py_ssize_t, const double*) noexcept nogil,
+                             const floating* Z, floating* Y, Py_ssize_t n, const double* numbers,
+                             double work) noexcept:
+    cdef Py_ssize_t strips = n // STRIP, left = n % STRIP, part
     cdef floating z[STRIP]
     cdef floating y[STRIP]
     cdef int threads = threads_for(work * n)
     with nogil:
-        make_opaque(phi)  # or gcc copies it into its caller, where the strip at the end would become other instructions
         if threads == 1 and strips > 0:
-            phi(&Z[0], &Y[0], strips, numbers)
+            phi(Z, Y, strips, numbers)
         elif strips > 0:
             for part in prange(threads, schedule="static", num_threads=threads):
-                some(phi, &Z[0], &Y[0], strips * part // threads, strips * (part + 1) // threads, numbers)
+                some(phi, Z, Y, strips * part // threads, strips * (part + 1) // threads, numbers)
         if left > 0:
             for part in range(STRIP):
                 z[part] = 0
-            memcpy(z, &Z[n - left], left * sizeof(floating))
+            memcpy(z, Z + n - left, left * sizeof(floating))
             phi(z, y, 1, numbers)
-            memcpy(&Y[n - left], y, left * sizeof(floating))
+            memcpy(Y + n - left, y, left * sizeof(floating))
 
 
 cdef inline void some(void (*phi)(const floating*, floating*, Py_ssize_t, const double*) noexcept nogil,
@@ -59,27 +71,38 @@ cdef inline void each_grad(
         const floating[::1] Delta, const floating[::1] Z, floating[::1] dZ, const double* numbers,
         double work) noexcept:
     # dZ[i] = Delta[i] phi'(Z[i]).
-    cdef Py_ssize_t n = Z.shape[0], strips = n // STRIP, left = n % STRIP, part
+    cdef void (*loop)(
+        void (*)(const floating*, const floating*, floating*, Py_ssize_t, const double*) noexcept nogil,
+        const floating*, const floating*, floating*, Py_ssize_t, const double*, double) noexcept
+    loop = grad_over_strips[floating]
+    make_opaque(loop)
+    if Z.shape[0] > 0:
+        loop(phi_prime, &Delta[0], &Z[0], &dZ[0], Z.shape[0], numbers, work)
+
+
+cdef inline void grad_over_strips(
+        void (*phi_prime)(const floating*, const floating*, floating*, Py_ssize_t, const double*) noexcept nogil,
+        const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t n, const double* numbers,
+        double work) noexcept:
+    cdef Py_ssize_t strips = n // STRIP, left = n % STRIP, part
     cdef floating delta[STRIP]
     cdef floating z[STRIP]
     cdef floating d[STRIP]
     cdef int threads = threads_for(work * n)
     with nogil:
-        make_opaque(phi_prime)
         if threads == 1 and strips > 0:
-            phi_prime(&Delta[0], &Z[0], &dZ[0], strips, numbers)
+            phi_prime(Delta, Z, dZ, strips, numbers)
         elif strips > 0:
             for part in prange(threads, schedule="static", num_threads=threads):
-                some_grad(phi_prime, &Delta[0], &Z[0], &dZ[0], strips * part // threads, strips * (part + 1) // threads,
-                          numbers)
+                some_grad(phi_prime, Delta, Z, dZ, strips * part // threads, strips * (part + 1) // threads, numbers)
         if left > 0:
             for part in range(STRIP):
                 delta[part] = 0
                 z[part] = 0
-            memcpy(delta, &Delta[n - left], left * sizeof(floating))
-            memcpy(z, &Z[n - left], left * sizeof(floating))
+            memcpy(delta, Delta + n - left, left * sizeof(floating))
+            memcpy(z, Z + n - left, left * sizeof(floating))
             phi_prime(delta, z, d, 1, numbers)
-            memcpy(&dZ[n - left], d, left * sizeof(floating))
+            memcpy(dZ + n - left, d, left * sizeof(floating))
 
 
 cdef inline void some_grad(
