@@ -23,9 +23,8 @@ def of_cnnx(path, x, threads, algorithm="direct"):
     from cnnx import io
 
     cnnx.set_num_threads(threads)
-    model = io.import_onnx(path, algorithm=algorithm).freeze()
-    model.reuse_buffers()
-    return lambda: model.forward(x)
+    compiled = io.import_onnx(path, algorithm=algorithm).fuse().compile(x.shape)
+    return lambda: compiled(x)
 
 
 def of_onnxruntime(path, x, threads):

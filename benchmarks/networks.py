@@ -5,9 +5,10 @@ python benchmarks/networks.py --networks resnet18 --engines onnxruntime torch --
 
 Each network is one ONNX file, with any number of images, that every engine reads: of `cnnx.nn` (resnet18, mobilenet_v2,
 unet), or of the onnx package's light models (the others), with random weights where these have none, without the
-softmax at their end, which would hide differences. cnnx reads it by `io.import_onnx` and freezes; its two columns are
-algorithm="direct" and "auto". torch runs the layers that cnnx has read, traced and frozen (batch normalisation folded),
-NCHW by `optimize_for_inference` and channels last (torch-nhwc); ncnn what pnnx makes of the file, image by image.
+softmax at their end, which would hide differences. cnnx reads it by `io.import_onnx`, fuses and compiles; its two
+columns are algorithm="direct" and "auto". torch runs the layers that cnnx has read, traced and frozen (batch
+normalisation folded), NCHW by `optimize_for_inference` and channels last (torch-nhwc); ncnn what pnnx makes of the
+file, image by image.
 
 Every engine is a process of its own with the allocator's default settings. Outputs have to agree to 1e-3 of the largest
 before anything is timed. Then the engines take turns; the next one begins when no thread of the one before runs, and
