@@ -27,6 +27,7 @@ def unet(
     width: int = 64,
     depth: int = 4,
     upsampling: Literal["transposed", "nearest", "bilinear"] = "transposed",
+    algorithm: Literal["direct", "auto"] = "direct",
     dtype: npt.DTypeLike = "float32",
     seed: Seed = None,
     backend: str | None = None,
@@ -48,6 +49,8 @@ def unet(
         How often rows and columns are halved, 1 to 16; the paper's 4.
     upsampling : "transposed", "nearest" or "bilinear"
         A transposed convolution 2x2 of stride 2, as the paper has, or `Upsample2d` by that mode and a convolution 3x3.
+    algorithm : "direct" or "auto"
+        The convolutions', as `cnnx.conv2d` takes it.
     dtype, seed, backend
         As the layers take them; all weights are drawn from the one seed, layer by layer (`he`).
 
@@ -95,7 +98,8 @@ def unet(
     if depth > _DEEPEST:
         raise ValueError(f"depth: expected an integer from 1 to {_DEEPEST}, got {depth}")
     _check.choice("upsampling", upsampling, ("transposed", "nearest", "bilinear"))
-    shared: dict[str, Any] = dict(dtype=dtype, seed=generator(seed), backend=backend)
+    _check.choice("algorithm", algorithm, ("direct", "auto"))
+    shared: dict[str, Any] = dict(dtype=dtype, seed=generator(seed), backend=backend, algorithm=algorithm)
     lines: list[tuple[Any, ...]] = []
     below = "x"
     for step in range(1, depth + 1):
@@ -133,6 +137,7 @@ def _block(channels: int, filters: int, shared: dict[str, Any]) -> Sequential:
 def _doubled(channels: int, filters: int, upsampling: Any, shared: dict[str, Any]) -> Layer:
     """Twice the rows and columns, fewer channels."""
     if upsampling == "transposed":
-        return ConvTranspose2d(channels, filters, 2, stride=2, **shared)
+        options = {name: shared[name] for name in ("dtype", "seed", "backend")}
+        return ConvTranspose2d(channels, filters, 2, stride=2, **options)
     larger = Upsample2d(2, mode=upsampling, backend=shared["backend"])
     return Sequential(larger, Conv2d(channels, filters, 3, padding=1, **shared))

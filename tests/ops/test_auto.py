@@ -161,3 +161,14 @@ def test_networks_take_it():
     with pytest.raises(ValueError, match="algorithm: expected one of 'direct', 'auto', got 'winograd'"):
         nn.resnet18(3, 5, algorithm="winograd")
     assert nn.cnn((3, 8, 8), 2, algorithm="auto")[0].algorithm == "auto"
+    for upsampling in ("transposed", "nearest"):
+        options = {"width": 16, "depth": 1, "upsampling": upsampling, "seed": 0}
+        model, x = nn.unet(1, 2, algorithm="auto", **options), drawn((1, 1, 28, 28))
+        rows = model.summary((1, 28, 28)).layers
+        chosen = {row.layer.split(")")[0][1:]: row.algorithm for row in rows if row.algorithm}
+        assert chosen["down1.0"] == chosen["head"] == "direct"
+        assert chosen["down1.3"] == chosen["up1.0"] == "winograd"
+        assert len(chosen) == 7 + (upsampling == "nearest")
+        np.testing.assert_allclose(model.forward(x), nn.unet(1, 2, **options).forward(x), rtol=0, atol=1e-3)
+    with pytest.raises(ValueError, match="algorithm: expected one of 'direct', 'auto', got 'winograd'"):
+        nn.unet(1, 2, algorithm="winograd")
