@@ -186,7 +186,8 @@ def serve(name):
     except ImportError as error:
         first = {"absent": str(error)}
     print(json.dumps(first), file=answers, flush=True)
-    serving.serve(Engine(name), sys.stdin, answers)
+    with contextlib.suppress(BrokenPipeError):  # Ctrl-C at the other side
+        serving.serve(Engine(name), sys.stdin, answers)
 
 
 if __name__ == "__main__":
