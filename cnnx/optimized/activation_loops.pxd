@@ -224,7 +224,7 @@ cdef inline void hard_sigmoid_Y(const floating* Z, floating* Y, Py_ssize_t strip
     for i in range(strips):
         load_strip(Z, i, z)
         for j in range(STRIP):
-            Y[i * STRIP + j] = <floating>hard_sigmoid_phi(z[j], alpha, beta)
+            Y[i * STRIP + j] = hard_sigmoid_phi(z[j], alpha, beta)
 
 
 cdef inline void hard_sigmoid_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t strips,
