@@ -1,4 +1,5 @@
-"""Convolutions and poolings whose extents and options are boundary values up to 2^62, one call after another.
+"""Calls whose extents and options are boundary values up to 2^62, one after another: convolutions and transposed ones,
+poolings, and what reads channels or whole axes.
 
     python tests/ops/geometries.py SEED COUNT
 
@@ -19,6 +20,8 @@ FEW = BOUNDARIES[:6]
 ELEMENTS = 2**20  # of an array that holds numbers of its own
 OUTPUTS = 2**22, 2**31  # so many take their time; more are refused by a limit on memory
 PRODUCTS = 2 * 10**8  # likewise, without those of padding
+
+WHOLE_AXES = "global_avg_pool2d", "global_max_pool2d", "prelu", "local_response_norm", "add", "multiply"
 
 
 def number(rng, few=0.6):
@@ -96,14 +99,86 @@ def convolution(rng):
         y = cnnx.conv2d(x, weight, **options)
         grad = array(rng, y.shape, dtype)
         found = cnnx.conv2d_backward(grad, x, weight, **options)
-        if x.size <= ELEMENTS and weight.size <= ELEMENTS and y.size:  # <grad, L x> is <L* grad, x>, in integers
-            product = np.vdot(grad.astype("f8"), y)
-            for name, gradient, of in (("x", found[0], x), ("weight", found[1], weight)):
-                if abs(np.vdot(gradient.astype("f8"), of) - product) > 1e-6 * np.vdot(abs(grad.astype("f8")), abs(y)):
-                    return f"grad_{name} is not the adjoint's"
-        return None
+        return not_adjoint(grad, y, ("x", found[0], x), ("weight", found[1], weight))
 
     return said, work, call
+
+
+def transposed(rng):
+    """The transposes of such convolutions, and output padding: what is left of the image behind the last output."""
+    rows, columns = axis(rng), axis(rng)
+    N, groups = int(rng.integers(0, 3)), int(rng.choice([1, 1, 2]))
+    C, K = (number(rng, 0.9) for _ in range(2))
+    dtype = ("float32", "float64")[rng.integers(2)]
+    P, Q = outputs(*rows), outputs(*columns)
+    shape, kernel = (N, K * groups, P, Q), (K * groups, C, rows[1], columns[1])
+    left = [(r[0] + sum(r[3]) - r[4] * (r[1] - 1) - 1) % r[2] for r in (rows, columns)]
+    options = dict(
+        stride=(rows[2], columns[2]), padding=(rows[3], columns[3]), dilation=(rows[4], columns[4]), groups=groups
+    )
+    options["output_padding"] = tuple(left if rng.random() < 0.7 else (number(rng) for _ in left))
+    given = [n - left[i] + options["output_padding"][i] for i, n in enumerate((rows[0], columns[0]))]
+    size = N * groups * C * max(given[0], 0) * max(given[1], 0)
+    work = products(N * groups * K, C, rows, columns, P, Q) if size <= OUTPUTS[1] else 0.0
+    if OUTPUTS[0] < size <= OUTPUTS[1]:
+        work = float("inf")
+
+    def call():
+        x, weight = array(rng, shape, dtype), array(rng, kernel, dtype)
+        if x is None or weight is None:
+            return None
+        y = cnnx.conv_transpose2d(x, weight, **options)
+        grad = array(rng, y.shape, dtype)
+        found = cnnx.conv_transpose2d_backward(grad, x, weight, **options)
+        return not_adjoint(grad, y, ("x", found[0], x), ("weight", found[1], weight))
+
+    return f"conv_transpose2d x {shape} weight {kernel} {dtype} {options}", work, call
+
+
+def not_adjoint(grad, y, *pairs):
+    """Which gradient is wrong, of an op that is linear in each of these arrays: <grad, L x> is <L* grad, x>."""
+    if max(of.size for _, _, of in pairs) > ELEMENTS:
+        return None
+    product, size = np.vdot(grad.astype("f8"), y), np.vdot(abs(grad.astype("f8")), abs(y))
+    for name, gradient, of in pairs:
+        if abs(np.vdot(gradient.astype("f8"), of) - product) > 1e-5 * (1 + size):
+            return f"grad_{name} is not the adjoint's"
+    return None
+
+
+def whole_axes(rng):
+    """Ops without windows of rows and columns."""
+    dtype = ("float32", "float64")[rng.integers(2)]
+    shape = (int(rng.integers(0, 3)), *(number(rng, 0.7) for _ in range(3)))
+    name = WHOLE_AXES[rng.integers(len(WHOLE_AXES))]
+    more, options = {}, {}
+    if name == "prelu":
+        more = {"weight": (shape[1] if rng.random() < 0.9 else number(rng),)}
+    elif name == "local_response_norm":
+        options = {"size": number(rng, 0.3), "alpha": 0.5}
+    elif name in ("add", "multiply"):
+        more = {"b": tuple(n if rng.random() < 0.5 else 1 for n in shape)}
+    elements = float(np.prod([float(n) for n in shape]))
+    work = elements * min(options.get("size", 1), shape[1]) if elements <= OUTPUTS[1] else 0.0
+    if elements > OUTPUTS[0] and not (name.startswith("global") and elements <= PRODUCTS):
+        work = work and float("inf")
+    if name.startswith("global") and elements > OUTPUTS[1]:
+        work = float("inf")  # its outputs may be few, and then its input takes its time
+
+    def call():
+        x, others = array(rng, shape, dtype), [array(rng, given, dtype) for given in more.values()]
+        if x is None or any(other is None for other in others):
+            return None
+        y = getattr(cnnx, name)(x, *others, **options)
+        grad = array(rng, y.shape, dtype)
+        found = getattr(cnnx, f"{name}_backward")(grad, x, *others, **options)
+        if name == "add":
+            return not_adjoint(grad, np.broadcast_to(x, y.shape), ("a", found[0], x))
+        if name == "local_response_norm":
+            return None if found.shape == x.shape else "another shape"
+        return not_adjoint(grad, y, ("x", found[0] if more else found, x))
+
+    return f"{name} {shape} {more} {dtype} {options}", work, call
 
 
 def pooling(rng):
@@ -124,11 +199,7 @@ def pooling(rng):
         y = forward(x, *given, **options)
         grad = array(rng, y.shape, dtype)
         gradient = backward(grad, x, *given, **options)
-        if kind != "lp" and x.size <= ELEMENTS and y.size:  # both are linear where the winners stay
-            product, found = np.vdot(grad.astype("f8"), y), np.vdot(gradient.astype("f8"), x)
-            if abs(found - product) > 1e-5 * (1 + np.vdot(abs(grad.astype("f8")), abs(y))):
-                return "the gradient is not the adjoint's"
-        return None
+        return None if kind == "lp" else not_adjoint(grad, y, ("x", gradient, x))  # linear where the winners stay
 
     return f"{kind}_pool2d x {shape} {dtype} {options}", work, call
 
@@ -138,7 +209,7 @@ def main(seed, count):
     done = wrong = 0
     for i in range(count):
         rng = np.random.default_rng((seed, i))
-        said, work, call = (convolution, convolution, pooling)[i % 3](rng)
+        said, work, call = (convolution, transposed, convolution, pooling, whole_axes)[i % 5](rng)
         print(f"{seed} {i} {said}", flush=True)
         if work > PRODUCTS:
             continue
