@@ -111,7 +111,8 @@ INSTRUCTION_SETS = {
     "v3": ["-march=x86-64-v3"],
     "v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
 }
-if not sysconfig.get_platform().endswith(("x86_64", "amd64")):
+X86_64 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
+if not X86_64:
     INSTRUCTION_SETS = {"baseline": []}
 
 OPTIMIZED = Path("cnnx/optimized")
@@ -137,6 +138,10 @@ FLAGS = {
 }
 # What Cython marks so runs once, when a module is loaded: it says `cold` there, if this is not set.
 RUN_ONCE = ['-DCYTHON_SMALL_CODE=__attribute__((cold,optimize("O0")))']
+if not X86_64:
+    # Elsewhere than on x86-64 gcc moves loads up before it gives out registers: the weights of a whole register block,
+    # for which there are no registers, so that sums go to memory and back with every term (gcc 14, AArch64).
+    FLAGS["_microkernels"] = [*VECTORS_WRITTEN_OUT, "-fno-schedule-insns"]
 ONCE = ("_cpu", "_threads", CYUTILITY)  # not chosen with an instruction set: they count for all, or come before
 
 
