@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# cnnx on AArch64, emulated by QEMU: builds it in a folder with Debian for arm64, then runs there `cnnx digest`, random
-# calls, whose bits have to be those of the cnnx of this machine, and tests. As root; CONTRIBUTING.md says what it needs.
+# cnnx for AArch64 on an x86-64 machine: built by a cross compiler, run by QEMU. Looks for register blocks that spill, runs
+# `cnnx digest`, random calls, whose bits have to be those of the cnnx of this machine, and tests. As root; CONTRIBUTING.md
+# says what it needs.
 #   bash .ci/aarch64.sh [pytest's arguments]
 # CNNX_AARCH64: the folder, made if it is missing.
 set -euo pipefail
@@ -15,28 +16,51 @@ if [ $# = 0 ]; then
         tests/ops/test_functions.py tests/audit/test_gradients.py
 fi
 
+if [ "$(uname -m)" != x86_64 ]; then
+    echo "aarch64.sh: expected an x86-64 machine, this is $(uname -m); on AArch64 itself: tox -e py" >&2
+    exit 1
+fi
 [ "$(id -u)" = 0 ] || { echo "aarch64.sh: expected to be run by root, as chroot has to be" >&2; exit 1; }
 for needed in debootstrap qemu-aarch64-static; do
     command -v "$needed" >/dev/null || { echo "aarch64.sh: $needed is missing; see CONTRIBUTING.md" >&2; exit 1; }
 done
-if [ "$(uname -m)" != aarch64 ] && [ ! -e /proc/sys/fs/binfmt_misc/qemu-aarch64 ]; then
+if [ ! -e /proc/sys/fs/binfmt_misc/qemu-aarch64 ]; then
     mountpoint -q /proc/sys/fs/binfmt_misc || mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
     update-binfmts --enable qemu-aarch64
 fi
 
 inside() {
-    LC_ALL=C.UTF-8 PATH=/venv/bin:/usr/sbin:/usr/bin:/sbin:/bin chroot "$folder" "$@"
+    env --ignore-environment LC_ALL=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive \
+        chroot "$folder" "$@"
+}
+
+# Debian's Python for x86-64 that believes to be the one for arm64: it compiles with that one's compiler and flags.
+cross() {
+    inside env --chdir=/cnnx PYTHONPATH=/site _PYTHON_HOST_PLATFORM=linux-aarch64 \
+        _PYTHON_SYSCONFIGDATA_NAME=_sysconfigdata__aarch64-linux-gnu "$@"
+}
+
+emulated() {
+    inside env --chdir=/cnnx PYTHONHOME=/usr PYTHONPATH=/cnnx:/aarch64/site /aarch64/usr/bin/python3.13 "$@"
+}
+
+# Wheels for Debian's Python 3.13 of a machine, fetched by this machine's pip, which knows its index.
+fetch() {
+    "$python" -m pip install -q --no-compile --only-binary=:all: --python-version 3.13 --platform "manylinux_2_28_$1" \
+        --platform "manylinux_2_27_$1" --platform "manylinux_2_17_$1" --target "${@:2}"
 }
 
 if [ ! -e "$folder/complete" ]; then
-    debootstrap --arch=arm64 --variant=minbase \
-        --include=ca-certificates,gcc,libc6-dev,python3-dev,python3-hypothesis,python3-mpmath,python3-numpy,python3-pytest,python3-setuptools,python3-venv \
-        trixie "$folder"
-    inside python3 -m venv --system-site-packages /venv
-    # Debian's Cython is 3.0. Fetched by this machine's pip, which knows its index.
-    "$python" -m pip download -q --no-deps --only-binary=:all: --python-version 3.13 --dest "$folder/wheels" \
-        --platform manylinux_2_17_aarch64 "cython>=3.1,!=3.2.0"
-    inside pip install --no-index --find-links /wheels cython
+    debootstrap --arch=amd64 --variant=minbase --include=gcc-aarch64-linux-gnu,python3-setuptools trixie "$folder"
+    inside dpkg --add-architecture arm64
+    inside apt-get -q update
+    inside apt-get -qy install --no-install-recommends libpython3-dev:arm64 \
+        libgomp1:arm64 libstdc++6:arm64
+    # All of Debian's Python for arm64 but the program, which cannot be installed beside that for x86-64: unpacked.
+    inside sh -c 'cd /tmp && apt-get -q -o APT::Sandbox::User=root download python3.13-minimal:arm64'
+    inside sh -c 'dpkg --extract /tmp/python3.13-minimal_*_arm64.deb /aarch64'
+    fetch x86_64 "$folder/site" "cython>=3.1,!=3.2.0"
+    fetch aarch64 "$folder/aarch64/site" numpy pytest hypothesis mpmath
     touch "$folder/complete"
 fi
 mountpoint -q "$folder/proc" || mount -t proc proc "$folder/proc"
@@ -44,10 +68,13 @@ trap 'umount "$folder/proc"' EXIT
 
 mkdir -p "$folder/cnnx"
 git ls-files -z | tar --create --null --files-from=- | tar --extract --directory "$folder/cnnx"
-in_sources='cd /cnnx && PYTHONPATH=/cnnx exec "$@"'
 set -x
-inside sh -c "$in_sources" - python setup.py -q build_ext --inplace
-inside sh -c "$in_sources" - python -m cnnx digest
-inside sh -c "$in_sources" - python tests/bits.py --calls $calls >"$folder/aarch64.txt"
-"$python" tests/bits.py --calls $calls | diff - "$folder/aarch64.txt"
-inside sh -c "$in_sources" - python -m pytest -q -p no:cacheprovider "$@"
+cross aarch64-linux-gnu-gcc --version
+cross CNNX_BUILD_JOBS="${CNNX_BUILD_JOBS:-}" CNNX_OPENMP=on python3 setup.py -q build_ext --inplace
+inside sh -c 'aarch64-linux-gnu-objdump -d --no-show-raw-insn /cnnx/cnnx/optimized/baseline/_microkernels.*' |
+    "$python" tests/spills.py
+emulated -c 'import platform, numpy; print(platform.platform(), platform.python_version(), numpy.__version__)'
+emulated -m cnnx digest
+emulated tests/bits.py --calls $calls >"$folder/aarch64.txt"
+PYTHONPATH=tests "$python" tests/bits.py --calls $calls | diff - "$folder/aarch64.txt"
+emulated -m pytest -q -p no:cacheprovider "$@"
