@@ -29,6 +29,7 @@ FUNCTIONS = {function.__name__: (op, function) for op in OPS for function in (op
 THREADS = 2 if native.build_info()["openmp"] else 1
 BY_REFERENCE = 50  # one call in so many
 AT_ONCE = 20_000  # calls of a process
+STARTING = 120  # seconds that a process may take to its first call: imports are slow under sanitizers and load
 NAMED = re.compile(r"\w+(\[\d\])*: \S|output of shape \(.*\): \S|\w+\(\) (got|missing|takes)")
 NUMBERS = np.array([0, -0.0, 1, -1, 0.5, 3, -2.5, 1e-40, 1e-300, 1e30, -1e30, np.inf, -np.inf, np.nan])
 INTEGERS = (1, 1, 1, 2, 2, 3, 4, 5, 7, 9, 16, 17, 31, 33)
@@ -306,21 +307,19 @@ def supervised(seed, first, count, patience):
     faults = 0
     while count > 0:
         with tempfile.NamedTemporaryFile() as state:
-            state.write(b"%20d" % first)
-            state.flush()
             command = [sys.executable, __file__, "--seed", str(seed), "--work", str(first), str(count), state.name]
             process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-            seen, since, hung = first, time.monotonic(), False
+            seen, since, hung = None, time.monotonic(), False
             while process.poll() is None:
                 time.sleep(0.2)
-                now = int(Path(state.name).read_bytes() or b"0")
+                now = Path(state.name).read_bytes()
                 if now != seen:
                     seen, since = now, time.monotonic()
-                elif time.monotonic() - since > patience:
+                elif time.monotonic() - since > (patience if seen else max(patience, STARTING)):
                     hung = True
                     process.kill()
             said = process.communicate()[1]
-            seen = int(Path(state.name).read_bytes())
+            seen = int(Path(state.name).read_bytes() or first)  # empty before the first call
         if seen < 0:
             return faults - 1 - seen
         print(f"call {seen}: {f'took over {patience} s' if hung else f'ended its process: {said[-500:]}'}", flush=True)

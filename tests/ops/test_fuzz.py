@@ -70,8 +70,10 @@ def test_a_fault_is_seen(fuzz, monkeypatch, capsys):
         assert said in printed
 
 
-def test_a_crash_and_a_hang_are_named(fuzz, monkeypatch, capfd, tmp_path):
-    broken = FILE.read_text().replace(
+def test_a_crash_and_a_hang_are_named_a_slow_start_is_not(tmp_path):
+    slow = "    faulthandler.enable()\n    if first == 0:\n        time.sleep(2.5)\n"
+    broken = FILE.read_text().replace("    faulthandler.enable()\n", slow)
+    broken = broken.replace(
         "    name, arguments = call_of(seed, number)\n    ours = ",
         "    if number == 3:\n        os.abort()\n    if number == 5:\n        time.sleep(60)\n"
         "    name, arguments = call_of(seed, number)\n    ours = ",
