@@ -118,11 +118,11 @@ if not X86_64:
 OPTIMIZED = Path("cnnx/optimized")
 SOURCES = {path.stem: path for path in sorted(OPTIMIZED.glob("*.pyx"))}
 CYUTILITY = "_cyutility"  # Cython's own support code, above all its memoryviews; Cython writes it
-# Forced inlining is for register blocks: those of affine, conv2d and conv2d_winograd stand in _microkernels. Without,
-# gcc inlines formulas into loops all the same, but not Cython's support code into every entry point: a fifth of the
-# time, more than half of conv2d's. max_pool2d would become slower. Where vectors are written out, gcc's own vectoriser
-# finds nothing that is faster (cnnx bench --against), and takes up to a quarter of the time. Cython's support code
-# needs no more than -O2.
+# Forced inlining is for register blocks: those of affine, conv2d, conv2d_winograd and matmul stand in _microkernels.
+# Without, gcc inlines formulas into loops all the same, but not Cython's support code into every entry point: a fifth
+# of the time, more than half of conv2d's. max_pool2d would become slower. Where vectors are written out, gcc's own
+# vectoriser finds nothing that is faster (cnnx bench --against), and takes up to a quarter of the time. Cython's
+# support code needs no more than -O2.
 VECTORS_WRITTEN_OUT = ["-fno-tree-vectorize"]
 NO_REGISTER_BLOCKS = ["-DCNNX_NO_REGISTER_BLOCKS"]
 LOOPS_ALONE = [*NO_REGISTER_BLOCKS, "--param=max-inline-insns-single=70"]  # the latter is what -O2 has
@@ -133,6 +133,7 @@ FLAGS = {
     "avg_pool2d": NO_REGISTER_BLOCKS,
     "conv2d": [*VECTORS_WRITTEN_OUT, *LOOPS_ALONE],
     "conv2d_winograd": [*VECTORS_WRITTEN_OUT, *NO_REGISTER_BLOCKS],
+    "matmul": LOOPS_ALONE,
     "max_pool2d": VECTORS_WRITTEN_OUT,
     CYUTILITY: ["-O2"],
 }

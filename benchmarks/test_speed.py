@@ -70,6 +70,8 @@ def shapes(call: Call) -> list[tuple[int, ...]]:
         return [arrays[name].shape if name in arrays else missing[name]() for name in op.differentiable]
     if op.cost:
         return [()]
+    if op.name == "matmul":
+        return [np.matmul(arrays["a"], arrays["b"]).shape]
     if op.broadcasts:
         return [np.broadcast_shapes(*(a.shape for a in arrays.values()))]
     x = arrays["x"].shape

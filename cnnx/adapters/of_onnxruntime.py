@@ -255,5 +255,10 @@ def multiply(A: Array, B: Array, Y: Array) -> None:
 
 
 @kernel
+def matmul(A: Array, B: Array, Y: Array) -> None:
+    Y[...] = _run("MatMul", A, B)
+
+
+@kernel
 def affine(Z: Array, w: Array, b: Array, Y: Array) -> None:
     Y[...] = _run("Gemm", Z, w, b, transB=1)

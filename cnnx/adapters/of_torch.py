@@ -448,6 +448,23 @@ def multiply_grad_input(Delta: Array, A: Array, B: Array, dA: Array) -> None:
 
 
 @kernel
+def matmul(A: Array, B: Array, Y: Array) -> None:
+    Y[...] = torch.matmul(*_tensors(A, B)).numpy()
+
+
+@kernel
+def matmul_grad_a(Delta: Array, A: Array, B: Array, dA: Array) -> None:
+    delta, b = _tensors(Delta, B)
+    dA[...] = (delta @ b.mT).sum_to_size(A.shape).numpy()
+
+
+@kernel
+def matmul_grad_b(Delta: Array, A: Array, B: Array, dB: Array) -> None:
+    delta, a = _tensors(Delta, A)
+    dB[...] = (a.mT @ delta).sum_to_size(B.shape).numpy()
+
+
+@kernel
 def affine(Z: Array, w: Array, b: Array, Y: Array) -> None:
     Y[...] = functional.linear(*_tensors(Z, w, b)).numpy()
 

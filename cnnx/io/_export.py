@@ -155,6 +155,8 @@ def _steps(layer: nn.Layer, xs: list[Array], y: Array) -> list[_Step]:
     if isinstance(layer, (nn.Add, nn.Multiply)):
         operator = "Add" if isinstance(layer, nn.Add) else "Mul"
         return [_Step(operator, {}, {}, (i,)[: i - 1]) for i in range(1, len(xs))]
+    if isinstance(layer, nn.MatMul):
+        return [_Step("MatMul", {}, {})]
     if isinstance(layer, nn.Concat):
         return [_Step("Concat", {}, {"axis": layer.axis})]
     if isinstance(layer, (nn.Clip, nn.ReLU6)):

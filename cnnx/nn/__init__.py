@@ -32,7 +32,7 @@ from .history import Epoch, History
 from .init import he, xavier
 from .layers import Affine, BatchNorm2d, Dropout, Flatten
 from .local_response_norm import LocalResponseNorm
-from .merge import Add, Concat, Multiply
+from .merge import Add, Concat, MatMul, Multiply
 from .mobilenet import mobilenet_v2
 from .models import cn_network, cnn, mlp, ox_network
 from .normalize import GroupNorm, InstanceNorm2d, LayerNorm
@@ -86,6 +86,7 @@ __all__ = [
     "LocalResponseNorm",
     "LogSoftmax",
     "LpPool2d",
+    "MatMul",
     "MaxPool2d",
     "Multiply",
     "Optimizer",

@@ -1,6 +1,7 @@
 """What every layer and every cost has."""
 
 import inspect
+import math
 from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any, ClassVar, Self, TypeVar
@@ -144,6 +145,10 @@ class Layer(Reuse):
     def _chosen(self, x: tuple[int, ...]) -> str | None:
         """What a layer that chooses its algorithm by the shape of what comes in takes; None: there is no choice."""
         return None
+
+    def _multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
+        """Of the forward call for one image, by the shapes of what comes in and goes out: each weight at each place."""
+        return sum(w.size * math.prod(y[2:]) for w in self.parameters.values() if w.ndim > 1)
 
     def _flatten(self, into: Flat, place: str, sources: tuple[int, ...]) -> int:
         """Add the layers that it calls, with their places; it is itself at `place`. Returns which value is its own."""

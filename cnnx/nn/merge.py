@@ -1,5 +1,6 @@
 """Layers that make one value of several: nothing to learn."""
 
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -79,6 +80,47 @@ class Multiply(_Pairwise):
     """
 
     _op = ops.multiply, ops.multiply_backward
+
+
+class MatMul(Layer):
+    """The matrix product of two values: `cnnx.matmul`, of stacks of matrices with NumPy's broadcasting.
+
+    `forward(a, b)`; `backward` returns both gradients. It stands in a `Graph`.
+
+    Parameters
+    ----------
+    backend : str or None
+        As `Add` takes it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        No back end of that name; another number of inputs than two; what the op raises.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnnx import nn
+    >>> layer = nn.MatMul()
+    >>> layer.forward(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]]))
+    array([[11.]])
+    >>> layer.backward(np.array([[10.0]]))
+    (array([[30., 40.]]), array([[10.],
+           [20.]]))
+    """
+
+    _borrows = _replays = True
+
+    def _forward(self, a: Array, b: Array) -> tuple[Array, Any]:
+        return ops.matmul(a, b, backend=self._back_end), (a, b)
+
+    def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> tuple[Array, ...] | None:
+        if not input_grad:
+            return None
+        return ops.matmul_backward(grad_output, *saved, backend=self._back_end)
+
+    def _multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
+        return math.prod(y[1:]) * x[-1]
 
 
 class Concat(Layer):

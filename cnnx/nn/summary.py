@@ -1,6 +1,7 @@
 """What a network is made of: shapes, parameters, multiply-adds and memory, layer by layer."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -27,7 +28,7 @@ class LayerSummary:
         How many numbers are learnt.
     multiply_adds : int
         Of the forward call: each weight of a convolution or an affine layer times the places where it is used, taps
-        in the padding too; 0 for layers without such weights.
+        in the padding too; of a matrix product its terms; 0 for other layers.
     memory : int
         Bytes of its output (also where that is a view, as Flatten's may be), its parameters and its buffers.
     algorithm : str or None
@@ -99,22 +100,23 @@ def summarize(model: Flat, input_shape: object, dtype: npt.DTypeLike) -> Summary
     shape = tuple(_check.integer(f"input_shape[{i}]", extent, 1) for i, extent in enumerate(input_shape))
     values, rows = [np.zeros((0, *shape), dtype)], []
     for place, layer, sources in model.calls:
-        values.append(layer.forward(*(values[i] for i in sources)))
-        rows.append(_row(place, layer, values[-1], layer._chosen(values[sources[0]].shape)))
+        xs = [values[i] for i in sources]
+        values.append(layer.forward(*xs))
+        rows.append(_row(place, layer, xs, values[-1]))
     return Summary(shape, tuple(rows))
 
 
-def _row(place: str, layer: Part, y: Array, algorithm: str | None) -> LayerSummary:
-    """What there is to say of a layer that gives y."""
+def _row(place: str, layer: Part, xs: Sequence[Array], y: Array) -> LayerSummary:
+    """What there is to say of a layer that makes y of xs."""
     learnt = layer.parameters.values()
     kept = sum(array.nbytes for array in (*learnt, *layer.buffers.values()))
     return LayerSummary(
         layer=f"({place}) {layer!r}" if place else repr(layer),
         output_shape=y.shape[1:],
         parameters=sum(w.size for w in learnt),
-        multiply_adds=sum(w.size * math.prod(y.shape[2:]) for w in learnt if w.ndim > 1),
+        multiply_adds=layer._multiply_adds(xs[0].shape, y.shape),
         memory=math.prod(y.shape[1:]) * y.dtype.itemsize + kept,
-        algorithm=algorithm,
+        algorithm=layer._chosen(xs[0].shape),
     )
 
 

@@ -81,6 +81,9 @@ from .local_response_norm import local_response_norm_backward as local_response_
 from .lp_pool2d import OP as _LP_POOL2D
 from .lp_pool2d import lp_pool2d as lp_pool2d
 from .lp_pool2d import lp_pool2d_backward as lp_pool2d_backward
+from .matmul import OP as _MATMUL
+from .matmul import matmul as matmul
+from .matmul import matmul_backward as matmul_backward
 from .max_pool2d import OP as _MAX_POOL2D
 from .max_pool2d import max_pool2d as max_pool2d
 from .max_pool2d import max_pool2d_backward as max_pool2d_backward
@@ -112,6 +115,7 @@ OPS: tuple[Op, ...] = (
     *_SOFTMAX,
     _AFFINE,
     *_ARITHMETIC,
+    _MATMUL,
     _FLATTEN,
     _DROPOUT,
     _BATCH_NORM2D,
@@ -179,6 +183,8 @@ __all__ = [  # noqa: RUF022
     "add_backward",
     "multiply",
     "multiply_backward",
+    "matmul",
+    "matmul_backward",
     "flatten",
     "flatten_backward",
     "dropout",

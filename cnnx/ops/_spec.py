@@ -50,6 +50,7 @@ class Op:
     cost : True if the forward function returns a number and the backward one takes no grad_output.
     large : cases of production size, for benchmarks alone: a back end in Python would take minutes for one.
     broadcasts : array arguments are repeated along axes that others have, as NumPy does it: their gradients sum.
+    matrices : their last two axes are those of matrices and not repeated.
     edge : float32 results are right for numbers up to the largest: no sum of them overflows on the way.
     multiply_adds : how many the equations have, forward and backward, by the arrays' shapes and the
         output's; None where there are no sums of products, or so few that memory binds.
@@ -70,5 +71,6 @@ class Op:
     cost: bool = False
     large: tuple[Case, ...] = ()
     broadcasts: bool = False
+    matrices: bool = False
     edge: bool = False
     multiply_adds: Callable[[Mapping[str, Shape], Shape], tuple[int, int]] | None = None

@@ -185,9 +185,9 @@ def _meet(shapes: tuple[Shape, Shape]) -> _Meeting:
         shape = np.broadcast_shapes(a, b)
     except ValueError:
         raise ValueError(f"b: expected a shape that NumPy broadcasts with a's {a}, got {b}") from None
-    axes = list(zip_longest(reversed(shape), reversed(a), reversed(b), fillvalue=1))[::-1]
+    axes = aligned(shape, a, b)
     if len(axes) > AXES:
-        axes = _runs(axes)
+        axes = runs(axes)
     if len(axes) > AXES:
         raise ValueError(
             f"b: expected at most {AXES} runs of axes along which the same operands are repeated, got {len(axes)}: "
@@ -198,17 +198,22 @@ def _meet(shapes: tuple[Shape, Shape]) -> _Meeting:
     return _Meeting(shape, y, first, second)
 
 
-def _runs(axes: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
-    """Axes next to each other along which the same operands are repeated, as one."""
-    runs: list[tuple[int, int, int]] = []
+def aligned(shape: Shape, a: Shape, b: Shape) -> list[tuple[int, int, int]]:
+    """The axes of the output, a's and b's, from the last one on alike; 1 where an operand has none."""
+    return list(zip_longest(reversed(shape), reversed(a), reversed(b), fillvalue=1))[::-1]
+
+
+def runs(axes: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    """Axes next to each other along which the same operands are repeated, as one; each is (output's, a's, b's)."""
+    found: list[tuple[int, int, int]] = []
     for y, a, b in axes:
         if y == 1:
             continue
-        if runs and [n == 1 for n in runs[-1]] == [n == 1 for n in (y, a, b)]:
-            Y, A, B = runs.pop()
+        if found and [n == 1 for n in found[-1]] == [n == 1 for n in (y, a, b)]:
+            Y, A, B = found.pop()
             y, a, b = Y * y, A * a, B * b
-        runs.append((y, a, b))
-    return runs
+        found.append((y, a, b))
+    return found
 
 
 _SHAPES: dict[str, tuple[Shape, Shape]] = {

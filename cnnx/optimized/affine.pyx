@@ -7,13 +7,13 @@ from libc.stdlib cimport free
 from ._threads cimport threads_for
 from .affine_loops cimport (
     FIRST_CACHE, GROUP, PANELS, SECOND_CACHE, Shape, Y_few, Y_part, dZ_part, dw_part, few_size, pack_columns,
-    pack_samples, panels_within, tables_size,
+    pack_samples, panels_within, tables_size, too_large,
 )
 from .microkernel.multiply_accumulate cimport ROWS, VECTORS
 from .microkernel.table cimport Microkernels, Tables, kernels_of, tables_of
 from .pack.panel cimport TERMS, first_column, padded, panels_of
-from .runtime.integers cimport Span, ceil_div, max_of, min_of, times
-from .runtime.memory cimport SCRATCH, align_to_line, scratch
+from .runtime.integers cimport Span, ceil_div, max_of, min_of, share
+from .runtime.memory cimport align_to_line, scratch
 from .simd.vector cimport lanes_of
 
 from ._microkernels import TABLES
@@ -36,17 +36,6 @@ cdef inline bint few_samples(Py_ssize_t N, floating* tag) noexcept nogil:
     # Whether lanes had better be outputs than samples. That w is transposed pays with 16 lanes: one sample takes half
     # of the time; with 8 it does not (784 inputs, 100 outputs).
     return lanes_of(tag) >= 16 and 2 * N <= lanes_of(tag)
-
-
-cdef inline bint too_large(Py_ssize_t numbers, floating* tag) noexcept nogil:
-    # Of a copy: for the scratch memory of a thread.
-    return times(numbers, sizeof(floating)) > SCRATCH // 2
-
-
-cdef inline Span share(Py_ssize_t part, Py_ssize_t parts, Py_ssize_t count, Py_ssize_t step,
-                       Py_ssize_t end) noexcept nogil:
-    # A part of `count` steps; the last one ends at `end`.
-    return Span(part * count // parts * step, min_of((part + 1) * count // parts * step, end))
 
 
 def affine(const floating[:, ::1] Z, const floating[:, ::1] w, const floating[::1] b, /, floating[:, ::1] Y):
@@ -153,7 +142,7 @@ def affine_grad_weight(const floating[:, ::1] Delta, const floating[:, ::1] Z, /
             pack_columns(&Z[0, 0], shared + first_column(part, J, tag) * N, part, N, J)
         for part in prange(parts, nogil=True, schedule="static", num_threads=threads):
             dw_part(kernels, &Delta[0, 0], &Z[0, 0], &dw[0, 0], &g, shared, room + part * own,
-                    share(part, parts, blocks, ROWS, I), Span(0, panels))
+                    share(part, parts, blocks, ROWS, I), Span(0, panels), False)
     else:
         by_rows = panels < threads and share_rows(blocks, panels, threads)
         parts = min_of(threads, blocks if by_rows else panels)
@@ -164,7 +153,7 @@ def affine_grad_weight(const floating[:, ::1] Delta, const floating[:, ::1] Z, /
         for part in prange(parts, nogil=True, schedule="static", num_threads=threads):
             dw_part(kernels, &Delta[0, 0], &Z[0, 0], &dw[0, 0], &g, shared, room + part * own,
                     share(part, parts, blocks, ROWS, I) if by_rows else Span(0, I),
-                    Span(0, panels) if by_rows else share(part, parts, panels, 1, panels))
+                    Span(0, panels) if by_rows else share(part, parts, panels, 1, panels), False)
     free(raw)
 
 

@@ -8,8 +8,8 @@ from .microkernel.multiply_accumulate cimport (
 )
 from .microkernel.table cimport Microkernels, multiply_accumulate
 from .pack.panel cimport TERMS, fill_taps, first_column, pack, pack_transposed, padded
-from .runtime.integers cimport Span, max_of, min_of
-from .runtime.memory cimport CACHE_LINE
+from .runtime.integers cimport Span, max_of, min_of, times
+from .runtime.memory cimport CACHE_LINE, SCRATCH
 from .simd.shuffle cimport transpose
 from .simd.vector cimport VECTOR_BYTES, lanes_of
 
@@ -44,6 +44,11 @@ cdef inline Tables tables_at(floating* memory) noexcept nogil:
     return Tables(offsets, offsets + VECTORS * TERMS, offsets + (VECTORS + 1) * TERMS)
 
 
+cdef inline bint too_large(Py_ssize_t numbers, floating* tag) noexcept nogil:
+    # Of a copy: for the scratch memory of a thread.
+    return times(numbers, sizeof(floating)) > SCRATCH // 2
+
+
 cdef inline void pack_samples(const floating* Z, floating* packed, Py_ssize_t panel, Py_ssize_t N,
                               Py_ssize_t J, Py_ssize_t T) noexcept nogil:
     # T terms of a panel; Z: the first sample's, from the first of them on.
@@ -56,6 +61,7 @@ cdef inline void Y_part(const Microkernels* kernels, const floating* Z, const fl
                         floating* memory, Span I, Span panels) noexcept nogil:
     # F1 for the samples of some panels: sums[i - i_0][n - n_0], then transposed. With shared = NULL they are packed
     # here: all J terms, or at_once = TERMS for every group of outputs anew, where J are too many. memory: tables, sums.
+    # With b = NULL what is summed is added to Y.
     cdef floating* sums = memory + tables_size(memory)
     cdef Py_ssize_t lanes = lanes_of(sums), row = PANELS * VECTORS * lanes, N = g.N, J = g.J
     cdef Py_ssize_t i_0, rows, p_0 = panels.first, p, end_group, t_0, n_0, n, end_n, i, T, M = ROWS
@@ -83,6 +89,14 @@ cdef inline void Y_part(const Microkernels* kernels, const floating* Z, const fl
         i_0 = I.first
         while i_0 < I.end:
             rows = min_of(GROUP, I.end - i_0)
+            n = n_0
+            while b == NULL and n < end_n:
+                i = 0
+                while i < rows:
+                    transpose(Y + n * g.I + i_0 + i, g.I, min_of(lanes, end_n - n), min_of(lanes, rows - i),
+                              sums + i * row + n - n_0, row, lanes)
+                    i += lanes
+                n += lanes
             t_0 = 0
             while t_0 < J:
                 o.T = min_of(TERMS, J - t_0)
@@ -92,7 +106,7 @@ cdef inline void Y_part(const Microkernels* kernels, const floating* Z, const fl
                 while i < rows:
                     o.rows = min_of(M, rows - i)
                     o.w = w + (i_0 + i) * J + t_0
-                    o.start = b + i_0 + i if t_0 == 0 else NULL
+                    o.start = b + i_0 + i if t_0 == 0 and b != NULL else NULL
                     for p in range(p_0, end_group):
                         n = first_column(p, N, sums)
                         o.width = first_column(p + 1, N, sums) - n
@@ -230,8 +244,10 @@ cdef inline void pack_factors(const floating* Delta, Py_ssize_t I, Py_ssize_t T,
 
 
 cdef inline void dw_part(const Microkernels* kernels, const floating* Delta, const floating* Z, floating* dw,
-                         const Shape* g, floating* shared, floating* memory, Span rows, Span panels) noexcept nogil:
-    # F2 for some rows and panels of dw. With shared = NULL its panels of Z are packed here. memory: tables, panels.
+                         const Shape* g, floating* shared, floating* memory, Span rows, Span panels,
+                         bint add) noexcept nogil:
+    # F2 for some rows and panels of dw, or with `add` added to it. With shared = NULL its panels of Z are packed here.
+    # memory: tables, panels.
     cdef Py_ssize_t N = g.N, I = g.I, J = g.J, lanes = lanes_of(dw)  # no-cython-lint
     cdef Py_ssize_t group = panels_within(SECOND_CACHE, min_of(N, TERMS), panels.end - panels.first)
     cdef Py_ssize_t p_0 = panels.first, p, end_group, t_0, T, t, i, j_0, j, width, k
@@ -255,7 +271,7 @@ cdef inline void dw_part(const Microkernels* kernels, const floating* Delta, con
         t_0 = 0
         while t_0 < N:
             T = min_of(TERMS, N - t_0)
-            o.T, o.start = T, zeros if t_0 == 0 else NULL
+            o.T, o.start = T, zeros if t_0 == 0 and not add else NULL
             if shared == NULL:
                 for p in range(p_0, end_group):
                     pack_columns(Z + t_0 * J, own + (first_column(p, J, dw) - j_0) * T, p, T, J)

@@ -8,14 +8,15 @@ from itertools import product
 from ._numbers import computes
 
 
-def at(X, index):
-    """The element of an operand that goes to the output's `index`."""
-    return X[tuple(0 if extent == 1 else i for extent, i in zip(X.shape, index, strict=True))]
+def at(X, index, *within):
+    """The element of an operand that goes to the output's `index`; or, `within` an operand's member, of that."""
+    extents = X.shape[: len(index)]
+    return X[(*(0 if extent == 1 else i for extent, i in zip(extents, index, strict=True)), *within)]
 
 
 def reached(X, Y, index):
-    """The output's indices that the element `index` of operand X goes to."""
-    return product(*(range(n) if extent == 1 else (i,) for extent, n, i in zip(X.shape, Y.shape, index, strict=True)))
+    """The output's indices, it being of shape Y, that the element `index` of an operand of shape X goes to."""
+    return product(*(range(n) if extent == 1 else (i,) for extent, n, i in zip(X, Y, index, strict=True)))
 
 
 def add_Y(A, B, *index):
@@ -32,7 +33,7 @@ def add_dA(Delta, A, *index):
     J1: standard.
     """
     dA = 0
-    for i in reached(A, Delta, index):
+    for i in reached(A.shape, Delta.shape, index):
         dA = dA + Delta[i]
     return dA
 
@@ -51,7 +52,7 @@ def multiply_dA(Delta, A, B, *index):
     J2: standard.
     """
     dA = 0
-    for i in reached(A, Delta, index):
+    for i in reached(A.shape, Delta.shape, index):
         dA = dA + Delta[i] * at(B, i)
     return dA
 

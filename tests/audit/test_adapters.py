@@ -39,7 +39,7 @@ def test_numpy_agrees() -> None:
         "batch_norm2d",
         "dropout",
     ]
-    ops += ["add", "multiply", "clip", "hard_sigmoid", "hard_swish", "silu", "prelu", "local_response_norm"]
+    ops += ["add", "multiply", "matmul", "clip", "hard_sigmoid", "hard_swish", "silu", "prelu", "local_response_norm"]
     ops += ["upsample2d", "group_norm", "instance_norm", "layer_norm"]
     report = audit(ops, backend="numpy", checks=["exact", "special", "adjoint"], measure=False)
     assert [str(d) for d in report.discrepancies()] == []
@@ -69,6 +69,7 @@ def test_what_a_library_lacks_is_said_with_the_reason() -> None:
         "prelu",
         "add",
         "multiply",
+        "matmul",
         "affine",
         "local_response_norm",
         "cross_entropy",
@@ -99,6 +100,7 @@ def test_torch_agrees(op: str) -> None:
         "prelu",
         "add",
         "multiply",
+        "matmul",
         "softmax",
         "affine",
     ],

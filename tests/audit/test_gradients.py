@@ -40,6 +40,7 @@ RATIONAL = {
     "affine",
     "add",
     "multiply",
+    "matmul",
     "dropout",
     "squared_error",
 }

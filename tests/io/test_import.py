@@ -678,6 +678,8 @@ def test_all_that_cannot_be_read_is_said_at_once(tmp_path):
             )
         ),
         ([("MatMul", "x w", "y")], {"w": floats(5, 2)}, "input 0: expected 2 axes, got 4"),
+        ([("Flatten", "x", "a"), ("MatMul", "a a", "y")], {}, r"operands of one rank, at least 3, .* got \[2\]"),
+        ([("Flatten", "x", "a"), ("MatMul", "x a", "y")], {}, r"operands of one rank, at least 3, .* got \[2, 4\]"),
         ([("ReduceMean", "x a", "y")], {"a": ints(1)}, r"axes: expected rows and columns"),
         ([("MaxPool", "x", "a y", {"kernel_shape": [2, 2]})], {}, "expected its first output alone to be used"),
         ([("Conv", "x x", "y")], {}, "weight: expected an array in the file, got one that depends on the images"),

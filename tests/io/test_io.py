@@ -79,17 +79,19 @@ def layers(dtype):
         nn.Add(),
         nn.Multiply(),
         nn.Concat(-3),
+        nn.MatMul(),
     ]
 
 
 def network(dtype="float32"):
-    """All of them, some of them two Sequentials deep, three in a Graph; put together to be saved, not to be run."""
-    first, *middle, last, add, multiply, concat = layers(dtype)
+    """All of them, some of them two Sequentials deep, four in a Graph; put together to be saved, not to be run."""
+    first, *middle, last, add, multiply, concat, product = layers(dtype)
     graph = nn.Graph(
         ("/layer1/Add.0", add, "mask", "image"),
         ("a product", multiply, "image", "/layer1/Add.0", "mask"),
         ("ünïcode", nn.Sequential(nn.Affine(2, 3, dtype=dtype)), "image"),
         ("c", concat, "a product", "ünïcode"),
+        ("matrices", product, "c", "mask"),
         inputs=("image", "mask"),
     )
     middle.append(nn.Graph(("one", nn.Tanh()), ("both", graph, "one", "x")))

@@ -176,6 +176,27 @@ def test_what_branches_branches_there_too(tmp_path, dtype):
         io.export_onnx(nn.Graph(("a", nn.Add(), "x", "y"), inputs=("x", "y")), tmp_path / "no.onnx", (3,))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_attention_of_matrix_products(tmp_path, dtype):
+    """softmax(a b) c with a, b and c of x, as importers give it back too."""
+    lines = [
+        ("rows", nn.Reshape((3, 56)), "x"),
+        ("columns", nn.Transpose((0, 2, 1)), "rows"),
+        ("products", nn.MatMul(), "rows", "columns"),
+        ("scaled", nn.Scale((1,), dtype=dtype)),
+        ("weights", nn.Softmax(-1)),
+        ("mixed", nn.MatMul(), "weights", "rows"),
+    ]
+    model, x = nn.Graph(*lines).eval(), 0.25 * draw(IMAGES, dtype)
+    io.export_onnx(model, tmp_path / "model.onnx", IMAGES)
+    found = [node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node]
+    assert found == ["Reshape", "Transpose", "MatMul", "Mul", "Softmax", "MatMul"]
+    assert_close(run(tmp_path / "model.onnx", x), model.forward(x))
+    again = io.import_onnx(tmp_path / "model.onnx")
+    assert sum(isinstance(layer, nn.MatMul) for _, layer, *_ in again.lines) == 2
+    np.testing.assert_array_equal(again.forward(x), model.forward(x))
+
+
 def test_float64_is_held_to_more(tmp_path):
     model, shape = DOUBLE[1]
     io.export_onnx(model, tmp_path / "model.onnx", shape)

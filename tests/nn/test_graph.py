@@ -212,6 +212,17 @@ def test_add_multiply_and_concat_by_hand():
         nn.ReLU().forward(a, b)
 
 
+def test_matmul_by_hand():
+    a, b, layer = np.array([[[1.0, 2.0]], [[3.0, 4.0]]]), np.array([[[1.0], [10.0]]]), nn.MatMul()
+    assert layer.forward(a, b).tolist() == [[[21]], [[43]]]
+    delta = np.array([[[1.0]], [[2.0]]])
+    assert [g.tolist() for g in layer.backward(delta)] == [[[[1, 10]], [[2, 20]]], [[[7], [10]]]]
+    assert layer.backward(delta, input_grad=False) is None
+    for inputs in ((a,), (a, b, b)):
+        with pytest.raises(TypeError, match=rf"MatMul.forward: expected 2 inputs, got {len(inputs)}"):
+            layer.forward(*inputs)
+
+
 def test_global_average_pooling_by_hand():
     layer, x = nn.GlobalAvgPool2d(), np.arange(12.0).reshape(1, 2, 2, 3)
     assert layer.forward(x).tolist() == [[[[2.5]], [[8.5]]]]

@@ -94,6 +94,12 @@ def test_it_leaves_no_trace():
         fresh.backward(np.ones((1, 10), "float32"))
 
 
+def test_a_matrix_product_counts_its_terms():
+    model = nn.Graph(("columns", nn.Transpose((0, 2, 1)), "x"), ("products", nn.MatMul(), "x", "columns"))
+    found = model.summary((5, 7)).layers
+    assert [(row.output_shape, row.multiply_adds) for row in found] == [((7, 5), 0), ((5, 5), 5 * 5 * 7)]
+
+
 @pytest.mark.parametrize(
     ("shape", "error", "message"),
     [

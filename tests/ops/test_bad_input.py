@@ -509,6 +509,17 @@ FORWARD = [  # function, shapes of its arrays, options, message
     ("upsample2d", {"x": (0, 1, 2**30, 1)}, {"size": (2**30, 1)}, "size: expected fewer rows and columns"),
     ("add", {"a": (2, 3), "b": (2,)}, {}, r"b: expected a shape that NumPy broadcasts with a's \(2, 3\), got \(2,\)"),
     ("multiply", {"a": (2, 3), "b": (0, 1)}, {}, "b: expected a shape that NumPy broadcasts with a's"),
+    ("matmul", {"a": (3,), "b": (3, 2)}, {}, r"a: expected at least 2 axes \(..., I, K\), got shape \(3,\); make it a"),
+    ("matmul", {"a": (2, 3), "b": (3,)}, {}, r"b: expected at least 2 axes .* \(3,\); .* as b\[:, None\] does"),
+    ("matmul", {"a": (2, 3), "b": ()}, {}, r"b: expected at least 2 axes \(..., K, J\), got shape \(\)$"),
+    ("matmul", {"a": (2, 3), "b": (2, 3)}, {}, r"b: expected 3 rows, as a has columns, got shape \(2, 3\)"),
+    ("matmul", {"a": (2, 1, 3), "b": (3, 3, 1)}, {}, r"b: expected a stack that NumPy broadcasts with a's \(2,\), got"),
+    (
+        "matmul",
+        {"a": (1, 2, 1, 2, 1, 1, 3), "b": (2, 1, 2, 1, 2, 3, 1)},
+        {},
+        "b: expected at most 4 runs of axes before the last two .* got 5",
+    ),
     (
         "add",
         {"a": (2, 1, 2, 1, 2, 1, 2), "b": (2, 1, 2, 1, 2, 1)},
@@ -573,6 +584,7 @@ BACKWARD = [  # function, arrays, options, message: a grad_output of another sha
     ("local_response_norm", {"x": (2, 3, 4)}, {"size": 3}, (2, 3, 4)),
     ("add", {"a": (2, 1), "b": (3,)}, {}, (2, 3)),
     ("multiply", {"a": (3,), "b": (2, 3)}, {}, (2, 3)),
+    ("matmul", {"a": (3, 4), "b": (2, 4, 5)}, {}, (2, 3, 5)),
     *(
         (op.name, {"x": (2, 3)}, op.cases[0].options, (2, 3))
         for op in OPS
@@ -876,6 +888,9 @@ def check_result(name, arguments, result):
         expected = [(*arguments["x"].shape[:2], *(size if isinstance(size, (tuple, list)) else (size, size)))]
     elif "kernel_size" in arguments or name == "conv2d":
         expected = [bound(name, arguments)] * len(results)
+    elif name == "matmul":
+        a, b = arguments["a"].shape, arguments["b"].shape
+        expected = [(*np.broadcast_shapes(a[:-2], b[:-2]), a[-2], b[-1])]
     elif op.broadcasts:
         expected = [np.broadcast_shapes(arguments["a"].shape, arguments["b"].shape)]
     elif name == "affine":

@@ -418,8 +418,10 @@ def large_call(op, function, case, least, dtype="float32"):
     shapes = {key: drawn.shape if isinstance(drawn, Draw) else drawn for key, drawn in case.arrays.items()}
     batch = [key for key in shapes if key not in ("weight", "bias", "running_mean", "running_var")]
     if op.broadcasts:  # those that are not repeated along the first axis
-        whole = np.broadcast_shapes(*shapes.values())
-        batch = [key for key in batch if len(shapes[key]) == len(whole) and shapes[key][0] == whole[0]]
+        ends = -2 if op.name == "matmul" else None
+        whole = np.broadcast_shapes(*(shape[:ends] for shape in shapes.values()))
+        batch = [key for key in batch if len(shapes[key][:ends]) == len(whole) and shapes[key][:1] == whole[:1] != ()]
+        batch = batch or ["a"]  # rows of a matrix
 
     def array(key, N):
         drawn, shape = case.arrays[key], shapes[key]

@@ -86,6 +86,7 @@ slanted, slanted_deltas, slopes = (
 z, w = fractions("1/2 1/3", 1, 2), fractions("2/3 3/5  1/4 7", 2, 2)
 two, deltas = fractions("1/2 1/3", 2, 1), fractions("3/7 -2/5", 2, 1)
 row_deltas = fractions("3/7 -2/5", 1, 2)
+pair = fractions("3/7 -2/5  1/2 1/3", 2, 1, 2)  # a stack of two rows
 
 # Batch normalisation of 1/2 and 3/2: mean 1, variance 1/4, and with eps = 5/16 a deviation of 3/4, so Zh = -2/3, 2/3.
 members, mean, var = fractions("1/2 3/2", 2, 1, 1, 1), fractions("1", 1), fractions("1/4", 1)
@@ -206,6 +207,10 @@ BY_HAND = [
     ("add_grad_input", "dA", (w, deltas), (1, 0), {}, "29/4"),  # 1/4 + 7
     ("multiply", "Y", (deltas, w), (0, 1), {}, "9/35"),  # 3/7 3/5
     ("multiply_grad_input", "dA", (w, z, deltas), (0, 1), {}, "-89/35"),  # 3/5 3/7 - 7 2/5
+    ("matmul", "Y", (z, w), (0, 1), {}, "79/30"),  # 1/2 3/5 + 1/3 7
+    ("matmul_grad_a", "dA", (row_deltas, z, w), (0, 1), {}, "-377/140"),  # 3/7 1/4 - 2/5 7
+    ("matmul_grad_a", "dA", (pair, z[None], w[None]), (0, 0, 0), {}, "304/525"),  # 2/7 - 6/25 + 1/3 + 1/5
+    ("matmul_grad_b", "dB", (pair, pair[::-1], w[None]), (0, 0, 1), {}, "-2/35"),  # -1/2 2/5 + 3/7 1/3
     ("dropout", "Y", (z[0], [1, 1]), (0,), dict(rate=Fraction(1, 3)), "3/4"),
     ("dropout_grad_input", "dZ", (row_deltas[0], [1, 1]), (1,), dict(rate=Fraction(1, 3)), "-3/5"),
     ("batch_norm2d_statistics_mean", "mean", (members,), (0,), {}, "1"),
@@ -365,6 +370,16 @@ def test_affine_gradients_are_derivatives():
     assert_derivatives(E, w, backend.equations("affine_grad_weight")["dw"], (Delta, Z), {})
     assert_derivatives(E, b, backend.equations("affine_grad_bias")["db"], (Delta,), {})
     assert_derivatives(E, Z, backend.equations("affine_grad_input")["dZ"], (Delta, w), {})
+
+
+@pytest.mark.parametrize("stacks", [((2,), (2,)), ((1,), (2,)), ((2, 1), (1, 2))], ids=str)
+def test_matmul_gradients_are_derivatives(stacks):
+    whole = np.broadcast_shapes(*stacks)
+    A, B, Delta = symbols("A", *stacks[0], 2, 3), symbols("B", *stacks[1], 3, 2), symbols("Delta", *whole, 2, 2)
+    Y = backend.equations("matmul")["Y"]
+    E = sympy.expand(sum(Delta[at] * Y(A, B, *at) for at in np.ndindex(Delta.shape)))
+    assert_derivatives(E, A, backend.equations("matmul_grad_a")["dA"], (Delta, A, B), {})
+    assert_derivatives(E, B, backend.equations("matmul_grad_b")["dB"], (Delta, A, B), {})
 
 
 @pytest.mark.parametrize("include_pad", [0, 1])

@@ -288,6 +288,21 @@ def multiply_grad_input(Delta: Array, A: Array, B: Array, dA: Array) -> None:
 
 
 @kernel
+def matmul(A: Array, B: Array, Y: Array) -> None:
+    np.matmul(A, B, out=Y)
+
+
+@kernel
+def matmul_grad_a(Delta: Array, A: Array, B: Array, dA: Array) -> None:
+    _summed(Delta @ B.swapaxes(-1, -2), dA)
+
+
+@kernel
+def matmul_grad_b(Delta: Array, A: Array, B: Array, dB: Array) -> None:
+    _summed(A.swapaxes(-1, -2) @ Delta, dB)
+
+
+@kernel
 def dropout(Z: Array, mask: Array, Y: Array, *, rate: float) -> None:
     Y[...] = np.where(mask == 1, Z.astype(float) / (1 - rate), 0)
 

@@ -55,15 +55,10 @@ def _images(op: Op, case: Case) -> list[str]:
     """The arguments that have a row for each image."""
     names = [name for name in case.arrays if name not in SHARED]
     if op.broadcasts:  # one that has not a row for each is repeated
-        shape = np.broadcast_shapes(*(shape_of(case, name) for name in names))
-        names = [
-            name for name in names if shape_of(case, name)[:1] == shape[:1] != () and _rank(case, name) == len(shape)
-        ]
+        axes = {name: shape_of(case, name)[: -2 if op.matrices else None] for name in names}
+        shape = np.broadcast_shapes(*axes.values())
+        names = [name for name in names if axes[name][:1] == shape[:1] != () and len(axes[name]) == len(shape)]
     return names
-
-
-def _rank(case: Case, name: str) -> int:
-    return len(shape_of(case, name))
 
 
 def _many(op: Op, case: Case) -> Case:

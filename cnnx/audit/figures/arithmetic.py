@@ -1,4 +1,4 @@
-"""Sums and products of two arrays."""
+"""Sums and products of two arrays, and of matrices."""
 
 from ._figure import Figure
 
@@ -38,5 +38,32 @@ FIGURES = (
         [[3, 5], [6, 10]],
         [[1, 2], [0, 1]],
         {"a": [[13], [5]], "b": [1, 4]},
+    ),
+    Figure(
+        "matmul",
+        "two matrices",
+        "by hand: 1 5 + 2 8, 1 6 + 2 9, 1 7 + 2 10; 1 5 + 2 7 and 1 8 + 2 10 for a's first row",
+        {"a": [[1, 2], [3, 4]], "b": [[5, 6, 7], [8, 9, 10]]},
+        [[21, 24, 27], [47, 54, 61]],
+        [[1, 0, 2], [0, 1, 0]],
+        {"a": [[19, 28], [6, 9]], "b": [[1, 3, 2], [2, 4, 4]]},
+    ),
+    Figure(
+        "matmul",
+        "one matrix for two",
+        "by hand: b receives 1 1 + 2 3 and 1 2 + 2 4",
+        {"a": [[[1, 2]], [[3, 4]]], "b": [[1], [10]]},
+        [[[21]], [[43]]],
+        [[[1]], [[2]]],
+        {"a": [[[1, 10]], [[2, 20]]], "b": [[7], [10]]},
+    ),
+    Figure(
+        "matmul",
+        "one matrix for two, from the left",
+        "by hand: a receives 1 3 + 10 5 and 1 4 + 10 6",
+        {"a": [[1, 2]], "b": [[[3], [4]], [[5], [6]]]},
+        [[[11]], [[17]]],
+        [[[1]], [[10]]],
+        {"a": [[53, 64]], "b": [[[1], [2]], [[10], [20]]]},
     ),
 )

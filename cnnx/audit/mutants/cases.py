@@ -138,6 +138,12 @@ CASES: dict[str, tuple[Case, ...]] = {
         )
         for name in ("add", "multiply")
     },
+    "matmul": (
+        Case("squares", {"a": (4, 4), "b": (4, 4)}, exact=True),
+        Case("two axes", {"a": (2, 2, 2, 3), "b": (2, 2, 3, 2)}, exact=True),
+        Case("repeated", {"a": (2, 3), "b": (2, 3, 4)}, exact=True),
+        Case("repeated within", {"a": (2, 2, 1, 2, 3), "b": (2, 1, 3, 3, 2)}, exact=True),
+    ),
     "dropout": (
         Case("half", {"x": (21,), "mask": Draw((21,), "mask")}, {"rate": 0.5}, exact=True),
         Case("three in four", {"x": (3, 7), "mask": Draw((3, 7), "mask")}, {"rate": 0.75}, exact=True),

@@ -1,4 +1,4 @@
-"""Bugs of affine layers, sums and products, dropout and normalisation."""
+"""Bugs of affine layers, sums and products, also of matrices, dropout and normalisation."""
 
 import math
 
@@ -62,6 +62,30 @@ def multiply_grad_input_of_itself(Delta: Array, A: Array, B: Array, dA: Array) -
 def multiply_grad_input_mean(Delta: Array, A: Array, B: Array, dA: Array) -> None:
     right("multiply_grad_input")(Delta, A, B, dA)
     dA /= Delta.size // dA.size
+
+
+@BUGS.of("matmul", "matmul", "the members of b are taken in another order", "a stack walked by its first axis fastest")
+def matmul_of_other_members(A: Array, B: Array, Y: Array) -> None:
+    right("matmul")(A, np.ascontiguousarray(B.transpose(3, 2, 1, 0, 4, 5)).reshape(B.shape), Y)
+
+
+@BUGS.of("matmul", "matmul_grad_a", "b is not transposed where that fits", "square tests alone show it")
+def matmul_grad_a_untransposed(Delta: Array, A: Array, B: Array, dA: Array) -> None:
+    fits = B.shape[-1] == B.shape[-2]
+    right("matmul_grad_a")(Delta, A, np.ascontiguousarray(B.swapaxes(-1, -2)) if fits else B, dA)
+
+
+@BUGS.of("matmul", "matmul_grad_a", "what was repeated receives the first member's gradient alone", "no sum")
+def matmul_grad_a_of_first_member(Delta: Array, A: Array, B: Array, dA: Array) -> None:
+    first = tuple(slice(n) for n in A.shape[:-2])
+    mine = np.ascontiguousarray(B[tuple(slice(min(n, m)) for n, m in zip(A.shape[:-2], B.shape, strict=False))])
+    right("matmul_grad_a")(np.ascontiguousarray(Delta[first]), A, mine, dA)
+
+
+@BUGS.of("matmul", "matmul_grad_b", "a mean over what was repeated, not a sum")
+def matmul_grad_b_mean(Delta: Array, A: Array, B: Array, dB: Array) -> None:
+    right("matmul_grad_b")(Delta, A, B, dB)
+    dB /= max(1, np.prod(Delta.shape[:-2]) // max(1, np.prod(B.shape[:-2])))
 
 
 @BUGS.of("dropout", "dropout", "what is kept is not scaled", "the original, not the inverted form")

@@ -46,6 +46,9 @@ PRODUCTS = {
     "add_grad_input": ("Delta",),
     "multiply": ("A", "B"),
     "multiply_grad_input": ("Delta", "B"),
+    "matmul": ("A", "B"),
+    "matmul_grad_a": ("Delta", "B"),
+    "matmul_grad_b": ("Delta", "A"),
 }
 
 

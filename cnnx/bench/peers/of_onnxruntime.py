@@ -237,6 +237,7 @@ NODES: dict[str, Callable[[Arrays, Options], Node]] = {
     "affine": lambda arrays, o: ("Gemm", {"transB": 1}, ("x",)),
     "add": lambda arrays, o: ("Add", {}, ("a", "b")),
     "multiply": lambda arrays, o: ("Mul", {}, ("a", "b")),
+    "matmul": lambda arrays, o: ("MatMul", {}, ("a", "b")),
     "flatten": _plain("Flatten"),
     "batch_norm2d": _batch_norm2d,
     "group_norm": _group_norm,

@@ -208,6 +208,7 @@ FORWARD: dict[str, Callable[[Tensors, Options], Call]] = {
     "affine": lambda t, o: partial(functional.linear, t["x"], t["weight"], t.get("bias")),
     "add": lambda t, o: partial(torch.add, t["a"], t["b"]),
     "multiply": lambda t, o: partial(torch.mul, t["a"], t["b"]),
+    "matmul": lambda t, o: partial(torch.matmul, t["a"], t["b"]),
     "flatten": lambda t, o: partial(t["x"].reshape, (len(t["x"]), math.prod(t["x"].shape[1:]))),
     "dropout": _dropout,
     "batch_norm2d": _batch_norm2d,
@@ -308,6 +309,11 @@ def _meeting_backward(term: Callable[[Any, Any], Any]) -> Callable[[Tensors, Opt
     return prepared
 
 
+def _matmul_backward(t: Tensors, o: Options) -> Call:
+    delta, a, b = t["grad_output"], t["a"], t["b"]
+    return lambda: ((delta @ b.mT).sum_to_size(a.shape), (a.mT @ delta).sum_to_size(b.shape))
+
+
 def _local_response_norm_backward(t: Tensors, o: Options) -> Call:
     """All of its nodes, which autograd walks."""
     x = t["x"].requires_grad_()
@@ -327,6 +333,7 @@ BACKWARD: dict[str, Callable[[Tensors, Options], Call]] = {
     "affine": _affine_backward,
     "add": _meeting_backward(lambda delta, other: delta),
     "multiply": _meeting_backward(torch.mul),
+    "matmul": _matmul_backward,
     "flatten": lambda t, o: partial(t["grad_output"].reshape, t["x"].shape),
     "dropout": lambda t, o: _dropout({**t, "x": t["grad_output"]}, o),
     "squared_error": _squared_error_backward,

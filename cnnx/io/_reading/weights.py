@@ -19,6 +19,14 @@ def gemm(node: Node) -> nn.Layer:
 
 
 def mat_mul(node: Node) -> nn.Layer:
+    """By a constant, or of two values that the images' axis leads."""
+    if len(node.sources) == 2:
+        ranks = {1 + len(one.sizes) for one in node.sources if one.sizes is not None}
+        if len(ranks) > 1 or min(ranks, default=3) < 3:
+            raise ValueError(
+                f"expected operands of one rank, at least 3, which the images' axis leads, got {sorted(ranks)}"
+            )
+        return nn.MatMul()
     return affine(node, node.constant(1, "B").T, None)
 
 

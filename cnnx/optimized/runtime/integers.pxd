@@ -41,6 +41,12 @@ cdef inline Py_ssize_t cut(Py_ssize_t extent, Py_ssize_t cuts, Py_ssize_t i) noe
     return extent // cuts * i + min_of(i, extent % cuts)
 
 
+cdef inline Span share(Py_ssize_t part, Py_ssize_t parts, Py_ssize_t count, Py_ssize_t step,
+                       Py_ssize_t end) noexcept nogil:
+    # A part of `count` steps; the last one ends at `end`.
+    return Span(part * count // parts * step, min_of((part + 1) * count // parts * step, end))
+
+
 cdef inline Py_ssize_t first_output(Py_ssize_t offset, Py_ssize_t stride) noexcept nogil:
     # The least q >= 0 with stride q >= offset.
     return 0 if offset <= 0 else ceil_div(offset, stride)
