@@ -460,9 +460,8 @@ def variants(function, case, arguments):
 
 def sound(case):
     """A case with at least one example, whose number can be raised."""
-    first = next(iter(case.arrays.values()))
-    shape = first.shape if isinstance(first, Draw) else first
-    return len(shape) > 0 and 0 not in shape and case.options.get("axis") != 0
+    shapes = [one.shape if isinstance(one, Draw) else one for one in case.arrays.values()]
+    return len(shapes[0]) > 0 and not any(0 in shape for shape in shapes) and case.options.get("axis") != 0
 
 
 def bits(result):
