@@ -119,7 +119,7 @@ cdef inline floating clip_phi(floating z, floating low, floating high) noexcept 
 
 
 cdef inline double clip_prime(double z, double low, double high) noexcept nogil:
-    cdef double slope = 1 if z > low else 0  # one choice behind the other: of integers between doubles come long detours
+    cdef double slope = 1 if z > low else 0  # one choice behind the other: integers between doubles take long detours
     return slope if z <= high else 0
 
 

@@ -10,7 +10,7 @@ cdef enum:
     CHANNEL_BLOCK = 64  # output channels whose products are kept at once
     # Bytes that a block of transformed tiles may take: more than one vector wide at 512 channels.
     TILE_CACHE = 2_621_440
-    U_CACHE = 2_097_152  # bytes of transformed kernels, or those of CHANNEL_BLOCK of them, that one block of tiles reads
+    U_CACHE = 2_097_152  # bytes of transformed kernels, or of CHANNEL_BLOCK of them, that one block of tiles reads
     # And those of one vector of tiles, or KERNELS kernels: more input channels take several passes, whose outputs are
     # added up. By the widest vector, so that it depends on the shape alone.
     MOST_BYTES = 7_340_032
