@@ -144,6 +144,21 @@ def test_several_inputs_and_no_image():
     assert empty(np.zeros((0, 1, 4, 4), "float32")).shape == (0, 2, 2, 2)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_attention(dtype):
+    """The matrix product of values that are needed again, and of one value with itself."""
+    model = nn.Graph(
+        ("columns", nn.Transpose((0, 2, 1)), "x"),
+        ("products", nn.MatMul(), "x", "columns"),
+        ("weights", nn.Softmax(-1)),
+        ("twice", nn.MatMul(), "weights", "weights"),
+        ("relu", nn.ReLU(), "x"),
+        ("mixed", nn.MatMul(), "twice", "relu"),
+        ("sum", nn.Add(), "mixed", "x"),
+    ).eval()
+    same_bits(model, images(2, 9, 5, dtype=dtype))
+
+
 def test_output_is_the_callers():
     compiled = nn.Sequential(nn.ReLU()).eval().compile((1, 2), dtype="float64")
     one, other = compiled(np.array([[1.0, -1.0]])), compiled(np.array([[-3.0, 5.0]]))
