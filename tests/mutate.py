@@ -26,6 +26,7 @@ TESTS = {  # of kernels, in tests/ops: the first pattern found in the file's pat
     "pool": "test_pooling.py test_agreement.py -k pool",
     "/optimizer": "test_optimizer_kernels.py",
     "/_threads": "test_threads.py",
+    "/matmul": "test_matmul.py",
     "/(affine|softmax|cross_entropy|batch_norm2d|squared_error|dropout)": "test_agreement.py test_semantics.py -k {}",
     "": "test_functions.py test_batch_norm2d.py test_agreement.py",
 }
