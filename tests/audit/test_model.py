@@ -150,6 +150,31 @@ def test_a_transposed_kernel(model):
     assert report.wrong[1].operator == "Conv+BatchNormalization+Relu"
 
 
+def test_a_matrix_product_of_two_values(tmp_path):
+    """softmax(x x^T) x: judged by the product's equation, and factors of fewer bits are found."""
+    nodes = [
+        ("Transpose", "x", "c", {"perm": [0, 1, 3, 2]}),
+        ("MatMul", "x c", "p", {}),
+        ("Softmax", "p", "w", {"axis": -1}),
+        ("MatMul", "w x", "y", {}),
+    ]
+    path = saved(tmp_path / "m.onnx", nodes, {})
+    clean = audit_model(path, backend="onnxruntime")
+    assert clean.verdict == (0, "all agree")
+    products = [one for one in clean.of("isolated") if one.operator == "MatMul"]
+    assert [one.name for one in products] == ["n2", "n4"]
+    assert all(one.checked and 0.05 < one.share <= 1 for one in products)
+
+    def rounded(proto, inputs, outputs):
+        if [node.op_type for node in proto.graph.node] != ["MatMul"]:
+            return outputs
+        a, b = (as_bfloat16(array) for array in inputs.values())
+        return [np.matmul(a, b)]
+
+    found, _ = faults(path, {"spoil": rounded}, in_place=False)
+    assert found == [("altered", "isolated", "n2"), ("altered", "isolated", "n4")]
+
+
 def test_bfloat16_that_an_engine_takes_by_itself(model):
     """Of the factors of products alone: the values themselves are what they were."""
 

@@ -26,6 +26,7 @@ SUMS = (
     "conv2d",
     "conv_transpose2d",
     "affine",
+    "matmul",
 )  # sums of products, whose bound needs no number of its own for each term
 
 LARGE = 2**24  # bytes of an array of which no second one is made
