@@ -86,6 +86,8 @@ def shapes(call: Call) -> list[tuple[int, ...]]:
         ends = np.broadcast_to(o["output_padding"], 2)
         outputs = (span - sum(p) + int(end) for span, p, end in zip(spans, (w.rows, w.columns), ends, strict=True))
         return [(x[0], arrays["weight"].shape[1] * o["groups"], *outputs)]
+    if op.name == "upsample2d":
+        return [(*x[:2], *np.broadcast_to(dict(call.options)["size"], 2).tolist())]
     if op.name in ("conv2d", "max_pool2d", "avg_pool2d", "lp_pool2d"):
         w = window(dict(arrays), in_full(op.name, "forward", dict(call.options)))
         spans = [d * (size - 1) + 1 for d, size in zip(w.dilation, w.size, strict=True)]

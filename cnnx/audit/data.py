@@ -65,7 +65,8 @@ def _draw_one(
     elif mode == "far":
         if kind == "sets":
             assert isinstance(spec, Draw)
-            numbers = _offset(numbers.reshape(1, -1, spec.length), dtype, rng).reshape(shape)
+            length = spec.length if numbers.size % spec.length == 0 else numbers.size  # a case that is being shrunk
+            numbers = _offset(numbers.reshape(1, -1, length), dtype, rng).reshape(shape)
         else:
             numbers = _offset(numbers, dtype, rng) if kind == "channels" else _far(numbers, FARTHEST[dtype], rng)
     elif mode != "integer" and kinks == "zero":

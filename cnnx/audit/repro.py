@@ -10,6 +10,7 @@ from ..ops._spec import Kind
 from .sides import Sides, promised
 
 _FIELDS = {"op": str, "check": str, "case": str, "dtype": str, "seed": int}
+_SIZES = {"index": ("high",), "sets": ("length",)}  # what a kind of numbers has beside its shape
 
 
 def command(op: Op, check: str, case: Case, dtype: str, seed: int, sides: Sides) -> str:
@@ -80,7 +81,8 @@ def _own(op: Op, name: str) -> Case | None:
 def _array(spec: Draw | tuple[int, ...]) -> Any:
     if not isinstance(spec, Draw):
         return list(spec)
-    return {"shape": list(spec.shape), "kind": spec.kind} | ({"high": spec.high} if spec.kind == "index" else {})
+    more = {name: getattr(spec, name) for name in _SIZES.get(spec.kind, ())}
+    return {"shape": list(spec.shape), "kind": spec.kind, **more}
 
 
 def _parsed_array(name: str, spec: Any) -> Draw | tuple[int, ...]:
@@ -90,10 +92,10 @@ def _parsed_array(name: str, spec: Any) -> Draw | tuple[int, ...]:
     if not isinstance(spec, dict):
         return tuple(shape)
     kind: Any = spec.get("kind")
-    high = spec.get("high", 0)
-    if kind not in get_args(Kind) or type(high) is not int or (kind == "index" and high < 1):
+    sizes = {key: spec.get(key) for key in _SIZES.get(kind, ())} if kind in get_args(Kind) else {}
+    if kind not in get_args(Kind) or any(type(size) is not int or size < 1 for size in sizes.values()):
         raise ValueError(f"--repro: expected a kind of numbers for {name!r} ({', '.join(get_args(Kind))}), got {spec}")
-    return Draw(tuple(shape), kind, high)
+    return Draw(tuple(shape), kind, **sizes)
 
 
 def _tuples(value: Any) -> Any:

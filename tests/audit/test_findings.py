@@ -166,6 +166,7 @@ def test_good_repros(fields: dict[str, Any]) -> None:
         (json.dumps(WRITTEN | {"arrays": {"x": [2, -3]}}), "the shape of 'x' to be a list of integers"),
         (json.dumps(WRITTEN | {"arrays": {"x": 7}}), "the shape of 'x' to be a list of integers"),
         (json.dumps(WRITTEN | {"arrays": {"x": {"shape": [2], "kind": "odd"}}}), "a kind of numbers for 'x'"),
+        (json.dumps(WRITTEN | {"arrays": {"x": {"shape": [2], "kind": "sets"}}}), "a kind of numbers for 'x'"),
         (json.dumps(WRITTEN | {"arrays": []}), "'arrays' and 'options' to be objects"),
         (json.dumps(WRITTEN | {"options": {"speed": 3}}), "affine does not take this case"),
     ],

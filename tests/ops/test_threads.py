@@ -364,11 +364,12 @@ def test_who_binds_openmps_threads_gets_these():
         WORKERS
         + """
     cnnx.set_num_threads(3)
-    one = threading.Thread(target=int)  # with the first one the thread sanitizer starts its own, which stays
-    one.start(), one.join()
+    go_on = threading.Event()
+    threading.Thread(target=go_on.wait).start()  # with the first one the thread sanitizer starts its own, which stays
     before = len(others())
     y = cnnx.relu(x)
     print(native.threads().started(), len(others()) - before, np.array_equal(x, y))
+    go_on.set()
     """
     )
     assert run(code, OMP_PROC_BIND="true", OMP_NUM_THREADS="3", OPENBLAS_NUM_THREADS="1") == "0 2 True"
