@@ -1,6 +1,7 @@
 """The peers of `cnnx bench --vs`: each computes what cnnx computes, again and again; what one lacks is listed here."""
 
 import importlib
+import os
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +18,16 @@ from cnnx.ops import OPS, Case, Op
 pytestmark = pytest.mark.once
 
 PEERS = ("torch", "onnxruntime", "numpy")
+
+
+@pytest.fixture(autouse=True)
+def torchs_threads() -> Iterator[None]:
+    """A peer sets its number for good, which limits cnnx's as well: they may share OpenMP's library."""
+    yield
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(len(os.sched_getaffinity(0)))
+
+
 # As a share of the largest number of a result. ONNX's attributes, a slope of 0.01 among them, are float32.
 TOLERANCES = {"float32": 2e-5, "float64": 1e-12}
 ONNX_TOLERANCES = {"float32": 2e-5, "float64": 1e-9}
