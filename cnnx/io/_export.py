@@ -51,10 +51,13 @@ class _Step(NamedTuple):
     more: tuple[int, ...] = ()
 
 
-def export_onnx(model: nn.Layer, path: str | os.PathLike[str], input_shape: tuple[int, ...]) -> None:
+def export_onnx(
+    model: nn.Layer, path: str | os.PathLike[str], input_shape: tuple[int, ...] | tuple[tuple[int, ...], ...]
+) -> None:
     """Write a network as an ONNX model (opset 20), to be run elsewhere: what `eval()` computes.
 
-    Its input "input" and output "output" have a batch axis of any length. Padding, "same" and `ceil_mode` are written
+    Its input "input" and output "output" have a batch axis of any length; several inputs have the names that the Graph
+    gives them. Padding, "same" and `ceil_mode` are written
     as the padding that images of this size need. What branches in a `Graph` branches there too.
 
     Parameters
@@ -63,7 +66,8 @@ def export_onnx(model: nn.Layer, path: str | os.PathLike[str], input_shape: tupl
     path : str or path
         ".onnx" is the usual ending; a file of that name is replaced at the end.
     input_shape : tuple of int
-        Of what comes in, without the batch: (C, H, W), or (J,) for a network that starts with Affine.
+        Of what comes in, without the batch: (C, H, W), or (J,) for a network that starts with Affine. For a Graph of
+        several inputs a tuple of their shapes.
 
     Raises
     ------
@@ -76,7 +80,7 @@ def export_onnx(model: nn.Layer, path: str | os.PathLike[str], input_shape: tupl
         with count_include_pad and a last window beyond the padding (ceil_mode). What onnxruntime does not compute in
         float64: Conv2d, ConvTranspose2d, AvgPool2d, LpPool2d, ELU, GELU, HardSigmoid, HardSwish, GroupNorm,
         InstanceNorm2d, LeakyReLU, PReLU, Softplus. Classes of one's own, an input that does not fit, 2 GB of weights;
-        a Graph of several inputs.
+        another number of shapes than of inputs; inputs with names that the file needs itself.
     OSError
         The file cannot be written.
 
@@ -95,18 +99,17 @@ def export_onnx(model: nn.Layer, path: str | os.PathLike[str], input_shape: tupl
     )
     """
     instance("model", model, nn.Layer)
-    if not isinstance(input_shape, (tuple, list)):
-        raise TypeError(f"input_shape: expected a tuple of integers, got {type(input_shape).__name__}")
     dtype = next((array.dtype for array in model.parameters.values()), np.dtype("float32"))
-    x = no_images(tuple(input_shape), dtype)
     if sum(array.nbytes for array in (*model.parameters.values(), *model.buffers.values())) > _MOST_BYTES:
         raise ValueError(f"model: expected at most {_MOST_BYTES} bytes of weights, as one ONNX file holds, got more")
     flat = Flat.of(model)
-    if flat.inputs != 1:
-        raise ValueError(f"model: expected a network of one input, got one of {flat.inputs}")
+    names = ["input"] if flat.inputs == 1 else [f"input{i}" for i in range(flat.inputs)]
+    if flat.inputs > 1 and isinstance(model, nn.Graph):
+        names = list(model.inputs)
+    shapes = _shapes(input_shape, names)
     nodes: list[Any] = []
     constants: list[Any] = []
-    values, names = [x], ["input"]
+    values = [no_images(shape, dtype) for shape in shapes]
     with evaluating(model):
         for place, layer, sources in flat.calls:
             name = place or "0"
@@ -119,7 +122,7 @@ def export_onnx(model: nn.Layer, path: str | os.PathLike[str], input_shape: tupl
                 raise ValueError(f"{where}: {error}") from None
             before = given[: 2 if any(step.more for step in steps) else None]
             for i, (operator, held, attributes, more) in enumerate(steps):
-                if x.dtype == np.float64 and operator in _SINGLE:
+                if dtype == np.float64 and operator in _SINGLE:
                     raise ValueError(f"{where}: expected float32, as onnxruntime computes {operator}, got float64")
                 here = f"{name}.{operator}" + (f".{i}" if len(steps) > 1 else "")
                 named = {f"{name}.{key}": array for key, array in held.items()}
@@ -130,11 +133,15 @@ def export_onnx(model: nn.Layer, path: str | os.PathLike[str], input_shape: tupl
             values.append(y)
             names += before
     nodes[-1].output[0] = "output"
+    inputs = names[: flat.inputs]
+    own = {"output", *(node.output[0] for node in nodes), *(constant.name for constant in constants)}
+    if clash := sorted(own.intersection(inputs)):
+        raise ValueError(f"model: expected inputs with names that the file does not need itself, got {clash}")
     ends = [
         onnx.helper.make_tensor_value_info(end, DTYPES[dtype], ["N", *shape])
-        for end, shape in (("input", input_shape), ("output", values[-1].shape[1:]))
+        for end, shape in (*zip(inputs, shapes, strict=True), ("output", values[-1].shape[1:]))
     ]
-    graph = onnx.helper.make_graph(nodes, "cnnx", ends[:1], ends[1:], constants)
+    graph = onnx.helper.make_graph(nodes, "cnnx", ends[:-1], ends[-1:], constants)
     opsets = [onnx.helper.make_opsetid("", OPSET)]
     made = onnx.helper.make_model(
         graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="cnnx", producer_version=__version__
@@ -142,6 +149,17 @@ def export_onnx(model: nn.Layer, path: str | os.PathLike[str], input_shape: tupl
     onnx.checker.check_model(made, full_check=True)
     with replacing(path) as file:
         file.write(made.SerializeToString())
+
+
+def _shapes(given: object, names: list[str]) -> list[tuple[int, ...]]:
+    """The shape of each input."""
+    if not isinstance(given, (tuple, list)):
+        raise TypeError(f"input_shape: expected a tuple of integers, got {type(given).__name__}")
+    if len(names) == 1:
+        return [tuple(given)]
+    if len(given) != len(names) or not all(isinstance(shape, (tuple, list)) for shape in given):
+        raise ValueError(f"input_shape: expected a shape for each of the inputs {names}, got {given}")
+    return [tuple(shape) for shape in given]
 
 
 def _steps(layer: nn.Layer, xs: list[Array], y: Array) -> list[_Step]:

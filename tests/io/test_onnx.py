@@ -172,8 +172,31 @@ def test_what_branches_branches_there_too(tmp_path, dtype):
         ("twice.add.Add", ["product.Mul", "product.Mul"]),
         ("both.Concat", ["twice.add.Add", "b/c.1.Relu", "input"]),
     ]
-    with pytest.raises(ValueError, match="model: expected a network of one input, got one of 2"):
-        io.export_onnx(nn.Graph(("a", nn.Add(), "x", "y"), inputs=("x", "y")), tmp_path / "no.onnx", (3,))
+
+
+def test_several_inputs(tmp_path):
+    """They keep their names, here and in what is read from the file; a layer alone numbers them."""
+    lines = ("conv", nn.Conv2d(3, 4, 3, seed=0), "image"), ("pool", nn.GlobalAvgPool2d()), ("flat", nn.Flatten())
+    more = ("fc", nn.Affine(5, 4, seed=1), "row"), ("sum", nn.Add(), "flat", "fc")
+    model, path = nn.Graph(*lines, *more, inputs=("image", "row")).eval(), tmp_path / "model.onnx"
+    io.export_onnx(model, path, ((3, 6, 7), (5,)))
+    image, row = draw((3, 6, 7)), draw((5,))
+    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+    assert [(one.name, one.shape) for one in session.get_inputs()] == [("image", ["N", 3, 6, 7]), ("row", ["N", 5])]
+    assert_close(session.run(None, {"image": image, "row": row})[0], model(image, row))
+    read = io.import_onnx(path)
+    assert read.inputs == ("image", "row")
+    assert read(image, row).tobytes() == model(image, row).tobytes()
+    io.export_onnx(nn.Multiply(), path, ((2,), (2,)))
+    assert [one.name for one in onnx.load(path).graph.input] == ["input0", "input1"]
+    for shapes in ((3, 6, 7), ((3, 6, 7),), ((3, 6, 7), 5)):
+        with pytest.raises(
+            ValueError, match=r"input_shape: expected a shape for each of the inputs \['image', 'row'\]"
+        ):
+            io.export_onnx(model, path, shapes)
+    clash = nn.Graph(("a", nn.Add(), "output", "a.Add"), inputs=("output", "a.Add"))
+    with pytest.raises(ValueError, match=r"names that the file does not need itself, got \['output'\]"):
+        io.export_onnx(clash, path, ((2,), (2,)))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
