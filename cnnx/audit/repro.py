@@ -92,7 +92,7 @@ def _parsed_array(name: str, spec: Any) -> Draw | tuple[int, ...]:
     if not isinstance(spec, dict):
         return tuple(shape)
     kind: Any = spec.get("kind")
-    sizes = {key: spec.get(key) for key in _SIZES.get(kind, ())} if kind in get_args(Kind) else {}
+    sizes: dict[str, Any] = {key: spec.get(key) for key in _SIZES.get(kind, ())} if kind in get_args(Kind) else {}
     if kind not in get_args(Kind) or any(type(size) is not int or size < 1 for size in sizes.values()):
         raise ValueError(f"--repro: expected a kind of numbers for {name!r} ({', '.join(get_args(Kind))}), got {spec}")
     return Draw(tuple(shape), kind, **sizes)
