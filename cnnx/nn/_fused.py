@@ -51,9 +51,7 @@ def fused(flat: Flat, inputs: tuple[str, ...]) -> list[Line]:
 
 def _channels(layer: Layer, before: Layer) -> Channels | None:
     """What `layer` does to the channels that `before` gives, if it is such a layer and `before` can do so itself."""
-    if type(layer) not in (BatchNorm2d, Scale, Bias):
-        return None
-    if not _takes_channels(before):
+    if type(layer) not in (BatchNorm2d, Scale, Bias) or not _takes_channels(before):
         return None
     K, images = (before.out_features, False) if isinstance(before, Affine) else (before.out_channels, True)
     if isinstance(layer, BatchNorm2d) and images:

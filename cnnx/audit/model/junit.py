@@ -3,7 +3,7 @@
 import xml.etree.ElementTree as ET
 
 from ..._text import clean
-from ..report.junit import count
+from ..report.junit import add_incomplete, written
 from .result import Judged, ModelReport
 
 
@@ -15,15 +15,8 @@ def junit(report: ModelReport) -> bytes:
         for one in report.of(run, engine):
             _add(suite, one)
     if report.verdict.code not in (0, 1):
-        suite = ET.SubElement(root, "testsuite", name="audit")
-        case = ET.SubElement(suite, "testcase", classname="cnnx.audit.model", name="complete")
-        ET.SubElement(case, "error", message=clean(report.verdict.words), type="incomplete")
-    for suite in root:
-        count(suite)
-    count(root)
-    ET.indent(root)
-    xml: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
-    return xml
+        add_incomplete(root, "cnnx.audit.model", report.verdict.words)
+    return written(root)
 
 
 def _add(suite: ET.Element, one: Judged) -> None:

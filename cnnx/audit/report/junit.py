@@ -26,9 +26,19 @@ def junit(report: Report) -> bytes:
             if result.op == op:
                 _add_cases(suite, result)
     if report.interrupted or report.verdict.code == 3:
-        suite = ET.SubElement(root, "testsuite", name="audit")
-        case = ET.SubElement(suite, "testcase", classname="cnnx.audit", name="complete")
-        ET.SubElement(case, "error", message=clean(report.verdict.words), type="incomplete")
+        add_incomplete(root, "cnnx.audit", report.verdict.words)
+    return written(root)
+
+
+def add_incomplete(root: ET.Element, classname: str, words: str) -> None:
+    """An error in a suite of its own: the audit did not judge what it was to judge."""
+    suite = ET.SubElement(root, "testsuite", name="audit")
+    case = ET.SubElement(suite, "testcase", classname=classname, name="complete")
+    ET.SubElement(case, "error", message=clean(words), type="incomplete")
+
+
+def written(root: ET.Element) -> bytes:
+    """The suites with their counts, as a file."""
     for suite in root:
         count(suite)
     count(root)
