@@ -187,7 +187,10 @@ def _steps(layer: nn.Layer, xs: list[Array], y: Array) -> list[_Step]:
     if isinstance(layer, nn.Dropout):
         return [_Step("Dropout", {"ratio": np.array(layer.rate, x.dtype)}, {})]
     if isinstance(layer, nn.Affine):
-        return [_Step("Gemm", dict(layer.parameters), {"transB": 1})]
+        if x.ndim == 2:
+            return [_Step("Gemm", dict(layer.parameters), {"transB": 1})]
+        product = _Step("MatMul", {"weight": layer.parameters["weight"].T}, {})
+        return [product, _Step("Add", {"bias": layer.parameters["bias"]}, {})] if layer.bias else [product]
     if isinstance(layer, nn.BatchNorm2d):
         attributes = {"epsilon": layer.eps, "momentum": 1 - layer.momentum}
         return [_Step("BatchNormalization", {**layer.parameters, **layer.buffers}, attributes)]

@@ -17,12 +17,13 @@ def import_onnx(
     is open, whatever the file says. Arrays may stand in other files, as long as these are in the model's folder.
 
     Layers are made of: Conv, ConvTranspose, Gemm, MatMul (by a constant, with the Add behind it, or of two values),
-    MaxPool, AveragePool, LpPool, GlobalAveragePool, GlobalMaxPool, ReduceMean (of rows and columns),
-    BatchNormalization, InstanceNormalization, GroupNormalization, LayerNormalization, LRN, Resize and Upsample (nearest
-    and linear), PRelu, Dropout, Relu, LeakyRelu, Elu, Gelu, Clip, HardSigmoid, HardSwish, Sigmoid, Tanh, Softplus,
-    Softmax, LogSoftmax and Identity; of Add, Sum, Sub and Mul of values, or of a value and a constant, Div by a
-    constant, Neg; of Concat, Split, Slice, Tile, Pad (zeros), Flatten, Reshape, Squeeze, Unsqueeze and Transpose, where
-    the images' axis stays the first; all in float32 or float64.
+    MaxPool, AveragePool, LpPool, GlobalAveragePool, GlobalMaxPool, ReduceMean, ReduceMax, BatchNormalization,
+    InstanceNormalization, GroupNormalization, LayerNormalization, LRN, Resize and Upsample (nearest and linear), PRelu,
+    Dropout, Relu, LeakyRelu, Elu, Gelu (both forms), Clip, HardSigmoid, HardSwish, Sigmoid, Tanh, Softplus, Softmax,
+    LogSoftmax and Identity; of layer normalisation and GELU in parts, as exporters write them for want of an operator;
+    of Add, Sum, Sub and Mul of values, or of a value and a constant, Div by a constant, Pow by 1, 2 or 3, Neg; of
+    Concat, Split, Slice, Tile, Pad (zeros), Flatten, Reshape, Squeeze, Unsqueeze, DepthToSpace, SpaceToDepth and
+    Transpose, where the images' axis stays the first; all in float32 or float64.
 
     Parameters
     ----------

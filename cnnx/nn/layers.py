@@ -1,5 +1,6 @@
 """Layers with weights or with memory; convolution has a file of its own."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,7 @@ from .init import constant, draw
 
 
 class Affine(Layer, settings=("bias",)):
-    """Fully connected layer (F1-F3): `cnnx.affine` with its weights.
+    """Fully connected layer (F1-F3): `cnnx.affine` with its weights, over the last axis of what comes in.
 
     Parameters
     ----------
@@ -78,6 +79,9 @@ class Affine(Layer, settings=("bias",)):
         )
         self._gradients = {"weight": grad_weight, "bias": grad_bias} if self.bias else {"weight": grad_weight}
         return grad_x
+
+    def _multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
+        return self._parameters["weight"].size * math.prod(x[1:-1])
 
 
 class BatchNorm2d(Layer):

@@ -15,12 +15,13 @@ def affine(x: Array, weight: Array, bias: Array | None = None, *, backend: str |
 
         Y[n,i] = sum_j w[i,j] Z[n,j] + b[i]
 
-    F1. Sources: M17 (17); U19 y_j; D19 Z^O_n. The order of the sum is not specified, here and in the gradients:
-    where a part of it overflows, the result may be infinite or NaN, though the whole would be a number.
+    F1. Sources: M17 (17); U19 y_j; D19 Z^O_n. Of an x with more axes than two the last one is j, and n counts what
+    the others count: each place of an image by itself. The order of the sum is not specified, here and in the
+    gradients: where a part of it overflows, the result may be infinite or NaN, though the whole would be a number.
 
     Parameters
     ----------
-    x : array (N, J), float32 or float64
+    x : array (N, J) or (N, ..., J), float32 or float64
     weight : array (I, J), dtype of x
     bias : array (I,), dtype of x, or None
         None counts as zeros.
@@ -29,7 +30,7 @@ def affine(x: Array, weight: Array, bias: Array | None = None, *, backend: str |
 
     Returns
     -------
-    array (N, I), dtype of x
+    array (N, I) or (N, ..., I), dtype of x
 
     Raises
     ------
@@ -56,9 +57,12 @@ def affine(x: Array, weight: Array, bias: Array | None = None, *, backend: str |
     if bias is None:
         bias = _plan.zeros(output[1], kind)
     else:
-        _check.shape("bias", bias, output[1:], "(one per row of weight)")
+        _check.shape("bias", bias, output[-1:], "(one per row of weight)")
     y = _plan.new(output, x.dtype)
-    _backend.kernel("affine", kind, backend)(x, weight, bias, y)
+    if x.ndim == 2:
+        _backend.kernel("affine", kind, backend)(x, weight, bias, y)
+    else:
+        _backend.kernel("affine", kind, backend)(_rows(x), weight, bias, _rows(y))
     return y
 
 
@@ -74,7 +78,7 @@ def affine_backward(
 
     Parameters
     ----------
-    grad_output : array (N, I), dtype of x
+    grad_output : array (N, I) or (N, ..., I), dtype of x
     x, weight, backend
         As in the forward call.
     input_grad : bool
@@ -82,7 +86,7 @@ def affine_backward(
 
     Returns
     -------
-    grad_x : array (N, J), or None with input_grad=False
+    grad_x : array of x's shape, or None with input_grad=False
     grad_weight : array (I, J)
     grad_bias : array (I,)
 
@@ -102,9 +106,14 @@ def affine_backward(
         grad_output, x, weight = _check.floats(grad_output=grad_output, x=x, weight=weight)
     _check.shape("grad_output", grad_output, _output((x.shape, weight.shape)), "(the output's)")
     dtype, kind, grad_x = x.dtype, _check.NAMES[x.dtype.char], None
+    many_axes = x.ndim > 2
+    if many_axes:
+        grad_output = _rows(grad_output)
     if _check.flag("input_grad", input_grad):
         grad_x = _plan.new(x.shape, dtype)
-        _backend.kernel("affine_grad_input", kind, backend)(grad_output, weight, grad_x)
+        _backend.kernel("affine_grad_input", kind, backend)(grad_output, weight, _rows(grad_x) if many_axes else grad_x)
+    if many_axes:
+        x = _rows(x)
     grad_weight = _plan.new(weight.shape, dtype)
     _backend.kernel("affine_grad_weight", kind, backend)(grad_output, x, grad_weight)
     grad_bias = _plan.new(weight.shape[:1], dtype)
@@ -112,15 +121,20 @@ def affine_backward(
     return grad_x, grad_weight, grad_bias
 
 
+def _rows(x: Array) -> Array:
+    """A view: all axes but the last as one. By hand, since NumPy does not know what -1 is in a batch of none."""
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
 @_plan.remembered
-def _output(shapes: _plan.Shapes) -> tuple[int, int]:
+def _output(shapes: _plan.Shapes) -> Shape:
     """The output's shape."""
     x, weight = shapes
-    _check.rank("x", x, "(N, J)")
+    _check.rank("x", (math.prod(x[:-1]), x[-1]) if len(x) > 2 else x, "(N, J)")
     _check.rank("weight", weight, "(I, J)")
-    if weight[1] != x[1]:
-        raise ValueError(f"weight: expected {x[1]} columns, as x has, got shape {weight}")
-    return x[0], weight[0]
+    if weight[1] != x[-1]:
+        raise ValueError(f"weight: expected {x[-1]} columns, as x has, got shape {weight}")
+    return *x[:-1], weight[0]
 
 
 def _case(name: str, N: int, J: int, I: int, *, bias: bool = True) -> Case:  # noqa: E741

@@ -14,55 +14,12 @@ from cnnx import nn
 
 pytestmark = pytest.mark.once
 onnx = pytest.importorskip("onnx", reason="ONNX models need onnx")
-ort = pytest.importorskip("onnxruntime", reason="it says what is right")
+pytest.importorskip("onnxruntime", reason="it says what is right")
 io = pytest.importorskip("cnnx.io")
 
-RANDOM = np.random.default_rng(3)
-IMAGES = (4, 6, 5)
-FLOAT = onnx.TensorProto.FLOAT
-
-
-def floats(*shape):
-    return RANDOM.normal(size=shape).astype("float32")
-
-
-def ints(*values):
-    return np.array(values, np.int64)
-
+from onnx_models import FLOAT, IMAGES, assert_close, floats, ints, model_of, run, written  # noqa: E402
 
 W, B, V, ROWS, K = floats(4, 4, 3, 3), floats(4), abs(floats(4)) + 0.5, floats(120, 7), floats(4, 1, 1)
-
-
-def model_of(nodes, constants=None, shape=IMAGES, opset=20, batch="N", outputs=("y",), inputs=("x",)):
-    """A model made with onnx alone; nodes are (operator, inputs, outputs, attributes)."""
-    made = [
-        onnx.helper.make_node(op, ins.split(), outs.split(), name=f"n{i}", **dict(*more))
-        for i, (op, ins, outs, *more) in enumerate(nodes)
-    ]
-    ends = [onnx.helper.make_tensor_value_info(name, FLOAT, [batch, *shape]) for name in inputs]
-    results = [onnx.helper.make_tensor_value_info(name, FLOAT, None) for name in outputs]
-    arrays = [onnx.numpy_helper.from_array(np.asarray(array), name) for name, array in (constants or {}).items()]
-    graph = onnx.helper.make_graph(made, "g", ends, results, arrays)
-    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)], ir_version=8)
-
-
-def written(path, *arguments, **options):
-    onnx.save(model_of(*arguments, **options), path)
-    return path
-
-
-def run(path, *xs, output=None):
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    names = [each.name for each in session.get_inputs()]
-    return session.run(output and [output], dict(zip(names, xs, strict=True)))[0]
-
-
-def assert_close(found, expected):
-    assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
-    assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
 def scales(*factors):
@@ -677,10 +634,9 @@ def test_all_that_cannot_be_read_is_said_at_once(tmp_path):
                 ),
             )
         ),
-        ([("MatMul", "x w", "y")], {"w": floats(5, 2)}, "input 0: expected 2 axes, got 4"),
         ([("Flatten", "x", "a"), ("MatMul", "a a", "y")], {}, r"operands of one rank, at least 3, .* got \[2\]"),
         ([("Flatten", "x", "a"), ("MatMul", "x a", "y")], {}, r"operands of one rank, at least 3, .* got \[2, 4\]"),
-        ([("ReduceMean", "x a", "y")], {"a": ints(1)}, r"axes: expected rows and columns"),
+        ([("ReduceMean", "x a", "y")], {"a": ints(0)}, r"axes: expected some behind the images', got \[0\]"),
         ([("MaxPool", "x", "a y", {"kernel_shape": [2, 2]})], {}, "expected its first output alone to be used"),
         ([("Conv", "x x", "y")], {}, "weight: expected an array in the file, got one that depends on the images"),
         ([("Div", "a b", "w"), ("Add", "x w", "y")], {"a": ints(1), "b": ints(0)}, "expected no division by 0"),

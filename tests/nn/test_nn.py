@@ -181,6 +181,28 @@ def test_affine_by_hand():
     assert layer.gradients["bias"].tolist() == [1]
 
 
+@pytest.mark.parametrize("backend", ["reference", "optimized"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_affine_over_the_last_of_several_axes_is_that_of_each_row(backend, dtype):
+    rng = np.random.default_rng(3)
+    x, grad_output = (rng.standard_normal((2, 3, 4, n)).astype(dtype) for n in (5, 6))
+    layer = nn.Affine(5, 6, dtype=dtype, seed=1, backend=backend)
+    y, grad_x = layer.forward(x), layer.backward(grad_output)
+    weight, bias = layer.parameters["weight"], layer.parameters["bias"]
+    bound = 16 * np.finfo(dtype).eps
+    assert (y.shape, grad_x.shape) == (grad_output.shape, x.shape)
+    assert np.allclose(y, np.einsum("nabj,ij->nabi", x, weight) + bias, rtol=0, atol=16 * bound)
+    assert np.allclose(grad_x, np.einsum("nabi,ij->nabj", grad_output, weight), rtol=0, atol=16 * bound)
+    expected = np.einsum("nabi,nabj->ij", grad_output, x)
+    assert np.allclose(layer.gradients["weight"], expected, rtol=0, atol=64 * bound)
+    assert np.allclose(layer.gradients["bias"], grad_output.sum((0, 1, 2)), rtol=0, atol=64 * bound)
+    rows = cnnx.affine(x.reshape(24, 5), weight, bias, backend=backend)
+    assert np.array_equal(y.reshape(24, 6), rows)  # the same bits, since they are the same rows
+    assert layer.forward(x[:0]).shape == (0, 3, 4, 6)
+    assert np.array_equal(layer.forward(x.transpose(1, 0, 2, 3)), y.transpose(1, 0, 2, 3))
+    assert layer.summary((3, 4, 5)).multiply_adds == 3 * 4 * 5 * 6
+
+
 def test_the_ties_of_max_pooling():
     x = np.ones((1, 1, 2, 2))
     for ties, expected in ("first", [[1, 0], [0, 0]]), ("all", [[1, 1], [1, 1]]):

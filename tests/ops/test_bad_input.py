@@ -383,7 +383,8 @@ FORWARD = [  # function, shapes of its arrays, options, message
     ("conv2d", {"x": (1, 4, 5, 5), "weight": (6, 4, 3, 3), "bias": ()}, {}, r"bias: expected shape \(6,\) .* \(\)"),
     ("conv2d", {"x": (1, 4, 5, 5), "weight": (6, 4, 3, 3), "bias": (6, 1)}, {}, r"bias: expected shape \(6,\)"),
     ("affine", {"x": (4,), "weight": (3, 4)}, {}, r"x: expected 2 axes \(N, J\), got shape \(4,\)"),
-    ("affine", {"x": (2, 4, 1), "weight": (3, 4)}, {}, r"x: expected 2 axes \(N, J\), got shape"),
+    ("affine", {"x": (2, 4, 1), "weight": (3, 4)}, {}, r"weight: expected 1 columns, as x has, got shape \(3, 4\)"),
+    ("affine", {"x": (2, 4, 0), "weight": (3, 0)}, {}, f"x: {EMPTY} J"),
     ("affine", {"x": (2, 4), "weight": (4,)}, {}, r"weight: expected 2 axes \(I, J\), got shape \(4,\)"),
     ("affine", {"x": (2, 4), "weight": (4, 3)}, {}, r"weight: expected 4 columns, as x has, got shape \(4, 3\)"),
     ("affine", {"x": (2, 0), "weight": (3, 0)}, {}, f"x: {EMPTY} J"),
@@ -568,6 +569,7 @@ POOLING = [  # x, options, message: the same for every pooling op
 BACKWARD = [  # function, arrays, options, message: a grad_output of another shape than the output's
     ("conv2d", {"x": (1, 4, 5, 5), "weight": (6, 4, 3, 3)}, {}, (1, 6, 3, 3)),
     ("affine", {"x": (2, 4), "weight": (3, 4)}, {}, (2, 3)),
+    ("affine", {"x": (2, 5, 4), "weight": (3, 4)}, {}, (2, 5, 3)),
     ("max_pool2d", {"x": (1, 2, 4, 4)}, {"kernel_size": 2}, (1, 2, 2, 2)),
     ("avg_pool2d", {"x": (1, 2, 4, 4)}, {"kernel_size": 2}, (1, 2, 2, 2)),
     ("lp_pool2d", {"x": (1, 2, 4, 4)}, {"kernel_size": 2, "norm_type": 2}, (1, 2, 2, 2)),
@@ -894,7 +896,7 @@ def check_result(name, arguments, result):
     elif op.broadcasts:
         expected = [np.broadcast_shapes(arguments["a"].shape, arguments["b"].shape)]
     elif name == "affine":
-        expected = [(arguments["x"].shape[0], arguments["weight"].shape[0])]
+        expected = [(*arguments["x"].shape[:-1], arguments["weight"].shape[0])]
     elif name == "flatten":
         expected = [(len(arguments["x"]), math.prod(arguments["x"].shape[1:]))]
     else:

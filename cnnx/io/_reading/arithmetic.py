@@ -9,6 +9,7 @@ from ..._check import Array
 from .fold import number
 from .made import made
 from .node import Known, Node, Value
+from .parts import gelu, layer_norm
 from .weights import affine, sixth
 
 
@@ -36,13 +37,17 @@ def subtract(node: Node) -> nn.Layer:
 
 
 def multiply(node: Node) -> nn.Layer:
+    if len(node.inputs) == 2 and (found := gelu(node)) is not None:
+        return found
     if len(node.sources) == 2:
         return _gated(node) or _several(node, nn.Multiply)
     return operand(node, nn.Scale, "weight", _one_of_each(node)[1])
 
 
 def divide(node: Node) -> nn.Layer:
-    """By a constant: times 1 / constant, which is another rounding."""
+    """By a constant: times 1 / constant, which is another rounding. Of two values, as in a layer normalisation."""
+    if len(node.sources) == 2 and (found := layer_norm(node)) is not None:
+        return found
     index, constant = _one_of_each(node)
     if index == 1 or not constant.all():
         raise ValueError("expected a divisor that is a constant other than 0, got another")
@@ -97,10 +102,10 @@ def _same_ranks(node: Node) -> bool:
 def _with_bias(node: Node, constant: Array) -> nn.Layer | None:
     """MatMul and the Add behind it."""
     product = node.behind("MatMul")
-    if product is None or not isinstance(product.given(1), Known) or constant.ndim > 2 or len(product.sources) != 1:
+    if product is None or not isinstance(product.given(1), Known) or len(product.sources) != 1:
         return None
     weight = product.constant(1, "B").T
-    if weight.ndim != 2 or product.rank not in (2, None) or constant.size not in (1, weight.shape[0]):
+    if weight.ndim != 2 or product.rank == 1 or constant.size not in (1, weight.shape[0]):
         return None
     layer = affine(product, weight, constant)
     node.sources, node.fills = product.sources, product.fills[-2:]

@@ -162,12 +162,51 @@ def pad(node: Node) -> nn.Layer:
     return nn.ZeroPad2d(((top, bottom), (left, right))) if any(pads) else nn.Identity()
 
 
-def reduce_mean(node: Node) -> nn.Layer:
-    axes = node.axes(1, 18)
+def depth_to_space(node: Node) -> nn.Layer:
+    """DepthToSpace and SpaceToDepth: blocks of pixels from channels, and back."""
+    mode, block = node.take("mode", "DCR"), _check.integer("blocksize", node.take("blocksize"), 1)
+    if node.sizes is None or None in node.sizes:
+        raise UnknownShapeError("expected a value of known shape, got another")
+    whole: tuple[int, ...] = node.sizes  # type: ignore[assignment]
+    if len(whole) != 3 or mode not in ("DCR", "CRD"):
+        raise ValueError(f"expected images (N, C, H, W) and mode DCR or CRD, got {1 + len(whole)} axes, {mode}")
+    C, H, W = whole
+    back = node.operator == "SpaceToDepth"
+    if (H % block or W % block) if back else C % block**2:
+        raise ValueError(f"blocksize: expected one that divides images of {whole} into blocks, got {block}")
+    if back:
+        inner, order = (C, H // block, block, W // block, block), (0, 3, 5, 1, 2, 4)
+        outer = C * block**2, H // block, W // block
+    else:
+        depth = C // block**2
+        inner, order = (block, block, depth, H, W), (0, 3, 4, 1, 5, 2)
+        if mode == "CRD":
+            inner, order = (depth, block, block, H, W), (0, 1, 4, 2, 5, 3)
+        outer = depth, H * block, W * block
+    return nn.Sequential(nn.Reshape(inner), nn.Transpose(order), nn.Reshape(outer))
+
+
+def reduced(node: Node) -> nn.Layer:
+    """ReduceMean and ReduceMax: the mean or the maximum over some axes, by those of whole images."""
+    kind = nn.GlobalAvgPool2d if node.operator == "ReduceMean" else nn.GlobalMaxPool2d
+    axes, sizes = node.axes(1, 18), node.sizes
     node.take("noop_with_empty_axes", 0)
-    if axes != [2, 3] or node.rank not in (4, None):
-        raise ValueError(f"axes: expected rows and columns, (2, 3) of 4, got {axes}")
-    return nn.GlobalAvgPool2d() if node.take("keepdims", 1) else nn.Sequential(nn.GlobalAvgPool2d(), nn.Flatten())
+    keep = bool(node.take("keepdims", 1))
+    if axes == [2, 3] and node.rank in (4, None):
+        return kind() if keep else nn.Sequential(kind(), nn.Flatten())
+    if not axes or 0 in axes:
+        raise ValueError(f"axes: expected some behind the images', got {axes}")
+    if sizes is None or None in sizes:
+        raise UnknownShapeError(
+            f"axes: expected rows and columns where the value's shape is not in the file, got {axes}"
+        )
+    whole: tuple[int, ...] = sizes  # type: ignore[assignment]
+    kept = [axis for axis in range(1, 1 + len(whole)) if axis not in axes]
+    counts = math.prod(whole[axis - 1] for axis in kept), math.prod(whole[axis - 1] for axis in axes)
+    shape = [1 if axis in axes else extent for axis, extent in enumerate(whole, 1) if keep or axis in kept]
+    order = (0, *kept, *axes)
+    moved = [] if order == tuple(range(len(order))) else [nn.Transpose(order)]
+    return nn.Sequential(*moved, nn.Reshape((counts[0], counts[1], 1)), kind(), _to(shape))  # type: ignore[arg-type]
 
 
 def cast(node: Node) -> nn.Layer:

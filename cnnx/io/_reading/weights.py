@@ -2,15 +2,18 @@
 
 import numpy as np
 
-from ... import nn
+from ... import _check, nn
 from ..._check import Array
 from .fold import number, scalar
 from .made import made
 from .node import Node, UnknownShapeError
+from .parts import tanh_gelu
 
 
 def gemm(node: Node) -> nn.Layer:
     node.expect("transA", 0, 0)
+    if node.rank not in (2, None):
+        raise ValueError(f"input 0: expected 2 axes, got {node.rank}")
     weight, bias = node.constant(1, "B"), node.optional(2, "C")
     if not node.take("transB", 0):
         weight = weight.T
@@ -34,11 +37,9 @@ def affine(node: Node, weight: Array, bias: Array | None) -> nn.Layer:
     """An affine layer of a weight (out_features, in_features)."""
     if weight.ndim != 2:
         raise ValueError(f"weight: expected two axes, got shape {weight.shape}")
-    if node.rank not in (2, None):
-        raise ValueError(f"input 0: expected 2 axes, got {node.rank}")
     features, found = weight.shape[0], {"weight": weight}
     if bias is not None:
-        if bias.shape not in ((features,), (1, features), (1,), (1, 1), ()):
+        if bias.size not in (1, features) or any(extent != 1 for extent in bias.shape[:-1]):
             raise ValueError(f"bias: expected shape {(features,)}, got {bias.shape}")
         found["bias"] = np.broadcast_to(bias.reshape(-1), (features,))
     return made(node, nn.Affine, weight.shape[1], features, bias=bias is not None, found=found)
@@ -82,8 +83,10 @@ def dropout(node: Node) -> nn.Layer:
 
 
 def gelu(node: Node) -> nn.Layer:
-    node.expect("approximate", "none", "none")
-    return nn.GELU()
+    form = node.take("approximate", "none")
+    if form not in ("none", "tanh"):
+        raise ValueError(f"approximate: expected none or tanh, got {_check.shown(form)}")
+    return nn.GELU() if form == "none" else tanh_gelu(node)
 
 
 def clip(node: Node) -> nn.Layer:

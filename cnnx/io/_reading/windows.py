@@ -9,6 +9,7 @@ from ..._check import Array
 from .fold import number
 from .made import made
 from .node import Node, UnknownShapeError
+from .parts import power as whole_power
 
 
 def conv(node: Node) -> nn.Layer:
@@ -122,12 +123,12 @@ def global_max_pool(node: Node) -> nn.Layer:
 
 
 def mean_of_powers(node: Node) -> nn.Layer:
-    """The Pow of Abs, Pow, AveragePool, Pow: what export_onnx makes of LpPool2d."""
+    """The last Pow of Abs, Pow, AveragePool, Pow, what export_onnx makes of LpPool2d; or a whole power."""
     mean = node.behind("AveragePool")
     power = mean and mean.behind("Pow")
     magnitude = power and power.behind("Abs")
     if not (mean and power and magnitude):
-        raise ValueError("expected Abs, Pow and AveragePool before it, as in an LpPool2d, got something else")
+        return whole_power(node)
     rho, inverse = (each.constant(1, "exponent") for each in (power, node))
     mean.expect("count_include_pad", 0, 0)
     if rho.size != 1 or inverse.size != 1 or not np.isclose(rho * inverse, 1, rtol=1e-6, atol=0):
