@@ -14,8 +14,16 @@ Work = Callable[..., Any]
 START = 60.0  # seconds that a worker may take to begin, beyond the limit: imports, the back end's own start
 
 
+class EndedError(Exception):
+    """The worker hung or died, which the message says."""
+
+    def __init__(self, message: str, said: tuple[Any, ...]) -> None:
+        super().__init__(message)
+        self.said = said  # what it told last
+
+
 class Supervisor:
-    """Does one (op, check) after the other in a worker, a new one after a death.
+    """Does one job after the other in a worker, a new one after a death.
 
     Parameters
     ----------
@@ -23,10 +31,12 @@ class Supervisor:
         Called as `work(*job, say=say)` in the worker; to be pickled, as its arguments and result are.
     limit : float
         Seconds that one case may take.
+    who : str
+        Who works there, for messages.
     """
 
-    def __init__(self, work: Work, limit: float):
-        self._work, self._limit = work, limit
+    def __init__(self, work: Work, limit: float, who: str = "the back end"):
+        self._work, self._limit, self._who = work, limit, who
         self._process: Any = None
         self._pipe: Connection | None = None
 
@@ -34,31 +44,54 @@ class Supervisor:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._end()
+        self.close()
 
     def do(self, op: str, check: str, *job: Any) -> Any:
         """`work(op, check, *job)`; or, where the worker hung or died, a Result that says so."""
-        case, dtype, repro, patience = "", "", "", self._limit + START
+        try:
+            return self.ask(op, check, *job)
+        except EndedError as error:
+            case, dtype, repro = error.said or ("", "", "")
+            result = Result(op, check)
+            result.discrepancies.append(Discrepancy(op, check, case, dtype, str(error), repro=repro))
+            return result
+
+    def ask(self, *job: Any) -> Any:
+        """`work(*job)`.
+
+        Raises
+        ------
+        EndedError
+            The worker hung or died. Whatever else `work` raises.
+        """
+        said, patience = (), self._limit + START
         if self._pipe is None:
             self._begin()
         assert self._pipe is not None
         try:
-            self._pipe.send((op, check, *job))
+            self._pipe.send(job)
             while self._pipe.poll(patience):
-                what, said = self._pipe.recv()
+                what, told = self._pipe.recv()
                 if what == "done":
-                    return said
+                    return told
                 if what == "error":
-                    raise said
-                (case, dtype, repro), patience = said, self._limit
-            end = f"the back end hangs: no result after {patience:g} s"
+                    raise told
+                said, patience = told, self._limit
+            end = f"{self._who} hangs: no result after {patience:g} s"
         except (EOFError, BrokenPipeError, ConnectionResetError):
             self._process.join(START)
-            end = f"the back end's process died: {_death(self._process.exitcode)}"
-        self._end()
-        result = Result(op, check)
-        result.discrepancies.append(Discrepancy(op, check, case, dtype, end, repro=repro))
-        return result
+            end = f"{self._who}'s process died: {_death(self._process.exitcode)}"
+        self.close()
+        raise EndedError(end, said)
+
+    def close(self) -> None:
+        """End the worker; the next job begins another."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+        if self._pipe is not None:
+            self._pipe.close()
+        self._process = self._pipe = None
 
     def _begin(self) -> None:
         context = multiprocessing.get_context("spawn")
@@ -66,14 +99,6 @@ class Supervisor:
         self._process = context.Process(target=_serve, args=(self._work, theirs), daemon=True)
         self._process.start()
         theirs.close()
-
-    def _end(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.join()
-        if self._pipe is not None:
-            self._pipe.close()
-        self._process = self._pipe = None
 
 
 def _serve(work: Work, pipe: Connection) -> None:

@@ -41,8 +41,8 @@ def refuse_options(arguments: argparse.Namespace) -> None:
         raise ValueError("--precision: expected --model with it, got none")
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Audit, print, and return the exit code."""
+def run(arguments: argparse.Namespace, timeout: float | None) -> int:
+    """Audit, print, and return the exit code. With a timeout engines run in processes of their own."""
     _refuse(arguments)
     _reports.check(arguments)
     from cnnx.audit.model import audit_model
@@ -57,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         elements=arguments.elements,
         in_place=not arguments.isolated,
         exact=arguments.precision == "model",
+        timeout=timeout,
         seed=arguments.seed,
         progress=progress,
     )
@@ -70,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _refuse(arguments: argparse.Namespace) -> None:
     names = (
-        "op", "check", "case", "dtype", "compat", "repro", "save", "budgets", "ledger", "timeout", "no_shrink",
+        "op", "check", "case", "dtype", "compat", "repro", "save", "budgets", "ledger", "no_shrink",
         "no_speed", "reproducible", "require", "self_test", "shape", "shapes", "network", "mb",
     )  # fmt: skip
     for name in names:

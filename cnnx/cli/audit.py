@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.seed < 0:
         raise ValueError(f"--seed: expected an integer of at least 0, got {arguments.seed}")
     if arguments.model is not None:
-        return _model.run(arguments)
+        return _model.run(arguments, _timeout(arguments))
     _model.refuse_options(arguments)
     arguments.backend, arguments.against = arguments.backend or "optimized", arguments.against or "reference"
     if arguments.self_test:

@@ -18,6 +18,8 @@ from engines import FLOAT, SHAPE, altered, faults, floats, replaced, saved  # no
 from cnnx.audit import audit_model  # noqa: E402
 from cnnx.audit.model.engines import registered  # noqa: E402
 from cnnx.audit.model.text import text  # noqa: E402
+from cnnx.audit.model.truth import Computed  # noqa: E402
+from cnnx.audit.truth.arithmetic import UndecidedError  # noqa: E402
 
 
 @pytest.fixture
@@ -70,6 +72,35 @@ def test_a_layer_that_copies_what_a_group_computed(model, monkeypatch):
     assert report.verdict.code == 0
     assert {one.run for one in report.unjudged} == {"in place"}
     assert any("copies numbers" in one.why and "n3" in one.nodes for one in report.unjudged)
+
+
+def test_large_equal_logits_have_a_softmax(tmp_path):
+    model = saved(tmp_path / "m.onnx", [("Softmax", "x", "y", {})], {}, (2, 5))
+    report = audit_model(model, backend="onnxruntime", inputs=np.full((2, 5), 3e9, "float32"))
+    assert (report.verdict.code, report.unjudged) == (0, [])
+    x = np.full((2, 5), 3e9, "float32")
+    x[:, 2] *= 2
+    assert audit_model(model, backend="onnxruntime", inputs=x).verdict.code == 0
+    with registered("altered", altered(spoil=lambda model, given, found: [y + 1e-5 for y in found])):
+        assert audit_model(model, backend="altered", inputs=x, in_place=False).verdict.code == 1
+
+
+def test_bounds_that_leave_any_number_open_are_said(tmp_path, monkeypatch):
+    """Of one element, which is left out, and of all."""
+    model, known = saved(tmp_path / "m.onnx", [("Sigmoid", "x", "y", {})], {}, (2, 5)), Computed.__getitem__
+
+    def undecided(self, index):
+        if index in where:
+            raise UndecidedError("division by 1 +- inf")
+        return known(self, index)
+
+    monkeypatch.setattr(Computed, "__getitem__", undecided)
+    where = {(7,)}  # the kernel's index, of ten numbers in a row
+    report = audit_model(model, backend="onnxruntime", in_place=False)
+    assert [(one.outcome, one.checked, one.total) for one in report.results] == [("agrees", 9, 10)]
+    where = set(np.ndindex(10))
+    (one,) = audit_model(model, backend="onnxruntime", in_place=False).unjudged
+    assert one.why == "its bound at (1, 4) leaves any number open: division by 1 +- inf"
 
 
 def test_an_engine_that_fails(model):
@@ -127,7 +158,7 @@ def test_the_table_and_the_exit_codes(model, capsys):
     assert "of 14 nodes" in capsys.readouterr().out
     how = {"alter": lambda proto: replaced(proto, "w", lambda w: -w)}
     with registered("altered", altered(**how)):
-        assert run(model, "--backend", "altered") == 1
+        assert run(model, "--backend", "altered", "--timeout", 0) == 1
     printed = capsys.readouterr().out
     assert "altered, isolated, n1 (Conv): c at (" in printed
     assert "C1: M17" in printed  # the equation that it broke
@@ -139,7 +170,7 @@ def test_json_junit_and_the_page(model, capsys, tmp_path):
     files = tmp_path / "m.html", tmp_path / "m.xml"
     how = {"alter": lambda proto: replaced(proto, "w", lambda w: -w)}
     with registered("altered", altered(**how)):
-        code = run(model, "--backend", "altered", "--json", "--report", files[0], "--junit", files[1])
+        code = run(model, "--backend", "altered", "--timeout", 0, "--json", "--report", files[0], "--junit", files[1])
     assert code == 1
     found = json.loads(capsys.readouterr().out)
     assert (found["schema"], found["ok"], found["random"], found["nodes"]) == (1, False, True, 14)
@@ -164,7 +195,7 @@ def test_data_of_the_users(model, capsys, tmp_path):
         assert "random" not in printed
         assert f"{name}; x (2, 3, 12, 11)" in printed
     with registered("altered", altered(alter=lambda proto: replaced(proto, "w", lambda w: -w))):
-        assert run(model, "--input", tmp_path / "x.npy", "--isolated", "--backend", "altered") == 1
+        assert run(model, "--input", tmp_path / "x.npy", "--isolated", "--backend", "altered", "--timeout", 0) == 1
     assert f"--input {tmp_path / 'x.npy'}" in capsys.readouterr().out
     (tmp_path / "x.txt").write_text("none")
     assert run(model, "--input", tmp_path / "x.txt") == 2
@@ -179,3 +210,43 @@ def test_pictures(model, capsys, tmp_path):
     image.fromarray(rng.integers(0, 256, (5, 5, 3), np.uint8)).save(tmp_path / "a.png")
     assert run(model, "--input", tmp_path) == 2
     assert "expected a picture of (12, 11) rows and columns, got (5, 5)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("ends", "words"),
+    [
+        ("os.abort()", "theirs's process died: SIGABRT"),
+        ("time.sleep(999)", "theirs hangs: no result after 2 s"),
+        ("1 / 0", "theirs raised ZeroDivisionError: division by zero"),
+    ],
+)
+def test_an_engine_that_ends_in_a_node_is_a_finding_and_the_next_node_is_judged(tmp_path, monkeypatch, ends, words):
+    (tmp_path / "theirs.py").write_text(
+        "import os, time\n"
+        "import numpy as np\n"
+        f"def relu(Z, Y):\n    {ends}\n"
+        "def tanh(Z, Y):\n    Y[...] = np.tanh(Z)\n"
+        "KERNELS = {'relu': relu, 'tanh': tanh}\n"
+    )
+    info = tmp_path / "theirs-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[cnnx.backends]\ntheirs = theirs:KERNELS\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    model = saved(tmp_path / "m.onnx", [("Relu", "x", "a", {}), ("Tanh", "a", "y", {})], {}, (2, 3))
+    report = audit_model(model, backend="theirs", timeout=2.0)
+    assert [(one.operator, one.outcome) for one in report.results] == [("Relu", "discrepancy"), ("Tanh", "agrees")]
+    assert report.results[0].discrepancy.what.startswith(words)
+    assert report.verdict.code == 1
+
+
+def test_time_limits_that_are_none(tmp_path):
+    model = saved(tmp_path / "m.onnx", [("Relu", "x", "y", {})], {}, (2, 3))
+    for limit in 0, -1.0, float("nan"), float("inf"):
+        with pytest.raises(ValueError, match="timeout: expected a number of seconds above 0, or None, got"):
+            audit_model(model, backend="optimized", timeout=limit)
+    with (
+        registered("mine", lambda **_: None),
+        pytest.raises(ValueError, match="an engine that another process can load"),
+    ):
+        audit_model(model, backend="mine", timeout=1.0)

@@ -1,7 +1,9 @@
 """Which node of a deployed model diverges, and is that more than rounding?"""
 
+import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ import numpy as np
 from ... import _check
 from ... import native as _native
 from ..._check import Array
-from .engines import Engine, engine
+from .engines import Apart, Engine, engine
 from .graph import Graph
 from .inputs import drawn, fitting, read
 from .isolated import Isolated
@@ -30,6 +32,7 @@ def audit_model(
     in_place: bool = True,
     exact: bool = True,
     threads: int | None = None,
+    timeout: float | None = None,
     seed: int = 0,
     progress: Callable[[str], None] = lambda words: None,
 ) -> ModelReport:
@@ -63,6 +66,9 @@ def audit_model(
         False lets the engine choose the precision in which it computes; whatever it is, it is held to the model's.
     threads : int or None
         Of the engine; None: as many as cnnx uses.
+    timeout : float or None
+        Seconds that a call of an engine may take, in a process of its own: one that hangs or dies is a finding about
+        the node, and the audit goes on. None: no limit, and no process.
     seed : int
         Random inputs and elements come from it.
     progress : callable
@@ -98,36 +104,50 @@ def audit_model(
     elements, seed = _check.integer("elements", elements, 1), _check.integer("seed", seed, 0)
     threads = _native.get_num_threads() if threads is None else _check.integer("threads", threads, 1)
     globs = (nodes,) if isinstance(nodes, str) else tuple(nodes)
-    engines: list[Engine] = [engine(name, threads=threads, exact=exact) for name in (backend, against) if name]
+    if timeout is not None and not 0 < timeout < math.inf:
+        raise ValueError(f"timeout: expected a number of seconds above 0, or None, got {timeout}")
     if against == backend:
         raise ValueError(f"against: expected another engine than {backend!r}, got it again")
     graph = _graph(path)
     random, given, data = _inputs(inputs, graph, seed)
-    report = ModelReport(
-        os.fspath(path),
-        {one.name: one.version for one in engines},
-        data,
-        os.fspath(inputs) if isinstance(inputs, (str, os.PathLike)) else "",
-        random,
-        seed,
-        threads,
-        elements,
-    )
-    try:
-        isolated = Isolated(graph, engines, report, given)
-        whole = isolated.run(globs, progress)
-        if in_place and not whole:
-            report.notes.append("no run in place: behind some node nothing could be computed")
-        for one in engines if in_place and whole else ():
-            if one.whole:
-                InPlace(graph, one, report, given, isolated.sizes).run(globs, progress)
-            else:
-                report.notes.append(f"{one.name} computes node by node: there is no run in place")
-    except KeyboardInterrupt:
-        report.interrupted = True
+    with _engines(filter(None, (backend, against)), threads=threads, exact=exact, timeout=timeout) as engines:
+        report = ModelReport(
+            os.fspath(path),
+            {one.name: one.version for one in engines},
+            data,
+            os.fspath(inputs) if isinstance(inputs, (str, os.PathLike)) else "",
+            random,
+            seed,
+            threads,
+            elements,
+        )
+        try:
+            isolated = Isolated(graph, engines, report, given)
+            whole = isolated.run(globs, progress)
+            if in_place and not whole:
+                report.notes.append("no run in place: behind some node nothing could be computed")
+            for one in engines if in_place and whole else ():
+                if one.whole:
+                    InPlace(graph, one, report, given, isolated.sizes).run(globs, progress)
+                else:
+                    report.notes.append(f"{one.name} computes node by node: there is no run in place")
+        except KeyboardInterrupt:
+            report.interrupted = True
     if globs and not report.results and not report.interrupted:
         raise ValueError(f"nodes: expected a pattern that a node's name or operator fits, got {' '.join(globs)!r}")
     return report
+
+
+@contextmanager
+def _engines(names: Iterable[str], **options: Any) -> Iterator[list[Engine]]:
+    """The engines, whose processes end with the block."""
+    engines: list[Engine] = []
+    with ExitStack() as ending:
+        for name in names:
+            engines.append(engine(name, **options))
+            if isinstance(engines[-1], Apart):
+                ending.callback(engines[-1].close)
+        yield engines
 
 
 def _inputs(inputs: Any, graph: Graph, seed: int) -> tuple[bool, dict[str, Array], str]:

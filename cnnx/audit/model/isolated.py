@@ -9,7 +9,7 @@ import numpy as np
 from ... import backend as _backend
 from ...io._reading.node import Known
 from ..data import Array
-from .engines import Engine
+from .engines import Engine, said
 from .graph import Graph, Line
 from .judge import command, distance, equal, failed, judge
 from .result import ISOLATED, Judged, ModelReport
@@ -185,5 +185,5 @@ def _outputs(
     except NotImplementedError as error:
         judged.why = judged.why or f"{engine.name} does not compute it alone: {error}"
     except Exception as error:  # whatever an engine raises
-        failed(judged, f"{engine.name} raised {type(error).__name__}: {' '.join(str(error).split())[:300]}", again)
+        failed(judged, said(engine.name, error), again)
     return None

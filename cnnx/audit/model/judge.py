@@ -11,7 +11,7 @@ from ..data import Array
 from ..explain.explain import explain
 from ..report.result import Discrepancy
 from ..spot.spot import places
-from ..truth.arithmetic import Bounded
+from ..truth.arithmetic import Bounded, UndecidedError
 from ..truth.error_bound import DOUBLE_TRUTH, share_of
 from .result import Index, Judged
 from .step import Run
@@ -34,16 +34,21 @@ def judge(judged: Judged, got: Array, run: Run, output: int, elements: int, seed
     finite = bool(np.isfinite(expected).all())
     found: list[tuple[float, Index, float, float]] = []
     products = is_sum(truth)
+    undecided = ""
     for index in chosen(got, expected, elements, rng):
-        with np.errstate(all="ignore"):
-            b = truth[index]
+        try:
+            with np.errstate(all="ignore"):
+                b = truth[index]
+        except UndecidedError as why:  # numbers so large that their roundings decide all
+            undecided = f"its bound at {index} leaves any number open: {why}"
+            continue
         if products:
             judged.chance = max(judged.chance or 0.0, _chance(float(got[index]), b))
         found.append((share_of(float(got[index]), b.value, b.error * slack, finite=finite), index, b.value, b.error))
     judged.checked += len(found)
     judged.total += got.size
     if not found:
-        judged.why = judged.why or "it has no elements"
+        judged.why = judged.why or undecided or "it has no elements"
         return
     share, index, value, error = max(found, key=lambda one: one[0])
     judged.wrong += sum(one[0] > 1 for one in found)

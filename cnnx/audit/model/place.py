@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from ... import backend as _backend
-from .engines import Engine
+from .engines import Engine, said
 from .graph import Graph, Line
 from .isolated import FLOATS, Values, doubled, wanted
 from .judge import command, distance, judge
@@ -113,8 +113,7 @@ class InPlace:
         try:
             return question()
         except Exception as error:  # whatever an engine raises
-            words = " ".join(str(error).split())[:300]
-            raise _EngineError(f"{self._engine.name} raised {type(error).__name__}: {words}") from None
+            raise _EngineError(said(self._engine.name, error)) from None
 
     def _group(self, group: Group, taken: Values, globs: tuple[str, ...]) -> None:
         names = tuple(line.name for line in group.lines)

@@ -252,4 +252,35 @@ def _batch_norm2d_multiplied_out(
     return s * Z[n, c, h, w] + (b[c] - s * mean[c])
 
 
-BY_KERNEL: Mapping[str, Element] = {"batch_norm2d": _batch_norm2d_multiplied_out}
+def _less_largest(z: list[Bounded]) -> list[Bounded]:
+    """A row less its largest number, which leaves its softmax as it is.
+
+    Of two numbers as they are, a difference is rounded once, in proportion to itself; a `Bounded` sum's roundings are
+    in proportion to its terms.
+    """
+    most = max(z, key=lambda z_j: z_j.value)
+    return [
+        z_j - most if z_j.error or most.error else Bounded(apart, z_j.eps, z_j.tiny, z_j.eps * abs(apart))
+        for z_j in z
+        for apart in (z_j.value - most.value,)
+    ]
+
+
+def _softmax(Z: Any, a: int, i: int, b: int, *, m: Any) -> Any:
+    """A3."""
+    terms = [m.exp(z_j) for z_j in _less_largest(Z[a, :, b])]
+    return terms[i] / sum(terms[1:], terms[0])
+
+
+def _log_softmax(Z: Any, a: int, i: int, b: int, *, m: Any) -> Any:
+    """A4."""
+    z = _less_largest(Z[a, :, b])
+    terms = [m.exp(z_j) for z_j in z]
+    return z[i] - m.log(sum(terms[1:], terms[0]))
+
+
+BY_KERNEL: Mapping[str, Element] = {
+    "batch_norm2d": _batch_norm2d_multiplied_out,
+    "softmax": _softmax,
+    "log_softmax": _log_softmax,
+}

@@ -11,6 +11,9 @@ from typing import Any, Protocol
 
 from .... import backend as _backend
 from ...data import Array
+from ...supervise import EndedError
+from .apart import Apart as Apart
+from .apart import RaisedError
 from .backends import BackEnd
 
 
@@ -43,7 +46,7 @@ ADAPTERS = {
 _registered: dict[str, Callable[..., Engine]] = {}
 
 
-def engine(name: str, *, threads: int, exact: bool) -> Engine:
+def engine(name: str, *, threads: int, exact: bool, timeout: float | None = None) -> Engine:
     """The engine of that name.
 
     Parameters
@@ -52,15 +55,24 @@ def engine(name: str, *, threads: int, exact: bool) -> Engine:
     threads : int
     exact : bool
         It is to compute in the model's own type; False leaves that to it.
+    timeout : float or None
+        Seconds that a call may take, in a process of its own (`Apart`); None: no limit, and here.
 
     Raises
     ------
     ModuleNotFoundError
         Its library is not installed.
     ValueError
-        There is none.
+        There is none; or one that is registered in this process alone, and a timeout.
     """
     made: Any
+    if timeout is not None:
+        if name in (*_registered, *_backend.registered_names()):
+            raise ValueError(f"timeout: expected an engine that another process can load, got {name!r}, of this one")
+        try:
+            return Apart(engine, name, threads=threads, exact=exact, timeout=timeout)
+        except (EndedError, RaisedError) as error:
+            raise ValueError(f"backend: expected an engine that starts: {said(name, error)}") from None
     if name in _registered:
         made = _registered[name]
     elif name in ADAPTERS:
@@ -74,6 +86,14 @@ def engine(name: str, *, threads: int, exact: bool) -> Engine:
         raise ValueError(f"backend: expected one of {names}, got {name!r}")
     found: Engine = made(threads=threads, exact=exact)
     return found
+
+
+def said(name: str, error: Exception) -> str:
+    """An engine's exception in a line."""
+    if isinstance(error, EndedError):
+        return str(error)
+    kind, words = (error.kind, error.words) if isinstance(error, RaisedError) else (type(error).__name__, str(error))
+    return f"{name} raised {kind}: {' '.join(words.split())[:300]}"
 
 
 @contextmanager
