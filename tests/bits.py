@@ -1,7 +1,7 @@
 """The bits of public calls drawn at random, a line each: python tests/bits.py --calls 5000 --seed 1 > v3.txt
 
 A line has the call's number, its function, and the SHA-256 of its results: two builds, compilers or processors that
-give the same bits print the same text. Calls are those of fuzz.py, none spoiled, on 1, 2 and 3 threads in turn.
+give the same bits print the same text. Calls are those of draws.py, none spoiled, on 1, 2 and 3 threads in turn.
 With --compare, kernels of every instruction set that runs here compute them, and the calls that differ are named;
 Those without a fused multiply-add are left out. What a NaN's bits say beside "not a number" is not promised.
 """
@@ -13,7 +13,8 @@ import subprocess
 import sys
 
 import numpy as np
-from fuzz import accepted, outcome
+from draws import accepted
+from fuzz import outcome
 
 import cnnx
 from cnnx import native

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -31,7 +32,7 @@ def test_public_calls(share):
 
 def count_faults(fuzz, monkeypatch, capsys, name, function):
     op, _ = fuzz.FUNCTIONS[name]
-    monkeypatch.setattr(fuzz, "OPS", (op,))
+    monkeypatch.setattr(sys.modules["draws"], "OPS", (op,))
     monkeypatch.setitem(fuzz.FUNCTIONS, name, (op, function))
     return fuzz.tried(0, range(60)), capsys.readouterr().out
 
@@ -79,6 +80,7 @@ def test_a_crash_and_a_hang_are_named_a_slow_start_is_not(tmp_path):
         "    name, arguments = call_of(seed, number)\n    ours = ",
     )
     (tmp_path / "fuzz.py").write_text(broken)
+    shutil.copy(FILE.with_name("draws.py"), tmp_path)
     command = [
         sys.executable,
         str(tmp_path / "fuzz.py"),
