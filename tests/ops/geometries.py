@@ -1,5 +1,5 @@
 """Calls whose extents and options are boundary values up to 2^62, one after another: convolutions and transposed ones,
-poolings, and what reads channels or whole axes.
+poolings, resizing, products of matrices, norms, and what reads channels, whole axes or element by element.
 
     python tests/ops/geometries.py SEED COUNT
 
@@ -22,6 +22,7 @@ OUTPUTS = 2**22, 2**31  # so many take their time; more are refused by a limit o
 PRODUCTS = 2 * 10**8  # likewise, without those of padding
 
 WHOLE_AXES = "global_avg_pool2d", "global_max_pool2d", "prelu", "local_response_norm", "add", "multiply"
+ELEMENTWISE = "clip", "hard_sigmoid", "hard_swish", "silu"
 
 
 def number(rng, few=0.6):
@@ -84,10 +85,15 @@ def convolution(rng):
     N, groups = int(rng.integers(0, 3)), int(rng.choice([1, 1, 2]))
     C, K = (number(rng, 0.9) for _ in range(2))
     dtype = ("float32", "float64")[rng.integers(2)]
+    algorithm = ("direct", "auto", "winograd")[rng.integers(3)]
+    if algorithm == "winograd":  # which has these alone, and in float32 more rounding than not_adjoint() allows
+        rows, columns = ((extent, 3, 1, pads, 1) for extent, _, _, pads, _ in (rows, columns))
+        dtype = "float64"
     shape, kernel = (N, C * groups, rows[0], columns[0]), (K * groups, C, rows[1], columns[1])
     options = dict(
         stride=(rows[2], columns[2]), padding=(rows[3], columns[3]), dilation=(rows[4], columns[4]), groups=groups
     )
+    options["algorithm"] = algorithm
     P, Q = outputs(*rows), outputs(*columns)
     said = f"conv2d x {shape} weight {kernel} {dtype} {options}"
     work = products(N * groups * K, C, rows, columns, P, Q)
@@ -141,7 +147,7 @@ def not_adjoint(grad, y, *pairs):
         return None
     product, size = np.vdot(grad.astype("f8"), y), np.vdot(abs(grad.astype("f8")), abs(y))
     for name, gradient, of in pairs:
-        if abs(np.vdot(gradient.astype("f8"), of) - product) > 1e-5 * (1 + size):
+        if gradient is not None and abs(np.vdot(gradient.astype("f8"), of) - product) > 1e-5 * (1 + size):
             return f"grad_{name} is not the adjoint's"
     return None
 
@@ -150,12 +156,14 @@ def whole_axes(rng):
     """Ops without windows of rows and columns."""
     dtype = ("float32", "float64")[rng.integers(2)]
     shape = (int(rng.integers(0, 3)), *(number(rng, 0.7) for _ in range(3)))
-    name = WHOLE_AXES[rng.integers(len(WHOLE_AXES))]
+    name = (WHOLE_AXES + ELEMENTWISE)[rng.integers(len(WHOLE_AXES + ELEMENTWISE))]
     more, options = {}, {}
     if name == "prelu":
         more = {"weight": (shape[1] if rng.random() < 0.9 else number(rng),)}
     elif name == "local_response_norm":
         options = {"size": number(rng, 0.3), "alpha": 0.5}
+    elif name == "clip":
+        options = {"min": -1.0, "max": 2.0}
     elif name in ("add", "multiply"):
         more = {"b": tuple(n if rng.random() < 0.5 else 1 for n in shape)}
     elements = float(np.prod([float(n) for n in shape]))
@@ -174,11 +182,83 @@ def whole_axes(rng):
         found = getattr(cnnx, f"{name}_backward")(grad, x, *others, **options)
         if name == "add":
             return not_adjoint(grad, np.broadcast_to(x, y.shape), ("a", found[0], x))
-        if name == "local_response_norm":
-            return None if found.shape == x.shape else "another shape"
+        if name == "local_response_norm" or name in ELEMENTWISE:
+            return None if y.shape == found.shape == x.shape else "another shape"
         return not_adjoint(grad, y, ("x", found[0] if more else found, x))
 
     return f"{name} {shape} {more} {dtype} {options}", work, call
+
+
+def work_of(elements, each=1.0):
+    """Of arrays, the largest with so many elements: 0 if it is to be refused, infinity if it takes its time."""
+    if elements > OUTPUTS[1]:
+        return 0.0
+    return float("inf") if elements > OUTPUTS[0] else elements * each
+
+
+def resizing(rng):
+    dtype = ("float32", "float64")[rng.integers(2)]
+    shape = (int(rng.integers(0, 3)), *(number(rng, 0.8) for _ in range(3)))
+    size = number(rng, 0.8), number(rng, 0.8)
+    options = dict(size=size, mode=("nearest", "bilinear")[rng.integers(2)])
+    options["coordinates"] = ("half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel")[rng.integers(4)]
+    planes = float(shape[0]) * shape[1]
+
+    def call():
+        x = array(rng, shape, dtype)
+        if x is None:
+            return None
+        y = cnnx.upsample2d(x, **options)
+        grad = array(rng, y.shape, dtype)
+        return not_adjoint(grad, y, ("x", cnnx.upsample2d_backward(grad, x, **options), x))
+
+    work = work_of(planes * max(float(shape[2]) * shape[3], float(size[0]) * size[1]))
+    return f"upsample2d x {shape} {dtype} {options}", work, call
+
+
+def stacks(rng):
+    """Products of stacks of matrices, some members of which are repeated."""
+    dtype = ("float32", "float64")[rng.integers(2)]
+    rows, terms, columns = (number(rng, 0.8) for _ in range(3))
+    lead = [number(rng, 0.9) for _ in range(rng.integers(0, 3))]
+    a, b = ((*(n if rng.random() < 0.7 else 1 for n in lead), *of) for of in ((rows, terms), (terms, columns)))
+    members = float(np.prod([float(max(n, m)) for n, m in zip(a[:-2], b[:-2], strict=True)]))
+
+    def call():
+        first, second = array(rng, a, dtype), array(rng, b, dtype)
+        if first is None or second is None:
+            return None
+        y = cnnx.matmul(first, second)
+        grad = array(rng, y.shape, dtype)
+        found = cnnx.matmul_backward(grad, first, second)
+        return not_adjoint(grad, y, ("a", found[0], first), ("b", found[1], second))
+
+    largest = members * max(float(rows) * terms, float(terms) * columns, float(rows) * columns)
+    return f"matmul {a} {b} {dtype}", work_of(largest, min(rows, terms, columns)), call
+
+
+def normalisation(rng):
+    """Linear in the weight, if there is no bias."""
+    dtype = ("float32", "float64")[rng.integers(2)]
+    shape = (int(rng.integers(0, 3)), *(number(rng, 0.75) for _ in range(3)))
+    name = ("group_norm", "instance_norm", "layer_norm")[rng.integers(3)]
+    given, of = (), shape[1:2]
+    if name == "group_norm":
+        given = (number(rng) if rng.random() < 0.5 else shape[1],)
+    elif name == "layer_norm":
+        of = shape[rng.integers(1, 4) :]
+        given = (of,)
+
+    def call():
+        x, weight = array(rng, shape, dtype), array(rng, of, dtype)
+        if x is None or weight is None:
+            return None
+        y = getattr(cnnx, name)(x, *given, weight)
+        grad = array(rng, y.shape, dtype)
+        found = getattr(cnnx, f"{name}_backward")(grad, x, *given, weight)
+        return not_adjoint(grad, y, ("weight", found[1], weight), ("x", None, x))
+
+    return f"{name} {shape} {given} {dtype}", work_of(float(np.prod([float(n) for n in shape]))), call
 
 
 def pooling(rng):
@@ -204,12 +284,15 @@ def pooling(rng):
     return f"{kind}_pool2d x {shape} {dtype} {options}", work, call
 
 
+KINDS = convolution, transposed, pooling, whole_axes, convolution, resizing, stacks, normalisation
+
+
 def main(seed, count):
     cnnx.set_num_threads(1)
     done = wrong = 0
     for i in range(count):
         rng = np.random.default_rng((seed, i))
-        said, work, call = (convolution, transposed, convolution, pooling, whole_axes)[i % 5](rng)
+        said, work, call = KINDS[i % len(KINDS)](rng)
         print(f"{seed} {i} {said}", flush=True)
         if work > PRODUCTS:
             continue
