@@ -137,6 +137,24 @@ def test_gradient_of_many_weights_that_hardly_meet_the_image():
     assert np.count_nonzero(grad_weight) == 93
 
 
+def test_outputs_that_hardly_meet_the_image():
+    """98,000 outputs of 10^11 products, of which all but some hundred outputs' are with padding."""
+    rng = np.random.default_rng(4)
+    x, weight = (
+        rng.integers(1, 5, (1, 32_767, 31, 2)).astype(float),
+        rng.integers(1, 5, (3, 32_767, 2, 3)).astype(float),
+    )
+    options = {"stride": (1, 5), "padding": ((32_769, 0), (15, 0)), "dilation": (7, 3)}
+    grad = np.zeros((1, 3, 32_793, 3))
+    start = time.process_time()
+    y = cnnx.conv2d(x, weight, **options)
+    grad_x, _, _ = cnnx.conv_transpose2d_backward(x, grad, weight, **options)  # its gradient is such a convolution
+    assert time.process_time() - start < 2
+    np.testing.assert_array_equal(y, sums(x, weight, grad, 1, 5, 32_769, 15, 7, 3)[0])
+    np.testing.assert_array_equal(grad_x, y)
+    assert 0 < np.count_nonzero(y) < 500
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_winners_beyond_32_bits(dtype):
     # Two windows of 4 x (2^31 - 1) hold the image's only column, at either end; the last row wins both.

@@ -1,7 +1,7 @@
 # One axis of a convolution's sums, forward or backward, cut into phases: C1, C5, and both with image and kernel in
 # each other's place. An index j of the weights meets index i of the output where A i + B + G j = D z, z of the source.
 
-from ..runtime.integers cimport Span, ceil_div, max_of, min_of
+from ..runtime.integers cimport Span, ceil_div, max_of, min_of, plus, times
 
 
 cdef struct Axis:
@@ -92,6 +92,12 @@ cdef inline Line longest_line(const Axis* x) noexcept nogil:
 cdef inline Py_ssize_t taps_met(const Line* line, Py_ssize_t outputs) noexcept nogil:
     # At most so many taps meet the source from so many outputs side by side.
     return min_of(line.taps, (line.source + line.step * (outputs - 1)) // max_of(line.gap, -line.gap) + 1)
+
+
+cdef inline Py_ssize_t outputs_met(const Line* line) noexcept nogil:
+    # At most so many outputs have any tap in the source.
+    cdef Py_ssize_t span = plus(line.source, times(max_of(line.gap, -line.gap), line.taps - 1))
+    return min_of(line.outputs, (span - 1) // line.step + 1)
 
 
 cdef inline Py_ssize_t ceil_of(Py_ssize_t a, Py_ssize_t b) noexcept nogil:

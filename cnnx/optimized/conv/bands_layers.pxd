@@ -7,7 +7,7 @@ from libc.string cimport memset
 
 from ..microkernel.table cimport Microkernels
 from ..runtime.integers cimport times
-from .axis cimport Line, axis_of, longest_line, taps_met
+from .axis cimport Line, axis_of, longest_line, outputs_met, taps_met
 from .bands cimport sum_bands
 from .bands_plan cimport SPARSE, Layer, plan_bands
 
@@ -65,9 +65,11 @@ cdef inline Layer forward_layer(const floating[:, :, :, ::1] Z, const floating[:
 
 
 cdef inline bint mostly_padding(const Layer* g, double terms) noexcept nogil:
-    # Whether far fewer of the `terms` of each output are with numbers of the image: bands leave the others out.
+    # Whether far fewer of the `terms` of each output are with numbers of the image, or far fewer outputs have any such
+    # term: bands leave the others out.
     cdef Line rows = longest_line(&g.rows), columns = longest_line(&g.columns)
-    return <double>SPARSE * taps_met(&rows, 1) * taps_met(&columns, 1) < terms
+    return (<double>SPARSE * taps_met(&rows, 1) * taps_met(&columns, 1) < terms
+            or <double>SPARSE * outputs_met(&rows) * outputs_met(&columns) < <double>rows.outputs * columns.outputs)
 
 
 cdef inline Layer grad_input_layer(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] F,

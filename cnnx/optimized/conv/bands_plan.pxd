@@ -6,7 +6,7 @@ from ..microkernel.multiply_accumulate cimport PANEL, ROWS
 from ..pack.taps cimport padded_plane
 from ..runtime.integers cimport Span, ceil_div, max_of, min_of, plus, times
 from ..runtime.memory cimport CACHE_LINE, whole_lines
-from .axis cimport Axis, Line, longest_line, taps_met
+from .axis cimport Axis, Line, longest_line, outputs_met, taps_met
 
 cdef enum:
     # A thread's scratch memory is shared out: so many parts of it are
@@ -72,9 +72,13 @@ cdef inline void limit_terms(Limits* box, const Line* rows, const Line* columns,
 
 
 cdef inline bint near_source(Line* line, Py_ssize_t* outputs) noexcept nogil:
-    # Where most taps meet no number of the source, bands of so many outputs have no more than twice the terms of one.
+    # Where most outputs meet no number of the source, bands of so many are either without or mostly with some; where
+    # most taps do not, bands of so many outputs have no more than twice the terms of one.
+    cdef bint few_outputs = 2 * outputs_met(line) < line.outputs
+    if few_outputs:
+        outputs[0] = min_of(outputs[0], max_of(1, outputs_met(line) // 2))
     if SPARSE * taps_met(line, 1) >= line.taps:
-        return False
+        return few_outputs
     outputs[0] = min_of(outputs[0], 1 + line.source // line.step)
     line.taps = taps_met(line, outputs[0])
     return True
