@@ -10,6 +10,7 @@ reference computed is kept for the next environment (memo.py).
 import functools
 import os
 import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +100,34 @@ def library_state():
                 del cache[key]
     if native.get_num_threads() != threads:
         native.set_num_threads(threads)
+
+
+@pytest.fixture
+def needs_threads() -> None:
+    """By `usefixtures`: a test about more threads than one, which a serial build skips."""
+    if not native.build_info()["openmp"]:
+        pytest.skip("this build has no OpenMP: it is serial")
+
+
+@pytest.fixture
+def set_threads(request: pytest.FixtureRequest) -> Callable[[int], None]:
+    """`set_threads(2)`: so many until the test ends, which a serial build skips if they are more than one."""
+
+    def set_or_skip(count: int) -> None:
+        if count > 1:
+            request.getfixturevalue("needs_threads")
+        native.set_num_threads(count)
+
+    return set_or_skip
+
+
+@pytest.fixture
+def each_threads() -> Callable[..., Iterator[int]]:
+    """`for n in each_threads(1, 2, 5)`: each of these numbers is set in turn; in a serial build 1 alone."""
+
+    def each(*counts: int) -> Iterator[int]:
+        for count in counts if native.build_info()["openmp"] else (1,):
+            native.set_num_threads(count)
+            yield count
+
+    return each

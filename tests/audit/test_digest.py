@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -79,10 +80,8 @@ def test_every_op_dtype_direction_and_training_gives_the_bits_that_are_expected(
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_the_short_form(threads: int) -> None:
-    if threads > 1 and not native.build_info()["openmp"]:
-        pytest.skip("this build has no OpenMP")
-    cnnx.set_num_threads(threads)
+def test_the_short_form(threads: int, set_threads: Callable[[int], None]) -> None:
+    set_threads(threads)
     assert short() == expected(kind("optimized"))["short"]
 
 

@@ -137,10 +137,9 @@ def test_limits_are_of_as_much_work_as_they_say(monkeypatch):
     assert 0 < limit.seconds() < 1e-3
 
 
-def test_a_copy_copies():
+def test_a_copy_copies(each_threads):
     source, target = np.arange(4097, dtype="uint8"), np.zeros(4097, "uint8")
-    for threads in (1, 3) if native.build_info()["openmp"] else (1,):
-        native.set_num_threads(threads)
+    for _ in each_threads(1, 3):
         target.fill(7)
         native.kernels("_limits").copy(source.ctypes.data, target.ctypes.data, 4096, 3)
         assert np.array_equal(source[:-1], target[:-1])

@@ -9,8 +9,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-import cnnx
-from cnnx import native, nn
+from cnnx import nn
 from cnnx.audit import gradient_check
 from cnnx.audit.truth.arithmetic import Dual
 from cnnx.nn._wiring import chain, planned
@@ -453,16 +452,11 @@ def same(a, b):
     return [one.tobytes() for one in a] == [one.tobytes() for one in b]
 
 
-def test_bits_depend_on_no_threads_no_reuse_and_no_copy():
+def test_bits_depend_on_no_threads_no_reuse_and_no_copy(each_threads):
     x, delta = X[:7], RNG.normal(size=(7, 4)).astype("float32")
     expected = there_and_back(residual("float32"), x, delta)
-    before = cnnx.get_num_threads()
-    try:
-        for threads in (1, 2, 3) if native.build_info()["openmp"] else (1,):
-            cnnx.set_num_threads(threads)
-            assert same(there_and_back(residual("float32"), x, delta), expected)
-    finally:
-        cnnx.set_num_threads(before)
+    for _ in each_threads(1, 2, 3):
+        assert same(there_and_back(residual("float32"), x, delta), expected)
     assert same(there_and_back(copy.deepcopy(residual("float32")), x, delta), expected)
     assert same(there_and_back(pickle.loads(pickle.dumps(residual("float32"))), x, delta), expected)
     plain, reusing = residual("float32"), residual("float32").reuse_buffers()

@@ -5,8 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-import cnnx
-from cnnx import native, nn
+from cnnx import nn
 
 pytestmark = pytest.mark.once
 
@@ -220,7 +219,7 @@ def test_bad_arguments_are_one_clear_error(make, error, message):
 
 
 @both
-def test_training_lowers_the_cost_with_the_same_bits_in_any_threads_and_after_a_stop(tmp_path, small):
+def test_training_lowers_the_cost_with_the_same_bits_in_any_threads_and_after_a_stop(tmp_path, small, each_threads):
     x, y = images()
 
     def train(updates=30, **options):
@@ -232,14 +231,8 @@ def test_training_lowers_the_cost_with_the_same_bits_in_any_threads_and_after_a_
         bits = {name: a.tobytes() for name, a in {**model.parameters, **model.buffers}.items()}
         return history.losses, bits
 
-    before = cnnx.get_num_threads()
-    try:
-        cnnx.set_num_threads(1)
-        losses, bits = train()
-        cnnx.set_num_threads(2 if native.build_info()["openmp"] else 1)
-        assert train() == (losses, bits)
-    finally:
-        cnnx.set_num_threads(before)
+    (losses, bits), *others = [train() for _ in each_threads(1, 2)]
+    assert all(other == (losses, bits) for other in others)
     assert sum(losses[-6:]) < 0.5 * sum(losses[:6])
     train(5, checkpoint=tmp_path, every=2)
     assert train(checkpoint=tmp_path, every=2) == (losses, bits)

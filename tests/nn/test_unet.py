@@ -5,8 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-import cnnx
-from cnnx import native, nn
+from cnnx import nn
 
 pytestmark = pytest.mark.once
 
@@ -149,7 +148,7 @@ def squares(count=24):
 
 
 @UPSAMPLING
-def test_it_learns_where_something_is_with_the_same_bits_in_any_threads(upsampling):
+def test_it_learns_where_something_is_with_the_same_bits_in_any_threads(upsampling, each_threads):
     x, y = squares()
 
     def train():
@@ -157,14 +156,8 @@ def test_it_learns_where_something_is_with_the_same_bits_in_any_threads(upsampli
         nn.fit(model, nn.SquaredError(), nn.Adam(0.01), x, y, batch_size=8, updates=60, seed=2)
         return model, {name: a.tobytes() for name, a in model.parameters.items()}
 
-    before = cnnx.get_num_threads()
-    try:
-        cnnx.set_num_threads(1)
-        model, bits = train()
-        cnnx.set_num_threads(2 if native.build_info()["openmp"] else 1)
-        assert train()[1] == bits
-    finally:
-        cnnx.set_num_threads(before)
+    (model, bits), *others = [train() for _ in each_threads(1, 2)]
+    assert all(found == bits for _, found in others)
     found = model.forward(x) > 0.5
     assert (found == (y > 0.5)).mean() > 0.95
 

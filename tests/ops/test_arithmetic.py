@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import cnnx
-from cnnx import native
 
 OPERATIONS = [(cnnx.add, cnnx.add_backward, np.add), (cnnx.multiply, cnnx.multiply_backward, np.multiply)]
 every_operation = pytest.mark.parametrize(("forward", "backward", "of_numpy"), OPERATIONS, ids=["add", "multiply"])
@@ -84,21 +83,16 @@ def test_sums_that_are_cut(shapes, dtype, forward, backward, of_numpy):
 
 
 @every_operation
-def test_any_number_of_threads_gives_the_same_bits(forward, backward, of_numpy):
+def test_any_number_of_threads_gives_the_same_bits(forward, backward, of_numpy, each_threads):
     rng = np.random.default_rng(34)
-    before = cnnx.get_num_threads()
-    try:
-        for shapes in ((4, 3, 90, 120), (3, 1, 1)), ((5000, 70), (70,)), ((300_000,), ()):
-            a, b = (rng.standard_normal(shape).astype("float32") for shape in shapes)
-            delta = rng.standard_normal(shapes[0]).astype("float32")
-            found = set()
-            for threads in (1, 2, 3, 5) if native.build_info()["openmp"] else (1,):
-                cnnx.set_num_threads(threads)
-                arrays = forward(a, b), *backward(delta, a, b)
-                found.add(tuple(array.tobytes() for array in arrays))
-            assert len(found) == 1
-    finally:
-        cnnx.set_num_threads(before)
+    for shapes in ((4, 3, 90, 120), (3, 1, 1)), ((5000, 70), (70,)), ((300_000,), ()):
+        a, b = (rng.standard_normal(shape).astype("float32") for shape in shapes)
+        delta = rng.standard_normal(shapes[0]).astype("float32")
+        found = set()
+        for _ in each_threads(1, 2, 3, 5):
+            arrays = forward(a, b), *backward(delta, a, b)
+            found.add(tuple(array.tobytes() for array in arrays))
+        assert len(found) == 1
 
 
 def test_operands_may_be_one_array():

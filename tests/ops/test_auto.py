@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import cnnx
-from cnnx import backend, native, nn
+from cnnx import backend, nn
 from cnnx.ops import _winograd
 from cnnx.ops._conv import geometry
 
@@ -52,22 +52,17 @@ def test_bits_of_the_algorithm_that_it_names(x, weight, options, expected, dtype
     assert names[0] == ("conv2d_grad_input" if expected[1] == "direct" else "conv2d_winograd_grad_input")
 
 
-def test_the_choice_is_one_of_shapes_alone():
+def test_the_choice_is_one_of_shapes_alone(each_threads):
     """Nothing else is asked: neither the batch, nor threads, nor what the processor has, nor the numbers."""
     assert [*inspect.signature(_winograd.pays).parameters] == ["C", "K", "P", "Q"]
     known = {name for name, value in vars(_winograd).items() if not name.startswith("_") and callable(value)}
     assert set(_winograd.pays.__code__.co_names) <= known
-    before = cnnx.get_num_threads()
-    try:
-        for count in (1, 3) if native.build_info()["openmp"] else (1,):
-            cnnx.set_num_threads(count)
-            for x, weight, options, expected in CHOICES:
-                numbers = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1} | options
-                for images in (1, 2, 8, 1000):
-                    shapes = (images, *x[1:]), weight
-                    assert inspect.unwrap(geometry)(shapes, *numbers.values(), "auto").algorithms == expected
-    finally:
-        cnnx.set_num_threads(before)
+    for _ in each_threads(1, 3):
+        for x, weight, options, expected in CHOICES:
+            numbers = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1} | options
+            for images in (1, 2, 8, 1000):
+                shapes = (images, *x[1:]), weight
+                assert inspect.unwrap(geometry)(shapes, *numbers.values(), "auto").algorithms == expected
 
 
 def test_an_image_alone_and_in_any_batch():

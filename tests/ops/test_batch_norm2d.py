@@ -55,9 +55,7 @@ def test_large_images_in_training(shape, offset, dtype):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_parts_and_chunks_do_not_depend_on_threads(shape, dtype):
-    if not native.build_info()["openmp"]:
-        pytest.skip("this build has no OpenMP")
+def test_parts_and_chunks_do_not_depend_on_threads(shape, dtype, each_threads):
     x, delta = images(shape, dtype, 10.0)
     g, mask = np.linspace(-2, 3, shape[1]).astype(dtype), delta > 0
 
@@ -70,8 +68,7 @@ def test_parts_and_chunks_do_not_depend_on_threads(shape, dtype):
 
     cnnx.set_num_threads(1)
     one = [a.tobytes() for a in results()]
-    for count in 2, 3:
-        cnnx.set_num_threads(count)
+    for _ in each_threads(2, 3):
         with native.always_parallel():
             assert [a.tobytes() for a in results()] == one
 

@@ -55,9 +55,8 @@ def windows(x, weight, stride=1, padding=0, dilation=1, groups=1):
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", SHAPES)
-def test_exact_on_integers(name, dtype, threads):
-    if threads > 1 and not cnnx.native.build_info()["openmp"]:
-        pytest.skip("this build has no OpenMP")
+def test_exact_on_integers(name, dtype, threads, set_threads):
+    set_threads(threads)
     shape, kernel, options = SHAPES[name]
     rng = np.random.default_rng(0)
     x, weight = rng.integers(-4, 5, shape), rng.integers(-4, 5, kernel)
@@ -82,7 +81,6 @@ def test_exact_on_integers(name, dtype, threads):
         terms = np.einsum("nkpq,kcrs->ncpqrs", d, f, optimize=True)
         for n in range(len(terms)):
             grad_x[n] += np.bincount(at[0].ravel(), terms[n].ravel(), grad_x.shape[1])
-    cnnx.set_num_threads(threads)
     floats = [a.astype(dtype) for a in (x, weight, bias, delta)]
     got = cnnx.conv2d(*floats[:3], **options)
     assert np.array_equal(got, y + bias[:, None, None])

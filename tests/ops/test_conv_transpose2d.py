@@ -82,41 +82,32 @@ def limit():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("shape", "kernel", "options"), LARGER, ids=str)
-def test_bits_depend_neither_on_threads_nor_on_cuts(shape, kernel, options, dtype, limit):
+def test_bits_depend_neither_on_threads_nor_on_cuts(shape, kernel, options, dtype, limit, each_threads):
     rng = np.random.default_rng(43)
     x, weight, bias = drawn(rng, shape, kernel, options, dtype)
     y = cnnx.conv_transpose2d(x, weight, bias, **options)
     delta = whole(rng, y.shape, dtype)
     expected = y, *cnnx.conv_transpose2d_backward(delta, x, weight, **options)
-    before = cnnx.get_num_threads()
-    try:
-        for most in (2**24, 2**16, 2**13):
-            limit(most)
-            for threads in (1, 2, 5) if native.build_info()["openmp"] else (1,):
-                cnnx.set_num_threads(threads)
-                found = (
-                    cnnx.conv_transpose2d(x, weight, bias, **options),
-                    *cnnx.conv_transpose2d_backward(delta, x, weight, **options),
-                )
-                for a, b in zip(found, expected, strict=True):
-                    np.testing.assert_array_equal(a, b, f"{most} bytes, {threads} threads")
-    finally:
-        cnnx.set_num_threads(before)
+    for most in (2**24, 2**16, 2**13):
+        limit(most)
+        for threads in each_threads(1, 2, 5):
+            found = (
+                cnnx.conv_transpose2d(x, weight, bias, **options),
+                *cnnx.conv_transpose2d_backward(delta, x, weight, **options),
+            )
+            for a, b in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(a, b, f"{most} bytes, {threads} threads")
 
 
-@pytest.mark.parametrize("threads", (1, 2) if native.build_info()["openmp"] else (1,))
-def test_images_alone_have_the_bits_that_they_have_in_a_batch(threads):
+@pytest.mark.parametrize("threads", [1, 2])
+def test_images_alone_have_the_bits_that_they_have_in_a_batch(threads, set_threads):
     rng = np.random.default_rng(44)
-    before = cnnx.get_num_threads()
-    try:
-        cnnx.set_num_threads(threads)
-        for (_, *shape), kernel, options in LARGER:
-            x, weight = (rng.standard_normal(n).astype("float32") for n in ((5, *shape), kernel))
-            y = cnnx.conv_transpose2d(x, weight, **options)
-            for n in range(5):
-                assert cnnx.conv_transpose2d(x[n : n + 1], weight, **options).tobytes() == y[n : n + 1].tobytes()
-    finally:
-        cnnx.set_num_threads(before)
+    set_threads(threads)
+    for (_, *shape), kernel, options in LARGER:
+        x, weight = (rng.standard_normal(n).astype("float32") for n in ((5, *shape), kernel))
+        y = cnnx.conv_transpose2d(x, weight, **options)
+        for n in range(5):
+            assert cnnx.conv_transpose2d(x[n : n + 1], weight, **options).tobytes() == y[n : n + 1].tobytes()
 
 
 def test_output_beyond_memory_is_refused():

@@ -79,10 +79,8 @@ def test_replayed_calls_heed_it(flushing):
     assert [bits(layer.forward(x)) for _ in range(4)] == [expected] * 4
 
 
-def test_threads_of_a_region_heed_it_too(flushing):
+def test_threads_of_a_region_heed_it_too(flushing, set_threads):
     """A thread of OpenMP's takes the mode of the thread that made it, and keeps it."""
-    if not native.build_info()["openmp"]:
-        pytest.skip("this build has no OpenMP")
     x = np.full(400_000, -SMALL, "float32")
     expected = bits(cnnx.leaky_relu(x[:1], 0.5))[0]
     found = []
@@ -95,7 +93,7 @@ def test_threads_of_a_region_heed_it_too(flushing):
         flushing(False)
         found.append(cnnx.leaky_relu(x, 0.5))
 
-    cnnx.set_num_threads(2)
+    set_threads(2)
     with native.always_parallel():
         thread = threading.Thread(target=work)
         thread.start()

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import cnnx
-from cnnx import native
 
 
 def expected(grad, x, shape, stride, padding, groups):
@@ -37,20 +36,14 @@ CUTS = {
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("cut", CUTS)
-def test_cuts(cut, dtype):
+def test_cuts(cut, dtype, each_threads):
     shape, K, R, stride, padding, groups = CUTS[cut]
     rng = np.random.default_rng(3)
     x = rng.standard_normal(shape).astype(dtype)
     weight = np.zeros((K, shape[1] // groups, R, R), dtype)
     options = {"stride": stride, "padding": padding, "groups": groups}
     grad = rng.standard_normal(cnnx.conv2d(x, weight, **options).shape).astype(dtype)
-    before, found = cnnx.get_num_threads(), []
-    try:
-        for threads in (1, 2, 3, 8) if native.build_info()["openmp"] else (1,):
-            cnnx.set_num_threads(threads)
-            found.append(cnnx.conv2d_backward(grad, x, weight, input_grad=False, **options)[1:])
-    finally:
-        cnnx.set_num_threads(before)
+    found = [cnnx.conv2d_backward(grad, x, weight, input_grad=False, **options)[1:] for _ in each_threads(1, 2, 3, 8)]
     terms = np.sqrt(grad.size / K)
     eps = np.finfo(dtype).eps
     assert np.abs(found[0][0] - expected(grad, x, weight.shape, stride, padding, groups)).max() < 100 * eps * terms

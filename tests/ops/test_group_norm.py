@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 
 import cnnx
-from cnnx import native
 
 BACKENDS = pytest.mark.parametrize("backend", ["reference", "optimized"])
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
-OPENMP = native.build_info()["openmp"]
 EPS = {"float32": 2.0**-24, "float64": 2.0**-53}
 
 # Calls of each kind whose sums are cut and not cut, along places, units and examples.
@@ -139,16 +137,11 @@ def test_one_family(dtype):
 
 @DTYPES
 @pytest.mark.parametrize("shape", IMAGES, ids=str)
-def test_threads_and_batches_change_no_bits(shape, dtype):
+def test_threads_and_batches_change_no_bits(shape, dtype, each_threads):
     x, delta, w = normal(shape, dtype, 1), normal(shape, dtype, 2), normal(shape[1], dtype, 3)
     whole = both("group_norm", x, delta, 2, weight=w)
-    before = cnnx.get_num_threads()
-    try:
-        for threads in (1, 2, 3, 7) if OPENMP else (1,):
-            cnnx.set_num_threads(threads)
-            assert bits(*both("group_norm", x, delta, 2, weight=w)) == bits(*whole)
-    finally:
-        cnnx.set_num_threads(before)
+    for _ in each_threads(1, 2, 3, 7):
+        assert bits(*both("group_norm", x, delta, 2, weight=w)) == bits(*whole)
     for images in (slice(0, 1), slice(1, None), slice(1, 9)):
         y, grad_x, *_ = both("group_norm", x[images], delta[images], 2, weight=w)
         assert bits(y, grad_x) == bits(whole[0][images], whole[1][images])
@@ -156,16 +149,11 @@ def test_threads_and_batches_change_no_bits(shape, dtype):
 
 @DTYPES
 @pytest.mark.parametrize(("rows", "last"), ROWS, ids=str)
-def test_threads_and_rows_change_no_bits(rows, last, dtype):
+def test_threads_and_rows_change_no_bits(rows, last, dtype, each_threads):
     x, delta, w = normal(rows + last, dtype, 1), normal(rows + last, dtype, 2), normal(last, dtype, 3)
     whole = both("layer_norm", x, delta, last, weight=w)
-    before = cnnx.get_num_threads()
-    try:
-        for threads in (1, 2, 5) if OPENMP else (1,):
-            cnnx.set_num_threads(threads)
-            assert bits(*both("layer_norm", x, delta, last, weight=w)) == bits(*whole)
-    finally:
-        cnnx.set_num_threads(before)
+    for _ in each_threads(1, 2, 5):
+        assert bits(*both("layer_norm", x, delta, last, weight=w)) == bits(*whole)
     if rows:
         y, grad_x, *_ = both("layer_norm", x[1:], delta[1:], last, weight=w)
         assert bits(y, grad_x) == bits(whole[0][1:], whole[1][1:])

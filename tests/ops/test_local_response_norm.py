@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import cnnx
-from cnnx import native
 
 BACKENDS = pytest.mark.parametrize("backend", ["reference", "optimized"])
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -77,7 +76,7 @@ def test_onnxruntime_has_the_same(size):
 @DTYPES
 @pytest.mark.parametrize("shape", [(3, 6, 700), (5, 40, 7), (1, 3, 129), (4, 70), (1, 1, 128)], ids=str)
 @pytest.mark.parametrize("size", [2, 5, 64])
-def test_columns_images_and_threads_change_no_bits(shape, size, dtype):
+def test_columns_images_and_threads_change_no_bits(shape, size, dtype, each_threads):
     x, delta = normal(shape, dtype, 4), normal(shape, dtype, 5)
 
     def both(columns=slice(None), images=slice(None)):
@@ -85,13 +84,8 @@ def test_columns_images_and_threads_change_no_bits(shape, size, dtype):
         return cnnx.local_response_norm(z, size), cnnx.local_response_norm_backward(d, z, size)
 
     y, grad_x = both()
-    before = cnnx.get_num_threads()
-    try:
-        for threads in (1, 2, 3, 7) if native.build_info()["openmp"] else (1,):
-            cnnx.set_num_threads(threads)
-            assert bits(*both()) == bits(y, grad_x)
-    finally:
-        cnnx.set_num_threads(before)
+    for _ in each_threads(1, 2, 3, 7):
+        assert bits(*both()) == bits(y, grad_x)
     for n in range(shape[0]):
         assert bits(*both(images=slice(n, n + 1))) == bits(y[n], grad_x[n])
     for columns in (slice(0, 1), slice(1, None), slice(5, 90)):

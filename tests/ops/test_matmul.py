@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import cnnx
-from cnnx import native
 
 
 def whole(rng, shape, dtype):
@@ -82,30 +81,23 @@ def test_terms_too_many_for_one_copy():
     check(np.random.default_rng(44), ((2, 3, 2), (2, 2, 150_000)))
 
 
-THREADS = (1, 2, 3, 5) if native.build_info()["openmp"] else (1,)
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_any_number_of_threads_gives_the_same_bits(dtype):
-    rng, before = np.random.default_rng(45), cnnx.get_num_threads()
-    try:
-        for shapes in (
-            ((3, 90, 200), (3, 200, 70)),
-            ((1, 1500, 40), (3, 40, 17)),
-            ((2, 1, 60, 70), (5, 70, 180)),
-            ((33, 60, 50), (33, 50, 40)),
-            ((700, 100), (100, 40)),
-        ):
-            a, b = (rng.standard_normal(shape).astype(dtype) for shape in shapes)
-            delta = rng.standard_normal(np.matmul(a, b).shape).astype(dtype)
-            found = set()
-            for threads in THREADS:
-                cnnx.set_num_threads(threads)
-                arrays = cnnx.matmul(a, b), *cnnx.matmul_backward(delta, a, b)
-                found.add(tuple(array.tobytes() for array in arrays))
-            assert len(found) == 1
-    finally:
-        cnnx.set_num_threads(before)
+def test_any_number_of_threads_gives_the_same_bits(dtype, each_threads):
+    rng = np.random.default_rng(45)
+    for shapes in (
+        ((3, 90, 200), (3, 200, 70)),
+        ((1, 1500, 40), (3, 40, 17)),
+        ((2, 1, 60, 70), (5, 70, 180)),
+        ((33, 60, 50), (33, 50, 40)),
+        ((700, 100), (100, 40)),
+    ):
+        a, b = (rng.standard_normal(shape).astype(dtype) for shape in shapes)
+        delta = rng.standard_normal(np.matmul(a, b).shape).astype(dtype)
+        found = set()
+        for _ in each_threads(1, 2, 3, 5):
+            arrays = cnnx.matmul(a, b), *cnnx.matmul_backward(delta, a, b)
+            found.add(tuple(array.tobytes() for array in arrays))
+        assert len(found) == 1
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

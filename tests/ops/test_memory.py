@@ -19,7 +19,6 @@ from cnnx import native
 
 SCRATCH = 16  # MiB for each thread
 SLACK = 2  # MiB that the count may be off
-THREADS = (1, 2) if native.build_info()["openmp"] else (1,)
 needs_linux = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="this system has no clear_refs")
 
 # x, weight, options: shapes whose copies, tables or sums took up to gigabytes.
@@ -94,11 +93,12 @@ def met(extent, taps, pad, step):
 
 @pytest.mark.bare
 @needs_linux
-@pytest.mark.parametrize("threads", THREADS)
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", LARGE)
-def test_convolutions_beside_their_arrays(name, dtype, threads):
+def test_convolutions_beside_their_arrays(name, dtype, threads, set_threads):
     shape, kernel, options = LARGE[name]
+    set_threads(threads)  # the child's number, if there are so many
     forward, backward, *sums = child(CONVOLUTION, (shape, kernel, options), dtype, threads)
     pads, steps = ((a, a) if isinstance(a, int) else a for a in (options.get("padding", 0), options.get("stride", 1)))
     (rows, P), (columns, Q) = (met(*axis) for axis in zip(shape[2:], kernel[2:], pads, steps, strict=True))
@@ -122,10 +122,11 @@ print(json.dumps([forward, backward, *(float(a.sum(dtype="f8")) for a in (y, gra
 
 @pytest.mark.bare
 @needs_linux
-@pytest.mark.parametrize("threads", THREADS)
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", [(40, 20, 600_000), (1_000_000, 30, 20), (2000, 300, 5000)])
-def test_affine_beside_its_arrays(shape, dtype, threads):
+def test_affine_beside_its_arrays(shape, dtype, threads, set_threads):
+    set_threads(threads)
     forward, backward, *sums = child(AFFINE, shape, dtype, threads)
     N, I, J = shape  # noqa: E741
     np.testing.assert_allclose(sums, [N * I * J / 8, N * I * J / 8, N * I * J / 4, N * I / 2], rtol=1e-6)
@@ -141,6 +142,12 @@ CUTS = {
     "a kernel far larger than its image": ((2, 3, 4, 3), (5, 3, 20, 28), dict(padding=(20, 26))),
     "such, strides, groups": ((2, 6, 4, 3), (4, 3, 20, 28), dict(padding=(20, 26), stride=(2, 3), groups=2)),
     "such, dilation": ((3, 2, 4, 5), (4, 2, 11, 12), dict(padding=(24, 33), stride=(2, 1), dilation=(2, 3))),
+    "outputs mostly in padding": ((2, 3, 5, 4), (5, 3, 2, 3), dict(padding=((90, 0), (5, 70)), dilation=(7, 3))),
+    "outputs mostly in padding, strides, groups": (
+        (2, 6, 5, 4),
+        (4, 3, 3, 2),
+        dict(padding=((0, 99), (60, 4)), stride=(2, 3), groups=2),
+    ),
     "wide": ((2, 4, 3, 1000), (3, 4, 3, 9), dict(padding=(1, 4), stride=(1, 2))),
     "tall": ((2, 4, 1000, 3), (3, 4, 9, 1), dict(padding=(4, 0), stride=(3, 1))),
 }
@@ -156,7 +163,7 @@ def limit():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", CUTS)
-def test_cut_convolutions_have_the_same_bits(name, dtype, limit):
+def test_cut_convolutions_have_the_same_bits(name, dtype, limit, each_threads):
     """Whatever they are cut into, and on any number of threads; integers where another path adds in another order."""
     shape, kernel, options = CUTS[name]
     rng = np.random.default_rng(3)
@@ -174,8 +181,7 @@ def test_cut_convolutions_have_the_same_bits(name, dtype, limit):
         truth = np.concatenate([np.einsum("ncpqrs,kcrs->nkpq", z, f, optimize=True) for z, f in parts], axis=1)
         np.testing.assert_allclose(y, truth + bias[:, None, None], rtol=1e-3, atol=1e-3)
     for most in (2**20, 2**16, 2**13):
-        for threads in THREADS:
-            cnnx.set_num_threads(threads)
+        for threads in each_threads(1, 2):
             limit(most)
             found = [cnnx.conv2d(x, weight, bias, **options), *cnnx.conv2d_backward(grad, x, weight, **options)]
             for a, b in zip(found, expected, strict=True):
@@ -222,10 +228,9 @@ assert len(done) == len(calls) > 500
 @pytest.mark.bare
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have other smallest stacks")
 @pytest.mark.parametrize(("threads", "stack", "of_openmp"), [(1, 64, "4M"), (2, 1024, "16k")])
-def test_small_stacks(threads, stack, of_openmp):
+def test_small_stacks(threads, stack, of_openmp, set_threads):
     """All ops in a thread with the smallest stack that Python's documentation is sure of, or OpenMP's with less."""
-    if threads > 1 and not native.build_info()["openmp"]:
-        pytest.skip("this build has no OpenMP")
+    set_threads(threads)
     done = subprocess.run(
         [sys.executable, "-c", STACK, str(Path(__file__).parent), str(threads), str(stack)],
         env=os.environ | {"OMP_STACKSIZE": of_openmp},

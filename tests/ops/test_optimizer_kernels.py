@@ -135,14 +135,11 @@ def test_in_place_gives_the_same_bits(kernel, numbers, dtype, which):
 @pytest.mark.parametrize("size", [3, 8192, 3 * 8192 + 261])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("kernel", "numbers"), CALLS)
-def test_the_same_bits_from_any_number_of_threads(kernel, numbers, dtype, size):
-    if not native.build_info()["openmp"]:
-        pytest.skip("this build has no OpenMP")
+def test_the_same_bits_from_any_number_of_threads(kernel, numbers, dtype, size, each_threads):
     inputs = draw(kernel, size, dtype)
     cnnx.set_num_threads(1)
     one = [a.tobytes() for a in run(kernel, inputs, numbers, "optimized").outputs]
-    for count in 2, 3:
-        cnnx.set_num_threads(count)
+    for _ in each_threads(2, 3):
         with native.always_parallel():
             assert [a.tobytes() for a in run(kernel, inputs, numbers, "optimized").outputs] == one
 

@@ -104,29 +104,25 @@ def test_window_of_more_rows_than_offsets_have_room_for(dtype):
     assert cnnx.max_pool2d_backward(np.ones_like(y), x, **options, winners=winners).sum() == 9
 
 
-def test_any_part_of_a_plane_alone():
+def test_any_part_of_a_plane_alone(each_threads):
     """One plane is cut into rows for threads: the same bits however many there are."""
     x = np.random.default_rng(0).standard_normal((1, 1, 23, 67)).astype(np.float32)
-    before, results = native.get_num_threads(), []
-    try:
-        with native.always_parallel():
-            for count in (1, 2, 3, 7) if native.build_info()["openmp"] else (1,):
-                native.set_num_threads(count)
-                y, winners = cnnx.max_pool2d(x, 3, stride=2, padding=1, return_winners=True)
-                results.append(
-                    [
-                        y,
-                        winners,
-                        cnnx.max_pool2d_backward(y, x, 3, stride=2, padding=1, winners=winners),
-                        cnnx.max_pool2d_backward(y, x, 3, stride=2, padding=1, ties="all"),
-                        cnnx.avg_pool2d(x, 3, stride=1, padding=1),
-                        cnnx.avg_pool2d_backward(x, x, 3, stride=1, padding=1),
-                        cnnx.lp_pool2d(x, 2, 3, stride=1, padding=1),
-                        cnnx.lp_pool2d_backward(x, x, 2, 3, stride=1, padding=1),
-                    ]
-                )
-    finally:
-        native.set_num_threads(before)
+    results = []
+    with native.always_parallel():
+        for _ in each_threads(1, 2, 3, 7):
+            y, winners = cnnx.max_pool2d(x, 3, stride=2, padding=1, return_winners=True)
+            results.append(
+                [
+                    y,
+                    winners,
+                    cnnx.max_pool2d_backward(y, x, 3, stride=2, padding=1, winners=winners),
+                    cnnx.max_pool2d_backward(y, x, 3, stride=2, padding=1, ties="all"),
+                    cnnx.avg_pool2d(x, 3, stride=1, padding=1),
+                    cnnx.avg_pool2d_backward(x, x, 3, stride=1, padding=1),
+                    cnnx.lp_pool2d(x, 2, 3, stride=1, padding=1),
+                    cnnx.lp_pool2d_backward(x, x, 2, 3, stride=1, padding=1),
+                ]
+            )
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):
             assert a.tobytes() == b.tobytes()

@@ -6,9 +6,7 @@ import sys
 
 import pytest
 
-from cnnx import _processors, native
-
-OPENMP = native.build_info()["openmp"]
+from cnnx import _processors
 
 
 def tree(folder, groups, **files):
@@ -84,7 +82,7 @@ print(cnnx.get_num_threads())
 """
 
 
-@pytest.mark.skipif(not OPENMP, reason="this build has no OpenMP: it is serial")
+@pytest.mark.usefixtures("needs_threads")
 @pytest.mark.parametrize(
     ("quota", "environment", "count"),
     [

@@ -25,7 +25,7 @@ from cnnx import backend, native
 from cnnx.ops import OPS, Draw
 
 OPENMP = native.build_info()["openmp"]
-needs_openmp = pytest.mark.skipif(not OPENMP, reason="this build has no OpenMP: it is serial")
+needs_openmp = pytest.mark.usefixtures("needs_threads")
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
 needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="this system has no /proc/self/task")
 
@@ -608,10 +608,10 @@ def runs_beside(function, arguments, kernel):
     return beside
 
 
-@pytest.mark.parametrize("threads", [1, pytest.param(2, marks=needs_openmp)])
-def test_python_threads_at_once(threads):
+@pytest.mark.parametrize("threads", [1, 2])
+def test_python_threads_at_once(threads, set_threads):
     """Four threads call everything at once: each gets what it gets alone."""
-    cnnx.set_num_threads(threads)
+    set_threads(threads)
     rng = np.random.default_rng(3)
     x = rng.standard_normal((4, 8, 4, 28, 28)).astype(np.float32)
     weight = rng.standard_normal((6, 4, 3, 3)).astype(np.float32)

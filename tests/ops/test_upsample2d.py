@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import cnnx
-from cnnx import native
 from cnnx.ops.upsample2d import place
 
 BACKENDS = pytest.mark.parametrize("backend", ["reference", "optimized"])
@@ -122,16 +121,11 @@ def test_back_ends_agree_beyond_the_cases(mode, dtype):
 @DTYPES
 @pytest.mark.parametrize("mode", ["nearest", "bilinear"])
 @pytest.mark.parametrize(("shape", "size"), SHAPES, ids=str)
-def test_threads_and_images_change_no_bits(shape, size, mode, dtype):
+def test_threads_and_images_change_no_bits(shape, size, mode, dtype, each_threads):
     x, delta = normal(shape, dtype, 5), normal((*shape[:2], *size), dtype, 6)
     whole = both(x, delta, size, mode=mode)
-    before = cnnx.get_num_threads()
-    try:
-        for threads in (1, 2, 3, 7) if native.build_info()["openmp"] else (1,):
-            cnnx.set_num_threads(threads)
-            assert bits(both(x, delta, size, mode=mode)) == bits(whole)
-    finally:
-        cnnx.set_num_threads(before)
+    for _ in each_threads(1, 2, 3, 7):
+        assert bits(both(x, delta, size, mode=mode)) == bits(whole)
     for n in range(shape[0]):
         assert bits(both(x[n : n + 1], delta[n : n + 1], size, mode=mode)) == bits(a[n] for a in whole)
 

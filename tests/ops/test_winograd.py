@@ -153,14 +153,13 @@ def test_tiles_follow_the_shape():
     assert _winograd.tile(14, 14) == _winograd.tile(56, 56) == 4
 
 
-@pytest.mark.skipif(not native.build_info()["openmp"], reason="this build has no OpenMP, so one thread count only")
+@pytest.mark.usefixtures("needs_threads")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", [(1, 40, 30, 30), (1, 40, 8, 8), (7, 9, 14, 14)])
-def test_same_bits_for_any_number_of_threads(shape, dtype):
+def test_same_bits_for_any_number_of_threads(shape, dtype, each_threads):
     x, weight, bias = drawn(shape, 70, 1, dtype)
     results = set()
-    for n in (1, 2, 3, 5):
-        cnnx.set_num_threads(n)
+    for _ in each_threads(1, 2, 3, 5):
         with native.always_parallel():
             y = cnnx.conv2d(x, weight, bias, padding=1, algorithm="winograd")
             grad_x, *_ = cnnx.conv2d_backward(y, x, weight, padding=1, algorithm="winograd")
