@@ -14,7 +14,7 @@ import numpy as np
 from . import reference
 from .figures import Call, call_of, same, work
 from .limits import LARGEST
-from .process import Worker, WorkerError
+from .process import WORKER, Worker, WorkerError
 from .record import COPY, LIMIT, MULTIPLY_ADDS, REFERENCE, Figure, Measured
 
 TURNS = 5  # of each side, in a round
@@ -32,11 +32,13 @@ class Side:
     worker : its name, as worker.py takes it.
     environment : of its process, by number of threads.
     must_agree : a result that differs from ours is not timed.
+    program : what serves, if not bench's worker.py.
     """
 
     worker: str
     environment: Callable[[int], dict[str, str]]
     must_agree: bool = True
+    program: Path = WORKER
 
 
 @dataclass
@@ -130,7 +132,7 @@ class Rounds:
 
     def _worker(self, name: str, threads: int, stack: ExitStack) -> Worker:
         side = self._sides[name]
-        worker = stack.enter_context(Worker(side.worker, side.environment(threads)))
+        worker = stack.enter_context(Worker(side.worker, side.environment(threads), side.program))
         self.abouts[name] = worker.about
         return worker
 

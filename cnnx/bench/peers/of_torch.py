@@ -54,12 +54,15 @@ def inference(wanted: bool) -> None:
         _mode.enter_context(torch.inference_mode())
 
 
-def prepare(op: str, direction: str, arrays: Arrays, options: Options) -> Call:
+def prepare(op: str, direction: str, arrays: Arrays, options: Options, channels_last: bool = False) -> Call:
     """The call to be timed. Afterwards the thread is in inference mode if that can be, until `inference(False)`."""
     if (op, direction) in LACKS:
         raise NotImplementedError(LACKS[op, direction])
     inference(direction == "forward")
     tensors = {name: torch.tensor(a) for name, a in arrays.items()}
+    if channels_last:
+        layout = torch.channels_last
+        tensors = {name: t.contiguous(memory_format=layout) if t.ndim == 4 else t for name, t in tensors.items()}
     if direction not in ("forward", "backward"):
         if (op, direction) not in PARTS:
             raise NotImplementedError(f"nobody has said how torch computes {direction} of {op} alone")
