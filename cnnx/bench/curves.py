@@ -1,12 +1,17 @@
 """What every figure of a history was over time, machine by machine, and where it changed (extra `bench`: scipy)."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+import itertools
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from .budgets import Budgets
 from .compare import FASTER, SAME, SLOWER, Change, compare
+from .drift import ALARMS, FEWEST, shifts
 from .record import LIMIT, REFERENCE, Figure, Measured, Record
 from .statistic import interval
+
+Series = tuple[dict[int, float], tuple[Figure, ...], str]  # values by place, of which figures, and their name
 
 
 @dataclass(frozen=True)
@@ -43,12 +48,37 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Drift:
+    """A level that changed over many runs, of a figure or of several together (`cnnx.bench.drift`).
+
+    name : the figure, or what the several have in common.
+    before, since : places of the last run at the old level and of the first at the new one.
+    figures : what changed: the figure alone, or the several.
+    """
+
+    name: str
+    before: int
+    since: int
+    ratio: float
+    figures: tuple[Figure, ...]
+
+    @property
+    def kind(self) -> str:
+        """ "slower" or "faster"."""
+        return SLOWER if self.ratio < 1 else FASTER
+
+
+@dataclass(frozen=True)
 class Machine:
-    """What one machine's runs have, oldest first: those of equal fingerprints, as no others can be compared."""
+    """What one machine's runs have, oldest first: those of equal fingerprints, as no others can be compared.
+
+    drifts : the newest first.
+    """
 
     fingerprint: dict[str, str]
     records: list[Record]
     curves: list[Curve]
+    drifts: list[Drift] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -72,7 +102,8 @@ def curves(records: Sequence[Record], budgets: Budgets | None = None, baseline: 
     -------
     list of Machine
         Changes are those of `compare`, of each run with what was before it: by the same test, with the same chance of
-        any false alarm in a run.
+        any false alarm in a run. Drifts are changes over many runs, of figures and of all of an op and direction
+        together: the chance of any in a machine's history without a change is 1 %.
 
     Examples
     --------
@@ -110,7 +141,46 @@ def _machine(runs: list[Record], budgets: Budgets | None, baseline: Record | Non
             level = levels[figure].ratios.get(yardstick) if figure in levels else None
             extrapolated = yardstick == REFERENCE and latest[figure].extrapolated
             curves.append(Curve(figure, yardstick, points, interval(level)[1] if level else None, extrapolated))
-    return Machine(runs[0].fingerprint, runs, curves)
+    return Machine(runs[0].fingerprint, runs, curves, drifts(curves))
+
+
+def drifts(curves: Sequence[Curve]) -> list[Drift]:
+    """What changed over many runs, the newest first: figures alone, and together those that did not change alone."""
+    alone = [(part, (curve.figure,), str(curve.figure)) for curve in curves for part in _parts(curve)]
+    level = ALARMS / max(1, len(alone) + len(list(_together(curves))))
+    found = list(_drifts(alone, level))
+    changed = {one.figures[0] for one in found}
+    found += _drifts(_together([curve for curve in curves if curve.figure not in changed]), level)
+    return sorted(found, key=lambda one: (-one.since, one.name))
+
+
+def _drifts(series: Iterable[Series], level: float) -> Iterator[Drift]:
+    for values, figures, name in series:
+        places = list(values)
+        for shift in shifts(list(values.values()), level):
+            yield Drift(name, places[shift.before], places[shift.since], shift.ratio, figures)
+
+
+def _parts(curve: Curve) -> Iterator[dict[int, float]]:
+    """Medians by place, of points that can be compared with one another."""
+    starts = [i for i, point in enumerate(curve.points) if point.ratio is None]
+    for start, end in itertools.pairwise([*starts, len(curve.points)]):
+        if end - start >= FEWEST and all(point.median > 0 for point in curve.points[start:end]):
+            yield {point.place: point.median for point in curve.points[start:end]}
+
+
+def _together(curves: Sequence[Curve]) -> Iterator[Series]:
+    """The geometric means of all figures of an op and direction, over the runs that have them all."""
+    groups: dict[tuple[str, str], list[tuple[Figure, dict[int, float]]]] = {}
+    for curve in curves:
+        for part in list(_parts(curve))[-1:]:
+            groups.setdefault((curve.figure.op, curve.figure.direction), []).append((curve.figure, part))
+    for (op, direction), members in groups.items():
+        places = set.intersection(*(set(part) for _, part in members))
+        if len(members) > 1 and len(places) >= FEWEST:
+            values = {k: statistics.geometric_mean(part[k] for _, part in members) for k in sorted(places)}
+            name = ", ".join(filter(None, (op, direction))) + f", {len(members)} figures together"
+            yield values, tuple(figure for figure, _ in members), name
 
 
 def _points(yardstick: str, samples: list[list[float] | None], changes: list[Change | None]) -> Iterator[Point]:
@@ -148,6 +218,21 @@ def by_how_much(ratio: float | None) -> str:
     ('-12.3 %', '')
     """
     return "" if ratio is None else f"{100 * (ratio - 1):+.1f} %"
+
+
+def since_when(drift: Drift, records: Sequence[Record]) -> str:
+    """Between which commits it changed: the last of the old level, the first of the new one.
+
+    Examples
+    --------
+    >>> runs = [Record({}, [], commit=name) for name in ("a", "b", "c")]
+    >>> since_when(Drift("relu", 0, 1, 0.9, ()), runs), since_when(Drift("relu", 0, 2, 0.9, ()), runs)
+    ('at b, after a', 'in 2 runs, from b to c, after a')
+    """
+    before, first, since = (records[k].commit or "unknown" for k in (drift.before, drift.before + 1, drift.since))
+    if drift.since == drift.before + 1:
+        return f"at {since}, after {before}"
+    return f"in {drift.since - drift.before} runs, from {first} to {since}, after {before}"
 
 
 def verdict(machine: Machine) -> tuple[str, bool]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from .._html import render
 from .compare import METHOD, SAME
-from .curves import Curve, Machine, Point, by_how_much, in_words, verdict
+from .curves import Curve, Drift, Machine, Point, by_how_much, in_words, since_when, verdict
 from .record import COPY, LIMIT, MULTIPLY_ADDS, REFERENCE, Record
 from .statistic import LEVEL
 
@@ -58,6 +58,11 @@ def page(machines: Sequence[Machine], *, command: str = "") -> str:
                 "facts": _facts(machine),
                 "changes": changes[:SHOWN],
                 "hidden": len(changes[SHOWN:]),
+                "drifts": [
+                    {"name": one.name, "kind": one.kind, "by": by_how_much(one.ratio)}
+                    | {"when": since_when(one, machine.records), "date": _day(machine.records[one.since])}
+                    for one in machine.drifts
+                ],
                 "ops": _by_op(machine),
             }
             for machine in machines
@@ -160,6 +165,7 @@ class Picture:
     values: list[tuple[float, str]]
     dates: list[tuple[float, str, str]] = field(default_factory=list)
     radius: float = 2.5
+    drifts: list[tuple[float, float, str, str]] = field(default_factory=list)  # from, how far, kind, words
 
 
 def _by_op(machine: Machine) -> list[tuple[str, list[Picture]]]:
@@ -206,7 +212,14 @@ def _picture(machine: Machine, curve: Curve, across: list[float], dates: list[tu
         values=[(axis.at(value), in_words(value, unit)) for value in axis.ticks()],
         dates=dates,
         radius=1.3 if crowded else 2.5,
+        drifts=[_drawn(one, machine.records, across) for one in machine.drifts if curve.figure in one.figures],
     )
+
+
+def _drawn(drift: Drift, records: list[Record], across: list[float]) -> tuple[float, float, str, str]:
+    left, right = across[drift.before], across[drift.since]
+    words = f"{drift.name}: {by_how_much(drift.ratio)} {drift.kind} {since_when(drift, records)}"
+    return left, right - left, drift.kind, words
 
 
 def _title(record: Record, point: Point, unit: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from .._text import aligned
 from ..bench.compare import METHOD, SAME
-from ..bench.curves import Curve, Machine, by_how_much, in_words, verdict
+from ..bench.curves import Curve, Machine, by_how_much, in_words, since_when, verdict
 
 
 def lines(machines: Sequence[Machine]) -> Iterator[str]:
@@ -16,8 +16,14 @@ def lines(machines: Sequence[Machine]) -> Iterator[str]:
         head = ["figure", "newest", "interval", "change", "since first", ""]
         rows = aligned([head, *map(_row, machine.curves)])
         yield from (f"  {row}" for row in rows)
+        if machine.drifts:
+            yield "  over many runs:"
+        for one in machine.drifts:
+            yield f"    {by_how_much(one.ratio)} {one.kind}: {one.name}, {since_when(one, machine.records)}"
     yield "%: of the machine's limit; x: the reference's speed, or another's"
     yield f"faster, slower: beyond budget and noise ({METHOD})"
+    if any(machine.drifts for machine in machines):
+        yield "over many runs: a level that changed for good; a history without a change has any with a chance of 1 %"
 
 
 def _row(curve: Curve) -> list[str]:
