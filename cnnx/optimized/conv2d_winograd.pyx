@@ -6,7 +6,8 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from ._threads cimport threads_for
-from .conv.winograd_plan cimport Layer, begin_pass, end_of_pass, plan_layer, plan_passes
+from .conv.fill cimport fill
+from .conv.winograd_plan cimport Layer, begin_pass, end_of_pass, plan_layer, plan_passes, plan_tiles
 from .conv.winograd_tiles cimport Tiles, sum_tiles
 from .microkernel.table cimport Tables, kernels_of, tables_of
 from .pack.winograd_weight cimport KERNELS, pack_kernels
@@ -67,6 +68,10 @@ cdef Py_ssize_t compute(Layer* layer, const floating* Z, const floating* F, cons
     cdef Py_ssize_t lanes = lanes_of(Y), task, tasks, kernels = 0, inputs, worker, first
     cdef Py_ssize_t* next = &first
     cdef Tiles tiles
+    if plan_tiles(layer, m):
+        first = layer.groups * layer.K
+        for task in prange(layer.N * first, schedule="static", num_threads=threads):
+            fill(Y, task, layer.P * layer.Q, first, b)
     plan_passes(layer, m, lanes, sizeof(floating), F != NULL, threads)
     cdef Py_ssize_t numbers = layer.a * layer.a * layer.inputs_at_once * KERNELS
     cdef Py_ssize_t all_U = times(layer.kernels_at_once, numbers) if F != NULL else 0

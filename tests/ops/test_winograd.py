@@ -167,6 +167,24 @@ def test_same_bits_for_any_number_of_threads(shape, dtype, each_threads):
     assert len(results) == 1
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_tiles_in_padding_are_left_out(groups, dtype):
+    """A hundred of 3,500 tiles meet an image; outputs of the others are the biases, and the rest what it is anyway."""
+    rng = np.random.default_rng(6)
+    x = rng.integers(-4, 5, (2, 1500 * groups, 5, 37)).astype(dtype)
+    weight = rng.integers(-4, 5, (3 * groups, 1500, 3, 3)).astype(dtype)
+    bias = rng.integers(-4, 5, 3 * groups).astype(dtype)
+    left, above, options = 206, 121, {"groups": groups, "algorithm": "winograd"}
+    y = cnnx.conv2d(x, weight, bias, padding=((above, 9), (left, 101)), **options)
+    inside = np.zeros(y.shape, bool)
+    inside[:, :, above - 6 : above + 9, left - 6 : left + 41] = True  # and what else is in their tiles
+    assert (y[~inside] == np.broadcast_to(bias[:, None, None], y.shape)[~inside]).all()
+    # Tiles of 4 x 4 begin at multiples of 4 in both.
+    near = cnnx.conv2d(x, weight, bias, padding=((above % 4 + 4, 9), (left % 4 + 4, 101)), **options)
+    assert y[:, :, above - above % 4 - 4 :, left - left % 4 - 4 :].tobytes() == near.tobytes()
+
+
 def test_nan_stays_within_its_tile():
     x, weight, _ = drawn((1, 1, 14, 14), 1, 1, "float32")
     x[0, 0, 5, 5] = np.nan

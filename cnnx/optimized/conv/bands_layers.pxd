@@ -3,13 +3,13 @@
 
 from cython cimport floating
 from cython.parallel cimport prange
-from libc.string cimport memset
 
 from ..microkernel.table cimport Microkernels
 from ..runtime.integers cimport times
 from .axis cimport Line, axis_of, longest_line, outputs_met, taps_met
 from .bands cimport sum_bands
 from .bands_plan cimport SPARSE, Layer, plan_bands
+from .fill cimport fill
 
 cdef enum:
     FAR_LARGER = 8
@@ -98,16 +98,6 @@ cdef inline Layer grad_input_layer(const floating[:, :, :, ::1] Delta, const flo
     g.source = &Delta[0, 0, 0, 0]
     g.source_end = &Delta[0, 0, 0, 0] + Delta.shape[0] * g.z_image
     return g
-
-
-cdef inline void fill(floating* Y, Py_ssize_t plane, Py_ssize_t size, Py_ssize_t K, const floating* b) noexcept nogil:
-    cdef Py_ssize_t j
-    Y += plane * size
-    if b == NULL:
-        memset(Y, 0, size * sizeof(floating))
-        return
-    for j in range(size):
-        Y[j] = b[plane % K]
 
 
 cdef inline bint start_in_output(const Layer* g, const floating* b) noexcept nogil:

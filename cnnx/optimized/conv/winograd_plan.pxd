@@ -14,6 +14,10 @@ cdef enum:
     # And those of one vector of tiles, or KERNELS kernels: more input channels take several passes, whose outputs are
     # added up. By the widest vector, so that it depends on the shape alone.
     MOST_BYTES = 7_340_032
+    # Where less than one in so many tiles meets its image, and a call transforms more than so many numbers, the others
+    # are left out.
+    SPARSE = 8
+    MANY = 100_000_000
 
 
 cdef struct Layer:
@@ -25,10 +29,34 @@ cdef struct Layer:
     Py_ssize_t kernel_tasks, kernels_at_once  # KERNELS output channels of a group each; in a pass
     Py_ssize_t m, a  # extents of a tile of outputs, and of the inputs that it needs
     Py_ssize_t rows, columns  # of tiles in an image
+    Py_ssize_t first_row, first_column  # those before, and those behind, lie wholly in padding
     Py_ssize_t width  # tiles in a block at most, whole vectors
     Py_ssize_t step, M_step  # from a number of the transformed tiles, and of the products, to the next one
     Py_ssize_t blocks, parts  # of the tiles; of a group's kernels, for several threads
     Py_ssize_t numbers  # a thread's scratch memory
+
+
+cdef inline Span tiles_met(Py_ssize_t m, Py_ssize_t outputs, Py_ssize_t extent, Py_ssize_t padding) noexcept nogil:
+    # Those of an axis that read any number of the image: tile i from m i - padding on, m + 2.
+    cdef Py_ssize_t first = 0
+    if padding >= m + 2:
+        first = (padding - m - 2) // m + 1
+    return Span(first, max_of(first, min_of(ceil_div(outputs, m), ceil_div(max_of(0, extent + padding), m))))
+
+
+cdef inline bint plan_tiles(Layer* layer, Py_ssize_t m) noexcept nogil:
+    # Which tiles are computed; whether that leaves out some.
+    cdef Span rows = tiles_met(m, layer.P, layer.H, layer.p_h), columns = tiles_met(m, layer.Q, layer.W, layer.p_w)
+    cdef double tiles
+    layer.rows, layer.columns = ceil_div(layer.P, m), ceil_div(layer.Q, m)
+    layer.first_row = layer.first_column = 0
+    tiles = <double>layer.rows * layer.columns
+    if (<double>SPARSE * (rows.end - rows.first) * (columns.end - columns.first) >= tiles
+            or tiles * layer.groups * (layer.C + layer.K) * (m + 2) * (m + 2) < MANY):
+        return False
+    layer.rows, layer.columns = rows.end - rows.first, columns.end - columns.first
+    layer.first_row, layer.first_column = rows.first, columns.first
+    return True
 
 
 cdef inline Py_ssize_t plan_layer(Layer* layer, Py_ssize_t m, Py_ssize_t lanes, Py_ssize_t size,
@@ -37,7 +65,6 @@ cdef inline Py_ssize_t plan_layer(Layer* layer, Py_ssize_t m, Py_ssize_t lanes, 
     cdef Py_ssize_t a = m + 2, vectors, tiles, C, groups = layer.passed.end - layer.passed.first
     cdef Py_ssize_t K = layer.outputs.end - layer.outputs.first
     layer.m, layer.a = m, a
-    layer.rows, layer.columns = ceil_div(layer.P, m), ceil_div(layer.Q, m)
     tiles = layer.N * layer.rows * layer.columns
     C = layer.inputs_at_once
     vectors = ceil_div(tiles, lanes)
@@ -107,10 +134,10 @@ cdef inline Py_ssize_t runs_of(const Layer* layer, Py_ssize_t start, Py_ssize_t 
     # The runs of the block of the tiles from `start` to `end`, of all; how many there are.
     cdef Py_ssize_t t = start, count = 0
     while t < end:
-        runs[count].column = t % layer.columns
-        runs[count].row = t // layer.columns % layer.rows
+        runs[count].column = layer.first_column + t % layer.columns
+        runs[count].row = layer.first_row + t // layer.columns % layer.rows
         runs[count].n = t // (layer.columns * layer.rows)
-        runs[count].count = min_of(layer.columns - runs[count].column, end - t)
+        runs[count].count = min_of(layer.columns - t % layer.columns, end - t)
         runs[count].first = t - start
         t += runs[count].count
         count += 1
