@@ -3,12 +3,16 @@
 from cpython.pycapsule cimport PyCapsule_New
 
 from .microkernel.depthwise cimport Band, depthwise_3x3, depthwise_taps
+from .microkernel.depthwise_planes cimport Planes, depthwise_planes
+from .microkernel.finish cimport Finish, finish_rows
 from .microkernel.grad_weight cimport SUMS, over_channels, over_positions
 from .microkernel.multiply_accumulate cimport Next, Operands, exists, register_block
 from .microkernel.strided_rows cimport StridedRows, copy_rows_by_stride
 from .microkernel.table cimport (
-    Depthwise, Microkernels, OverChannels, OverPositions, RegisterBlock, StridedCopy, Tables,
+    Depthwise, DepthwisePlanes, FinishRows, Microkernels, OverChannels, OverPositions, RegisterBlock, StridedCopy,
+    Tables,
 )
+from .simd.masks cimport MASKED
 from .simd.vector cimport doubles, floats, vector
 
 cdef extern from *:
@@ -250,6 +254,20 @@ cdef void taps_8(const Band* band, vector* tag) noexcept nogil:
     depthwise_taps(band, tag, 8)
 
 
+cdef void planes_1(const Planes* planes, vector* tag) noexcept nogil:
+    if MASKED:
+        depthwise_planes(planes, tag, 1)
+
+
+cdef void planes_2(const Planes* planes, vector* tag) noexcept nogil:
+    if MASKED:
+        depthwise_planes(planes, tag, 2)
+
+
+cdef void finished_rows(const Finish* finish, vector* tag) noexcept nogil:
+    finish_rows(finish, tag)
+
+
 cdef void strided_rows(const StridedRows* rows, vector* tag) noexcept nogil:
     copy_rows_by_stride(rows, tag)
 
@@ -260,6 +278,10 @@ cdef void fill_table(Microkernels* m, vector* tag) noexcept:
     m.depthwise_3x3 = [<Depthwise>dense_4_1[vector], <Depthwise>dense_8_1[vector]]
     m.depthwise_3x3_stride_2 = <Depthwise>dense_4_2[vector]
     m.depthwise_taps = [<Depthwise>taps_1[vector], <Depthwise>taps_4[vector], <Depthwise>taps_8[vector]]
+    m.depthwise_planes = [NULL, NULL]
+    if MASKED:
+        m.depthwise_planes = [<DepthwisePlanes>planes_1[vector], <DepthwisePlanes>planes_2[vector]]
+    m.finish_rows = <FinishRows>finished_rows[vector]
     m.copy_strided_rows = <StridedCopy>strided_rows[vector]
 
 

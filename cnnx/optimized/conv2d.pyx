@@ -10,6 +10,7 @@ from libc.string cimport memset
 
 from ._threads cimport threads_for
 from .conv.blocks cimport Arrays, Sums, copy_size
+from .conv.epilogue cimport Epilogue, finish_images
 from .conv.forward cimport forward_sums
 from .conv.grad_bias cimport grad_bias
 from .conv.bands_layers cimport MANY, Given, Numbers, compute_bands, forward_layer, grad_input_layer, mostly_padding
@@ -32,6 +33,7 @@ from ._microkernels import TABLES
 
 cdef const Tables* tables = tables_of(TABLES)
 cdef Py_ssize_t scratch_limit = SCRATCH
+cdef Epilogue NOTHING_MORE = Epilogue(used=False, away=0, low=0, high=0)
 
 
 def _limit_scratch(Py_ssize_t bytes):
@@ -63,7 +65,7 @@ cdef int sum_bands_of(str kernel, Layer* g, const Given* arrays, floating[:, :, 
 
 
 cdef int convolve(str kernel, const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F, const floating* b,
-                  floating[:, :, :, ::1] Y, const Numbers* o) except -1:
+                  floating[:, :, :, ::1] Y, const Numbers* o, const Epilogue* epilogue) except -1:
     # C1.
     cdef Py_ssize_t size = Z.shape[2] * Z.shape[3], bytes = 0
     cdef int threads = threads_for(multiply_adds[floating](Y, F))
@@ -86,7 +88,7 @@ cdef int convolve(str kernel, const floating[:, :, :, ::1] Z, const floating[:, 
     banded |= bytes > scratch_limit
     if not banded:
         offsets = <Py_ssize_t*>allocate(kernel, (F.shape[2] + F.shape[3]) * sizeof(Py_ssize_t))
-        if not forward_sums(&sums, offsets, Z, F, Y, o, kernels_of(tables, scratch)):
+        if not forward_sums(&sums, offsets, Z, F, Y, o, epilogue, kernels_of(tables, scratch)):
             free(offsets)
             no_memory(kernel, bytes)
         job = Job(N=Z.shape[0], groups=o.groups, parts=&sums, count=1, z_image=Z.shape[1] * size,
@@ -104,6 +106,8 @@ cdef int convolve(str kernel, const floating[:, :, :, ::1] Z, const floating[:, 
         if layer.swapped:
             given.Z, given.F = given.F, given.Z
         sum_bands_of(kernel, &layer, &given, Y, threads)
+        if epilogue.used:
+            finish_images(epilogue, kernels_of(tables, scratch), Y, threads)
         return 0
     plan_scratch(&job, scratch_limit - bytes, <floating*>NULL)
     bytes = threads * job.scratch * sizeof(floating)
@@ -246,7 +250,37 @@ def conv2d(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F, const
            floating[:, :, :, ::1] Y, *, Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w,
            Py_ssize_t d_h, Py_ssize_t d_w, Py_ssize_t groups):
     cdef Numbers numbers = Numbers(u, v, p_h, p_w, d_h, d_w, groups)
-    convolve[floating]("conv2d", Z, F, &b[0], Y, &numbers)
+    convolve[floating]("conv2d", Z, F, &b[0], Y, &numbers, &NOTHING_MORE)
+
+
+cdef int convolve_and_finish(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F, const floating[::1] b,
+                             const floating[:, :, :, ::1] R, floating[:, :, :, ::1] Y, const Numbers* o, double low,
+                             double high) except -1:
+    cdef Epilogue epilogue = Epilogue(used=True, away=0, low=low, high=high)
+    if R is not None and Y.shape[0] > 0:
+        epilogue.away = <const char*>&R[0, 0, 0, 0] - <const char*>&Y[0, 0, 0, 0]
+    return convolve[floating]("conv2d", Z, F, &b[0], Y, o, &epilogue)
+
+
+def _finished_float(const float[:, :, :, ::1] Z, const float[:, :, :, ::1] F, const float[::1] b,
+                    const float[:, :, :, ::1] R, float[:, :, :, ::1] Y, double low, double high,
+                    tuple numbers):
+    cdef Numbers o
+    o.u, o.v, o.p_h, o.p_w, o.d_h, o.d_w, o.groups = numbers
+    convolve_and_finish(Z, F, b, R, Y, &o, low, high)
+
+
+def _finished_double(const double[:, :, :, ::1] Z, const double[:, :, :, ::1] F, const double[::1] b,
+                     const double[:, :, :, ::1] R, double[:, :, :, ::1] Y, double low, double high,
+                     tuple numbers):
+    cdef Numbers o
+    o.u, o.v, o.p_h, o.p_w, o.d_h, o.d_w, o.groups = numbers
+    convolve_and_finish(Z, F, b, R, Y, &o, low, high)
+
+
+# For compiled networks: a convolution, then + R where that is not None, then clipped to low ... high, while outputs are
+# in the cache. The bits are those of conv2d, add and clip. R is no part of Y.
+FINISHED = {"float32": _finished_float, "float64": _finished_double}
 
 
 def conv2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] F, /,
@@ -283,7 +317,7 @@ def conv_transpose2d_grad_input(const floating[:, :, :, ::1] Delta, const floati
     cdef floating* zeros = <floating*>allocate("conv_transpose2d_grad_input", bytes)
     memset(zeros, 0, bytes)
     try:
-        convolve[floating]("conv_transpose2d_grad_input", Delta, F, zeros, dZ, &numbers)
+        convolve[floating]("conv_transpose2d_grad_input", Delta, F, zeros, dZ, &numbers, &NOTHING_MORE)
     finally:
         free(zeros)
 

@@ -13,6 +13,7 @@ from ..runtime.memory cimport CACHE_LINE, whole_lines
 from ..simd.vector cimport lanes_of
 from .axis cimport Line, line_of, line_within
 from .bands_plan cimport Box, Layer, first_box, next_box
+from .epilogue cimport Epilogue
 from .blocks cimport Arrays, Sums, column_chunks, multiply_columns, row_block, row_blocks
 
 
@@ -161,6 +162,7 @@ cdef inline void sum_units(const Layer* g, const Microkernels* kernels, const fl
     m.K, m.copied, m.plane.used, m.source = g.K, True, False, g.z_plane
     m.w_is = IN_ROWS if g.as_it_lies else INTERLEAVED
     m.T = g.C * rows.taps * columns.taps
+    m.epilogue = Epilogue(used=False, away=0, low=0, high=0)
     if g.as_it_lies:
         weights = w + row_block(g.K, blocks.first).first * m.T
     else:

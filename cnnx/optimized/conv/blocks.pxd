@@ -13,6 +13,7 @@ from ..runtime.integers cimport Span, ceil_div, max_of, min_of, plus, times
 from ..runtime.memory cimport align_to_line
 from ..simd.vector cimport VECTOR_BYTES, lanes_of
 from .depthwise cimport Plane, band_size
+from .epilogue cimport Epilogue, finish
 
 cdef enum:
     L2_BYTES = 786_432  # of a copy that stay in a core's own cache while the weights pass by
@@ -32,6 +33,7 @@ cdef struct Sums:
     Py_ssize_t y, y_k  # where the output planes begin, and from one to the next
     Py_ssize_t w, w_group  # where the weights begin, and from one group to the next
     Plane plane  # of a sum from one plane to one
+    Epilogue epilogue
 
 
 cdef struct Arrays:
@@ -80,6 +82,13 @@ cdef inline Py_ssize_t part_begin(Py_ssize_t columns, Py_ssize_t parts, Py_ssize
     return min_of(columns, (steps // parts * i + steps % parts * i // parts) * step)
 
 
+cdef inline Py_ssize_t column_part(const Sums* m, Py_ssize_t columns, Py_ssize_t parts, Py_ssize_t i, Py_ssize_t step,
+                                   Py_ssize_t lanes) noexcept nogil:
+    # Where part i begins. Where there is no copy, the last one has a vector, or it would take columns of another one.
+    cdef Py_ssize_t begin = part_begin(columns, parts, i, step)
+    return begin if m.copied or i == parts else max_of(0, min_of(begin, columns - lanes))
+
+
 cdef inline Span row_block(Py_ssize_t K, Py_ssize_t i) noexcept nogil:
     return Span(row_block_begin(K, i), row_block_begin(K, i + 1))
 
@@ -101,7 +110,8 @@ cdef inline void multiply_row_block(const Sums* m, const Arrays* a, Operands* o,
     cdef Py_ssize_t least_vectors = vectors // blocks, more = vectors % blocks, j = columns.first, i, width
     cdef const floating* x = <const floating*>o.x
     cdef floating* Y = <floating*>o.Y
-    cdef Next next = Next(next_x, o.taps)
+    cdef Next next = Next(next_x, o.taps), nothing = Next(NULL, NULL)
+    cdef bint finished = m.epilogue.used and t.end == terms(m)
     # Row blocks are such that there is a register block for each.
     cdef const RegisterBlock* multiply = m.taps.kernels.register_block[m.w_is][INDIRECT][k.end - k.first]
     o.rows = k.end - k.first
@@ -109,20 +119,29 @@ cdef inline void multiply_row_block(const Sums* m, const Arrays* a, Operands* o,
     o.stride = o.rows if m.w_is == INTERLEAVED else m.T
     o.T = t.end - t.first
     o.start = <const floating*>a.start + k.first if t.first == 0 and a.start != NULL else NULL
+    if next_x == NULL and o.T == m.T and m.T == terms(m):
+        # The weights of the next row blocks, which lie behind these: as many lines as terms.
+        next = Next(<const floating*>a.w + k.end * m.T, m.taps.tap + m.T)
     for i in range(blocks):
+        if i == 1 and next_x == NULL:
+            next = nothing
         width = min_of(columns.end - j, (least_vectors + (i < more)) * lanes)
         if not m.copied and PQ - j < ceil_div(width, lanes) * lanes:
             # It would read beyond the image: the last columns again, but none before columns.first, which another
             # thread may be writing to.
-            if width > lanes and columns.first > max_of(0, PQ - ceil_div(width, lanes) * lanes):
+            if width > lanes and columns.first > PQ - ceil_div(width, lanes) * lanes:
                 o.x, o.Y, o.width = x + j, Y + j, (width - 1) // lanes * lanes
                 multiply[o.width // lanes](o, &next, NULL, NULL, NULL, NULL)
+                if finished:
+                    finish(&m.epilogue, m.taps.kernels, <floating*>o.Y, o.y_stride, o.rows, o.width)
                 j += o.width
                 width -= o.width
             j = PQ - ceil_div(width, lanes) * lanes
             width = PQ - j
         o.x, o.Y, o.width = x + j, Y + j, width
         multiply[ceil_div(width, lanes)](o, &next, NULL, NULL, NULL, NULL)
+        if finished:
+            finish(&m.epilogue, m.taps.kernels, <floating*>o.Y, o.y_stride, o.rows, width)
         j += width
 
 
@@ -164,6 +183,8 @@ cdef inline void multiply_panel(const Sums* m, const Arrays* a, const floating* 
                     o.x, o.taps = x + j, taps
                     multiply_accumulate(m.taps.kernels, m.w_is, PACK_WHILE_USED, &o, &nothing, x)
                     filled = True
+                if m.epilogue.used and t.first + count == terms(m):
+                    finish(&m.epilogue, m.taps.kernels, <floating*>o.Y, o.y_stride, o.rows, o.width)
         t.first += count
         taps += count
 
@@ -179,7 +200,8 @@ cdef inline void multiply_columns(const Sums* m, const Arrays* a, const floating
     # row blocks prefetch the next block's columns, a vector of each term at a time: they lie so far apart that the
     # processor does not see them coming.
     cdef Py_ssize_t lanes = lanes_of(x), step = VECTORS * lanes if in_panels(m) else lanes, block, next
-    cdef Span columns = Span(part_begin(end, parts, part, step), part_begin(end, parts, part + 1, step))
+    cdef Span columns = Span(column_part(m, end, parts, part, step, lanes),
+                             column_part(m, end, parts, part + 1, step, lanes))
     cdef Operands o
     if in_panels(m):
         multiply_panel(m, a, x, t, columns, blocks, panel)
@@ -206,6 +228,7 @@ cdef inline Py_ssize_t column_chunks(const Sums* m, Py_ssize_t columns, Py_ssize
     cdef Py_ssize_t blocks = ceil_div(columns, VECTORS * VECTOR_BYTES // size)
     if in_panels(m):
         return ceil_div(blocks, PANEL_BLOCKS)
-    if not m.copied and m.K > ROWS and m.K * terms(m) * size <= L2_BYTES // 2:
+    if (not m.copied and m.K > ROWS and columns * size >= 2 * VECTORS * VECTOR_BYTES
+            and m.K * terms(m) * size <= L2_BYTES // 2):
         return blocks
     return min_of(blocks, m.planes * m.taps.S * m.taps.plane * size // L2_BYTES + 1)

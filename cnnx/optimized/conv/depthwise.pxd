@@ -6,6 +6,7 @@ from cython cimport floating
 from libc.string cimport memset
 
 from ..microkernel.depthwise cimport MAX_ROWS, Band
+from ..microkernel.depthwise_planes cimport Planes
 from ..microkernel.strided_rows cimport MAX_VECTOR_STRIDE
 from ..microkernel.table cimport Depthwise, Microkernels
 from ..pack.taps cimport Taps, pack_rows
@@ -13,6 +14,7 @@ from ..runtime.integers cimport SATURATED, ceil_div, end_output, first_output, m
 from ..runtime.memory cimport SCRATCH
 from ..simd.prefetch cimport PREFETCH_DISTANCE, prefetch_span
 from ..simd.vector cimport lanes_of
+from .epilogue cimport Epilogue, finish
 
 cdef enum:
     BAND = 24_576  # bytes of a band
@@ -26,6 +28,8 @@ cdef struct Plane:
     Py_ssize_t rows, bands  # output rows of a band, bands of a plane
     bint dense  # a tap at each of 3 x 3 places
     Py_ssize_t[3] column  # where a row of them lies
+    bint direct  # rows are read where they lie, not from a band
+    int[9] place  # then: which weight is for which of the 3 x 3 places
 
 
 cdef inline Py_ssize_t smallest(const Py_ssize_t* x, Py_ssize_t n) noexcept nogil:
@@ -76,10 +80,41 @@ cdef inline void plan_plane(Plane* plane, Taps* g, Py_ssize_t K, Py_ssize_t size
                    and g.down[1] == plane.top + 1 and g.right[1] == plane.left + 1)
     for s in range(3):
         plane.column[s] = s % g.v * plane.line + s // g.v
+    plan_direct(plane, g)
     for r in range(g.R):
         for s in range(g.S):
             offset = g.right[s] - plane.left
             g.tap[r * g.S + s] = ((g.down[r] - plane.top) * plane.pitch + offset % g.v * plane.line + offset // g.v)
+
+
+cdef inline void plan_direct(Plane* plane, const Taps* g) noexcept nogil:
+    # Terms are added in the order of their places: in a band of few rows, in that of the kernel.
+    cdef Py_ssize_t r, s
+    plane.direct = (plane.dense and g.u == g.v and g.u <= 2
+                    and ((plane.bands == 1 and g.P >= 4) or (g.down[0] == plane.top and g.right[0] == plane.left))
+                    and g.kernels.depthwise_planes[g.u - 1] != NULL)
+    if plane.direct:
+        for r in range(3):
+            for s in range(3):
+                plane.place[3 * (g.down[r] - plane.top) + g.right[s] - plane.left] = 3 * r + s
+
+
+cdef inline void sum_planes(const Plane* plane, const Taps* g, const floating* Z, const floating* w,
+                            const floating* start, Py_ssize_t start_step, floating* Y, Py_ssize_t count,
+                            const Epilogue* epilogue) noexcept nogil:
+    # `count` planes side by side, each by its own kernel, where they lie; with an epilogue some at a time.
+    cdef Py_ssize_t size = g.P * g.Q, step = max_of(1, BAND // (size * <Py_ssize_t>sizeof(floating))), i = 0
+    cdef Planes planes = Planes(count=count, H=g.H, W=g.W, P=g.P, Q=g.Q, top=plane.top, left=plane.left,
+                                step=start_step, place=plane.place, x=Z, w=w, start=start, Y=Y)
+    if not epilogue.used:
+        g.kernels.depthwise_planes[g.u - 1](&planes, NULL)
+        return
+    while i < count:
+        planes.count = min_of(step, count - i)
+        planes.x, planes.w, planes.start, planes.Y = Z + i * g.H * g.W, w + 9 * i, start + start_step * i, Y + i * size
+        g.kernels.depthwise_planes[g.u - 1](&planes, NULL)
+        finish(epilogue, g.kernels, Y + i * size, 0, 1, planes.count * size)
+        i += step
 
 
 cdef inline void pack_band(const Plane* plane, const Taps* g, const floating* Z, floating* band, Py_ssize_t p,
@@ -132,7 +167,7 @@ cdef inline void sum_band(const Plane* plane, const Taps* g, const floating* ban
 
 cdef inline void sum_plane(const Plane* plane, const Taps* g, const floating* Z, const floating* w,
                            const floating* start, floating* Y, Py_ssize_t first, Py_ssize_t end,
-                           floating* memory) noexcept nogil:
+                           floating* memory, const Epilogue* epilogue) noexcept nogil:
     # Bands first ... end - 1.
     cdef Py_ssize_t i, p, count, r, s
     cdef floating[9] dense_w
@@ -151,3 +186,5 @@ cdef inline void sum_plane(const Plane* plane, const Taps* g, const floating* Z,
         # The next plane lies behind this one.
         sum_band(plane, g, <const floating*>band, w, <const floating*>dense_w, start, Y + p * g.Q, count,
                  Z + (g.u * (p + count - 1) + plane.top + plane.height) * g.W)
+        if epilogue.used:
+            finish(epilogue, g.kernels, Y + p * g.Q, 0, 1, count * g.Q)

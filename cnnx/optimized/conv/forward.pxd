@@ -9,11 +9,13 @@ from ..simd.vector cimport lanes_of
 from .bands_layers cimport Numbers
 from .blocks cimport Sums, planes_at_a_time
 from .depthwise cimport plan_plane
+from .epilogue cimport Epilogue
 
 
 cdef inline bint forward_sums(Sums* m, Py_ssize_t* offsets, const floating[:, :, :, ::1] Z,
                               const floating[:, :, :, ::1] F, const floating[:, :, :, ::1] Y,
-                              const Numbers* o, const Microkernels* kernels) noexcept nogil:
+                              const Numbers* o, const Epilogue* epilogue,
+                              const Microkernels* kernels) noexcept nogil:
     # C1: output (p, q) takes row u p + d_h r - p_h and column v q + d_w s - p_w. False when there is no memory.
     cdef Py_ssize_t lanes = lanes_of(<floating*>NULL), r, s, c
     cdef Py_ssize_t P = Y.shape[2], Q = Y.shape[3], size = Z.shape[2] * Z.shape[3]
@@ -31,13 +33,16 @@ cdef inline bint forward_sums(Sums* m, Py_ssize_t* offsets, const floating[:, :,
     m.T = F.shape[1] * F.shape[2] * F.shape[3]
     m.source = size
     m.w_is = IN_ROWS
+    m.epilogue = epilogue[0]
     m.y = 0
     m.y_k = P * Q
     m.w = 0
     m.w_group = m.K * F.shape[1] * F.shape[2] * F.shape[3]
-    # A window of one number needs no copy, but for planes that fall on one another in the cache.
+    # A window of one number needs no copy, but for planes that fall on one another in the cache, and for small ones of
+    # several images, whose tails share vectors.
     m.copied = not (F.shape[2] * F.shape[3] == 1 and o.u == 1 and o.v == 1 and P * Q == size
-                    and P * Q >= 2 * VECTORS * lanes and size * <Py_ssize_t>sizeof(floating) % 4096 != 0)
+                    and P * Q >= (2 if Z.shape[0] == 1 else 2 * VECTORS) * lanes
+                    and size * <Py_ssize_t>sizeof(floating) % 4096 != 0)
     if not plan_taps(&m.taps, lanes):
         return False
     m.planes = planes_at_a_time(m, sizeof(floating))

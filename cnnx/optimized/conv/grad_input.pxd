@@ -13,6 +13,7 @@ from ..simd.vector cimport lanes_of
 from .axis cimport Axis, Line, axis_of, line_of
 from .blocks cimport Sums, copy_size, planes_at_a_time, row_block, row_blocks, terms
 from .depthwise cimport plan_plane
+from .epilogue cimport Epilogue
 from .loops cimport Job
 
 
@@ -107,6 +108,7 @@ cdef inline bint phase_sums(Job* job, const Phases* rows, const Phases* columns,
             m.taps.source_end = &Delta[0, 0, 0, 0] + job.N * job.z_image
             m.K = F.shape[1]
             m.T = terms(m)
+            m.epilogue = Epilogue(used=False, away=0, low=0, high=0)
             m.source = Delta.shape[2] * Delta.shape[3]
             m.w_is = INTERLEAVED
             m.copied = True

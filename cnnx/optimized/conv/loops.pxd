@@ -13,7 +13,7 @@ from ..simd.vector cimport VECTOR_BYTES, lanes_of
 from .blocks cimport (
     MIN_SHARING, Arrays, Sums, column_chunks, in_panels, multiply_columns, row_blocks, terms, terms_of,
 )
-from .depthwise cimport sum_plane
+from .depthwise cimport sum_plane, sum_planes
 from .tail cimport pack_tail, sum_tail, tail_columns
 
 
@@ -37,7 +37,9 @@ cdef inline void plan_scratch(Job* job, Py_ssize_t most, floating* tag) noexcept
     # fetched in pairs.
     cdef Py_ssize_t lanes = lanes_of(tag), i
     cdef bint panels = False
-    if (job.N > 1 and job.groups == 1 and job.part == NULL and tail_columns(job.parts, lanes) > 0
+    # What is added to outputs does not lie where their tails wait.
+    if (job.N > 1 and job.groups == 1 and job.part == NULL and job.parts.epilogue.away == 0
+            and tail_columns(job.parts, lanes) > 0
             and (terms(job.parts) + ROWS) * lanes * <Py_ssize_t>sizeof(floating) <= most):
         job.tail = job.scratch
         job.scratch += (terms(job.parts) + ROWS) * lanes
@@ -74,9 +76,13 @@ cdef inline void sum_image(const Sums* m, const Arrays* a, Py_ssize_t tail_width
     cdef Py_ssize_t c = 0, i
     cdef const floating* Z = <const floating*>a.Z
     cdef const floating* x = Z
+    if m.plane.used and m.plane.direct:
+        sum_planes(&m.plane, &m.taps, Z, <const floating*>a.w, <const floating*>a.start, 0, <floating*>a.Y, 1,
+                   &m.epilogue)
+        return
     if m.plane.used:
         sum_plane(&m.plane, &m.taps, Z, <const floating*>a.w, <const floating*>a.start, <floating*>a.Y,
-                  0, m.plane.bands, scratch)
+                  0, m.plane.bands, scratch, &m.epilogue)
         return
     if m.copied and clear:
         memset(scratch, 0, m.planes * m.taps.S * m.taps.plane * sizeof(floating))
@@ -138,11 +144,27 @@ cdef inline floating* output_plane(const Job* job, const Arrays* all, Py_ssize_t
             + c * job.H * job.W)
 
 
+cdef inline void sum_groups(const Job* job, const Arrays* all, Span tasks, floating* tag) noexcept nogil:
+    # Where a group is a plane that is read where it lies: those of an image in one call.
+    cdef Py_ssize_t task = tasks.first, count
+    cdef Arrays first, a
+    while task < tasks.end:
+        count = min_of(tasks.end - task, job.groups - task % job.groups)
+        first = arrays_of(job, all, task, tag)
+        a = arrays_of_part(job.parts, &first, task % job.groups, tag)
+        sum_planes(&job.parts.plane, &job.parts.taps, <const floating*>a.Z, <const floating*>a.w,
+                   <const floating*>a.start, job.start_group, <floating*>a.Y, count, &job.parts.epilogue)
+        task += count
+
+
 cdef inline void sum_images(const Job* job, const Arrays* all, Span tasks, floating* scratch) noexcept nogil:
     # One worker's share of the tasks.
     cdef Py_ssize_t lanes = lanes_of(scratch), task, width = 0, count = 0
     cdef floating* tail = scratch + job.tail
     cdef Arrays first
+    if job.parts.plane.used and job.parts.plane.direct and job.part == NULL:
+        sum_groups(job, all, tasks, scratch)
+        return
     if job.tail > 0:
         width = tail_columns(job.parts, lanes)
     for task in range(tasks.first, tasks.end):
@@ -190,7 +212,7 @@ cdef inline void sum_plane_share(const Job* job, const Sums* m, const Arrays* a,
                                  floating* scratch) noexcept nogil:
     sum_plane(&m.plane, &m.taps, <const floating*>a.Z, <const floating*>a.w, <const floating*>a.start, <floating*>a.Y,
               m.plane.bands * worker // threads, m.plane.bands * (worker + 1) // threads,
-              scratch + worker * job.scratch)
+              scratch + worker * job.scratch, &m.epilogue)
 
 
 cdef inline void shared_part(const Job* job, const Sums* m, const Arrays* a, int threads,

@@ -7,6 +7,7 @@
 
 from libc.string cimport memcpy
 
+from ..simd.masks cimport MASKED, lanes as some_lanes, lanes_between, load_lanes, store_lanes
 from ..simd.prefetch cimport prefetch_l1, prefetch_l2
 from ..simd.vector cimport (
     broadcast, doubles, floats, fma, fma_broadcast, in_register, lanes_in, load, make_opaque, size_of, store, vector,
@@ -103,8 +104,10 @@ cdef inline void register_block(const Operands* o, const Next* next, vector* tag
     cdef vector a[MAX_ROWS][2 * VECTORS]
     cdef vector column[2 * VECTORS]
     cdef vector factor[MAX_ROWS]
-    cdef vector edge[MAX_ROWS]  # the last vectors where they are not whole: a call of memcpy would move all sums out
+    # Not MASKED: the last vectors where they are not whole; a call of memcpy would move all sums out.
+    cdef vector edge[MAX_ROWS]
     cdef vector x_j
+    cdef some_lanes left
     cdef Py_ssize_t lanes = lanes_in(tag), last = (V - 1) * lanes, t, T, w_t, w_k
     cdef Py_ssize_t y_k = o.y_stride, width = o.width
     cdef void* Y = o.Y
@@ -123,6 +126,12 @@ cdef inline void register_block(const Operands* o, const Next* next, vector* tag
         for k in range(M):
             for j in range(V):
                 a[k][j] = load(Y, k * y_k + j * lanes, tag)
+    elif MASKED:
+        left = lanes_between(0, width - last, tag)
+        for k in range(M):
+            for j in range(V - 1):
+                a[k][j] = load(Y, k * y_k + j * lanes, tag)
+            a[k][V - 1] = load_lanes(Y, k * y_k + last, left, tag)
     else:
         for k in range(M):
             edge[k] = broadcast(w, 0, tag)
@@ -173,6 +182,12 @@ cdef inline void register_block(const Operands* o, const Next* next, vector* tag
         for k in range(M):
             for j in range(V):
                 store(a[k][j], Y, k * y_k + j * lanes)
+    elif MASKED:
+        left = lanes_between(0, width - last, tag)
+        for k in range(M):
+            for j in range(V - 1):
+                store(a[k][j], Y, k * y_k + j * lanes)
+            store_lanes(a[k][V - 1], Y, k * y_k + last, left)
     else:
         for k in range(M):
             for j in range(V - 1):

@@ -9,6 +9,8 @@ from cython cimport floating
 from ..runtime.integers cimport ceil_div
 from ..simd.vector cimport lanes_of
 from .depthwise cimport Band
+from .depthwise_planes cimport Planes
+from .finish cimport Finish
 from .multiply_accumulate cimport INTERLEAVED, ROWS, Next, Operands, exists
 from .strided_rows cimport StridedRows
 
@@ -21,6 +23,8 @@ ctypedef void (*OverPositions)(const void* x, const Py_ssize_t* taps, const void
                                void* tag) noexcept nogil
 ctypedef void (*StridedCopy)(const StridedRows* rows, void* tag) noexcept nogil
 ctypedef void (*Depthwise)(const Band* band, void* tag) noexcept nogil
+ctypedef void (*DepthwisePlanes)(const Planes* planes, void* tag) noexcept nogil
+ctypedef void (*FinishRows)(const Finish* finish, void* tag) noexcept nogil
 
 cdef struct Microkernels:
     # Of one dtype.
@@ -38,6 +42,8 @@ cdef struct Microkernels:
     Depthwise depthwise_3x3[2]  # of 4, 8 rows, at a row stride of 1
     Depthwise depthwise_3x3_stride_2  # of 4 rows
     Depthwise depthwise_taps[3]  # of 1, 4, 8 rows, any taps
+    DepthwisePlanes depthwise_planes[2]  # at a stride of 1, 2; NULL where no loads leave out lanes
+    FinishRows finish_rows
 
 
 cdef struct Tables:

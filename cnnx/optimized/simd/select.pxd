@@ -32,6 +32,9 @@ cdef extern from *:
         static inline V V##_choose(I k, V a, V b) { return (V)((k & (I)a) | (~k & (I)b)); } \\
         /* The larger of a and m; m where they are equal, NaN where either is. */ \\
         static inline V V##_larger(V a, V m) { return V##_choose((a > m) | (a != a), a, m); } \\
+        static inline V V##_clip(V a, V low, V high) { \\
+            return V##_choose(a <= low, low, V##_choose(a > high, high, a)); \\
+        } \\
         /* Into m and i: a and j where a is larger, or the first NaN. */ \\
         static inline void V##_take(V a, V j, V* m, V* i) { \\
             I k = (a > *m) | ((a != a) & (*m == *m)); \\
@@ -69,6 +72,8 @@ cdef extern from *:
     """
     floats floats_larger "cnnx_floats_larger"(floats a, floats m) noexcept nogil
     doubles doubles_larger "cnnx_doubles_larger"(doubles a, doubles m) noexcept nogil
+    floats floats_clip "cnnx_floats_clip"(floats a, floats low, floats high) noexcept nogil
+    doubles doubles_clip "cnnx_doubles_clip"(doubles a, doubles low, doubles high) noexcept nogil
     void floats_take "cnnx_floats_take"(floats a, floats j, floats* m, floats* i) noexcept nogil
     void doubles_take "cnnx_doubles_take"(doubles a, doubles j, doubles* m, doubles* i) noexcept nogil
     floats floats_earlier "cnnx_floats_earlier"(floats a, floats m, floats i, floats j, Py_ssize_t s) noexcept nogil
@@ -94,6 +99,14 @@ cdef inline vector maximum(vector a, vector m) noexcept nogil:
         return floats_larger(a, m)
     else:
         return doubles_larger(a, m)
+
+
+cdef inline vector clip(vector a, vector low, vector high) noexcept nogil:
+    # low where a <= low, high where a > high, else a: NaN stays.
+    if vector is floats:
+        return floats_clip(a, low, high)
+    else:
+        return doubles_clip(a, low, high)
 
 
 cdef inline void update_maximum(vector a, vector j, vector* m, vector* i) noexcept nogil:
