@@ -1,5 +1,6 @@
 """The whole audit: ops x checks x cases x dtypes."""
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,6 +17,7 @@ from .compat import Compat, conventions
 from .data import draw
 from .report.report import Report
 from .report.result import Result
+from .search.search import Effort, effort
 from .shrink import refusal
 from .sides import PROPERTIES, Sides, promised
 from .supervise import Supervisor
@@ -26,6 +28,7 @@ from .work import Say, explained, judge_op, mistrust_zeros
 T = TypeVar("T")
 
 DTYPES = ("float32", "float64")
+CHECK_SEARCH = "search"
 LOAD, SPEED = "load", "speed"  # beside the checks: by which conventions the back end is judged, and how fast it is
 
 
@@ -42,6 +45,8 @@ def audit(
     seed: int = 0,
     measure: bool = True,
     shrink: float = 0.0,
+    search: float | None = None,
+    search_cases: int | None = None,
     timeout: float | None = None,
     progress: Callable[[str, str], None] | None = None,
 ) -> Report:
@@ -60,6 +65,7 @@ def audit(
         The same bits come of repeat: the same call again, the first one of a process too; threads: any number of them;
         batch: an image alone or at any place of a batch; layout: any memory layout of the input; alignment: any place
         in memory; isa: any instruction set that the back end can be held to, in processes of their own.
+        search: cases that nobody wrote down, drawn at random, within their bound at some elements.
     require : names of checks of that second kind, or None for those that the back end promises
         Of these other bits are a failure; of the others a finding ("differs"), which leaves the report ok.
     cases : names of cases or `Case` objects, or None for all cases of the ops
@@ -74,6 +80,9 @@ def audit(
     shrink : float
         Seconds to spend on each check's first discrepancy, to find the smallest case that still fails and write down
         the terms of the equation there. With 0 findings stay as they are.
+    search, search_cases : float or None, int or None
+        Seconds to search, shared by the ops, and cases of each op; whichever comes first. With neither, a few small
+        cases of each op are drawn. The same seed draws the same cases in the same order, however long it lasts.
     timeout : float or None
         Seconds that a case may take. The work is done in a process of its own then, and a back end that hangs or
         crashes it is a discrepancy; a back end that was registered in this process is not known there.
@@ -88,7 +97,8 @@ def audit(
     ------
     ValueError
         An op, dtype, check, case, preset or back end of that name does not exist, or a list of names is empty;
-        `against` is `backend`; a `Case` and more than one op; `timeout` and a registered back end.
+        `against` is `backend`; a `Case` and more than one op; `timeout` and a registered back end; a search without
+        the check `search`, of chosen cases, or of less than nothing.
 
     Examples
     --------
@@ -103,6 +113,7 @@ def audit(
     kinds = tuple(_select("dtype", dtypes, {name: name for name in DTYPES}).values())
     _check_names(backend, against)
     wanted = _select_cases(cases, chosen)
+    much = _effort(search, search_cases, chosen, chosen_checks, wanted)
     report = Report(backend, against, seed, flushing=_native.flushes())
     try:
         with _native.denormals(), _worker(backend, against, timeout) as do:
@@ -116,7 +127,7 @@ def audit(
                 for check in chosen_checks.values():
                     if progress is not None:
                         progress(op.name, check.name)
-                    result = do(op.name, check.name, wanted, kinds, sides, seed, shrink)
+                    result = do(op.name, check.name, wanted, kinds, sides, seed, shrink, much)
                     mistrust_zeros(result)
                     report.results.append(result)
                 if measure and op.kernels:
@@ -161,7 +172,7 @@ def again(
         with _native.denormals(), _worker(backend, against, timeout) as do:
             sides = _sides(backend, against, compat, do, required)
             report = Report(backend, against, seed, sides.compat.name, flushing=flushing)
-            result = do(op.name, check, [case], (dtype,), sides, seed, 0.0)
+            result = do(op.name, check, [case], (dtype,), sides, seed, 0.0, Effort())
     finally:
         elsewhere.end()
     result.discrepancies[:1] = map(explained, result.discrepancies[:1])
@@ -196,6 +207,23 @@ def _work(op_name: str, task: str, *job: Any, say: Say = lambda case, dtype, rep
     return judge_op(op, CHECKS[task], *job, say=say)
 
 
+def _effort(
+    seconds: float | None,
+    cases: int | None,
+    ops: dict[str, Op],
+    checks: dict[str, Check],
+    wanted: list[str | Case] | None,
+) -> Effort:
+    for name, value in (("search", seconds), ("search_cases", cases)):
+        if value is not None and not 0 < value < math.inf:
+            raise ValueError(f"{name}: expected more than 0, got {value}")
+        if value is not None and CHECK_SEARCH not in checks:
+            raise ValueError(f"{name}: expected {CHECK_SEARCH!r} among the checks, got {', '.join(checks)}")
+        if value is not None and wanted is not None:
+            raise ValueError(f"{name}: expected no cases with it, since it draws its own")
+    return effort(seconds, cases, sum(bool(op.kernels) for op in ops.values()))
+
+
 def _check_names(backend: str, against: str) -> None:
     for name in (backend, against):
         with _backend.use_backend(name):
@@ -227,7 +255,7 @@ def _sides(
 def _left_out(op: Op, checks: Iterable[Check], compat: Compat) -> list[str]:
     """The cases that no check takes by these conventions."""
     taken: dict[str, bool] = {}
-    for check in checks:
+    for check in (check for check in checks if not check.draws):
         for case in check.cases(op):
             adapted = compat.adapted(op, case)
             taken[case.name] = taken.get(case.name, False) or (adapted is not None and check.takes(op, adapted))

@@ -97,26 +97,26 @@ def _smaller(op: Op, case: Case) -> Iterator[Case]:
             yield replace(case, options={n: v for n, v in case.options.items() if n != name})
         for less in _less(value):
             yield replace(case, options={**case.options, name: less})
-    extents = _extents(case)
+    now = extents(case)
     for step in (lambda n: 1, lambda n: n // 2, lambda n: n - 1):
-        for sizes in _moves(extents, step):
-            if all(1 <= size < extents[axis] for axis, size in sizes.items()):
-                yield replace(case, arrays=_resized(case.arrays, sizes))
+        for sizes in moves(now, step):
+            if all(1 <= size < now[axis] for axis, size in sizes.items()):
+                yield replace(case, arrays=resized(case.arrays, sizes))
 
 
-def _moves(extents: Mapping[Axis, int], step: Callable[[int], int]) -> Iterator[dict[Axis, int]]:
-    """Extents brought down: each alone; with the equal ones of other arrays; all equal ones; and with a multiple of
-    it in another array (all channels and those of a group)."""
-    for axis, size in extents.items():
+def moves(now: Mapping[Axis, int], step: Callable[[int], int]) -> Iterator[dict[Axis, int]]:
+    """Extents moved: each alone; with the equal ones of other arrays; all equal ones; and with a multiple of it in
+    another array (all channels and those of a group)."""
+    for axis, size in now.items():
         yield {axis: step(size)}
-        others = [a for a in extents if a[0] != axis[0]]
-        equal = [a for a in others if extents[a] == size]
+        others = [a for a in now if a[0] != axis[0]]
+        equal = [a for a in others if now[a] == size]
         if equal:
             yield {axis: step(size)} | dict.fromkeys(equal, step(size))
-            yield {a: step(size) for a in extents if extents[a] == size}
+            yield {a: step(size) for a in now if now[a] == size}
         for a in others:
-            if size and extents[a] > size and extents[a] % size == 0:
-                yield {axis: step(size), a: extents[a] // size * step(size)}
+            if size and now[a] > size and now[a] % size == 0:
+                yield {axis: step(size), a: now[a] // size * step(size)}
 
 
 def _less(value: Any) -> Iterator[Any]:
@@ -132,26 +132,28 @@ def _less(value: Any) -> Iterator[Any]:
         yield 0
 
 
-def _extents(case: Case) -> dict[Axis, int]:
-    extents: dict[Axis, int] = {}
+def extents(case: Case) -> dict[Axis, int]:
+    """All extents of a case's arrays, and the bounds of its integers."""
+    found: dict[Axis, int] = {}
     for name, spec in case.arrays.items():
-        extents |= {(name, i): n for i, n in enumerate(_shape(spec))}
+        found |= {(name, i): n for i, n in enumerate(_shape(spec))}
         if isinstance(spec, Draw) and spec.kind == "index":
-            extents[name, HIGH] = spec.high
-    return extents
+            found[name, HIGH] = spec.high
+    return found
 
 
-def _resized(
+def resized(
     arrays: Mapping[str, Draw | tuple[int, ...]], sizes: Mapping[Axis, int]
 ) -> dict[str, Draw | tuple[int, ...]]:
-    resized: dict[str, Draw | tuple[int, ...]] = {}
+    """A case's arrays with these extents."""
+    made: dict[str, Draw | tuple[int, ...]] = {}
     for name, spec in arrays.items():
         shape = tuple(sizes.get((name, i), n) for i, n in enumerate(_shape(spec)))
         if isinstance(spec, Draw):
-            resized[name] = replace(spec, shape=shape, high=sizes.get((name, HIGH), spec.high))
+            made[name] = replace(spec, shape=shape, high=sizes.get((name, HIGH), spec.high))
         else:
-            resized[name] = shape
-    return resized
+            made[name] = shape
+    return made
 
 
 def _shape(spec: Draw | tuple[int, ...]) -> tuple[int, ...]:

@@ -28,6 +28,7 @@ class Check:
     takes : whether it applies to a case.
     dtypes : the only ones it knows, whatever was asked for; None: those asked for.
     bench : it also runs on the cases for benchmarks.
+    draws : its cases are drawn, until a search has had its time; `cases` has the first ones.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Check:
     takes: Callable[[Op, Case], bool] = lambda op, case: True
     dtypes: tuple[str, ...] | None = None
     bench: bool = False
+    draws: bool = False
 
     def cases(self, op: Op) -> tuple[Case, ...]:
         """The op's own cases that it applies to."""

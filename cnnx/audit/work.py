@@ -1,12 +1,14 @@
 """Runs one check over all cases of an op, and shrinks the first finding."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from ..ops import Case, Op
 from .explain.explain import explain
 from .report.result import Discrepancy, Result
 from .repro import command
+from .search.corners import Corners
+from .search.search import FAILURES, Effort, Step, steps, within
 from .shrink import describe, shrunk
 from .sides import Sides
 from .trial import Check, Trial
@@ -32,10 +34,14 @@ def judge_op(
     sides: Sides,
     seed: int,
     shrink: float,
+    search: Effort,
     *,
     say: Say,
 ) -> Result:
-    """One check of one op. The first discrepancy is shrunk for so many seconds; `say` hears of each case before it."""
+    """One check of one op. The first discrepancy is shrunk for so many seconds; `say` hears of each case before it.
+
+    search : how much the check of that name draws, where no cases are chosen.
+    """
     result = Result(op.name, check.name, skipped=check.why_not(op), required=check.name in sides.required)
     if result.skipped:
         return result
@@ -43,19 +49,40 @@ def judge_op(
     if result.skipped:
         result.lacks(f"check {check.name}", result.skipped)
         return result
-    adapted = (sides.compat.adapted(op, case) for case in _cases(op, check, wanted))
-    cases = [case for case in adapted if case is not None and check.takes(op, case)]
-    if not cases and wanted is not None:
-        result.skipped = "for none of the chosen cases"
-    for case in cases:
-        for dtype in check.dtypes or dtypes:
-            say(case.name, dtype, command(op, check.name, case, dtype, seed, sides))
-            one = judge(op, check, case, dtype, sides, seed)
-            if shrink and one.failing and not result.failing:
-                at = one.discrepancies.index(one.failing[0])
-                one.discrepancies[at] = _shrunk(op, check, case, one.discrepancies[at], sides, seed, shrink, say)
-            result.merge(one)
+    corners = Corners(op, dtypes) if check.draws and wanted is None else None
+    chosen: Iterator[Step]
+    if corners is None:
+        adapted = (sides.compat.adapted(op, case) for case in _cases(op, check, wanted))
+        cases = [case for case in adapted if case is not None and check.takes(op, case)]
+        if not cases and wanted is not None:
+            result.skipped = "for none of the chosen cases"
+        chosen = (Step(case, dtype) for case in cases for dtype in check.dtypes or dtypes)
+    else:
+        chosen = _searched(op, dtypes, sides, seed, search, corners)
+    failures = 0
+    for case, dtype in chosen:
+        say(case.name, dtype, command(op, check.name, case, dtype, seed, sides))
+        one = judge(op, check, case, dtype, sides, seed)
+        if shrink and one.failing and not result.failing:
+            at = one.discrepancies.index(one.failing[0])
+            one.discrepancies[at] = _shrunk(op, check, case, one.discrepancies[at], sides, seed, shrink, say)
+        result.merge(one)
+        failures += bool(one.failing)
+        if corners is not None and failures == FAILURES:
+            break
+    if corners is not None:
+        result.searched = corners.summary()
     return result
+
+
+def _searched(
+    op: Op, dtypes: tuple[str, ...], sides: Sides, seed: int, search: Effort, corners: Corners
+) -> Iterator[Step]:
+    """The cases that a search draws, by the conventions."""
+    for case, dtype in within(steps(op, seed, dtypes, search.limits, corners), search):
+        adapted = sides.compat.adapted(op, case)
+        if adapted is not None:
+            yield Step(adapted, dtype)
 
 
 def mistrust_zeros(result: Result) -> None:

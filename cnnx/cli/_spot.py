@@ -84,9 +84,11 @@ def _work(
 
 
 def _layers(arguments: argparse.Namespace) -> Iterator[Layer]:
-    for name in ("check", "case", "repro", "save", "report", "junit", "ledger", "budgets"):
+    for name in ("check", "case", "repro", "save", "report", "junit", "ledger", "budgets", "search", "search_cases"):
         if getattr(arguments, name, None):
-            raise ValueError(f"--{name}: expected none with shapes, of which each is a case for the spot check")
+            raise ValueError(
+                f"--{name.replace('_', '-')}: expected none with shapes, of which each is a case for the spot check"
+            )
     if arguments.against != "reference":
         raise ValueError(f"--against: expected the reference, whose equations shapes need, got {arguments.against!r}")
     for name, value in (("--mb", arguments.mb), ("--elements", arguments.elements)):

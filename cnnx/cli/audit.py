@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from cnnx._text import aligned
 from cnnx.audit import CHECKS, DTYPES, Report, Result, audit
 from cnnx.audit.compat import COMPAT
+from cnnx.audit.report import searched
 from cnnx.audit.report.coverage import ledger
 from cnnx.audit.run import again
 from cnnx.audit.sides import PROPERTIES
@@ -43,6 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--compat", choices=[*filter(None, COMPAT)], help="conventions to judge by; default: those the back end names")
     add("--seed", type=int, default=0, metavar="N", help="every random number comes from it (default 0)")
     add("--repro", metavar="TEXT", help="judge one case again, as a discrepancy says it")
+    add(
+        "--search",
+        type=float,
+        metavar="S",
+        help="seconds in which to draw cases of all sizes and settings and judge some elements of each, beside the "
+        "fixed cases, shared by the ops (default: a few small cases of each op)",
+    )
+    add("--search-cases", type=int, metavar="N", help="cases of each op after which the search ends")
     add("--no-shrink", action="store_true", help="leave discrepancies at the size at which they were found")
     add("--budgets", action="store_true", help="show where each op used most of its error budget")
     add(
@@ -88,6 +97,8 @@ def run(arguments: argparse.Namespace) -> int:
         require=require,
         cases=arguments.case,
         compat=arguments.compat,
+        search=arguments.search,
+        search_cases=arguments.search_cases,
         timeout=_timeout(arguments),
         seed=arguments.seed,
         measure=not (arguments.no_speed or arguments.reproducible),
@@ -130,6 +141,8 @@ def _self_test(arguments: argparse.Namespace) -> int:
         "junit",
         "reproducible",
         "require",
+        "search",
+        "search_cases",
     )
     _refuse("--self-test", arguments, (*names, "shape", "shapes", "network"), "which takes what it needs")
     _spot.refuse_options(arguments)
@@ -141,11 +154,16 @@ def _self_test(arguments: argparse.Namespace) -> int:
 def _refuse(option: str, arguments: argparse.Namespace, names: Iterable[str], why: str) -> None:
     for name in names:
         if getattr(arguments, name) not in (None, False):
-            raise ValueError(f"--{name}: expected none with {option}, {why}")
+            raise ValueError(f"--{name.replace('_', '-')}: expected none with {option}, {why}")
 
 
 def _again(arguments: argparse.Namespace) -> int:
-    _refuse("--repro", arguments, ("op", "check", "case", "dtype", "reproducible"), "which says it")
+    _refuse(
+        "--repro",
+        arguments,
+        ("op", "check", "case", "dtype", "reproducible", "search", "search_cases"),
+        "which says it",
+    )
     if arguments.seed:
         raise ValueError("--seed: expected none with --repro, which says it")
     report = again(
@@ -192,7 +210,11 @@ def _text(report: Report, checks: list[str], *, budgets: bool = False, whole_led
     lines = [head, "", *aligned(rows), ""]
     lines += _legend(report)
     lines += _budgets(report) if budgets else []
-    lines += [*ledger(report.results).text(), ""] if whole_ledger else ledger(report.results).summary()
+    if whole_ledger:
+        lines += [*ledger(report.results).text(), *searched.text(report.results), ""]
+    else:
+        lines += ledger(report.results).summary()
+    lines += searched.summary(report.results, report.seed)
     if report.flushing:
         lines.append(f"notice: {FLUSHING}")
     lines += _discrepancies(report)

@@ -11,7 +11,7 @@ import pytest
 
 from cnnx import backend, cli
 from cnnx.audit.spot.benchdnn import parse
-from cnnx.audit.spot.element import truth_of
+from cnnx.audit.spot.element import ElementTruth
 from cnnx.audit.spot.spot import places, spot
 from cnnx.audit.trace import KernelCall, lifted
 from cnnx.audit.truth.arithmetic import Bounded
@@ -139,7 +139,7 @@ def test_the_bound_of_a_sum(dtype):
         call = KernelCall(kernel, inputs, (), options)
         objects = [lifted(a, lambda value: Bounded(value, float(info.eps) / 2, 0.0)) for a in inputs]
         for index in places(shape, 64, rng):
-            value, error = truth_of(call, output, dtype, exact=False)(index)
+            value, error = ElementTruth(call, output, dtype, exact=False)(index)
             expected = backend.equations(kernel)[output](*objects, *index, **options)
             assert value == expected.value
             assert 1 - 1e-12 <= error / (expected.error * slack) <= 1.15

@@ -1,11 +1,11 @@
 """Real bugs, put into a correct back end one at a time: what the audit has to catch (`cnnx audit --self-test`)."""
 
-from . import activation, convolution, cost, layer, pooling, reproducible, resizing, shared, transposed, winograd
+from . import activation, convolution, cost, layer, pooling, reproducible, resizing, shared, sizes, transposed, winograd
 from ._mutant import Mutant as Mutant
 from ._mutant import installed as installed
 from .cases import CASES as CASES
 
-_FILES = (convolution, transposed, winograd, pooling, resizing, activation, layer, cost, reproducible, shared)
+_FILES = (convolution, transposed, winograd, pooling, resizing, activation, layer, cost, reproducible, sizes, shared)
 
 MUTANTS: tuple[Mutant, ...] = tuple(
     sorted((mutant for file in _FILES for mutant in file.BUGS.all), key=lambda mutant: list(CASES).index(mutant.op))

@@ -12,7 +12,8 @@ def junit(report: Report) -> bytes:
 
     A discrepancy, and a check that is mistrusted or ran nothing, is a failure; a check that does not apply to the op,
     or whose kernels the back end lacks, is skipped. An audit that was interrupted, or that judged nothing of the back
-    end, has an error of its own, so that nobody takes it for a clean one.
+    end, has an error of its own, so that nobody takes it for a clean one. How many cases a search drew is a property of
+    the op's suite.
 
     Returns
     -------
@@ -22,12 +23,22 @@ def junit(report: Report) -> bytes:
     root = ET.Element("testsuites", name=clean(f"cnnx audit of {report.backend} against {report.against}"))
     for op in dict.fromkeys(result.op for result in report.results):
         suite = ET.SubElement(root, "testsuite", name=op)
+        _add_search(suite, [r for r in report.results if r.op == op], report.seed)
         for result in report.results:
             if result.op == op:
                 _add_cases(suite, result)
     if report.interrupted or report.verdict.code == 3:
         add_incomplete(root, "cnnx.audit", report.verdict.words)
     return written(root)
+
+
+def _add_search(suite: ET.Element, results: list[Result], seed: int) -> None:
+    """How many cases were drawn, and from which seed, as properties of a suite."""
+    for result in results:
+        if result.searched is not None:
+            properties = ET.SubElement(suite, "properties")
+            for name, value in (("search cases", result.searched.cases), ("search seed", seed)):
+                ET.SubElement(properties, "property", name=name, value=str(value))
 
 
 def add_incomplete(root: ET.Element, classname: str, words: str) -> None:

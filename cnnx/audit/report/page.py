@@ -12,6 +12,7 @@ from .machine import facts
 from .matrix import head, matrix, not_asked
 from .report import Report
 from .result import Result
+from .searched import summary, text
 
 SHOWN = 10  # further discrepancies of a check that are on the page; JSON has all
 
@@ -75,6 +76,8 @@ def page(report: Report, *, command: str = "") -> str:
         properties={name: head(name) for row in bits.values() for name in row},
         not_asked=not_asked(bits),
         ledger=covered,
+        search=summary(report.results, report.seed),
+        search_settings=text(report.results),
         apart=covered.apart(),
         never=NEVER,
     )

@@ -123,6 +123,38 @@ class Compared(NamedTuple):
 
 
 @dataclass
+class Searched:
+    """What a search drew of an op.
+
+    cases : how many.
+    axes : by setting, its values, and how many cases had each.
+    pairs : how many pairs of values of two settings met, those of the op's fixed cases too; of how many.
+    apart : for two settings, the pairs of their values that never met.
+    """
+
+    cases: int = 0
+    axes: dict[str, dict[str, int]] = field(default_factory=dict)
+    pairs: tuple[int, int] = (0, 0)
+    apart: dict[tuple[str, str], list[tuple[str, str]]] = field(default_factory=dict)
+
+    @property
+    def unseen(self) -> dict[str, list[str]]:
+        """By setting, the values that no case had."""
+        missing = {axis: [v for v, n in values.items() if not n] for axis, values in self.axes.items()}
+        return {axis: values for axis, values in missing.items() if values}
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "cases": self.cases,
+            "axes": self.axes,
+            "never": self.unseen,
+            "pairs": {"met": self.pairs[0], "possible": self.pairs[1]},
+            "apart": [[list(axes), [list(pair) for pair in pairs]] for axes, pairs in self.apart.items()],
+        }
+
+
+@dataclass
 class Result:
     """One check of one op: how many cases ran, and what they found.
 
@@ -137,6 +169,8 @@ class Result:
     lacking : what the back end does not have, so that it could not be judged, and why, if it says so.
     mistrusted : why what passed says nothing.
     zeros : of what was compared (a kernel's output, gradients), how many numbers were to be 0, and how many there were.
+    elements : how many single elements were held against their equations (`search`).
+    searched : what a search drew.
     required : whether other bits, where the same ones were expected, are a failure.
     """
 
@@ -154,6 +188,8 @@ class Result:
     lacking: dict[str, str] = field(default_factory=dict)
     mistrusted: list[Discrepancy] = field(default_factory=list)
     zeros: dict[str, tuple[int, int]] = field(default_factory=dict)
+    elements: int = 0
+    searched: Searched | None = None
     discrepancies: list[Discrepancy] = field(default_factory=list)
     required: bool = True
 
@@ -223,6 +259,7 @@ class Result:
         for dtype, count in other.truth.items():
             self.truth.setdefault(dtype, Counter()).update(count)
         self.dtypes |= other.dtypes
+        self.elements += other.elements
         self.tested |= other.tested
         self.cases |= other.cases
         for what, (zeros, total) in other.zeros.items():
@@ -249,6 +286,8 @@ class Result:
             "mistrusted": [d.as_dict() for d in self.mistrusted],
             "discrepancies": [d.as_dict() for d in self.failing],
             "required": self.required,
+            "elements": self.elements,
+            "searched": None if self.searched is None else self.searched.as_dict(),
             "differences": [d.as_dict() for d in self.differing],
         }
 

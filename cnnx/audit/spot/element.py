@@ -1,7 +1,8 @@
 """One element of an output at a time, by its equation, with its error bound: what spot checks hold against."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -10,61 +11,156 @@ from .._signature import signature
 from ..data import Array
 from ..trace import KernelCall
 from ..truth.arithmetic import Bounded, BoundedMath
-from ..truth.error_bound import DOUBLE_TRUTH
+from ..truth.error_bound import DOUBLE, DOUBLE_TRUTH, FUNCTION, in_double
+from ..truth.exact import PRODUCTS
+from ..truth.winograd_bound import KERNELS as WINOGRAD
+from ..truth.winograd_bound import tile_errors
 
-SUMS = ("conv2d", "conv2d_grad_input", "conv2d_grad_weight", "conv2d_grad_bias")
+# What is a sum of products (or of numbers) and nothing else. A maximum compares, and Winograd's sums are others.
+SUMS = frozenset(kernel for kernel in PRODUCTS if not kernel.startswith("max_pool2d")) - {*WINOGRAD}
 
 Index = tuple[int, ...]
 
 
 class _BoundedElements:
-    """An array whose elements are `Bounded` numbers, made when they are read: no copy of the whole in memory."""
+    """An array whose elements are `Bounded` numbers, made when they are read: no copy of the whole in memory.
 
-    def __init__(self, array: Array, eps: float, tiny: float):
-        self.shape = array.shape
-        self._item, self._eps, self._tiny = array.data.__getitem__, eps, tiny
-
-    def __getitem__(self, index: Index) -> Bounded:
-        return Bounded(self._item(index), self._eps, self._tiny)
-
-
-def truth_of(call: KernelCall, output: str, dtype: str, *, exact: bool) -> Callable[[Index], tuple[float, float]]:
-    """What computes an element of an output and its error bound, from the inputs that a kernel was called with.
-
-    exact: on integers, which doubles hold without rounding. An array's memoryview hands out Python floats.
+    `count` counts how many were, those of rows that were taken from it too.
     """
-    element = _backend.equations(call.kernel)[output]
-    info = np.finfo(dtype)
-    u, tiny, slack = float(info.eps) / 2, float(info.smallest_subnormal), DOUBLE_TRUTH[dtype]
-    values = [a.data for a in call.inputs]
-    if exact:
-        return lambda index: (float(element(*values, *index, **call.numbers)), 0.0)
-    if call.kernel in SUMS:
-        return _truth_of_sum(partial(element, **call.numbers), call.inputs, u * slack, tiny * slack)
-    bounded = [_BoundedElements(a, u, tiny) if a.dtype.kind == "f" else a.data for a in call.inputs]
-    extra = {"m": BoundedMath()} if "m" in signature(element).parameters else {}
 
-    def compute(index: Index) -> tuple[float, float]:
-        number = element(*bounded, *index, **call.numbers, **extra)
-        return (number.value, number.error * slack) if isinstance(number, Bounded) else (float(number), 0.0)
+    def __init__(self, array: Array, eps: float, tiny: float, *, kept: bool, count: "list[int] | None" = None):
+        self.shape, self.count = array.shape, [0] if count is None else count
+        self._array, self._item = array, array.data.__getitem__
+        self._eps, self._tiny, self._kept = eps, tiny, kept
 
-    return compute
+    def __getitem__(self, index: Any) -> Any:
+        try:
+            value = self._item(index)
+        except (TypeError, NotImplementedError):
+            value = None
+        if value.__class__ is not float:  # not a number: a part of the array, a row or a column
+            part = self._array[index]
+            return _BoundedElements(part, self._eps, self._tiny, kept=self._kept, count=self.count)
+        self.count[0] += 1
+        return Bounded(value, self._eps, self._tiny, kept=self._kept)
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(len(self)))
 
 
-def _truth_of_sum(
-    element: Callable[..., float], inputs: tuple[Array, ...], u: float, tiny: float
-) -> Callable[[Index], tuple[float, float]]:
-    """The same for a sum of products, by its equation alone, in a third of the time that `Bounded` numbers take.
+class ElementTruth:
+    """Computes elements of an output, each with its error bound, from the inputs that a kernel was called with.
 
-    n terms, each rounded once and added in any order, are off by at most n u sum |terms|: on absolute values the
-    equation is that sum, and on ones it is n.
+    exact : on integers, which doubles hold without rounding: the bound is 0.
+    flushed : a number below the smallest normal one may be 0.
+
+    An array's memoryview hands out Python floats. `read` counts the numbers that were read: a measure of the work, the
+    same on every machine.
     """
-    values = [a.data for a in inputs]
-    sizes = [np.abs(a).data for a in inputs]
-    ones = [np.broadcast_to(np.float64(1), a.shape).data for a in inputs]
 
-    def compute(index: Index) -> tuple[float, float]:
-        terms = element(*ones, *index)
-        return float(element(*values, *index)), terms * (u * element(*sizes, *index) + tiny)
+    def __init__(self, call: KernelCall, output: str, dtype: str, *, exact: bool, flushed: bool = False):
+        element = _backend.equations(call.kernel)[output]
+        info = np.finfo(dtype)
+        u, tiny = float(info.eps) / 2, float(info.smallest_normal if flushed else info.smallest_subnormal)
+        numbers = dict(call.numbers)
+        self._read, self._bounded = 0, ()  # type: tuple[int, tuple[_BoundedElements, ...]]
+        place = list(_backend.equations(call.kernel)).index(output)
+        kind = call.outputs[place].dtype if call.outputs else np.dtype(dtype)
+        slack = DOUBLE_TRUTH["float64" if kind == np.float64 else "float32"]
+        if exact:
+            self._compute = self._exact(partial(element, **numbers), call)
+        elif call.kernel in SUMS:
+            if call.outputs and in_double(call):
+                u, tiny = DOUBLE
+            self._compute = self._sum(partial(element, **numbers), call.inputs, u * slack, tiny * slack)
+        else:
+            self._compute = self._of_bounded(call, element, numbers, dtype, (u, tiny), slack)
+        if call.kernel in WINOGRAD and not exact:
+            self._add_tiles(call, u * slack)
 
-    return compute
+    def __call__(self, index: Index) -> tuple[float, float]:
+        return self._compute(index)
+
+    @property
+    def read(self) -> int:
+        """How many numbers of the inputs were read."""
+        return self._read + sum(a.count[0] for a in self._bounded)
+
+    def _exact(self, element: Callable[..., float], call: KernelCall) -> Callable[[Index], tuple[float, float]]:
+        values, terms = [a.data for a in call.inputs], 0
+
+        def compute(index: Index) -> tuple[float, float]:
+            nonlocal terms
+            if call.kernel in SUMS and not terms:
+                terms = 1 + int(element(*(np.broadcast_to(np.float64(1), a.shape).data for a in call.inputs), *index))
+            self._read += terms
+            return float(element(*values, *index)), 0.0
+
+        return compute
+
+    def _sum(
+        self, element: Callable[..., float], inputs: tuple[Array, ...], u: float, tiny: float
+    ) -> Callable[[Index], tuple[float, float]]:
+        """For a sum of products, by its equation alone, in a third of the time that `Bounded` numbers take.
+
+        n terms, each rounded once and added in any order, are off by at most n u sum |terms|: on absolute values the
+        equation is that sum, and on ones it is n.
+        """
+        values = [a.data for a in inputs]
+        sizes = [np.abs(a).data for a in inputs]
+        ones = [np.broadcast_to(np.float64(1), a.shape).data for a in inputs]
+
+        def compute(index: Index) -> tuple[float, float]:
+            terms = element(*ones, *index)
+            self._read += 1 + int(terms)
+            return float(element(*values, *index)), terms * (u * element(*sizes, *index) + tiny)
+
+        return compute
+
+    def _of_bounded(
+        self,
+        call: KernelCall,
+        element: Callable[..., Any],
+        numbers: dict[str, Any],
+        dtype: str,
+        precision: tuple[float, float],
+        slack: float,
+    ) -> Callable[[Index], tuple[float, float]]:
+        double = bool(call.outputs) and in_double(call)
+        u, tiny = DOUBLE if double else precision
+
+        def lifted(a: Array) -> Any:
+            if a.dtype.kind != "f":
+                return a.data
+            # A statistic in double among floats: what is added to it is rounded in proportion to the result.
+            return _BoundedElements(a, u, tiny, kept=a.dtype == np.float64 and not double and dtype == "float32")
+
+        inputs = [lifted(a) for a in call.inputs]
+        self._bounded = tuple(a for a in inputs if isinstance(a, _BoundedElements))
+        # A number comes as a double, and a kernel may round it to the arrays' dtype.
+        numbers |= {
+            name: Bounded(value, *precision, abs(value - float(np.dtype(dtype).type(value))))
+            for name, value in numbers.items()
+            if isinstance(value, float)
+        }
+        extra = {"m": BoundedMath(FUNCTION)} if "m" in signature(element).parameters else {}
+
+        def compute(index: Index) -> tuple[float, float]:
+            number = element(*inputs, *index, **numbers, **extra)
+            return (number.value, number.error * slack) if isinstance(number, Bounded) else (float(number), 0.0)
+
+        return compute
+
+    def _add_tiles(self, call: KernelCall, eps: float) -> None:
+        """Winograd's budget is that of a tile, besides the equation's own."""
+        tiles, own = tile_errors(call, eps), self._compute
+        assert tiles is not None
+
+        def compute(index: Index) -> tuple[float, float]:
+            value, error = own(index)
+            return value, error + float(tiles[index])
+
+        self._compute = compute

@@ -25,7 +25,7 @@ from ..report.result import Discrepancy
 from ..trace import KernelCall, Trace, backward_arguments, forward_arguments, traced
 from ..truth.error_bound import share_of
 from .benchdnn import Problem
-from .element import truth_of
+from .element import ElementTruth
 from .result import Index, Spot, Tensor
 
 ELEMENTS = 64
@@ -181,7 +181,7 @@ class _Run:
             tensor = Tensor(call.kernel, output, len(chosen), array.size)
             self.spot.tensors.append(tensor)
         tensor.exact |= mode == "integer"
-        truth = truth_of(call, output, self.spot.dtype, exact=mode == "integer")
+        truth = ElementTruth(call, output, self.spot.dtype, exact=mode == "integer")
         for index in chosen:
             self._say()
             value, error = truth(index)

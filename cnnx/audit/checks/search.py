@@ -1,0 +1,143 @@
+"""Are elements of a case that nobody wrote down within the bound of their equations?
+
+A case is run on numbers of one kind and size; of each output some elements are computed by the equation, from what the
+kernel was called with. So a case of a hundred thousand numbers is judged in milliseconds.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ... import backend as _backend
+from ...ops import Case, Op
+from ..data import Array, Arrays, Mode, draw, draw_like, frozen
+from ..search.places import places
+from ..search.search import first_cases
+from ..spot.element import SUMS, ElementTruth
+from ..trace import KernelCall, Trace, backward_arguments, first, forward_arguments, named_inputs, traced
+from ..trial import Check, Trial
+from ..truth.arithmetic import UndecidedError
+from ..truth.error_bound import share_of
+
+# Kinds of numbers, and how often; and by which powers of two real ones are scaled. Ops that take powers of their inputs
+# would leave float32's range with the largest.
+MODES: tuple[Mode, ...] = ("real", "real", "real", "integer", "integer", "far")
+SCALES = (0, 0, 0, -3, 4, -12, 12, -30, 30)
+POWERS = {"lp_pool2d": 3, "local_response_norm": 12}
+
+# Numbers of the inputs that are read for an output's elements, after which no further one is begun: milliseconds.
+READ = {True: 2500, False: 1500}  # for a sum of products; for what takes `Bounded` numbers
+SAVED = ("return_winners", "return_statistics", "output")  # options by which the backward call takes what came forward
+
+
+@dataclass(frozen=True)
+class Search(Check):
+    """The check of drawn cases. Of an op's own cases it takes none; the audit's self-test has the first drawn ones."""
+
+    def cases(self, op: Op) -> tuple[Case, ...]:
+        """The first cases that seed 0 draws."""
+        return first_cases(op.name)
+
+
+def _search(trial: Trial) -> None:
+    rng, op, case = trial.rng, trial.op, trial.case
+    mode = MODES[int(rng.integers(len(MODES)))]
+    scales = [2.0 ** min(max(int(rng.choice(SCALES)), -_most(op)), _most(op)) for _ in range(3)]
+    arrays = draw(op, case, trial.dtype, mode, rng)
+    if mode == "real":
+        arrays = _scaled(op, arrays, scales)
+    forward = _traced(trial, op.forward, forward_arguments(op, case, arrays))
+    if forward is None:
+        return
+    _judge(trial, "forward", forward, mode)
+    if forward.lacking and any(case.options.get(name) for name in SAVED):
+        return
+    delta = np.empty(0)
+    if not op.cost:
+        delta = draw_like(first(forward.result), trial.dtype, mode, rng)
+        delta = _times(delta, scales[2]) if mode == "real" else delta
+    backward = _traced(trial, op.backward, backward_arguments(op, case, arrays, delta, forward.result))
+    if backward is not None:
+        _judge(trial, "backward", backward, mode)
+
+
+def _most(op: Op) -> int:
+    return POWERS.get(op.name, 30)
+
+
+def _scaled(op: Op, arrays: Arrays, scales: list[float]) -> Arrays:
+    """What an op is differentiated by, larger or smaller: the first array by one factor, the others by another."""
+    scaled = dict(arrays)
+    for i, name in enumerate(n for n in op.differentiable if n in arrays):
+        scaled[name] = _times(arrays[name], scales[min(i, 1)])
+    return scaled
+
+
+def _times(a: Array, scale: float) -> Array:
+    return frozen(np.asarray(a * a.dtype.type(scale)))
+
+
+def _traced(trial: Trial, function: Any, arguments: dict[str, Any]) -> Trace | None:
+    try:
+        trace = traced(function, arguments, trial.sides.backend, substitute=False)
+    except Exception as error:
+        trial.raised(trial.sides.backend, error)
+        return None
+    for lack in trace.lacking:
+        trial.result.lacks(lack.what, lack.why)
+    return trace
+
+
+def _judge(trial: Trial, direction: str, trace: Trace, mode: Mode) -> None:
+    """Elements of every output of a back end's own calls."""
+    judged = False
+    for call in trace.calls:
+        if call.missing or not all(np.isfinite(a).all() for a in call.inputs if a.dtype.kind == "f"):
+            continue  # an earlier kernel is missing, or was found to be wrong
+        for output, array in zip(_backend.equations(call.kernel), call.outputs, strict=True):
+            judged |= _judge_output(trial, call, output, array, mode)
+    if judged:
+        trial.ran(direction)
+
+
+def _judge_output(trial: Trial, call: KernelCall, output: str, array: Array, mode: Mode) -> bool:
+    """Elements of an output until one is wrong; whether there were any."""
+    exact = mode == "integer" and call.kernel in SUMS  # of integers up to 3, and far fewer than 2^20 of them
+    truth = ElementTruth(call, output, trial.dtype, exact=exact, flushed=trial.sides.compat.flushed)
+    judged = False
+    for index in places(array.shape, trial.rng):
+        if truth.read > READ[call.kernel in SUMS]:
+            break
+        try:
+            value, error = truth(index)
+        except UndecidedError:
+            continue  # so near a kink that either side is right
+        got, judged = float(array[index]), True
+        trial.result.elements += 1
+        share = share_of(got, value, error, finite=True)
+        if share > 1:
+            within = f" +- {error:.1e}" if error else " exactly"
+            trial.found(
+                f"{call.kernel} at {output}{list(index)} of {array.shape}, on {mode} numbers: "
+                f"expected {value!r}{within}, got {got!r}",
+                kernel=call.kernel,
+                output=output,
+                index=index,
+                expected=value,
+                got=got,
+                error=error,
+                share=share,
+                arrays=named_inputs(call),
+                results={"got": array},
+                numbers=call.numbers,
+            )
+            break
+    return judged
+
+
+def _cannot(backend: str) -> str:
+    return "its equations are the truth here" if backend == "reference" else ""
+
+
+CHECK = Search("search", _search, why_not=lambda op: "" if op.kernels else "no kernels", why_not_of=_cannot, draws=True)
