@@ -91,6 +91,27 @@ class Repository:
             return name
         raise BuildError(f"{self.root} has neither a tag nor a branch main; say a commit: --against REV")
 
+    def behind(self, revision: str) -> list[str | None]:
+        """Commits behind a revision up to the working tree (None, where it is no commit) that may build otherwise.
+
+        Oldest first, of a merge its first parents alone.
+
+        Raises
+        ------
+        BuildError
+            There is no such revision.
+        """
+        between = f"{self.commit(revision)}..HEAD"
+        command = ["git", "rev-list", "--reverse", "--first-parent", between, "--", *SOURCES]
+        found: list[str | None] = [line[:12] for line in _run(command, self.root).split()]
+        if _run(["git", "status", "--porcelain", "--", *SOURCES], self.root).strip():
+            found.append(None)
+        return found
+
+    def title(self, revision: str) -> str:
+        """The first line of a commit's message."""
+        return _run(["git", "show", "--no-patch", "--format=%s", revision], self.root).strip()
+
     def build(self, revision: str | None, instruction_set: str, say: Callable[[str], None]) -> Build:
         """The build of a commit, or of the working tree as it is now (None), made if it is not there yet.
 

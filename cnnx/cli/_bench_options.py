@@ -58,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="REV",
         help="build a commit beside the working tree and measure both in turns (default: the last tag, or main)",
     )
+    how("--bisect", action="store_true", help="with --against: name the commit behind REV that made a figure slower")
     how("--budgets", type=Path, metavar="FILE", help="how much slower counts (default benchmarks/budgets.toml)")
     where = parser.add_argument_group("what is written").add_argument
     where("--json", nargs="?", const="-", metavar="FILE", help="the run, or what was found, to a file or printed")
@@ -78,6 +79,7 @@ GOES_WITH = {
     "json": (*TIMES, "--compare"),
     "record": ("a run", "--compare"),
     **dict.fromkeys(("across_machines", "by"), ("--compare",)),
+    "bisect": ("--against",),
     "baseline": ("--compare", "--history"),
     "verbose": ("--compare", "--against"),
     "budgets": ("--compare", "--against", "--history"),

@@ -2,12 +2,13 @@
 
 import statistics
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from cnnx import native
 from cnnx._text import aligned
 from cnnx.bench.against import Outcome, Suspect
+from cnnx.bench.bisect import Named
 from cnnx.bench.budgets import Budgets
 from cnnx.bench.record import COPY, LIMIT, MULTIPLY_ADDS, REFERENCE, Measured, Record
 from cnnx.bench.statistic import interval
@@ -192,6 +193,31 @@ def _suspect(suspect: Suspect, budgets: Budgets) -> list[str]:
 def change(ratios: list[float]) -> str:
     """Of the speed, signed."""
     return f"{100 * (statistics.median(ratios) - 1):+.1f} %"
+
+
+def named(found: Iterable[Named], title: Callable[[str], str]) -> Iterable[str]:
+    """Which commits a bisection named."""
+    for one in found:
+        since = "the working tree" if one.since is None else f"{one.since} ({title(one.since)})"
+        yield f"{one.figure}: slower since {since}, after {one.before}"
+        for revision, ratios in one.ratios.items():
+            yield f"  {revision or 'the working tree'}: {change(ratios)}"
+        for revision, why in one.skipped.items():
+            yield f"  {revision or 'the working tree'}, which may be it too, was left out: {why}"
+
+
+def named_as_dict(found: Iterable[Named]) -> list[dict[str, Any]]:
+    """The same, for --json."""
+    return [
+        {
+            "figure": str(one.figure),
+            "before": one.before,
+            "since": one.since,
+            "ratios": {revision or "": ratios for revision, ratios in one.ratios.items()},
+            "skipped": {revision or "": why for revision, why in one.skipped.items()},
+        }
+        for one in found
+    ]
 
 
 def outcome_as_dict(found: Outcome, budgets: Budgets, level: float) -> dict[str, Any]:

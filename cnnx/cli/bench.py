@@ -7,19 +7,20 @@ figure that could not be measured; 2: usage; 3: nothing to compare; 130: Ctrl-C.
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from cnnx._files import replacing
 from cnnx._text import time_left
-from cnnx.bench.against import AGAIN, LEVEL, against
+from cnnx.bench.against import AGAIN, LEVEL, Outcome, against
 from cnnx.bench.against import ROUNDS as SCREENING
+from cnnx.bench.bisect import Named, bisect
 from cnnx.bench.budgets import find
-from cnnx.bench.builds import Repository
+from cnnx.bench.builds import Build, Repository
 from cnnx.bench.cases import Cases
 from cnnx.bench.cases_file import read
-from cnnx.bench.figures import call_of, chosen, usable_threads
+from cnnx.bench.figures import Call, call_of, chosen, usable_threads
 from cnnx.bench.fingerprint import fingerprint
 from cnnx.bench.process import OURS
 from cnnx.bench.record import PEERS, Figure, Record, load_json, write_json
@@ -183,13 +184,35 @@ def _against(arguments: argparse.Namespace) -> int:
         progress("")
     if arguments.json != "-":
         print("\n".join(_bench_text.outcome(outcome, budgets, LEVEL, verbose=arguments.verbose)))
+    named = _bisected(outcome, repository, revision, instruction_set, call) if arguments.bisect else []
+    if arguments.json != "-":
+        print("\n".join(_bench_text.named(named, repository.title)), end="\n" if named else "")
     if arguments.json is not None:
-        _write_json(_bench_text.outcome_as_dict(outcome, budgets, LEVEL), arguments.json)
+        found = _bench_text.outcome_as_dict(outcome, budgets, LEVEL)
+        _write_json(found | {"bisect": _bench_text.named_as_dict(named)} if arguments.bisect else found, arguments.json)
     if outcome.interrupted:
         return 130
     if outcome.regressions or outcome.failed:
         return 1
     return code or (0 if outcome.ratios else 3)
+
+
+def _bisected(
+    outcome: Outcome, repository: Repository, revision: str, instruction_set: str, call: Callable[[Figure], Call]
+) -> list[Named]:
+    commits = repository.behind(revision)
+    if outcome.interrupted or not outcome.regressions or not commits:
+        return []
+
+    def build(one: str | None) -> Build:
+        made = repository.build(one, instruction_set, _bench_text.warn)
+        progress(f"measuring {made.name}")
+        return made
+
+    try:
+        return bisect(outcome, commits, build, call=call)
+    finally:
+        progress("")
 
 
 def _history(arguments: argparse.Namespace) -> int:
