@@ -186,6 +186,7 @@ def test_a_schedule_goes_by_the_optimisers_updates():
     assert np.array_equal(weights(model), before)  # a factor of zero
 
 
+@pytest.mark.bare  # 10,000 updates, with all work split among threads
 def test_ox_with_the_chain_rule_once():
     """equations.md section 7: C_T after 5,000 updates, by what happens at ties."""
     six, two = data.ox_images("six"), data.ox_images("two")

@@ -42,6 +42,17 @@ def test_check_of_op(op: Op, check: str) -> None:
         assert result.ran == comparisons(op, check)
 
 
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+def test_one_case_of_op(op: Op) -> None:
+    """Forward and backward, both dtypes: for emulators, on which the test above takes days."""
+    case = op.cases[1]  # the first is often one number
+    checks = ("bound", "exact") if case.exact else ("bound",)
+    report = audit([op.name], checks=checks, cases=[case], measure=False)
+    for result in report.results:
+        assert not result.discrepancies, "\n".join(map(str, result.discrepancies))
+        assert result.ran == (4 if result.check == "exact" else 8 + 2 * op.edge)
+
+
 def test_ops_that_need_no_rounding_are_exact_on_integers() -> None:
     exact = {op.name for op in OPS if any(case.exact for case in op.cases)}
     assert {"conv2d", "max_pool2d", "affine", "relu", "step", "identity", "avg_pool2d", "dropout"} <= exact
