@@ -29,6 +29,7 @@ from .registry import WithThreads as WithThreads
 from .registry import backends as backends
 from .registry import compat as compat
 from .registry import equations as equations
+from .registry import finished_conv2d as finished_conv2d
 from .registry import instruction_sets as instruction_sets
 from .registry import kernel_names as kernel_names
 from .registry import reference_kernel as reference_kernel

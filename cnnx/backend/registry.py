@@ -187,6 +187,16 @@ def specialise(backend: str, name: str, dtype: str) -> Kernel:
     return of_type
 
 
+def finished_conv2d(dtype: str) -> Callable[..., None]:
+    """What computes conv2d of the optimized back end, a sum with another array and a clip in one.
+
+    `finished(x, weight, bias, other or None, y, low, high, (u, v, p_h, p_w, d_h, d_w, groups))`, with the bits of the
+    kernels one by one. It is no kernel: it has no equation of its own, and no twin.
+    """
+    finished: Callable[..., None] = native.kernels("conv2d").FINISHED[dtype]
+    return finished
+
+
 def compat(backend: str) -> str:
     """The name of the conventions that a back end's kernels say they follow, or ""."""
     return kernels_of(known(backend)).compat

@@ -93,7 +93,8 @@ class Layer(Reuse):
     _takes: ClassVar[tuple[int, int | None]] = (0, None)  # inputs: at least, and at most, or any number
     # Of `_infer`: whether it does nothing but call ops, on the parameters, the buffers and what it is given, so that
     # with these arrays its kernels alone may be run again; and whether each element of its output is made of the same
-    # element of its first input, so that the kernel may write over that. A class that overrides it has to say so anew.
+    # element of its inputs, so that the kernel may write over one of its output's shape. A class that overrides it has
+    # to say so anew.
     _replays: ClassVar[bool] = False
     _in_place: ClassVar[bool] = False
 

@@ -44,7 +44,7 @@ class Arena:
 class Storage:
     """Parts of the memory: how large they are, and from which step to which one they are needed.
 
-    A part may be merged into another, whose bytes it then takes over.
+    A part may be merged into another, whose bytes it then takes over, or lie inside a larger one.
     """
 
     def __init__(self) -> None:
@@ -52,6 +52,7 @@ class Storage:
         self._first: list[int] = []
         self._last: list[int] = []
         self._merged: dict[int, int] = {}
+        self._outer: dict[int, tuple[int, int]] = {}  # in which part, and where in it
 
     def add(self, nbytes: int, step: int) -> int:
         """A new part, filled in a step; returns its number."""
@@ -71,6 +72,25 @@ class Storage:
             self._merged[part] = into
             self._last[into] = self._last[part]
 
+    def nest(self, part: int, nbytes: int, into: int, begin: int, step: int) -> None:
+        """Let a part be bytes `begin` ... of another, where the step that makes that one is the last to need it."""
+        part, into = self._root(part), self._root(into)
+        alone = part != into and part not in self._outer and self._first[part] >= 0
+        if alone and self._sizes[part] == nbytes and begin % LINE == 0 and self._last[part] == step:
+            self._outer[part] = into, begin
+            while True:  # that one, and what it lies in itself, is needed as early
+                self._first[into] = min(self._first[into], self._first[part])
+                if into not in self._outer:
+                    return
+                into = self._outer[into][0]
+
+    def _begin(self, part: int, begins: list[int]) -> int:
+        part = self._root(part)
+        if part not in self._outer:
+            return begins[part]
+        into, begin = self._outer[part]
+        return self._begin(into, begins) + begin
+
     def _root(self, part: int) -> int:
         while part in self._merged:
             part = self._merged[part]
@@ -80,7 +100,8 @@ class Storage:
         """Give each part its bytes: the largest first, each as low as those that are needed at the same time allow."""
         begins = [0] * len(self._sizes)
         placed: list[int] = []
-        for part in sorted(set(range(len(begins))) - self._merged.keys(), key=lambda i: -self._sizes[i]):
+        alone = set(range(len(begins))) - self._merged.keys() - self._outer.keys()
+        for part in sorted(alone, key=lambda i: -self._sizes[i]):
             for begin, end in sorted(
                 (begins[i], begins[i] + self._sizes[i])
                 for i in placed
@@ -91,4 +112,4 @@ class Storage:
                 begins[part] = max(begins[part], end)
             placed.append(part)
         nbytes = max(begins[i] + self._sizes[i] for i in placed)
-        return Arena([begins[self._root(i)] for i in range(len(begins))], nbytes)
+        return Arena([self._begin(i, begins) for i in range(len(begins))], nbytes)

@@ -12,7 +12,7 @@ from ._layer import Layer
 class _Pairwise(Layer):
     """The first two, then what that gives and the third, and so on."""
 
-    _borrows = _replays = True
+    _borrows = _replays = _in_place = True
     _op: ClassVar[tuple[Callable[..., Array], Callable[..., tuple[Array, Array]]]]
 
     def _forward(self, a: Array, b: Array, *more: Array) -> tuple[Array, Any]:

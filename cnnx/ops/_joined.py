@@ -1,0 +1,80 @@
+"""Steps of a compiled network that a convolution before them does on its way: a sum with another value, a clip."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .. import backend as _backend
+from .._check import Array
+from ..backend import Call
+
+Step = Callable[[], object]
+Part = Call | Step
+
+
+@dataclass
+class _Finished:
+    """A convolution, and what follows it in its output's own memory."""
+
+    call: Call
+    other: Array | None = None  # what is added
+    low: float = -math.inf
+    high: float = math.inf
+    clipped: bool = False
+
+    def step(self) -> Step:
+        kernel, arrays, numbers = self.call
+        if self.other is None and not self.clipped:
+            return partial(kernel, *arrays, **numbers)
+        *given, y = arrays
+        order = "u", "v", "p_h", "p_w", "d_h", "d_w", "groups"
+        finished = _backend.finished_conv2d(y.dtype.name)
+        return partial(finished, *given, self.other, y, self.low, self.high, tuple(numbers[one] for one in order))
+
+    def takes(self, call: Call, kernels: dict[str, Any]) -> bool:
+        """Whether the next call could be made a part of it, and now is one."""
+        kernel, arrays, numbers = call
+        if self.clipped:  # nothing comes behind that
+            return False
+        y = self.call[1][-1]
+        *given, result = (a.reshape(-1) if a.flags.c_contiguous else a for a in arrays)
+        mine = [x for x in given if _same(x, y)]
+        if not _same(result, y) or len(mine) != 1 or any(x.shape != result.shape for x in given):
+            return False
+        if kernel is kernels["add"] and self.other is None:
+            other = given[0] if mine[0] is given[1] else given[1]
+            if not np.may_share_memory(other, y):
+                self.other = other.reshape(y.shape)
+                return True
+        elif kernel is kernels["relu"]:
+            self.low, self.clipped = 0.0, True
+        elif kernel is kernels["clip"]:
+            self.low, self.high, self.clipped = numbers["low"], numbers["high"], True
+        return self.clipped
+
+
+def joined(calls: Sequence[Part], dtype: str) -> list[Step]:
+    """The calls as steps, fewer where the optimized back end's convolution does what comes behind it.
+
+    The bits stay: its outputs have the same sums, and are added to and clipped by the same operations. Where they are
+    written once instead of twice or three times, that always pays.
+    """
+    kernels = {name: _backend.kernel(name, dtype, "optimized") for name in ("conv2d", "add", "relu", "clip")}
+    found: list[_Finished | Step] = []
+    for call in calls:
+        if callable(call):
+            found.append(call)
+        elif call[0] is kernels["conv2d"]:
+            found.append(_Finished(call))
+        elif not (found and isinstance(found[-1], _Finished) and found[-1].takes(call, kernels)):
+            found.append(partial(call[0], *call[1], **call[2]))
+    return [one.step() if isinstance(one, _Finished) else one for one in found]
+
+
+def _same(x: Array, y: Array) -> bool:
+    """Whether they are the same numbers in the same memory."""
+    return x.ctypes.data == y.ctypes.data and x.nbytes == y.nbytes
