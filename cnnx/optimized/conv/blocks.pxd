@@ -17,6 +17,7 @@ from .epilogue cimport Epilogue, finish
 
 cdef enum:
     L2_BYTES = 786_432  # of a copy that stay in a core's own cache while the weights pass by
+    SHORT_ROW = 4096  # bytes of a row of weights
     PANEL_BLOCKS = 8  # that follow one another while some of the weights stay in that cache
     MIN_SHARING = 8  # so many row blocks make a panel worth its copy
 
@@ -119,8 +120,9 @@ cdef inline void multiply_row_block(const Sums* m, const Arrays* a, Operands* o,
     o.stride = o.rows if m.w_is == INTERLEAVED else m.T
     o.T = t.end - t.first
     o.start = <const floating*>a.start + k.first if t.first == 0 and a.start != NULL else NULL
-    if next_x == NULL and o.T == m.T and m.T == terms(m):
-        # The weights of the next row blocks, which lie behind these: as many lines as terms.
+    if next_x == NULL and o.T == m.T and m.T == terms(m) and m.T * <Py_ssize_t>sizeof(floating) <= SHORT_ROW:
+        # The weights of the next row blocks, which lie behind these: as many lines as terms. Of longer rows the
+        # processor sees them coming, and these would be in its way.
         next = Next(<const floating*>a.w + k.end * m.T, m.taps.tap + m.T)
     for i in range(blocks):
         if i == 1 and next_x == NULL:
