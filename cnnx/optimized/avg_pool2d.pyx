@@ -1,91 +1,30 @@
-"""Average pooling: P3, row by row: sums down the columns of the window rows, then across (pool/window.pxd).
+"""Average pooling: P3, row by row: sums down the columns of the window rows, then across (pool/window.pxd); of small
+images with a lane for each plane (pool/planes.pxd).
 
-Backward, each row of the image is the sum of the shares of the windows over it (pool/grad_input.pxd).
+Backward, each row of the image is the sum of the shares of the windows over it (pool/grad_input.pxd): one or none where
+windows lie side by side.
 """
 
 from cython cimport floating
 from cython.parallel cimport prange
 from libc.stdlib cimport free
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from ._threads cimport threads_for
 from .pool.grad_input cimport EVERY, Ring, gather, next_row, ring_at, ring_length, slot
+from .pool.mean_row cimport (
+    Pad, Y_row_in_double, counts_length, in_vectors, means_window, mend_row, rows_count, set_columns_counts,
+    sums_length,
+)
+from .pool.planes cimport WIDE, by_planes, groups_of, planes_length, pool_planes, spread_planes
 from .pool.row cimport MEAN, reduce_columns, reduce_rows
 from .pool.window cimport (
-    Place, Window, column_begin, column_end, columns_used, fits_vectors, memory_for, next_place, numbers_ahead,
-    place_of, prefetch_rows, row_begin, row_end, row_length, row_margin,
+    Place, Window, column_as_row, column_begin, column_end, columns_used, memory_for, next_place, numbers_ahead,
+    place_of, prefetch_rows, row_begin, row_end, row_margin, window_of,
 )
-from .runtime.integers cimport min_of
+from .runtime.integers cimport ceil_div, min_of
+from .runtime.memory cimport align_to_line, scratch
 from .simd.vector cimport VECTOR_BYTES, doubles, floats, lanes_of
-
-cdef enum:
-    SHORT = 16  # rows of a window whose sums are taken in the numbers' own type; beyond, in double
-
-
-cdef struct Pad:
-    # Bottom and right padding, and whether padding counts in |R|.
-    Py_ssize_t p_b, p_r
-    bint counts
-
-
-cdef inline bint in_vectors(const Window* g) noexcept nogil:
-    return fits_vectors(g) and g.R <= SHORT
-
-
-cdef inline Py_ssize_t rows_count(const Window* g, const Pad* pad, Py_ssize_t p) noexcept nogil:
-    # |R[p,q]| is the number of its rows times that of its columns.
-    if pad.counts:
-        return min_of(g.R, g.H + pad.p_b + g.p_h - g.u * p)
-    return row_end(g, p) - row_begin(g, p)
-
-
-cdef inline Py_ssize_t counts_length(const Window* g, floating* tag) noexcept nogil:
-    # Of the counts, with what vectors read behind them; even, since doubles may lie there next.
-    return (g.Q + lanes_of(tag) + 1) // 2 * 2
-
-
-cdef inline void set_columns_counts(const Window* g, const Pad* pad, floating* counts,
-                                    Py_ssize_t length) noexcept nogil:
-    cdef Py_ssize_t q
-    for q in range(g.Q):
-        if pad.counts:
-            counts[q] = <floating>min_of(g.S, g.W + pad.p_r + g.p_w - g.v * q)
-        else:
-            counts[q] = <floating>(column_end(g, q) - column_begin(g, q))
-    for q in range(g.Q, length):
-        counts[q] = 1
-
-
-cdef inline void Y_row_in_double(const floating* Z, floating* Y, Py_ssize_t p, const floating* counts, double rows,
-                                 const Window* g, double* m) noexcept nogil:
-    # Any window; wide or tall ones have many terms.
-    cdef Py_ssize_t h, w, q
-    cdef double y
-    for w in range(columns_used(g)):
-        m[w] = 0
-    for h in range(row_begin(g, p), row_end(g, p)):
-        for w in range(columns_used(g)):
-            m[w] += Z[h * g.W + w]
-    for q in range(g.Q):
-        y = 0
-        for w in range(column_begin(g, q), column_end(g, q)):
-            y += m[w]
-        Y[q] = <floating>(y / (rows * counts[q]))
-
-
-cdef inline void mend_row(const floating* Z, floating* Y, Py_ssize_t p, const floating* counts, double rows,
-                          const Window* g) noexcept nogil:
-    # The means of a row that are not finite, once more: a sum of floats overflows where the mean does not.
-    cdef Py_ssize_t h, w, q
-    cdef double y
-    for q in range(g.Q):
-        if Y[q] - Y[q] == 0:
-            continue
-        y = 0
-        for h in range(row_begin(g, p), row_end(g, p)):
-            for w in range(column_begin(g, q), column_end(g, q)):
-                y += Z[h * g.W + w]
-        Y[q] = <floating>(y / (rows * counts[q]))
 
 
 cdef inline bint overflowed(const void* beyond, const floating* tag) noexcept nogil:
@@ -120,7 +59,7 @@ cdef inline void Y_part(const floating* Z, const floating* Z_end, floating* Y, P
     cdef char beyond[VECTOR_BYTES]
     memset(beyond, 0, VECTOR_BYTES)
     set_columns_counts(g, pad, memory, length)
-    memset(memory + length, 0, 2 * row_length(g, lanes_of(Y)) * sizeof(floating))
+    memset(memory + length, 0, sums_length(g, Y) * sizeof(floating))
     for i in range(begin, end):
         plane = Z + at.plane * g.H * g.W
         prefetch_rows(plane, Z_end, at.row, g, ahead)
@@ -131,6 +70,111 @@ cdef inline void Y_part(const floating* Z, const floating* Z_end, floating* Y, P
         for i in range(begin, end):
             mend_row(Z + at.plane * g.H * g.W, Y + i * g.Q, at.row, memory, <double>rows_count(g, pad, at.row), g)
             next_place(&at, g.P)
+
+
+cdef inline void set_counts(const Window* g, const Pad* pad, floating* counts) noexcept nogil:
+    # Of the columns of each q, then of the rows of each p.
+    cdef Py_ssize_t p
+    set_columns_counts(g, pad, counts, g.Q)
+    for p in range(g.P):
+        counts[g.Q + p] = <floating>rows_count(g, pad, p)
+
+
+cdef inline void Y_planes_part(const floating* Z, floating* Y, Py_ssize_t planes, Py_ssize_t begin, Py_ssize_t end,
+                               const Window* g, const Pad* pad, floating* memory) noexcept nogil:
+    # The groups begin ... end - 1 of planes; memory: of planes_length() and the counts.
+    cdef Py_ssize_t lanes = lanes_of(Y), first = begin * lanes, size, i
+    cdef floating* counts = memory + planes_length(g, Y)
+    cdef char beyond[VECTOR_BYTES]
+    set_counts(g, pad, counts)
+    while first < min_of(planes, end * lanes):
+        size = min_of(lanes, planes - first)
+        memset(beyond, 0, VECTOR_BYTES)
+        pool_planes(Z + first * g.H * g.W, Y + first * g.P * g.Q, NULL, size, g, counts + g.Q, counts,
+                    <void*>beyond if in_vectors(g) else NULL, memory, MEAN)
+        if floating is float and overflowed(beyond, Y):
+            for i in range(first * g.P, (first + size) * g.P):
+                mend_row(Z + i // g.P * g.H * g.W, Y + i * g.Q, i % g.P, counts, <double>counts[g.Q + i % g.P], g)
+        first += lanes
+
+
+cdef inline void dZ_planes_part(const floating* Delta, floating* dZ, Py_ssize_t planes, Py_ssize_t begin,
+                                Py_ssize_t end, const Window* g, const Pad* pad, floating* memory) noexcept nogil:
+    cdef Py_ssize_t lanes = lanes_of(dZ), first = begin * lanes
+    cdef floating* counts = memory + planes_length(g, dZ)
+    set_counts(g, pad, counts)
+    while first < min_of(planes, end * lanes):
+        spread_planes(Delta + first * g.P * g.Q, dZ + first * g.H * g.W, min_of(lanes, planes - first), g, counts + g.Q,
+                      counts, memory)
+        first += lanes
+
+
+cdef void over_planes(str kernel, const floating* X, floating* out, Py_ssize_t planes, const Window* g, const Pad* pad,
+                      int threads, bint backward) except *:
+    # Means of X, or backward its shares. Memory in whole vectors.
+    cdef Py_ssize_t lanes = lanes_of(out), part, groups = groups_of(planes, out)
+    cdef Py_ssize_t length = planes_length(g, out) + ceil_div(g.P + g.Q, lanes) * lanes
+    cdef void* raw = scratch(kernel, threads * length, out)
+    cdef floating* memory = align_to_line(raw, out)
+    for part in prange(threads, nogil=True, schedule="static", num_threads=threads):
+        if backward:
+            dZ_planes_part(X, out, planes, groups * part // threads, groups * (part + 1) // threads, g, pad,
+                           memory + part * length)
+        else:
+            Y_planes_part(X, out, planes, groups * part // threads, groups * (part + 1) // threads, g, pad,
+                          memory + part * length)
+    free(raw)
+
+
+cdef inline bint side_by_side(const Window* g) noexcept nogil:
+    # Whether no pixel lies in two windows.
+    return (g.R <= g.u or g.P == 1) and (g.S <= g.v or g.Q == 1)
+
+
+cdef inline void spread_row(const floating* Delta, const floating* counts, floating rows, floating* dZ,
+                            const Window* g) noexcept nogil:
+    # A row of the image, of which row p of the outputs has given shares, by windows side by side.
+    cdef Py_ssize_t q, w, end = 0
+    cdef floating share
+    for q in range(g.Q):
+        for w in range(end, column_begin(g, q)):
+            dZ[w] = 0
+        end = column_end(g, q)
+        share = 0 + Delta[q] / (rows * counts[q])  # a sum, as P3 has it: -0 becomes 0
+        for w in range(column_begin(g, q), end):
+            dZ[w] = share
+    for w in range(end, g.W):
+        dZ[w] = 0
+
+
+cdef inline void fill(floating* y, Py_ssize_t length, floating value) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(length):
+        y[i] = value
+
+
+cdef inline void dZ_apart(const floating* Delta, floating* dZ, Py_ssize_t begin, Py_ssize_t end, const Window* g,
+                          const Pad* pad, floating* counts) noexcept nogil:
+    # The rows begin, ..., end - 1 of all rows of the image, by windows side by side: those of a window are alike.
+    cdef Place at = place_of(begin, g.H)
+    cdef Py_ssize_t i, p, alike
+    cdef bint whole = (g.P == 1 and g.Q == 1 and row_begin(g, 0) == 0 and row_end(g, 0) == g.H
+                       and column_begin(g, 0) == 0 and column_end(g, 0) == g.W)
+    set_columns_counts(g, pad, counts, g.Q)
+    i = begin
+    while whole and i < end:  # a plane at a time
+        alike = min_of(end, (i // g.H + 1) * g.H) - i
+        fill(dZ + i * g.W, alike * g.W, 0 + Delta[i // g.H] / (<floating>rows_count(g, pad, 0) * counts[0]))
+        i += alike
+    for i in range(i, end):
+        p = min_of((at.row + g.p_h) // g.u, g.P - 1)
+        if at.row >= row_end(g, p):
+            memset(dZ + i * g.W, 0, g.W * sizeof(floating))
+        elif at.row == row_begin(g, p) or i == begin:
+            spread_row(Delta + (at.plane * g.P + p) * g.Q, counts, <floating>rows_count(g, pad, p), dZ + i * g.W, g)
+        else:
+            memcpy(dZ + i * g.W, dZ + (i - 1) * g.W, g.W * sizeof(floating))
+        next_place(&at, g.H)
 
 
 cdef inline void dZ_part(const floating* Delta, floating* dZ, Py_ssize_t begin, Py_ssize_t end, const Window* g,
@@ -156,15 +200,19 @@ cdef inline void dZ_part(const floating* Delta, floating* dZ, Py_ssize_t begin, 
 def avg_pool2d(const floating[:, :, :, ::1] Z, /, floating[:, :, :, ::1] Y, *, Py_ssize_t R, Py_ssize_t S,
                Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w, Py_ssize_t p_b, Py_ssize_t p_r,
                bint include_pad):
-    cdef Window g = Window(Z.shape[2], Z.shape[3], Y.shape[2], Y.shape[3], R, S, u, v, p_h, p_w)
+    cdef Window g = means_window(Z.shape[2], Z.shape[3], Y.shape[2], Y.shape[3], R, S, u, v, p_h, p_w)
     cdef Pad pad = Pad(p_b, p_r, include_pad)
-    cdef Py_ssize_t rows = Y.shape[0] * Y.shape[1] * Y.shape[2], part, length
-    cdef Py_ssize_t size = Z.shape[0] * Z.shape[1] * g.H * g.W
+    cdef Py_ssize_t planes = Y.shape[0] * Y.shape[1], rows = planes * g.P, part, length
+    cdef Py_ssize_t size = planes * g.H * g.W
     cdef int threads = threads_for(<double>rows * g.Q * R * S)
     cdef floating* memory
     if rows == 0:
         return
-    length = counts_length(&g, &Y[0, 0, 0, 0]) + 2 * row_length(&g, lanes_of(&Y[0, 0, 0, 0]))
+    # In double rows are added up as fast, but for short ones, or few that are long.
+    if by_planes(&g, planes, &Y[0, 0, 0, 0]) and (in_vectors(&g) or g.W < WIDE or g.H < g.W // WIDE):
+        over_planes("avg_pool2d", &Z[0, 0, 0, 0], &Y[0, 0, 0, 0], planes, &g, &pad, threads, False)
+        return
+    length = counts_length(&g, &Y[0, 0, 0, 0]) + sums_length(&g, &Y[0, 0, 0, 0])
     memory = memory_for("avg_pool2d", threads, length, &Y[0, 0, 0, 0])
     for part in prange(threads, nogil=True, schedule="static", num_threads=threads):
         Y_part(&Z[0, 0, 0, 0], &Z[0, 0, 0, 0] + size, &Y[0, 0, 0, 0], rows * part // threads,
@@ -175,16 +223,26 @@ def avg_pool2d(const floating[:, :, :, ::1] Z, /, floating[:, :, :, ::1] Y, *, P
 def avg_pool2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z, /,
                           floating[:, :, :, ::1] dZ, *, Py_ssize_t R, Py_ssize_t S, Py_ssize_t u, Py_ssize_t v,
                           Py_ssize_t p_h, Py_ssize_t p_w, Py_ssize_t p_b, Py_ssize_t p_r, bint include_pad):
-    cdef Window g = Window(Z.shape[2], Z.shape[3], Delta.shape[2], Delta.shape[3], R, S, u, v, p_h, p_w)
-    cdef Pad pad = Pad(p_b, p_r, include_pad)
-    cdef Py_ssize_t rows = dZ.shape[0] * dZ.shape[1] * dZ.shape[2], part, length
+    cdef Window g = window_of(Z.shape[2], Z.shape[3], Delta.shape[2], Delta.shape[3], R, S, u, v, p_h, p_w)
+    cdef bint turned = column_as_row(Z.shape[2], Z.shape[3], S)
+    cdef Pad pad = Pad(p_r if turned else p_b, p_b if turned else p_r, include_pad)
+    cdef Py_ssize_t planes = dZ.shape[0] * dZ.shape[1], rows = planes * g.H, part, length
     cdef int threads = threads_for(<double>rows * g.W * R * S / (<double>u * v))
+    cdef bint apart
     cdef floating* memory
     if rows == 0:
         return
-    length = ring_length(&g) + g.Q
+    apart = side_by_side(&g) and (g.v != 2 or g.Q == 1)  # the ring has vectors for every other column
+    if by_planes(&g, planes, &dZ[0, 0, 0, 0]) and not (apart and (g.W >= WIDE or g.P * g.Q == 1)):
+        over_planes("avg_pool2d_grad_input", &Delta[0, 0, 0, 0], &dZ[0, 0, 0, 0], planes, &g, &pad, threads, True)
+        return
+    length = g.Q if apart else ring_length(&g) + g.Q
     memory = memory_for("avg_pool2d_grad_input", threads, length, &dZ[0, 0, 0, 0])
     for part in prange(threads, nogil=True, schedule="static", num_threads=threads):
-        dZ_part(&Delta[0, 0, 0, 0], &dZ[0, 0, 0, 0], rows * part // threads, rows * (part + 1) // threads, &g, &pad,
-                memory + part * length)
+        if apart:
+            dZ_apart(&Delta[0, 0, 0, 0], &dZ[0, 0, 0, 0], rows * part // threads, rows * (part + 1) // threads, &g,
+                     &pad, memory + part * length)
+        else:
+            dZ_part(&Delta[0, 0, 0, 0], &dZ[0, 0, 0, 0], rows * part // threads, rows * (part + 1) // threads, &g,
+                    &pad, memory + part * length)
     free(memory)

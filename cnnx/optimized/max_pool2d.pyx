@@ -1,7 +1,8 @@
 """Max pooling: P1, P2, row by row.
 
-Forward, a thread has a share of all rows of outputs; backward, of all rows of the image, each the sum of what the
-windows over it give (pool/grad_input.pxd): one writer per element, and the same sum whoever writes it.
+Forward, a thread has a share of all rows of outputs; backward, of all rows of the image, to which the windows over them
+add in their order (pool/scatter.pxd; where ties share, pool/grad_input.pxd): one writer per element, and the same sum
+whoever writes it.
 """
 
 from cython cimport floating
@@ -11,15 +12,18 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from ._threads cimport threads_for
-from .pool.grad_input cimport EQUAL, OFFSET, Ring, gather, next_row, ring_at, ring_length, slot
-from .pool.max_2x2 cimport covers_image, part_Y_2x2, part_dZ_2x2
+from .pool.grad_input cimport EQUAL, Ring, gather, next_row, ring_at, ring_length, slot
+from .pool.max_2x2 cimport covers_image, part_Y_2x2, part_dZ_2x2, tiles_2x2
 from .pool.max_row cimport Y_row, set_margins, winners_row
-from .pool.row cimport LARGEST, WINNERS
+from .pool.planes cimport by_planes, groups_of, planes_length, pool_planes_part
+from .pool.row cimport LARGEST, WINNERS, pooling
+from .pool.scatter cimport TOGETHER, Places, add_row, set_places
 from .pool.window cimport (
     Place, Window, clip, column_begin, column_end, memory_for, next_place, numbers_ahead, place_of, prefetch_rows,
-    row_begin, row_end, row_length, row_margin,
+    row_begin, row_end, row_length, row_margin, window_of,
 )
-from .runtime.integers cimport max_of, min_of
+from .runtime.integers cimport end_output, first_output, min_of
+from .runtime.memory cimport align_to_line, scratch
 from .simd.prefetch cimport PREFETCH_DISTANCE, prefetch_span
 from .simd.vector cimport VECTOR_BYTES, lanes_of
 
@@ -63,71 +67,115 @@ cdef inline void winners_part(const floating* Z, const floating* Z_end, floating
         next_place(&at, g.P)
 
 
-cdef void fill_slot(const Ring* ring, const floating* Delta, const floating* Z, const int32_t* B, int wins,
-                    Py_ssize_t p, const Window* g, floating* m, floating* k, floating* row) noexcept nogil:
-    # The slot of row p of the plane that Delta, Z and B point to. The key is the winners' offset, from B or, where
-    # that is NULL, found again; with wins = EQUAL it is the maximum.
-    cdef floating* key = slot(ring, p, row) + ring.size
-    cdef Py_ssize_t q
-    memcpy(slot(ring, p, row), Delta + p * g.Q, g.Q * sizeof(floating))
-    if wins == EQUAL:
-        Y_row(Z, key, p, g, m)
-    elif B == NULL:
-        winners_row(Z, row, key, p, g, m, k)
-    elif floating is float:
-        memcpy(key, B + p * g.Q, g.Q * sizeof(float))
-    else:
-        for q in range(g.Q):
-            (<int64_t*>key)[q] = B[p * g.Q + q]
+cdef void over_planes(str kernel, const floating* Z, floating* Y, int32_t* B, Py_ssize_t planes, const Window* g,
+                      int threads, pooling how) except *:
+    cdef Py_ssize_t length = planes_length(g, Y), groups = groups_of(planes, Y), part
+    cdef void* raw = scratch(kernel, threads * length, Y)
+    cdef floating* memory = align_to_line(raw, Y)
+    for part in prange(threads, nogil=True, schedule="static", num_threads=threads):
+        if how == WINNERS:
+            pool_planes_part(Z, Y, B, planes, groups * part // threads, groups * (part + 1) // threads, g,
+                             memory + part * length, WINNERS)
+        else:
+            pool_planes_part(Z, Y, B, planes, groups * part // threads, groups * (part + 1) // threads, g,
+                             memory + part * length, LARGEST)
+    free(raw)
 
 
-cdef inline void dZ_part(const floating* Delta, const floating* Z, const int32_t* B, floating* dZ, int wins,
-                         Py_ssize_t planes, Py_ssize_t begin, Py_ssize_t end, const Window* g,
-                         floating* memory) noexcept nogil:
-    # The rows begin, ..., end - 1 of all rows of the image.
-    cdef Py_ssize_t length = row_length(g, lanes_of(dZ)), margin = row_margin(g, lanes_of(dZ)), i
-    cdef Py_ssize_t ahead = PREFETCH_DISTANCE // <Py_ssize_t>sizeof(floating)
-    cdef Ring ring
-    cdef floating* m = memory + ring_length(g)
-    cdef floating* k = m + length
-    cdef floating* row = k + length  # Y's or Z's, with what vectors read behind it
-    if wins == OFFSET and B != NULL and covers_image(g):
+cdef inline void dZ_rows(const floating* Delta, const floating* Z, const int32_t* B, floating* dZ, Py_ssize_t first,
+                         Py_ssize_t end, const Window* g, const Places* places, bint together, floating* m, floating* k,
+                         floating* row) noexcept nogil:
+    # The rows first ... end - 1 of a plane, or of TOGETHER planes with winners. B: those, or NULL, and they are found
+    # again.
+    cdef Py_ssize_t p, i, end_p = end_output(end + g.p_h, g.u, g.P)
+    for i in range(TOGETHER if together else 1):
+        memset(dZ + (i * g.H + first) * g.W, 0, (end - first) * g.W * sizeof(floating))
+    for p in range(first_output(first + g.p_h - g.R + 1, g.u), end_p):
+        if together:
+            add_row(Delta + p * g.Q, B + p * g.Q, dZ, p, first, end, g, places, TOGETHER)
+        elif B != NULL:
+            add_row(Delta + p * g.Q, B + p * g.Q, dZ, p, first, end, g, places, 1)
+        else:
+            winners_row(Z, row, row + g.Q, p, g, m, k)
+            if floating is float:
+                add_row(Delta + p * g.Q, <const int32_t*>(row + g.Q), dZ, p, first, end, g, places, 1)
+            else:
+                add_row(Delta + p * g.Q, <const int64_t*>(row + g.Q), dZ, p, first, end, g, places, 1)
+
+
+cdef inline void dZ_part(const floating* Delta, const floating* Z, const int32_t* B, floating* dZ, Py_ssize_t planes,
+                         Py_ssize_t begin, Py_ssize_t end, const Window* g, floating* memory) noexcept nogil:
+    # The rows begin, ..., end - 1 of all rows of the image. memory: of m, k and a row of maxima and winners, where
+    # winners are found again.
+    cdef Py_ssize_t length = row_length(g, lanes_of(dZ)), margin = row_margin(g, lanes_of(dZ)), plane, stop
+    cdef Py_ssize_t pixels = g.H * g.W, outputs = g.P * g.Q
+    cdef bint together
+    cdef Places places
+    if B != NULL and covers_image(g):
         begin = part_dZ_2x2(Delta, B, dZ, begin, end, planes * g.P, g)
-        if begin == end:
-            return
-    ring = ring_at(begin, memory, g)
-    set_margins(m, k, length)
-    for i in range(begin, end):
-        prefetch_span(dZ + i * g.W + ahead, g.W * sizeof(floating), dZ + planes * g.H * g.W)
-        if Z != NULL:
-            prefetch_span(Z + i * g.W + ahead, g.W * sizeof(floating), Z + planes * g.H * g.W)
-        while ring.next_row < min_of(ring.end + 1, g.P):
-            fill_slot(&ring, Delta + ring.plane * g.P * g.Q, Z + ring.plane * g.H * g.W if Z != NULL else NULL,
-                      B + ring.plane * g.P * g.Q if B != NULL else NULL, wins, ring.next_row, g, m + margin, k + margin,
-                      row)
-            ring.next_row += 1
-        if wins == EQUAL:
-            memcpy(row, Z + i * g.W, g.W * sizeof(floating))
-        gather(&ring, g, wins, row, dZ + i * g.W)
-        next_row(&ring, g)
+    elif B == NULL:
+        set_margins(memory, memory + length, length)
+    set_places(&places, g)
+    while begin < end:
+        plane = begin // g.H
+        together = B != NULL and begin == plane * g.H and begin + TOGETHER * g.H <= end
+        stop = min_of(end - plane * g.H, g.H)
+        dZ_rows(Delta + plane * outputs, Z + plane * pixels if Z != NULL else NULL,
+                B + plane * outputs if B != NULL else NULL, dZ + plane * pixels, begin - plane * g.H, stop, g, &places,
+                together, memory + margin, memory + length + margin, memory + 2 * length)
+        begin = (plane + (TOGETHER - 1 if together else 0)) * g.H + stop
 
 
-cdef void grad_input(const floating* Delta, const floating* Z, const int32_t* B, floating* dZ, int wins,
-                     Py_ssize_t planes, const Window* g) except *:
+cdef void grad_input(const floating* Delta, const floating* Z, const int32_t* B, floating* dZ, Py_ssize_t planes,
+                     const Window* g) except *:
     cdef Py_ssize_t rows = planes * g.H, part
     cdef Py_ssize_t together = 2 if covers_image(g) else 1  # both rows of a window to one thread
     cdef Py_ssize_t cuts = rows // together
-    cdef Py_ssize_t length = (ring_length(g) + 2 * row_length(g, lanes_of(dZ)) + max_of(g.W, g.Q)
-                              + 2 * VECTOR_BYTES)
-    cdef int threads = threads_for(<double>rows * g.W + <double>planes * g.P * g.Q * g.R * g.S)
+    cdef Py_ssize_t length = 1 if B != NULL else 2 * (row_length(g, lanes_of(dZ)) + g.Q)
+    cdef int threads = threads_for(<double>rows * g.W + <double>planes * g.P * g.Q * (1 if B != NULL else g.R * g.S))
     cdef floating* memory = memory_for("max_pool2d_grad_input", threads, length, dZ)
     for part in prange(threads, nogil=True, schedule="static", num_threads=threads):
-        if wins == EQUAL:
-            dZ_part(Delta, Z, B, dZ, EQUAL, planes, cuts * part // threads * together,
-                    cuts * (part + 1) // threads * together, g, memory + part * length)
-        else:
-            dZ_part(Delta, Z, B, dZ, OFFSET, planes, cuts * part // threads * together,
-                    cuts * (part + 1) // threads * together, g, memory + part * length)
+        dZ_part(Delta, Z, B, dZ, planes, cuts * part // threads * together, cuts * (part + 1) // threads * together, g,
+                memory + part * length)
+    free(memory)
+
+
+cdef inline void dZ_part_all(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t planes,
+                             Py_ssize_t begin, Py_ssize_t end, const Window* g, floating* memory) noexcept nogil:
+    # The same where all members that equal the maximum win: row by row, through a ring of Delta's and Y's rows.
+    cdef Py_ssize_t length = row_length(g, lanes_of(dZ)), margin = row_margin(g, lanes_of(dZ)), i
+    cdef Py_ssize_t ahead = PREFETCH_DISTANCE // <Py_ssize_t>sizeof(floating)
+    cdef Ring ring = ring_at(begin, memory, g)
+    cdef floating* m = memory + ring_length(g)
+    cdef floating* row = m + length  # Z's, with what vectors read behind it
+    set_margins(m, <floating*>NULL, length)
+    for i in range(begin, end):
+        prefetch_span(dZ + i * g.W + ahead, g.W * sizeof(floating), dZ + planes * g.H * g.W)
+        prefetch_span(Z + i * g.W + ahead, g.W * sizeof(floating), Z + planes * g.H * g.W)
+        while ring.next_row < min_of(ring.end + 1, g.P):
+            fill_slot(&ring, Delta + ring.plane * g.P * g.Q, Z + ring.plane * g.H * g.W, ring.next_row, g, m + margin)
+            ring.next_row += 1
+        memcpy(row, Z + i * g.W, g.W * sizeof(floating))
+        gather(&ring, g, EQUAL, row, dZ + i * g.W)
+        next_row(&ring, g)
+
+
+cdef inline void fill_slot(const Ring* ring, const floating* Delta, const floating* Z, Py_ssize_t p, const Window* g,
+                           floating* m) noexcept nogil:
+    # The slot of row p of the plane that Delta and Z point to; the key is the maximum.
+    memcpy(slot(ring, p, m), Delta + p * g.Q, g.Q * sizeof(floating))
+    Y_row(Z, slot(ring, p, m) + ring.size, p, g, m)
+
+
+cdef void grad_input_all(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t planes,
+                         const Window* g) except *:
+    cdef Py_ssize_t rows = planes * g.H, part
+    cdef Py_ssize_t length = ring_length(g) + row_length(g, lanes_of(dZ)) + g.W + 2 * VECTOR_BYTES
+    cdef int threads = threads_for(<double>rows * g.W + <double>planes * g.P * g.Q * g.R * g.S)
+    cdef floating* memory = memory_for("max_pool2d_grad_input_all", threads, length, dZ)
+    for part in prange(threads, nogil=True, schedule="static", num_threads=threads):
+        dZ_part_all(Delta, Z, dZ, planes, rows * part // threads, rows * (part + 1) // threads, g,
+                    memory + part * length)
     free(memory)
 
 
@@ -160,12 +208,15 @@ cdef void grad_input_wide(const floating* Delta, const floating* Z, floating* dZ
 
 def max_pool2d(const floating[:, :, :, ::1] Z, /, floating[:, :, :, ::1] Y, *, Py_ssize_t R, Py_ssize_t S,
                Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w):
-    cdef Window g = Window(Z.shape[2], Z.shape[3], Y.shape[2], Y.shape[3], R, S, u, v, p_h, p_w)
-    cdef Py_ssize_t rows = Y.shape[0] * Y.shape[1] * Y.shape[2], part, length
-    cdef Py_ssize_t size = Z.shape[0] * Z.shape[1] * g.H * g.W
+    cdef Window g = window_of(Z.shape[2], Z.shape[3], Y.shape[2], Y.shape[3], R, S, u, v, p_h, p_w)
+    cdef Py_ssize_t planes = Y.shape[0] * Y.shape[1], rows = planes * g.P, part, length
+    cdef Py_ssize_t size = planes * g.H * g.W
     cdef int threads = threads_for(<double>rows * g.Q * R * S)
     cdef floating* memory
     if rows == 0:
+        return
+    if by_planes(&g, planes, &Y[0, 0, 0, 0]) and not tiles_2x2(&g):
+        over_planes("max_pool2d", &Z[0, 0, 0, 0], &Y[0, 0, 0, 0], NULL, planes, &g, threads, LARGEST)
         return
     length = row_length(&g, lanes_of(&Y[0, 0, 0, 0]))
     memory = memory_for("max_pool2d", threads, length, &Y[0, 0, 0, 0])
@@ -177,12 +228,15 @@ def max_pool2d(const floating[:, :, :, ::1] Z, /, floating[:, :, :, ::1] Y, *, P
 
 def max_pool2d_winners(const floating[:, :, :, ::1] Z, /, floating[:, :, :, ::1] Y, int32_t[:, :, :, ::1] B, *,
                        Py_ssize_t R, Py_ssize_t S, Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w):
-    cdef Window g = Window(Z.shape[2], Z.shape[3], Y.shape[2], Y.shape[3], R, S, u, v, p_h, p_w)
-    cdef Py_ssize_t rows = Y.shape[0] * Y.shape[1] * Y.shape[2], part, length
-    cdef Py_ssize_t size = Z.shape[0] * Z.shape[1] * g.H * g.W
+    cdef Window g = window_of(Z.shape[2], Z.shape[3], Y.shape[2], Y.shape[3], R, S, u, v, p_h, p_w)
+    cdef Py_ssize_t planes = Y.shape[0] * Y.shape[1], rows = planes * g.P, part, length
+    cdef Py_ssize_t size = planes * g.H * g.W
     cdef int threads = threads_for(<double>rows * g.Q * R * S)
     cdef floating* memory
     if rows == 0:
+        return
+    if by_planes(&g, planes, &Y[0, 0, 0, 0]) and not tiles_2x2(&g):
+        over_planes("max_pool2d_winners", &Z[0, 0, 0, 0], &Y[0, 0, 0, 0], &B[0, 0, 0, 0], planes, &g, threads, WINNERS)
         return
     length = 2 * row_length(&g, lanes_of(&Y[0, 0, 0, 0])) + g.Q
     memory = memory_for("max_pool2d_winners", threads, length, &Y[0, 0, 0, 0])
@@ -195,26 +249,26 @@ def max_pool2d_winners(const floating[:, :, :, ::1] Z, /, floating[:, :, :, ::1]
 def max_pool2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z, /,
                           floating[:, :, :, ::1] dZ, *, Py_ssize_t R, Py_ssize_t S,
                           Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w):
-    cdef Window g = Window(dZ.shape[2], dZ.shape[3], Delta.shape[2], Delta.shape[3], R, S, u, v, p_h, p_w)
+    cdef Window g = window_of(dZ.shape[2], dZ.shape[3], Delta.shape[2], Delta.shape[3], R, S, u, v, p_h, p_w)
     clip(&g)
     if dZ.shape[0] > 0 and g.R > INT32_MAX // g.S:
         grad_input_wide(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], &dZ[0, 0, 0, 0], dZ.shape[0] * dZ.shape[1], &g)
     elif dZ.shape[0] > 0:
-        grad_input(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], NULL, &dZ[0, 0, 0, 0], OFFSET, dZ.shape[0] * dZ.shape[1], &g)
+        grad_input(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], NULL, &dZ[0, 0, 0, 0], dZ.shape[0] * dZ.shape[1], &g)
 
 
 def max_pool2d_grad_input_all(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z, /,
                               floating[:, :, :, ::1] dZ, *, Py_ssize_t R, Py_ssize_t S,
                               Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w):
-    cdef Window g = Window(dZ.shape[2], dZ.shape[3], Delta.shape[2], Delta.shape[3], R, S, u, v, p_h, p_w)
+    cdef Window g = window_of(dZ.shape[2], dZ.shape[3], Delta.shape[2], Delta.shape[3], R, S, u, v, p_h, p_w)
     if dZ.shape[0] > 0:
-        grad_input(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], NULL, &dZ[0, 0, 0, 0], EQUAL, dZ.shape[0] * dZ.shape[1], &g)
+        grad_input_all(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], &dZ[0, 0, 0, 0], dZ.shape[0] * dZ.shape[1], &g)
 
 
 def max_pool2d_grad_input_winners(const floating[:, :, :, ::1] Delta, const int32_t[:, :, :, ::1] B, /,
                                   floating[:, :, :, ::1] dZ, *, Py_ssize_t R, Py_ssize_t S,
                                   Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w):
     # A winner outside its window or the image wins nothing: nothing is written by its offset.
-    cdef Window g = Window(dZ.shape[2], dZ.shape[3], Delta.shape[2], Delta.shape[3], R, S, u, v, p_h, p_w)
+    cdef Window g = window_of(dZ.shape[2], dZ.shape[3], Delta.shape[2], Delta.shape[3], R, S, u, v, p_h, p_w)
     if dZ.shape[0] > 0:
-        grad_input(&Delta[0, 0, 0, 0], NULL, &B[0, 0, 0, 0], &dZ[0, 0, 0, 0], OFFSET, dZ.shape[0] * dZ.shape[1], &g)
+        grad_input(&Delta[0, 0, 0, 0], NULL, &B[0, 0, 0, 0], &dZ[0, 0, 0, 0], dZ.shape[0] * dZ.shape[1], &g)

@@ -30,7 +30,7 @@ def drawn(seed, dtype):
     bottom, right = int(rng.integers(R)), int(rng.integers(S))
     H = max(1, int(rng.integers(1, 14)), R - top - bottom)
     W = max(1, int(rng.choice([*range(1, 20), 31, 32, 33, 34, 48, 63, 64, 65, 66, 97])), S - left - right)
-    x = rng.integers(-9, 9, (2, 3, H, W)).astype(dtype)
+    x = rng.integers(-9, 9, (2, 19 if seed % 3 == 1 else 3, H, W)).astype(dtype)  # with more maps than lanes, too
     for value in (np.nan, np.inf, -np.inf):
         x[rng.random(x.shape) < 0.02] = value
     x[0, 0] = -np.inf  # a maximum is a pixel, never the padding beside it
@@ -146,3 +146,67 @@ def test_the_mean_of_the_largest_numbers(options, backend):
     assert y[0, 10] == np.inf
     assert np.isnan(y[1, 15])
     assert np.isfinite(y).sum() == y.size - 2
+
+
+SMALL = [
+    ((4, 4), {"kernel_size": 3, "stride": 1, "padding": 1}),
+    ((7, 7), {"kernel_size": 2}),
+    ((9, 9), {"kernel_size": 3, "ceil_mode": True}),
+    ((12, 31), {"kernel_size": (3, 6), "stride": (2, 5), "padding": (1, 3)}),
+    ((30, 40), {"kernel_size": 10, "stride": 7}),
+    ((17, 5), {"kernel_size": (17, 5)}),
+    ((1, 1), {"kernel_size": 1}),
+]
+
+
+def everything(x, delta, options):
+    """All results of both poolings, as bits."""
+    y, winners = cnnx.max_pool2d(x, **options, return_winners=True)
+    found = [y, winners, cnnx.max_pool2d(x, **options)]
+    more = {}, {"winners": winners}, {"ties": "all"}
+    found += [cnnx.max_pool2d_backward(delta, x, **options, **each) for each in more]
+    found += [cnnx.avg_pool2d(x, **options), cnnx.avg_pool2d_backward(delta, x, **options)]
+    return [a.view(f"i{a.itemsize}") for a in found]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("size", "options"), SMALL, ids=str)
+@pytest.mark.parametrize("numbers", ["real", "zeros of both signs"])
+def test_maps_side_by_side_have_the_bits_of_each_alone(size, options, dtype, numbers):
+    """37 maps: whole vectors of maps and what is left, of small images; alone a map goes row by row."""
+    rng = np.random.default_rng(size[0])
+    shape = cnnx.avg_pool2d(np.zeros((1, 1, *size), dtype), **options).shape[2:]
+    x, delta = (rng.standard_normal((1, 37, *extents)).astype(dtype) for extents in (size, shape))
+    if numbers != "real":
+        x, delta = (np.copysign(0, a) for a in (x, delta))
+    together = everything(x, delta, options)
+    for c in range(37):
+        alone = everything(x[:, c : c + 1], delta[:, c : c + 1], options)
+        for one, all_maps in zip(alone, together, strict=True):
+            np.testing.assert_array_equal(one, all_maps[:, c : c + 1])
+    if native.build_info()["openmp"]:
+        x, delta = (np.tile(a, (40, 1, 1, 1)) for a in (x, delta))  # enough for several threads
+        before = cnnx.get_num_threads()
+        try:
+            results = []
+            for threads in (1, 3):
+                cnnx.set_num_threads(threads)
+                results.append(everything(x, delta, options))
+        finally:
+            cnnx.set_num_threads(before)
+        for one, three in zip(*results, strict=True):
+            np.testing.assert_array_equal(one, three)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("options", [(4, 4, 0), (3, 1, 1), (3, 2, 1), (20, 20, 0), (20, 3, 7), (2, 7, 0)], ids=str)
+def test_a_column_has_the_bits_of_a_row(options, dtype):
+    R, u, p_h = options
+    rng = np.random.default_rng(R)
+    column = {"kernel_size": (R, 1), "stride": (u, 1), "padding": (p_h, 0)}
+    row = {"kernel_size": (1, R), "stride": (1, u), "padding": (0, p_h)}
+    shape = cnnx.avg_pool2d(np.zeros((2, 1, 203, 1), dtype), **column).shape
+    x, delta = (rng.integers(-3, 4, extents).astype(dtype) for extents in ((2, 1, 203, 1), shape))
+    across = [a.transpose(0, 1, 3, 2) for a in (x, delta)]
+    for one, other in zip(everything(x, delta, column), everything(*across, row), strict=True):
+        np.testing.assert_array_equal(one, other.transpose(0, 1, 3, 2))

@@ -242,6 +242,12 @@ def _identity_backward(t: Tensors, o: Options) -> Call:
     return partial(torch.clone, t["grad_output"])
 
 
+def _global_avg_backward(t: Tensors, o: Options) -> Call:
+    """All of its nodes, two in channels last."""
+    x = t["x"].requires_grad_()
+    return partial(torch.autograd.grad, functional.adaptive_avg_pool2d(x, 1), x, t["grad_output"], retain_graph=True)
+
+
 def _affine_backward(t: Tensors, o: Options) -> Call:
     """What autograd does in several nodes, and partly between them."""
     delta, x, weight = t["grad_output"], t["x"], t["weight"]
@@ -329,6 +335,7 @@ BACKWARD: dict[str, Callable[[Tensors, Options], Call]] = {
     "hard_sigmoid": _hard_sigmoid_backward,
     "prelu": _prelu_backward,
     "identity": _identity_backward,
+    "global_avg_pool2d": _global_avg_backward,
     "group_norm": lambda t, o: _norm_backward(t, o, _group_norm, t["x"].shape[1]),
     "instance_norm": lambda t, o: _norm_backward(t, o, _instance_norm, t["x"].shape[1]),
     "layer_norm": lambda t, o: _norm_backward(t, o, _layer_norm, o["normalized_shape"]),

@@ -5,20 +5,18 @@
 #     w + p_w = v j + f,  dZ[h,w] = sum_p sum_t Delta[p,j-t] [(h,w) wins in R[p,j-t]],  with s = f + v t < S
 
 from cython cimport floating
-from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 
 from ..runtime.integers cimport end_output, first_output, max_of, min_of
-from ..simd.select cimport broadcast_index, load_strided, store_partial, where_equal, where_index
+from ..simd.select cimport broadcast_index, load_strided, store_partial, where_equal
 from ..simd.shuffle cimport interleave
 from ..simd.vector cimport VECTOR_BYTES, doubles, floats, lanes_in, load, store, vector
 from .window cimport Window
 
-# Who wins: every member of the window; the one at the offset that the key holds; those that equal the key.
+# Who wins: every member of the window; those that equal the key.
 cdef enum:
     EVERY = 0
-    OFFSET = 1
-    EQUAL = 2
+    EQUAL = 1
 
 cdef enum:
     # Numbers before and behind a slot's row: two vectors, and as many outputs as hold one column.
@@ -81,18 +79,16 @@ cdef inline void next_row(Ring* ring, const Window* g) noexcept nogil:
     ring.next_row = max_of(ring.next_row, ring.p)
 
 
-cdef inline void contribution(vector* d, const void* row, Py_ssize_t key, Py_ssize_t j, int wins, vector offset,
+cdef inline void contribution(vector* d, const void* row, Py_ssize_t key, Py_ssize_t j, int wins,
                               vector z) noexcept nogil:
-    # Gradient contribution of the outputs j, j + 1, ... to the pixels at this offset in their windows (P2).
+    # Gradient contribution of the outputs j, j + 1, ... to the pixels z in their windows.
     d[0] = load(row, j, d)
-    if wins == OFFSET:
-        d[0] = where_index(d[0], load(row, key + j, d), offset)
-    elif wins == EQUAL:
+    if wins == EQUAL:
         d[0] = where_equal(d[0], z, load(row, key + j, d))
 
 
 cdef inline void sum_contributions(vector* total, const Ring* ring, const Window* g, int wins, Py_ssize_t S, int v,
-                                   int f, Py_ssize_t h, Py_ssize_t j, vector z) noexcept nogil:
+                                   int f, Py_ssize_t j, vector z) noexcept nogil:
     # dZ[h, v j + f - p_w] and, in the further lanes, at j + 1, j + 2, ...; z: Z there.
     cdef vector d
     cdef Py_ssize_t p, t
@@ -104,12 +100,11 @@ cdef inline void sum_contributions(vector* total, const Ring* ring, const Window
         else:
             row = slot[double](ring, p, NULL)
         for t in range((S - 1 - f + v) // v - 1, -1, -1):
-            contribution(&d, row, ring.size, j - t, wins, broadcast_index((h + g.p_h - g.u * p) * S + f + v * t, total),
-                         z)
+            contribution(&d, row, ring.size, j - t, wins, z)
             total[0] = total[0] + d
 
 
-cdef inline void gather_1(const Ring* ring, const Window* g, int wins, Py_ssize_t S, Py_ssize_t h, const void* Z,
+cdef inline void gather_1(const Ring* ring, const Window* g, int wins, Py_ssize_t S, const void* Z,
                           void* dZ, vector* tag) noexcept nogil:
     cdef Py_ssize_t lanes = lanes_in(tag), w = 0
     cdef vector z = broadcast_index(0, tag), total
@@ -118,12 +113,12 @@ cdef inline void gather_1(const Ring* ring, const Window* g, int wins, Py_ssize_
             w = g.W - lanes
         if wins == EQUAL:
             z = load(Z, w, tag)
-        sum_contributions(&total, ring, g, wins, S, 1, 0, h, w + g.p_w, z)
+        sum_contributions(&total, ring, g, wins, S, 1, 0, w + g.p_w, z)
         store_partial(total, dZ, w, g.W - w, tag)
         w += lanes
 
 
-cdef inline void gather_2(const Ring* ring, const Window* g, int wins, Py_ssize_t S, Py_ssize_t h, const void* Z,
+cdef inline void gather_2(const Ring* ring, const Window* g, int wins, Py_ssize_t S, const void* Z,
                           void* dZ, vector* tag) noexcept nogil:
     cdef Py_ssize_t lanes = lanes_in(tag), w = 0, j
     cdef vector a = broadcast_index(0, tag), b = a, y = a, z = a
@@ -135,11 +130,11 @@ cdef inline void gather_2(const Ring* ring, const Window* g, int wins, Py_ssize_
             z = load_strided(Z, w + 1, 2, tag)
         j = (w + g.p_w) // 2
         if (w + g.p_w) % 2 == 0:
-            sum_contributions(&a, ring, g, wins, S, 2, 0, h, j, y)
-            sum_contributions(&b, ring, g, wins, S, 2, 1, h, j, z)
+            sum_contributions(&a, ring, g, wins, S, 2, 0, j, y)
+            sum_contributions(&b, ring, g, wins, S, 2, 1, j, z)
         else:
-            sum_contributions(&a, ring, g, wins, S, 2, 1, h, j, y)
-            sum_contributions(&b, ring, g, wins, S, 2, 0, h, j + 1, z)
+            sum_contributions(&a, ring, g, wins, S, 2, 1, j, y)
+            sum_contributions(&b, ring, g, wins, S, 2, 0, j + 1, z)
         interleave(a, b, &a, &b)
         store_partial(a, dZ, w, g.W - w, tag)
         if w + lanes < g.W:
@@ -147,13 +142,12 @@ cdef inline void gather_2(const Ring* ring, const Window* g, int wins, Py_ssize_
         w += 2 * lanes
 
 
-cdef inline void gather_2_rows(const Ring* ring, const Window* g, int wins, int S, int n, Py_ssize_t h, const void* Z,
+cdef inline void gather_2_rows(const Ring* ring, const Window* g, int wins, int S, int n, const void* Z,
                                void* dZ, vector* tag) noexcept nogil:
     # gather_2() where n rows give, one or two, S is 2 or 3, and the row holds two vectors at least: few enough of all
     # to stay in registers. S and n are constants wherever this is called.
     cdef Py_ssize_t lanes = lanes_in(tag), w = 0, j, odd
     cdef vector none = broadcast_index(0, tag), a = none, b = none, y = none, z = none, d
-    cdef vector offsets[2][3]
     cdef const void* rows[2]
     cdef int i, s
     for i in range(n):
@@ -161,8 +155,6 @@ cdef inline void gather_2_rows(const Ring* ring, const Window* g, int wins, int 
             rows[i] = slot[float](ring, ring.p + i, NULL)
         else:
             rows[i] = slot[double](ring, ring.p + i, NULL)
-        for s in range(S):
-            offsets[i][s] = broadcast_index((h + g.p_h - g.u * (ring.p + i)) * S + s, tag)
     while w < g.W:
         if w + 2 * lanes > g.W:
             w = g.W - 2 * lanes
@@ -176,8 +168,7 @@ cdef inline void gather_2_rows(const Ring* ring, const Window* g, int wins, int 
             y, z = z, y
         for i in range(n):
             for s in range(S - 1, -1, -1):
-                contribution(&d, rows[i], ring.size, (j if s % 2 else j + odd) - s // 2, wins, offsets[i][s], z
-                             if s % 2 else y)
+                contribution(&d, rows[i], ring.size, (j if s % 2 else j + odd) - s // 2, wins, z if s % 2 else y)
                 if s % 2:  # sums, as P2 and P4 have them: -0 becomes 0
                     b = (none if i == 0 and s + 2 >= S else b) + d
                 else:
@@ -193,7 +184,7 @@ cdef inline void gather_2_rows(const Ring* ring, const Window* g, int wins, int 
         w += 2 * lanes
 
 
-cdef inline void gather_v(const Ring* ring, const Window* g, int wins, Py_ssize_t h, const floating* Z, floating* dZ,
+cdef inline void gather_v(const Ring* ring, const Window* g, int wins, const floating* Z, floating* dZ,
                           vector* tag) noexcept nogil:
     # Any stride up to COVERING: each of the v phases f in vectors, then its numbers one by one to their places.
     cdef Py_ssize_t lanes = lanes_in(tag), j = g.p_w // g.v, w, i
@@ -207,7 +198,7 @@ cdef inline void gather_v(const Ring* ring, const Window* g, int wins, Py_ssize_
                 for i in range(lanes):
                     lane[i] = Z[w + v * i] if 0 <= w + v * i < g.W else 0
                 z = load(lane, 0, tag)
-            sum_contributions(&total, ring, g, wins, g.S, v, f, h, j, z)
+            sum_contributions(&total, ring, g, wins, g.S, v, f, j, z)
             store(total, lane, 0)
             for i in range(lanes):
                 if 0 <= w + v * i < g.W:
@@ -215,10 +206,10 @@ cdef inline void gather_v(const Ring* ring, const Window* g, int wins, Py_ssize_
         j += lanes
 
 
-cdef inline void gather_single(const Ring* ring, const Window* g, int wins, Py_ssize_t h, const floating* Z,
+cdef inline void gather_single(const Ring* ring, const Window* g, int wins, const floating* Z,
                                floating* dZ) noexcept nogil:
     # Number by number.
-    cdef Py_ssize_t w, p, q, offset
+    cdef Py_ssize_t w, p, q
     cdef floating total
     cdef floating* row
     for w in range(g.W):
@@ -226,20 +217,14 @@ cdef inline void gather_single(const Ring* ring, const Window* g, int wins, Py_s
         for p in range(ring.p, ring.end):
             row = slot(ring, p, dZ)
             for q in range(first_output(w + g.p_w - g.S + 1, g.v), end_output(w + g.p_w + 1, g.v, g.Q)):
-                if wins == OFFSET:
-                    offset = (h + g.p_h - g.u * p) * g.S + w + g.p_w - g.v * q
-                    if floating is float:
-                        total += row[q] if (<int32_t*>(row + ring.size))[q] == offset else 0
-                    else:
-                        total += row[q] if (<int64_t*>(row + ring.size))[q] == offset else 0
-                elif wins == EQUAL:
+                if wins == EQUAL:
                     total += row[q] if row[ring.size + q] == Z[w] else 0
                 else:
                     total += row[q]
         dZ[w] = total
 
 
-cdef inline void gather_vectors(const Ring* ring, const Window* g, int wins, Py_ssize_t h, const void* Z, void* dZ,
+cdef inline void gather_vectors(const Ring* ring, const Window* g, int wins, const void* Z, void* dZ,
                                 vector* tag) noexcept nogil:
     cdef Py_ssize_t n
     cdef bint long_row
@@ -247,29 +232,29 @@ cdef inline void gather_vectors(const Ring* ring, const Window* g, int wins, Py_
         n = ring.end - ring.p
         long_row = g.W >= 2 * lanes_in(tag)
         if g.S == 2 and n == 1 and long_row:
-            gather_2_rows(ring, g, wins, 2, 1, h, Z, dZ, tag)
+            gather_2_rows(ring, g, wins, 2, 1, Z, dZ, tag)
         elif g.S == 3 and n == 1 and long_row:
-            gather_2_rows(ring, g, wins, 3, 1, h, Z, dZ, tag)
+            gather_2_rows(ring, g, wins, 3, 1, Z, dZ, tag)
         elif g.S == 3 and n == 2 and long_row:
-            gather_2_rows(ring, g, wins, 3, 2, h, Z, dZ, tag)
+            gather_2_rows(ring, g, wins, 3, 2, Z, dZ, tag)
         else:
-            gather_2(ring, g, wins, g.S, h, Z, dZ, tag)
+            gather_2(ring, g, wins, g.S, Z, dZ, tag)
     elif g.v == 1:
         if g.S == 3:
-            gather_1(ring, g, wins, 3, h, Z, dZ, tag)
+            gather_1(ring, g, wins, 3, Z, dZ, tag)
         else:
-            gather_1(ring, g, wins, g.S, h, Z, dZ, tag)
+            gather_1(ring, g, wins, g.S, Z, dZ, tag)
     elif vector is floats:
-        gather_v(ring, g, wins, h, <const float*>Z, <float*>dZ, tag)
+        gather_v(ring, g, wins, <const float*>Z, <float*>dZ, tag)
     else:
-        gather_v(ring, g, wins, h, <const double*>Z, <double*>dZ, tag)
+        gather_v(ring, g, wins, <const double*>Z, <double*>dZ, tag)
 
 
 cdef inline void gather(const Ring* ring, const Window* g, int wins, const floating* Z, floating* dZ) noexcept nogil:
     # The row in hand of dZ. Z is read with wins = EQUAL: the row with 2 * VECTOR_BYTES to read behind it.
     if g.v > COVERING or g.S > COVERING * g.v:
-        gather_single(ring, g, wins, ring.h, Z, dZ)
+        gather_single(ring, g, wins, Z, dZ)
     elif floating is float:
-        gather_vectors[floats](ring, g, wins, ring.h, Z, dZ, NULL)
+        gather_vectors[floats](ring, g, wins, Z, dZ, NULL)
     else:
-        gather_vectors[doubles](ring, g, wins, ring.h, Z, dZ, NULL)
+        gather_vectors[doubles](ring, g, wins, Z, dZ, NULL)

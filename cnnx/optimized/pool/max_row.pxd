@@ -52,9 +52,10 @@ cdef inline void winners_clipped(const floating* m, const integer* k, floating* 
         i = <integer>(k[column_begin(g, q)] + column_begin(g, q) + g.p_w - g.v * q)
         for w in range(column_begin(g, q) + 1, column_end(g, q)):
             j = <integer>(k[w] + w + g.p_w - g.v * q)
-            # A tie is won by the row further up.
-            if m[w] > y or (m[w] != m[w] and y == y) or (j < i and (m[w] == y or (m[w] != m[w] and y != y))):
+            if m[w] > y or (m[w] != m[w] and y == y):
                 y = m[w]
+                i = j
+            elif j < i and (m[w] == y or (m[w] != m[w] and y != y)):  # a tie is won by the row further up
                 i = j
         Y[q] = y
         B[q] = i

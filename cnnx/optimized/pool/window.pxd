@@ -11,6 +11,23 @@ cdef struct Window:
     Py_ssize_t R, S, u, v, p_h, p_w
 
 
+cdef enum:
+    LONGEST = 1_048_576  # numbers in a column that is taken for a row, of which scratch memory has copies
+
+
+cdef inline bint column_as_row(Py_ssize_t H, Py_ssize_t W, Py_ssize_t S) noexcept nogil:
+    # Whether an image is a column, as long as a row may be.
+    return W == 1 and S == 1 and H <= LONGEST
+
+
+cdef inline Window window_of(Py_ssize_t H, Py_ssize_t W, Py_ssize_t P, Py_ssize_t Q, Py_ssize_t R, Py_ssize_t S,
+                             Py_ssize_t u, Py_ssize_t v, Py_ssize_t p_h, Py_ssize_t p_w) noexcept nogil:
+    # Images of one column, which lie in memory as images of one row do, are taken for these: rows are what is fast.
+    if column_as_row(H, W, S):
+        return Window(W, H, Q, P, S, R, v, u, p_w, p_h)
+    return Window(H, W, P, Q, R, S, u, v, p_h, p_w)
+
+
 cdef struct Place:
     # A row, counted through all planes.
     Py_ssize_t plane, row
