@@ -62,6 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how("--budgets", type=Path, metavar="FILE", help="how much slower counts (default benchmarks/budgets.toml)")
     where = parser.add_argument_group("what is written").add_argument
     where("--json", nargs="?", const="-", metavar="FILE", help="the run, or what was found, to a file or printed")
+    where("--markdown", type=Path, metavar="FILE", help="a comparison's summary for a pull request, to a file")
+    where("--github", action="store_true", help="annotations, and the summary to $GITHUB_STEP_SUMMARY if that is set")
     where("--record", type=Path, metavar="FILE", help="append the run to a history, a file of JSON lines")
     where("--history", type=Path, metavar="FILE", help="show a history instead of measuring")
     where("--report", type=Path, metavar="FILE.html", help="with --history: draw it, as one page")
@@ -77,6 +79,7 @@ GOES_WITH = {
     "rounds": (*TIMES, "--compare"),
     **dict.fromkeys(("vs", "default_malloc"), ("a run",)),
     "json": (*TIMES, "--compare"),
+    **dict.fromkeys(("markdown", "github"), ("--compare", "--against")),
     "record": ("a run", "--compare"),
     **dict.fromkeys(("across_machines", "by"), ("--compare",)),
     "bisect": ("--against",),
@@ -109,11 +112,12 @@ def check(arguments: argparse.Namespace) -> None:
         from cnnx.bench.history import check
 
         check(arguments.record)
-    paths = [path for path in (arguments.json, arguments.record, arguments.report) if path not in (None, "-")]
+    written = arguments.json, arguments.record, arguments.report, arguments.markdown
+    paths = [path for path in written if path not in (None, "-")]
     for path in paths:
         check_replaceable(path)
     if len({os.path.realpath(path) for path in paths}) < len(paths):
-        raise ValueError("--record: expected another file than --json's")
+        raise ValueError("--record, --markdown: expected another file than --json's")
     read = [path for path in (arguments.history, arguments.baseline) if path is not None]
     if arguments.report is not None and os.path.realpath(arguments.report) in map(os.path.realpath, read):
         raise ValueError("--report: expected another file than those of --history and --baseline")

@@ -6,6 +6,8 @@ figure that could not be measured; 2: usage; 3: nothing to compare; 130: Ctrl-C.
 
 import argparse
 import json
+import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,6 +28,7 @@ from cnnx.bench.process import OURS
 from cnnx.bench.record import PEERS, Figure, Record, load_json, write_json
 from cnnx.bench.run import ROUNDS, check_peers, trusted
 from cnnx.bench.run import run as measure
+from cnnx.bench.summary import Summary, annotations, markdown
 from cnnx.bench.targets import WRONG
 
 from . import _bench_text, _compared, _targets
@@ -156,7 +159,9 @@ def _compare(arguments: argparse.Namespace) -> int:
         say("\n".join(_compared.lines(comparison, verbose=arguments.verbose)))
     if two_files and arguments.json is not None:
         _write_json(comparison.as_dict(), arguments.json)
-    return code or comparison.exit_code
+    code = code or comparison.exit_code
+    _summarized(Summary.of_comparison(comparison, code), arguments)
+    return code
 
 
 def _again(base: Record, arguments: argparse.Namespace) -> tuple[Record, int]:
@@ -191,10 +196,27 @@ def _against(arguments: argparse.Namespace) -> int:
         found = _bench_text.outcome_as_dict(outcome, budgets, LEVEL)
         _write_json(found | {"bisect": _bench_text.named_as_dict(named)} if arguments.bisect else found, arguments.json)
     if outcome.interrupted:
-        return 130
-    if outcome.regressions or outcome.failed:
-        return 1
-    return code or (0 if outcome.ratios else 3)
+        code = 130
+    elif outcome.regressions or outcome.failed:
+        code = 1
+    else:
+        code = code or (0 if outcome.ratios else 3)
+    _summarized(Summary.of_outcome(outcome, budgets, named, code), arguments)
+    return code
+
+
+def _summarized(summary: Summary, arguments: argparse.Namespace) -> None:
+    """Write it where it was asked for. The step's summary is added to, as others may write there too."""
+    text = markdown(summary)
+    if arguments.markdown is not None:
+        with replacing(arguments.markdown) as file:
+            file.write(text.encode())
+    if arguments.github:
+        for line in annotations(summary):
+            print(line, file=sys.stderr)  # stdout may be one JSON document; the runner reads both
+        if step := os.environ.get("GITHUB_STEP_SUMMARY"):
+            with open(step, "a", encoding="utf-8") as log:
+                log.write(text + "\n")
 
 
 def _bisected(
