@@ -26,7 +26,7 @@ from .microkernel.table cimport Tables, kernels_of, tables_of
 from .pack.grad_weight cimport Plan, Scratch
 from .pack.taps cimport free_taps, tables_size
 from .runtime.integers cimport ceil_div, min_of, plus, times
-from .runtime.memory cimport SCRATCH, allocate, no_memory
+from .runtime.memory cimport CACHE_LINE, SCRATCH, align_to_line, allocate, no_memory
 from .simd.vector cimport lanes_of
 
 from ._microkernels import TABLES
@@ -76,6 +76,7 @@ cdef int convolve(str kernel, const floating[:, :, :, ::1] Z, const floating[:, 
     cdef Arrays arrays
     cdef Py_ssize_t* offsets
     cdef floating* scratch = NULL
+    cdef void* memory
     cdef bint banded
     if Y.shape[0] == 0:
         return 0
@@ -110,16 +111,16 @@ cdef int convolve(str kernel, const floating[:, :, :, ::1] Z, const floating[:, 
             finish_images(epilogue, kernels_of(tables, scratch), Y, threads)
         return 0
     plan_scratch(&job, scratch_limit - bytes, <floating*>NULL)
-    bytes = threads * job.scratch * sizeof(floating)
-    scratch = <floating*>malloc(bytes)
-    if scratch != NULL:
+    bytes = threads * job.scratch * sizeof(floating) + CACHE_LINE
+    memory = malloc(bytes)
+    if memory != NULL:
         arrays = Arrays(given.Z, given.F, given.b, given.Y)
         with nogil:
-            sum_images_of(&job, &arrays, threads, scratch)
+            sum_images_of(&job, &arrays, threads, align_to_line(memory, scratch))
     free_taps(&sums.taps)
     free(offsets)
-    free(scratch)
-    if scratch == NULL:
+    free(memory)
+    if memory == NULL:
         no_memory(kernel, bytes)
     return 0
 

@@ -109,7 +109,7 @@ cdef inline void multiply_box(const Layer* g, const Sums* m, const Arrays* a, Sp
                               floating* panel) noexcept nogil:
     cdef Py_ssize_t columns = m.taps.P * m.taps.Q, parts = column_chunks(m, columns, sizeof(floating)), i
     for i in range(parts):
-        multiply_columns(m, a, copy, t, columns, parts, i, blocks, panel)
+        multiply_columns(m, a, copy, t, columns, parts, i, False, blocks, panel)
 
 
 cdef inline void sum_box(const Layer* g, Sums* m, const Line* rows, const Line* columns, const Band* band, Span t,

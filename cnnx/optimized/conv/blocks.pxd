@@ -100,9 +100,10 @@ cdef inline Span terms_of(const Sums* m, Py_ssize_t c) noexcept nogil:
 
 
 cdef inline void multiply_row_block(const Sums* m, const Arrays* a, Operands* o, Py_ssize_t block, Span t,
-                                    Span columns, const floating* next_x) noexcept nogil:
+                                    Span columns, Py_ssize_t own, const floating* next_x) noexcept nogil:
     # The sums of one row block of output channels over some terms; those of the terms before are in Y already. o: x,
-    # taps, Y and y_stride. next_x: columns that will be wanted next, or NULL.
+    # taps, Y and y_stride. own: from which column on no other thread writes. next_x: columns that will be wanted next,
+    # or NULL.
     cdef Py_ssize_t lanes = lanes_of(next_x), PQ = m.taps.P * m.taps.Q
     cdef Span k = row_block(m.K, block)
     # Whole vectors, evenly spread: a block of one vector alone keeps the processor waiting.
@@ -129,9 +130,8 @@ cdef inline void multiply_row_block(const Sums* m, const Arrays* a, Operands* o,
             next = nothing
         width = min_of(columns.end - j, (least_vectors + (i < more)) * lanes)
         if not m.copied and PQ - j < ceil_div(width, lanes) * lanes:
-            # It would read beyond the image: the last columns again, but none before columns.first, which another
-            # thread may be writing to.
-            if width > lanes and columns.first > PQ - ceil_div(width, lanes) * lanes:
+            # It would read beyond the image: the last columns again, but none that another thread may be writing to.
+            if width > lanes and own > PQ - ceil_div(width, lanes) * lanes:
                 o.x, o.Y, o.width = x + j, Y + j, (width - 1) // lanes * lanes
                 multiply[o.width // lanes](o, &next, NULL, NULL, NULL, NULL)
                 if finished:
@@ -197,10 +197,11 @@ cdef inline bint in_panels(const Sums* m) noexcept nogil:
 
 
 cdef inline void multiply_columns(const Sums* m, const Arrays* a, const floating* x, Span t, Py_ssize_t end,
-                                  Py_ssize_t parts, Py_ssize_t part, Span blocks, floating* panel) noexcept nogil:
-    # Some row blocks by a part of the columns 0 ... end - 1. Where there is no copy and a part is a block, the first
-    # row blocks prefetch the next block's columns, a vector of each term at a time: they lie so far apart that the
-    # processor does not see them coming.
+                                  Py_ssize_t parts, Py_ssize_t part, bint shared, Span blocks,
+                                  floating* panel) noexcept nogil:
+    # Some row blocks by a part of the columns 0 ... end - 1, whose other parts are other threads' if `shared`. Where
+    # there is no copy and a part is a block, the first row blocks prefetch the next block's columns, a vector of each
+    # term at a time: they lie so far apart that the processor does not see them coming.
     cdef Py_ssize_t lanes = lanes_of(x), step = VECTORS * lanes if in_panels(m) else lanes, block, next
     cdef Span columns = Span(column_part(m, end, parts, part, step, lanes),
                              column_part(m, end, parts, part + 1, step, lanes))
@@ -211,7 +212,7 @@ cdef inline void multiply_columns(const Sums* m, const Arrays* a, const floating
     for block in range(blocks.first, blocks.end):
         next = columns.end + block * lanes
         o.x, o.taps, o.Y, o.y_stride = x, m.taps.tap, <floating*>a.Y + row_block_begin(m.K, block) * m.y_k, m.y_k
-        multiply_row_block(m, a, &o, block, t, columns,
+        multiply_row_block(m, a, &o, block, t, columns, columns.first if shared else 0,
                            x + next if not m.copied and block <= VECTORS and next < end else NULL)
 
 

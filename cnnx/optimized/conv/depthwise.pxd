@@ -6,7 +6,7 @@ from cython cimport floating
 from libc.string cimport memset
 
 from ..microkernel.depthwise cimport MAX_ROWS, Band
-from ..microkernel.depthwise_planes cimport Planes
+from ..microkernel.depthwise_planes cimport PLANE_ROWS, Planes
 from ..microkernel.strided_rows cimport MAX_VECTOR_STRIDE
 from ..microkernel.table cimport Depthwise, Microkernels
 from ..pack.taps cimport Taps, pack_rows
@@ -80,17 +80,18 @@ cdef inline void plan_plane(Plane* plane, Taps* g, Py_ssize_t K, Py_ssize_t size
                    and g.down[1] == plane.top + 1 and g.right[1] == plane.left + 1)
     for s in range(3):
         plane.column[s] = s % g.v * plane.line + s // g.v
-    plan_direct(plane, g)
+    plan_direct(plane, g, lanes)
     for r in range(g.R):
         for s in range(g.S):
             offset = g.right[s] - plane.left
             g.tap[r * g.S + s] = ((g.down[r] - plane.top) * plane.pitch + offset % g.v * plane.line + offset // g.v)
 
 
-cdef inline void plan_direct(Plane* plane, const Taps* g) noexcept nogil:
+cdef inline void plan_direct(Plane* plane, const Taps* g, Py_ssize_t lanes) noexcept nogil:
     # Terms are added in the order of their places: in a band of few rows, in that of the kernel.
     cdef Py_ssize_t r, s
-    plane.direct = (plane.dense and g.u == g.v and g.u <= 2
+    # And a band is as fast where rows take many vectors, of which few stay in few registers.
+    plane.direct = (plane.dense and g.u == g.v and g.u <= 2 and (PLANE_ROWS > 4 or g.u == 2 or g.Q <= 3 * lanes)
                     and ((plane.bands == 1 and g.P >= 4) or (g.down[0] == plane.top and g.right[0] == plane.left))
                     and g.kernels.depthwise_planes[g.u - 1] != NULL)
     if plane.direct:

@@ -8,7 +8,7 @@ from libc.string cimport memset
 from ..microkernel.multiply_accumulate cimport PANEL, ROWS, VECTORS
 from ..pack.taps cimport pack_plane
 from ..runtime.integers cimport Span, ceil_div, max_of, min_of
-from ..runtime.memory cimport CACHE_LINE
+from ..runtime.memory cimport CACHE_LINE, whole_lines
 from ..simd.vector cimport VECTOR_BYTES, lanes_of
 from .blocks cimport (
     MIN_SHARING, Arrays, Sums, column_chunks, in_panels, multiply_columns, row_blocks, terms, terms_of,
@@ -48,7 +48,7 @@ cdef inline void plan_scratch(Job* job, Py_ssize_t most, floating* tag) noexcept
     if panels:
         job.panel = job.scratch
         job.scratch += (PANEL + CACHE_LINE) // <Py_ssize_t>sizeof(floating)
-    job.scratch += 128 // <Py_ssize_t>sizeof(floating)
+    job.scratch = whole_lines((job.scratch * <Py_ssize_t>sizeof(floating)) + 128) // <Py_ssize_t>sizeof(floating)
 
 
 cdef inline Arrays arrays_of(const Job* job, const Arrays* all, Py_ssize_t task, floating* planes) noexcept nogil:
@@ -92,7 +92,7 @@ cdef inline void sum_image(const Sums* m, const Arrays* a, Py_ssize_t tail_width
                 pack_plane(&m.taps, Z + i * m.source, scratch + (i - c) * m.taps.S * m.taps.plane)
             x = scratch
         for i in range(parts):
-            multiply_columns(m, a, x, terms_of(m, c), columns, parts, i, Span(0, row_blocks(m.K)), panel)
+            multiply_columns(m, a, x, terms_of(m, c), columns, parts, i, False, Span(0, row_blocks(m.K)), panel)
         if tail_width > 0:
             pack_tail(m, x, tail, c, tail_width)
         c += m.planes
@@ -191,7 +191,7 @@ cdef inline void pack_share(const Sums* m, const floating* Z, Span planes, float
 cdef inline void multiply_share(const Sums* m, const Arrays* a, const floating* x, Py_ssize_t c, Py_ssize_t task,
                                 Py_ssize_t parts, Py_ssize_t shares, floating* panel) noexcept nogil:
     cdef Py_ssize_t share = task % shares, blocks = row_blocks(m.K)
-    multiply_columns(m, a, x, terms_of(m, c), m.taps.P * m.taps.Q, parts, task // shares,
+    multiply_columns(m, a, x, terms_of(m, c), m.taps.P * m.taps.Q, parts, task // shares, True,
                      Span(blocks * share // shares, blocks * (share + 1) // shares), panel)
 
 

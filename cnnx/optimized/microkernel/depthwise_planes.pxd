@@ -3,6 +3,7 @@
 
 from ..runtime.integers cimport max_of, min_of
 from ..simd.masks cimport lanes, lanes_between, load_lanes, store_lanes
+from ..simd.prefetch cimport prefetch_l1
 from ..simd.shuffle cimport deinterleave
 from ..simd.vector cimport broadcast, doubles, floats, fma, in_register, lanes_in, size_of, store, vector, vector_at
 from .depthwise cimport vector_start
@@ -73,6 +74,13 @@ cdef inline vector zero(vector* tag) noexcept nogil:
     return broadcast(&nothing, 0, tag)
 
 
+cdef inline void prefetch_rows(const void* x, Py_ssize_t step, int rows) noexcept nogil:
+    # Of the next plane what this block is of this one: column by column, the processor does not see it coming.
+    cdef int i
+    for i in range(rows):
+        prefetch_l1(<const char*>x + i * step)
+
+
 cdef inline void depthwise_planes(const Planes* g, vector* tag, int u) noexcept nogil:
     # u: both strides, 1 or 2.
     cdef Py_ssize_t count = lanes_in(tag), Q = g.Q, P = g.P, second = 1 if u == 1 else count, n, p, q, h, column
@@ -103,6 +111,9 @@ cdef inline void depthwise_planes(const Planes* g, vector* tag, int u) noexcept 
                 p = max_of(0, min_of(p, P - PLANE_ROWS))  # some rows a second time
                 h = u * p + g.top
                 x = vector_at(plane, h * g.W + column, tag)
+                if Q > count:
+                    prefetch_rows(vector_at(x, g.H * g.W, tag), g.W * size_of(tag), u * PLANE_ROWS)
+                    prefetch_rows(vector_at(Y, (P + p) * Q + q, tag), Q * size_of(tag), PLANE_ROWS)
                 for i in range(PLANE_ROWS):
                     a[i] = broadcast(g.start, n * g.step, tag)
                 add_plane_row(g, x, h, within, f, a, 0, u)
