@@ -46,6 +46,7 @@ cdef extern from *:
 cdef enum:
     MAX_ROWS = 8  # of any block: of one vector of packed columns, fewer accumulators would wait for each other
     TERMS_AHEAD = 8  # a full block prefetches its columns so many terms ahead, where they are not packed
+    FEW_TERMS = 160  # whose columns stay in the first cache while the row blocks pass by
     TERMS_AHEAD_PACKING = 32  # and so many where it packs them: from memory, but once for many blocks
 
 
@@ -108,7 +109,7 @@ cdef inline void register_block(const Operands* o, const Next* next, vector* tag
     cdef vector edge[MAX_ROWS]
     cdef vector x_j
     cdef some_lanes left
-    cdef Py_ssize_t lanes = lanes_in(tag), last = (V - 1) * lanes, t, T, w_t, w_k
+    cdef Py_ssize_t lanes = lanes_in(tag), last = (V - 1) * lanes, t, T, prefetching, w_t, w_k
     cdef Py_ssize_t y_k = o.y_stride, width = o.width
     cdef void* Y = o.Y
     cdef const void* w = o.w
@@ -142,6 +143,7 @@ cdef inline void register_block(const Operands* o, const Next* next, vector* tag
             a[k][V - 1] = edge[k]
     make_opaque(o)  # Y and its strides are read again behind the loop: it needs their registers
     w, x, T, taps, panel, next_x, next_offsets = o.w, o.x, o.T, o.taps, o.panel, next.x, next.offsets
+    prefetching = T - TERMS_AHEAD if T > FEW_TERMS else 0
     w_t = o.stride if w_is == INTERLEAVED else 1
     w_k = 1 if w_is == INTERLEAVED else o.stride
     for t in range(0 if x_is == INDIRECT else T):
@@ -162,7 +164,7 @@ cdef inline void register_block(const Operands* o, const Next* next, vector* tag
                 column[j] = load(x, taps[t] + j * lanes, tag)
         if next_x != NULL:
             prefetch_l2(vector_at(next_x, next_offsets[t], tag))
-        if PANEL == 0 and M == ROWS and t + TERMS_AHEAD < T:
+        if PANEL == 0 and M == ROWS and t < prefetching:
             for j in range(V):
                 prefetch_l1(vector_at(x, taps[t + TERMS_AHEAD] + j * lanes, tag))
         if V <= VECTORS:
