@@ -53,7 +53,8 @@ PRODUCTS = {
 
 
 class MpMath:
-    """exp, log, ... of mpmath's numbers, counted."""
+    """exp, log, ... of mpmath's numbers, counted. Each is computed once for a number: the same root divides all of a
+    channel."""
 
     _names = ("exp", "expm1", "log", "log1p", "sqrt", "erfc")
 
@@ -64,12 +65,13 @@ class MpMath:
     def __getattr__(self, name: str) -> Any:
         if name not in self._names:
             raise AttributeError(name)
-        function = getattr(self._context, name)
+        once = cache(getattr(self._context, name))
 
         def counted(x: Any) -> Any:
             self.asked += 1
-            return function(x)
+            return once(x)
 
+        setattr(self, name, counted)
         return counted
 
     def pow(self, x: Any, exponent: Any) -> Any:
@@ -113,6 +115,7 @@ class Equation:
         self._takes_m = "m" in signature(element).parameters
         self._arguments: tuple[list[Array], dict[str, Any]] | None = None
         self._scale = 1
+        self._values: dict[tuple[int, ...], Any] = {}  # what was asked for before: by a later call, by the comparison
         self.m: Any = FractionMath()
         linked = [e for e in earlier if e is not None]
         self.kind = INTEGERS if call.kernel in PRODUCTS and not linked else FRACTIONS
@@ -126,6 +129,11 @@ class Equation:
 
     def value(self, index: tuple[int, ...]) -> Any:
         """The number there, an int, a Fraction or an mpf; None where it has none without rounding."""
+        if index not in self._values:
+            self._values[index] = self._value(index)
+        return self._values[index]
+
+    def _value(self, index: tuple[int, ...]) -> Any:
         while self.kind != DOUBLES:
             if self._arguments is None:
                 self._arguments = self._prepare()
