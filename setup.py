@@ -32,6 +32,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
+from setuptools.command.egg_info import egg_info
 from setuptools.errors import CompileError, LinkError, OptionError, PlatformError
 
 DIRECTIVES = {
@@ -253,17 +254,32 @@ def same(record, value):
     return record.exists() and record.read_text() == value
 
 
+def kind():
+    """What sets a build apart from the one that ships; "" for that."""
+    if os.environ.get("CNNX_CHECKED") == "1":
+        return "checked"
+    if os.environ.get("CNNX_OPENMP") == "off":
+        return "serial"
+    sanitizer = os.environ.get("CNNX_SANITIZE", "off")
+    return "" if sanitizer == "off" else sanitizer
+
+
 class Build(build):
     """A folder for each kind of build: one does not undo another's work, and they may run side by side."""
 
     def initialize_options(self):
         super().initialize_options()
-        if os.environ.get("CNNX_CHECKED") == "1":
-            self.build_base = os.path.join(self.build_base, "checked")
-        elif os.environ.get("CNNX_OPENMP") == "off":
-            self.build_base = os.path.join(self.build_base, "serial")
-        elif os.environ.get("CNNX_SANITIZE", "off") != "off":
-            self.build_base = os.path.join(self.build_base, os.environ["CNNX_SANITIZE"])
+        self.build_base = str(Path(self.build_base, kind()))
+
+
+class EggInfo(egg_info):
+    """In the folder of its kind of build too: another one that runs may be writing that of the sources."""
+
+    def initialize_options(self):
+        super().initialize_options()
+        if kind():
+            self.egg_base = str(Path("build", kind()))
+            os.makedirs(self.egg_base, exist_ok=True)
 
 
 class BuildKernels(build_ext):
@@ -397,4 +413,4 @@ def extensions():
 
 
 if __name__ == "__main__":  # cythonize may start processes that import this file
-    setup(ext_modules=list(extensions()), cmdclass={"build": Build, "build_ext": BuildKernels})
+    setup(ext_modules=list(extensions()), cmdclass={"build": Build, "build_ext": BuildKernels, "egg_info": EggInfo})
