@@ -7,17 +7,19 @@ from libc.stdlib cimport free
 from ._threads cimport EXP, MEMORY, threads_for
 from .activation_loops cimport (
     clip_dZ, clip_Y, elu_dZ, elu_Y, gelu_dZ, gelu_Y, hard_sigmoid_dZ, hard_sigmoid_Y, hard_swish_dZ, hard_swish_Y,
-    identity_dZ, identity_Y, leaky_relu_dZ, leaky_relu_Y, prelu_part, relu_dZ, relu_Y, sigmoid_dZ, sigmoid_dZ_output,
-    sigmoid_Y, silu_dZ, silu_Y, softplus_dZ, softplus_Y, step_dZ, step_Y, tanh_dZ, tanh_dZ_output, tanh_Y,
+    identity_dZ, identity_Y, leaky_relu_dZ, leaky_relu_Y, prelu_part, prelu_row, relu_dZ, relu_Y, sigmoid_dZ,
+    sigmoid_dZ_output, sigmoid_Y, silu_dZ, silu_Y, softplus_dZ, softplus_Y, step_dZ, step_Y, tanh_dZ, tanh_dZ_output,
+    tanh_Y,
 )
 from .channel_sums cimport channel_sums
-from .runtime.integers cimport ceil_div, min_of
-from .runtime.memory cimport allocate
+from .runtime.integers cimport ceil_div, min_of, times
+from .runtime.memory cimport SCRATCH, allocate
 from .simd.elementwise cimport each, each_grad
 from .simd.reduce cimport NOT_POSITIVE
 
 cdef enum:
     CHUNK = 8192  # elements of prelu that one thread changes
+    SHORT = 16  # numbers of a channel in an example that are few
 
 
 def relu(const floating[::1] Z, /, floating[::1] Y):
@@ -141,12 +143,29 @@ def silu_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floatin
     each_grad(silu_dZ[floating], Delta, Z, dZ, NULL, EXP)
 
 
-cdef void prelu_all(const floating* Delta, const floating* Z, const floating* w, floating* Y, Py_ssize_t C,
-                    Py_ssize_t L, Py_ssize_t count) noexcept:
+cdef int prelu_rows(const floating* Delta, const floating* Z, const floating* w, floating* Y, Py_ssize_t C,
+                    Py_ssize_t L, Py_ssize_t N) except -1:
+    # Of channels with few numbers in an example: a weight for each of its numbers, example by example.
+    cdef Py_ssize_t width = C * L, n, i
+    cdef floating* slopes = <floating*>allocate("prelu", width * sizeof(floating))
+    cdef int threads = threads_for(<double>MEMORY * N * width)
+    for i in range(width):
+        slopes[i] = w[i // L]
+    for n in prange(N, nogil=True, schedule="static", num_threads=threads):
+        prelu_row(Delta + n * width if Delta != NULL else NULL, Z + n * width, slopes, Y + n * width, width)
+    free(slopes)
+    return 0
+
+
+cdef int prelu_all(const floating* Delta, const floating* Z, const floating* w, floating* Y, Py_ssize_t C,
+                   Py_ssize_t L, Py_ssize_t count) except -1:
     cdef Py_ssize_t i
     cdef int threads = threads_for(<double>MEMORY * count)
+    if C > 1 and L <= SHORT and count >= 2 * C * L and times(C * L, sizeof(floating)) <= SCRATCH:
+        return prelu_rows(Delta, Z, w, Y, C, L, count // (C * L))
     for i in prange(ceil_div(count, CHUNK), nogil=True, schedule="static", num_threads=threads):
         prelu_part(Delta, Z, w, Y, C, L, i * CHUNK, min_of(count, (i + 1) * CHUNK))
+    return 0
 
 
 def prelu(const floating[:, :, ::1] Z, const floating[::1] w, /, floating[:, :, ::1] Y):

@@ -292,3 +292,15 @@ cdef inline void prelu_part(const floating* Delta, const floating* Z, const floa
             for i in range(first, stop):
                 Y[i] = Delta[i] * prelu_prime(Z[i], slope)
         first = stop
+
+
+cdef inline void prelu_row(const floating* Delta, const floating* Z, const floating* w, floating* Y,
+                           Py_ssize_t width) noexcept nogil:
+    # The same of numbers with a slope each.
+    cdef Py_ssize_t i
+    if Delta == NULL:
+        for i in range(width):
+            Y[i] = prelu_phi(Z[i], w[i])
+    else:
+        for i in range(width):
+            Y[i] = Delta[i] * prelu_prime(Z[i], w[i])

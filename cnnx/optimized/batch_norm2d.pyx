@@ -11,13 +11,15 @@ from libc.stdlib cimport free
 
 from ._threads cimport threads_for
 from .channel_sums cimport channel_sums, far, without_rest
-from .runtime.integers cimport ceil_div, min_of
-from .runtime.memory cimport allocate
+from .runtime.integers cimport ceil_div, min_of, times
+from .runtime.memory cimport SCRATCH, allocate
 from .simd.multiply_add cimport multiply_add
 from .simd.reduce cimport FROM_MEAN, NUMBERS, PRODUCTS, SQUARES, term
 
 cdef enum:
     CHUNK = 8192  # elements that one thread changes
+    SHORT = 16  # numbers of a channel in an image that are few
+    FACTORS = 5
 
 
 # ------------------------------------------------------------------------------------------------- sums
@@ -165,13 +167,83 @@ cdef inline void chunk(const floating* Delta, const floating* Z, const Line* lin
         c = c + 1 if c + 1 < C else 0
 
 
-cdef void elements(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z, const Line* lines,
-                   floating[:, :, :, ::1] Y, rule kind) noexcept:
+# Channels with few numbers in an image have a line for each of its numbers: an image is then a row of them.
+
+
+cdef inline bint in_rows(const Line* lines, Py_ssize_t N, Py_ssize_t C, Py_ssize_t HW, const floating* tag) noexcept:
+    # Whether that is worth it, and takes less memory than the images do and a thread may have; no line of floats that
+    # needs doubles.
+    cdef Py_ssize_t c
+    if HW > SHORT or N < 2 * FACTORS or times(C * HW, FACTORS * sizeof(floating)) > SCRATCH:
+        return False
+    for c in range(C):
+        if floating is float and not lines[c].narrow:
+            return False
+    return True
+
+
+cdef inline void rows_in(const floating* Delta, const floating* Z, const floating* factors, floating* Y,
+                         Py_ssize_t width, rule kind) noexcept nogil:
+    # An image, as run_in() has its numbers. factors: of each number a, then b, k, mean and low.
+    cdef const floating* a = factors
+    cdef const floating* b = factors + width
+    cdef const floating* k = factors + 2 * width
+    cdef const floating* mean = factors + 3 * width
+    cdef const floating* low = factors + 4 * width
+    cdef Py_ssize_t i
+    if kind == NORMALISE:
+        if floating is double:
+            for i in range(width):
+                Y[i] = multiply_add(a[i], Z[i] - mean[i], b[i])
+        else:
+            for i in range(width):
+                Y[i] = multiply_add(a[i], Z[i] - mean[i] - low[i], b[i])
+    elif kind == GRADIENT:
+        if floating is double:
+            for i in range(width):
+                Y[i] = a[i] * multiply_add(-k[i], Z[i] - mean[i], Delta[i] - b[i])
+        else:
+            for i in range(width):
+                Y[i] = multiply_add(a[i], multiply_add(-k[i], Z[i] - mean[i], Delta[i] - b[i]), low[i])
+    else:
+        for i in range(width):
+            Y[i] = a[i] * Delta[i]
+
+
+cdef int element_rows(const floating* Delta, const floating* Z, const Line* lines, floating* Y, Py_ssize_t N,
+                      Py_ssize_t C, Py_ssize_t HW, rule kind) except -1:
+    cdef Py_ssize_t n, i, width = C * HW
+    cdef floating* factors = <floating*>allocate("batch_norm2d", FACTORS * width * sizeof(floating))
+    cdef int threads = threads_for(<double>N * width)
+    for i in range(width):
+        factors[i] = <floating>lines[i // HW].a
+        factors[width + i] = <floating>lines[i // HW].b
+        factors[2 * width + i] = <floating>lines[i // HW].k
+        factors[3 * width + i] = <floating>lines[i // HW].mean
+        factors[4 * width + i] = <floating>lines[i // HW].low
+    for n in prange(N, nogil=True, schedule="static", num_threads=threads):
+        if kind == NORMALISE:
+            rows_in(Delta + n * width, Z + n * width, factors, Y + n * width, width, NORMALISE)
+        elif kind == GRADIENT:
+            rows_in(Delta + n * width, Z + n * width, factors, Y + n * width, width, GRADIENT)
+        else:
+            rows_in(Delta + n * width, Z + n * width, factors, Y + n * width, width, SCALE)
+    free(factors)
+    return 0
+
+
+cdef int elements(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z, const Line* lines,
+                  floating[:, :, :, ::1] Y, rule kind) except -1:
     cdef Py_ssize_t i, C = Y.shape[1], HW = Y.shape[2] * Y.shape[3], count = Y.shape[0] * C * HW
     cdef int threads = threads_for(<double>count)
+    if count == 0:
+        return 0
+    if in_rows(lines, Y.shape[0], C, HW, &Y[0, 0, 0, 0]):
+        return element_rows(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], lines, &Y[0, 0, 0, 0], Y.shape[0], C, HW, kind)
     for i in prange(ceil_div(count, CHUNK), nogil=True, schedule="static", num_threads=threads):
         chunk(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], lines, &Y[0, 0, 0, 0], C, HW, i * CHUNK,
               min_of(count, (i + 1) * CHUNK), kind)
+    return 0
 
 
 def batch_norm2d(const floating[:, :, :, ::1] Z, const floating[::1] g, const floating[::1] b,
@@ -181,8 +253,10 @@ def batch_norm2d(const floating[:, :, :, ::1] Z, const floating[::1] g, const fl
     for c in range(g.shape[0]):
         lines[c] = line_of(g[c] / sqrt(var[c] + eps), b[c], 0, mean[c], NORMALISE, &g[0])
     # N2
-    elements(Z, Z, lines, Y, NORMALISE)
-    free(lines)
+    try:
+        elements(Z, Z, lines, Y, NORMALISE)
+    finally:
+        free(lines)
 
 
 def batch_norm2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z,
@@ -196,8 +270,10 @@ def batch_norm2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:
         deviation = sqrt(var[c] + eps)
         lines[c] = line_of(g[c] / deviation, db[c] / M, dg[c] / M / deviation, mean[c], GRADIENT, &g[0])
     # N4
-    elements(Delta, Z, lines, dZ, GRADIENT)
-    free(lines)
+    try:
+        elements(Delta, Z, lines, dZ, GRADIENT)
+    finally:
+        free(lines)
 
 
 def batch_norm2d_grad_input_inference(const floating[:, :, :, ::1] Delta, const floating[::1] g,
@@ -207,5 +283,7 @@ def batch_norm2d_grad_input_inference(const floating[:, :, :, ::1] Delta, const 
     for c in range(g.shape[0]):
         lines[c] = line_of(g[c] / sqrt(var[c] + eps), 0, 0, 0, SCALE, &g[0])
     # N5
-    elements(Delta, Delta, lines, dZ, SCALE)
-    free(lines)
+    try:
+        elements(Delta, Delta, lines, dZ, SCALE)
+    finally:
+        free(lines)

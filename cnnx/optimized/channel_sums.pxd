@@ -4,13 +4,16 @@
 from cython cimport floating
 from cython.parallel cimport prange
 from libc.stdlib cimport free
+from libc.string cimport memset
 
 from ._threads cimport threads_for
 from .runtime.integers cimport ceil_div, max_of, min_of
 from .runtime.memory cimport allocate
-from .simd.reduce cimport FROM_MEAN, NOT_POSITIVE, NUMBERS, PRODUCTS, SQUARES, sum_runs, term
+from .simd.multiply_add cimport multiply_add
+from .simd.reduce cimport FROM_MEAN, NOT_POSITIVE, NUMBERS, PARTIAL, PRODUCTS, SQUARES, STEP, sum_runs, term
 
 cdef enum:
+    SIDE_BY_SIDE = 1024  # partial sums of short runs at a time
     PART = 16384  # members of a channel that one thread sums up, about
     FAR = 65536
 
@@ -44,6 +47,82 @@ cdef inline double part_sum(const floating* Delta, const floating* Z, double mea
     return sum_runs(Delta + at, Z + at, mean, runs, length, pitch, NOT_POSITIVE)
 
 
+# Of runs shorter than sum_runs() has partial sums, term i of run r goes to partial sum (r step + i) % 16 in every
+# channel. Channels lie side by side in an image: the same sums are taken in vectors over channels, image by image.
+
+
+cdef inline Py_ssize_t phases_of(Py_ssize_t HW) noexcept nogil:
+    # How many runs go to partial sums of their own.
+    return PARTIAL if HW == 1 else (2 if HW <= STEP else 1)
+
+
+cdef inline Py_ssize_t channels_at_once(Py_ssize_t HW) noexcept nogil:
+    return SIDE_BY_SIDE // phases_of(HW) // HW
+
+
+cdef inline void add_numbers(const floating* Delta, const floating* Z, const double* mean, Py_ssize_t width,
+                             double* total, term kind) noexcept nogil:
+    # The terms of `width` numbers, as added_one() has them.
+    cdef Py_ssize_t i
+    if kind == NUMBERS:
+        for i in range(width):
+            total[i] += Z[i]
+    elif kind == FROM_MEAN:
+        for i in range(width):
+            total[i] += Z[i] - mean[i]
+    elif kind == SQUARES:
+        for i in range(width):
+            total[i] = multiply_add(Z[i] - mean[i], Z[i] - mean[i], total[i])
+    elif kind == PRODUCTS:
+        for i in range(width):
+            total[i] = multiply_add(<double>Delta[i], Z[i] - mean[i], total[i])
+    else:
+        for i in range(width):
+            total[i] = multiply_add(<double>Delta[i], <double>(0 if Z[i] > 0 else Z[i]), total[i])
+
+
+cdef inline void short_runs(const floating* Delta, const floating* Z, const double* mean, double* parts, const Cut* g,
+                            Py_ssize_t first, Py_ssize_t part, term kind) noexcept nogil:
+    # One part of the sums of the channels from `first` on, as many as channels_at_once().
+    cdef double total[SIDE_BY_SIDE]
+    cdef double means[SIDE_BY_SIDE]
+    cdef double rest[PARTIAL]
+    cdef Py_ssize_t channels = min_of(channels_at_once(g.HW), g.C - first), width = channels * g.HW
+    cdef Py_ssize_t phases = phases_of(g.HW), n = part * g.images, end = min_of(g.N, n + g.images), at, i, c
+    cdef int j, k
+    memset(total, 0, phases * width * sizeof(double))
+    for i in range(width):
+        means[i] = mean[first + i // g.HW] if mean != NULL else 0
+    for i in range(end - n):
+        at = ((n + i) * g.C + first) * g.HW
+        add_numbers(Delta + at, Z + at, means, width, total + i % phases * width, kind)
+    for c in range(channels):
+        memset(rest, 0, sizeof(rest))
+        for i in range(phases * g.HW):  # a phase's begin at a multiple of STEP, or of 1
+            rest[i // g.HW * (1 if g.HW == 1 else STEP) + i % g.HW] = total[i // g.HW * width + c * g.HW + i % g.HW]
+        j = PARTIAL // 2
+        while j > 0:
+            for k in range(j):
+                rest[k] = rest[k] + rest[k + j]
+            j //= 2
+        parts[(first + c) * g.parts + part] = rest[0]
+
+
+cdef inline void short_runs_of(const floating* Delta, const floating* Z, const double* mean, double* parts,
+                               const Cut* g, Py_ssize_t job, term kind) noexcept nogil:
+    cdef Py_ssize_t first = job // g.parts * channels_at_once(g.HW), part = job % g.parts
+    if kind == NUMBERS:
+        short_runs(Delta, Z, mean, parts, g, first, part, NUMBERS)
+    elif kind == SQUARES:
+        short_runs(Delta, Z, mean, parts, g, first, part, SQUARES)
+    elif kind == PRODUCTS:
+        short_runs(Delta, Z, mean, parts, g, first, part, PRODUCTS)
+    elif kind == FROM_MEAN:
+        short_runs(Delta, Z, mean, parts, g, first, part, FROM_MEAN)
+    else:
+        short_runs(Delta, Z, mean, parts, g, first, part, NOT_POSITIVE)
+
+
 cdef inline void sum_of_parts(const double* parts, Py_ssize_t count, double* total) noexcept nogil:
     cdef Py_ssize_t part
     total[0] = 0
@@ -58,6 +137,11 @@ cdef inline int channel_sums(str kernel, const floating* Delta, const floating* 
     cdef Py_ssize_t jobs = g.C * g.parts, i
     cdef double* parts = <double*>allocate(kernel, jobs * sizeof(double))
     cdef int threads = threads_for(<double>g.N * g.C * g.HW)
+    if HW < PARTIAL:
+        jobs = ceil_div(C, channels_at_once(HW)) * g.parts
+        for i in prange(jobs, nogil=True, schedule="static", num_threads=threads):
+            short_runs_of(Delta, Z, mean, parts, &g, i, kind)
+        jobs = 0
     for i in prange(jobs, nogil=True, schedule="static", num_threads=threads):
         parts[i] = part_sum(Delta, Z, mean[i // g.parts] if mean != NULL else 0, &g, i // g.parts, i % g.parts, kind)
     for i in range(g.C):

@@ -54,6 +54,46 @@ def test_large_images_in_training(shape, offset, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("extents", [(1, 1), (1, 2), (1, 7), (2, 4), (3, 3), (3, 5), (4, 4)], ids=str)
+def test_few_numbers_in_an_image(extents, dtype):
+    """Channels side by side, in vectors over all of them, have the bits of each alone; several parts and blocks."""
+    shape = (16_500 // extents[0] // extents[1] + 37, 71, *extents)
+    x, delta = images(shape, dtype, 3.0)
+    g, b = np.linspace(-2, 3, shape[1]).astype(dtype), np.linspace(5, 1, shape[1]).astype(dtype)
+    mean, var, Y, dZ, dg, db = expected(x, delta, g, b, 1e-5)
+    y, (batch_mean, batch_var) = cnnx.batch_norm2d(x, g, b, training=True, return_statistics=True)
+    found = (y, batch_mean, batch_var, *cnnx.batch_norm2d_backward(delta, x, g, training=True))
+    for value, exact in zip(found, (Y, mean, var, dZ, dg, db), strict=True):
+        np.testing.assert_allclose(value, exact, rtol=0, atol=np.abs(exact).max() * 64 * np.finfo(dtype).eps)
+    inference = (
+        cnnx.batch_norm2d(x, g, b, batch_mean, batch_var),
+        *cnnx.batch_norm2d_backward(delta, x, g, batch_mean, batch_var),
+    )
+    for c in (0, 1, 63, 64, 70):
+        one = slice(c, c + 1)
+        x_c, delta_c, g_c, b_c = x[:, one], delta[:, one], g[one], b[one]
+        y, (mean, var) = cnnx.batch_norm2d(x_c, g_c, b_c, training=True, return_statistics=True)
+        alone = (y, mean, var, *cnnx.batch_norm2d_backward(delta_c, x_c, g_c, training=True))
+        running = batch_mean[one], batch_var[one]
+        alone += (cnnx.batch_norm2d(x_c, g_c, b_c, *running), *cnnx.batch_norm2d_backward(delta_c, x_c, g_c, *running))
+        for value, of_all in zip(alone, (*found, *inference), strict=True):
+            np.testing.assert_array_equal(value, of_all[:, one] if of_all.ndim == 4 else of_all[one])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("extents", [(), (2,), (3, 5), (4, 4)], ids=str)
+def test_prelu_of_few_numbers_in_an_example(extents, dtype):
+    x, delta = images((1100, 33, *extents), dtype)
+    weight = np.linspace(-2, 3, 33).astype(dtype)
+    slopes = np.where(x > 0, 1, weight.reshape(33, *(1 for _ in extents)))
+    np.testing.assert_array_equal(cnnx.prelu(x, weight), slopes * x)
+    grad_x, grad_weight = cnnx.prelu_backward(delta, x, weight)
+    np.testing.assert_array_equal(grad_x, delta * slopes)
+    terms = (delta.astype(np.longdouble) * np.minimum(x, 0)).sum((0, *range(2, x.ndim)))
+    np.testing.assert_allclose(grad_weight, terms, rtol=0, atol=np.abs(terms).max() * 64 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_parts_and_chunks_do_not_depend_on_threads(shape, dtype, each_threads):
     x, delta = images(shape, dtype, 10.0)
