@@ -19,6 +19,7 @@ Cython, whose own .pxd files are then new, for every build.
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -138,8 +139,16 @@ FLAGS = {
     "max_pool2d": VECTORS_WRITTEN_OUT,
     CYUTILITY: ["-O2"],
 }
-# What Cython marks so runs once, when a module is loaded: it says `cold` there, if this is not set.
-RUN_ONCE = ['-DCYTHON_SMALL_CODE=__attribute__((cold,optimize("O0")))']
+# What Cython marks so runs once, when a module is loaded: it says `cold` there, if this is not set. setup.py marks what
+# looks at arguments for the specialisation of their dtype, a tenth of the time at -O3: the back end chooses one itself,
+# once. The specialisations' own way to their arguments is not marked: at -O1 small calls take up to a sixth longer.
+DISPATCH = re.compile(
+    r"^static (?=PyObject \*(?:__pyx_(?:pw|ff)_|__pyx_pf_\w+\([^)]*__pyx_v_signatures))", re.MULTILINE
+)
+SELDOM = [
+    '-DCYTHON_SMALL_CODE=__attribute__((cold,optimize("O0")))',
+    '-DCNNX_DISPATCH=__attribute__((optimize("O0")))',
+]
 if not X86_64:
     # Elsewhere than on x86-64 gcc moves loads up before it gives out registers: the weights of a whole register block,
     # for which there are no registers, so that sums go to memory and back with every term (gcc 14, AArch64).
@@ -294,7 +303,7 @@ class BuildKernels(build_ext):
             raise PlatformError("cnnx needs gcc or clang, whose vector types its kernels use; got Microsoft's compiler")
         checked = setting("CNNX_CHECKED", "0", ("0", "1"))
         compile_flags, link_flags = openmp() if openmp_wanted(self.compiler) else ([], [])
-        flags = optimisation() + RUN_ONCE + compile_flags
+        flags = optimisation() + SELDOM + compile_flags
         if compile_flags and probed(self.compiler, WRAP_PROBE, compile_flags, link_flags + WRAP) == 0:
             flags.append("-DCNNX_WRAPS_GOMP")
             link_flags = link_flags + WRAP
@@ -328,7 +337,7 @@ class BuildKernels(build_ext):
 
     def write_c(self, directives):
         """The C file of every source, written anew where it is not what Cython would write now."""
-        settings = (Cython.__version__, directives)
+        settings = (Cython.__version__, directives, DISPATCH.pattern)
         folder = Path(self.build_temp, OPTIMIZED)
         c_files = {stem: folder / f"{stem}.c" for stem in (*SOURCES, CYUTILITY)}
         records = {stem: folder / f"{stem}.fingerprint" for stem in c_files}
@@ -350,6 +359,8 @@ class BuildKernels(build_ext):
                 nthreads=self.parallel if self.parallel > 1 else 0,
             )
         for stem in stale:
+            text = c_files[stem].read_text(encoding="utf-8")
+            c_files[stem].write_text(DISPATCH.sub("static CNNX_DISPATCH ", text), encoding="utf-8")
             records[stem].write_text(fingerprint(read_by(c_files[stem]), settings))
         return c_files
 
