@@ -1,8 +1,11 @@
 """Text as several parts of cnnx write it: tables, times, characters that a document may hold."""
 
+import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
+
+FEW = 8  # names that an error lists
 
 # What XML 1.0 cannot hold at all, escaped or not.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -24,3 +27,21 @@ def time_left(seconds: float) -> str:
 def clean(text: str) -> str:
     """The text without what neither XML nor HTML can hold: control characters and halves of surrogate pairs."""
     return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def expected_one_of(names: Iterable[str], got: object) -> str:
+    """Words for a name that is none of some: all of them where they are few, else the nearest.
+
+    >>> expected_one_of(["float32", "float64"], "float16")
+    "expected one of float32, float64, got 'float16'"
+    >>> expected_one_of(map(str, range(100, 120)), "11")
+    "expected one of 20 names, got '11'; did you mean 119, 118 or 117?"
+    """
+    known = list(dict.fromkeys(names))
+    by_lower, word = {name.lower(): name for name in known}, str(got).lower()
+    near = difflib.get_close_matches(word, by_lower, n=3) or [n for n in by_lower if word[:4] and n[:4] == word[:4]][:3]
+    if len(known) <= FEW or not near:
+        return f"expected one of {', '.join(known)}, got {got!r}"
+    *others, last = (by_lower[name] for name in near)
+    meant = f"{', '.join(others)} or {last}" if others else last
+    return f"expected one of {len(known)} names, got {got!r}; did you mean {meant}?"

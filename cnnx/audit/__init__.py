@@ -6,6 +6,7 @@ figures/    what is right, printed by the sources or worked by hand
 explain/    why: one element of an output, term by term
 report/     what was found and what was tested; as JSON, JUnit XML, a page
 spot/       large layers, of which some elements are checked
+search/     cases that are drawn, beside the fixed ones
 mutants/    bugs that the audit has to catch
 model/      deployed networks in ONNX files, node by node (extra `onnx`, and an engine)
 run         all checks of all ops; work: one check of one op; trial: one case of it
@@ -21,7 +22,7 @@ from .explain.explain import explain
 from .explain.explanation import Explanation
 from .report.report import Report
 from .report.result import Discrepancy, Result
-from .run import DTYPES, audit
+from .run import DTYPES, again, audit
 
 if TYPE_CHECKING:
     from .model import audit_model as audit_model
@@ -34,6 +35,7 @@ __all__ = [
     "GradientReport",
     "Report",
     "Result",
+    "again",
     "audit",
     "audit_model",
     "explain",

@@ -5,6 +5,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, get_args
 
+from .. import backend as _backend
+from .._text import expected_one_of
 from ..ops import OPS, Case, Draw, Op
 from ..ops._spec import Kind
 from .sides import Sides, promised
@@ -14,7 +16,9 @@ _SIZES = {"index": ("high",), "sets": ("length",)}  # what a kind of numbers has
 
 
 def command(op: Op, check: str, case: Case, dtype: str, seed: int, sides: Sides) -> str:
-    """The command line that judges this case again."""
+    """The command line that judges this case again; of a back end that this process alone knows, the line of Python."""
+    if {sides.backend, sides.against} & {*_backend.registered_names()}:
+        return _python(text(op, check, case, dtype, seed), check, sides)
     words = ["cnnx", "audit", "--backend", sides.backend]
     if sides.against != "reference":
         words += ["--against", sides.against]
@@ -23,6 +27,18 @@ def command(op: Op, check: str, case: Case, dtype: str, seed: int, sides: Sides)
     if check in sides.required and check not in promised(sides.backend):
         words += ["--require", check]
     return shlex.join([*words, "--repro", text(op, check, case, dtype, seed)])
+
+
+def _python(words: str, check: str, sides: Sides) -> str:
+    options = {"backend": sides.backend}
+    if sides.against != "reference":
+        options["against"] = sides.against
+    if sides.compat.name:
+        options["compat"] = sides.compat.name
+    if check in sides.required and check not in promised(sides.backend):
+        options["require"] = check
+    given = ", ".join(f"{name}={value!r}" for name, value in options.items())
+    return f"import cnnx.audit; print(cnnx.audit.again({words!r}, {given}))"
 
 
 def text(op: Op, check: str, case: Case, dtype: str, seed: int) -> str:
@@ -50,9 +66,7 @@ def parse(words: str) -> tuple[Op, str, Case, str, int]:
         raise ValueError(f"--repro: expected 'seed' to be at least 0, got {fields['seed']}")
     op = next((op for op in OPS if op.name == fields["op"]), None)
     if op is None:
-        raise ValueError(
-            f"--repro: expected 'op' to be one of {', '.join(op.name for op in OPS)}, got {fields['op']!r}"
-        )
+        raise ValueError(f"--repro: 'op': {expected_one_of((op.name for op in OPS), fields['op'])}")
     return op, fields["check"], _case(op, fields), fields["dtype"], fields["seed"]
 
 
@@ -60,7 +74,8 @@ def _case(op: Op, fields: Mapping[str, Any]) -> Case:
     if "arrays" not in fields:
         case = _own(op, fields["case"])
         if case is None:
-            raise ValueError(f"--repro: expected 'case' to be one of {op.name}'s, got {fields['case']!r}")
+            own = (case.name for case in (*op.cases, *op.bench))
+            raise ValueError(f"--repro: 'case' of {op.name}: {expected_one_of(own, fields['case'])}")
         return case
     arrays, options, exact = fields["arrays"], fields.get("options", {}), fields.get("exact", False)
     if not isinstance(arrays, dict) or not isinstance(options, dict) or not isinstance(exact, bool):

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import backend as _backend
 from .. import native as _native
+from .._text import expected_one_of
 from ..ops import OPS, Case, Op
 from . import elsewhere, repro
 from .checks import CHECKS
@@ -92,6 +93,7 @@ def audit(
     Returns
     -------
     Report
+        Its `ok` is False, too, where nothing ran of an op that was named.
 
     Raises
     ------
@@ -113,8 +115,10 @@ def audit(
     kinds = tuple(_select("dtype", dtypes, {name: name for name in DTYPES}).values())
     _check_names(backend, against)
     wanted = _select_cases(cases, chosen)
+    if ops is None and wanted is not None:  # the ops that have them
+        chosen = {name: op for name, op in chosen.items() if _has_any(op, wanted)}
     much = _effort(search, search_cases, chosen, chosen_checks, wanted)
-    report = Report(backend, against, seed, flushing=_native.flushes())
+    report = Report(backend, against, seed, flushing=_native.flushes(), asked=() if ops is None else tuple(chosen))
     try:
         with _native.denormals(), _worker(backend, against, timeout) as do:
             sides = _sides(backend, against, compat, do, required)
@@ -154,10 +158,28 @@ def again(
 ) -> Report:
     """Judge what a discrepancy's `repro` says, and nothing else.
 
+    Parameters
+    ----------
+    words : str
+        What stands behind --repro in a command, or in this call where a discrepancy gives it as Python: of a back end
+        that was registered in the process, which no command line knows.
+    backend, against, compat, require, timeout
+        As `audit` takes them.
+
+    Returns
+    -------
+    Report
+
     Raises
     ------
     ValueError
         The text is not what the audit prints, or names what does not exist.
+
+    Examples
+    --------
+    >>> from cnnx.audit import again
+    >>> again('{"op":"relu","check":"exact","case":"vector","dtype":"float32","seed":0}')
+    <Report of optimized against reference: 2 cases of 1 op, all agree>
     """
     op, check, case, dtype, seed = repro.parse(words)
     (chosen,) = _select("check", [check], CHECKS).values()
@@ -275,6 +297,10 @@ def _select_cases(cases: Iterable[str | Case] | None, ops: dict[str, Op]) -> lis
     return wanted
 
 
+def _has_any(op: Op, wanted: list[str | Case]) -> bool:
+    return any(case.name in wanted for check in CHECKS.values() if not check.draws for case in check.cases(op))
+
+
 def _select(what: str, names: Iterable[str] | None, known: dict[str, T]) -> dict[str, T]:
     if names is None:
         return known
@@ -283,7 +309,7 @@ def _select(what: str, names: Iterable[str] | None, known: dict[str, T]) -> dict
         raise ValueError(f"{what}: expected some of {', '.join(known)}, got none")
     for name in chosen:
         if name not in known:
-            raise ValueError(f"{what}: expected one of {', '.join(known)}, got {name!r}")
+            raise ValueError(f"{what}: {expected_one_of(known, name)}")
     return {name: known[name] for name in chosen}
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import cnnx
 
 from .. import backend as _backend
+from .._text import expected_one_of
 from ..audit.data import draw, draw_like
 from ..audit.trace import backward_arguments, first, forward_arguments, traced
 from ..ops import OPS, Case, Op
@@ -60,7 +61,7 @@ def among(what: str, names: Iterable[str] | None, known: Iterable[str]) -> list[
     wanted = known if names is None else list(dict.fromkeys(names))
     for name in wanted:
         if name not in known:
-            raise ValueError(f"{what}: expected one of {', '.join(known)}, got {name!r}")
+            raise ValueError(f"{what}: {expected_one_of(known, name)}")
     return wanted
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from cnnx import backend
+from cnnx._text import expected_one_of
 from cnnx.audit import DTYPES, explain
 from cnnx.audit.data import draw, draw_like, shape_of
 from cnnx.audit.spot.benchdnn import OPS as WITH_NOTATION
@@ -53,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(f"--seed: expected an integer of at least 0, got {arguments.seed}")
     op = next((op for op in OPS if op.name == arguments.op), None)
     if op is None:
-        raise ValueError(f"expected an op of {', '.join(op.name for op in OPS)}, got {arguments.op!r}")
+        raise ValueError(f"OP: {expected_one_of((op.name for op in OPS), arguments.op)}")
     if not op.kernels:
         raise ValueError(
             f"{op.name}: it computes nothing to be explained, it only moves numbers; see cnnx equations {op.name}"
@@ -97,7 +98,7 @@ def _case(op: Op, arguments: argparse.Namespace) -> Case:
     elif arguments.case in cases:
         case = cases[arguments.case]
     else:
-        raise ValueError(f"--case: expected one of {', '.join(c.name for c in op.cases)}, got {arguments.case!r}")
+        raise ValueError(f"--case: {expected_one_of((c.name for c in op.cases), arguments.case)}")
     if not arrays and not options:
         return case
     specs = dict(case.arrays)

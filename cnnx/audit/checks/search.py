@@ -11,6 +11,7 @@ import numpy as np
 
 from ... import backend as _backend
 from ...ops import Case, Op
+from .._signature import signature
 from ..data import Array, Arrays, Mode, draw, draw_like, frozen
 from ..search.places import places
 from ..search.search import first_cases
@@ -20,11 +21,12 @@ from ..trial import Check, Trial
 from ..truth.arithmetic import UndecidedError
 from ..truth.error_bound import share_of
 
-# Kinds of numbers, and how often; and by which powers of two real ones are scaled. Ops that take powers of their inputs
-# would leave float32's range with the largest.
+# Kinds of numbers, and how often; and by which powers of two real ones are scaled. With the largest ones exponentials
+# and powers would leave the range of their numbers, and of what has no bound nothing can be said.
 MODES: tuple[Mode, ...] = ("real", "real", "real", "integer", "integer", "far")
 SCALES = (0, 0, 0, -3, 4, -12, 12, -30, 30)
-POWERS = {"lp_pool2d": 3, "local_response_norm": 12}
+LARGEST, OF_FUNCTIONS = 30, 4
+OTHERS = {"lp_pool2d": 3, "local_response_norm": 12, "batch_norm2d": 30, "group_norm": 30, "layer_norm": 30}
 
 # Numbers of the inputs that are read for an output's elements, after which no further one is begun: milliseconds.
 READ = {True: 2500, False: 1500}  # for a sum of products; for what takes `Bounded` numbers
@@ -43,7 +45,7 @@ class Search(Check):
 def _search(trial: Trial) -> None:
     rng, op, case = trial.rng, trial.op, trial.case
     mode = MODES[int(rng.integers(len(MODES)))]
-    scales = [2.0 ** min(max(int(rng.choice(SCALES)), -_most(op)), _most(op)) for _ in range(3)]
+    scales = [2.0 ** min(max(int(rng.choice(SCALES)), -OTHERS.get(op.name, LARGEST)), _most(op)) for _ in range(3)]
     arrays = draw(op, case, trial.dtype, mode, rng)
     if mode == "real":
         arrays = _scaled(op, arrays, scales)
@@ -63,7 +65,10 @@ def _search(trial: Trial) -> None:
 
 
 def _most(op: Op) -> int:
-    return POWERS.get(op.name, 30)
+    """The largest power of two by which an op's numbers are scaled."""
+    elements = (element for kernel in op.kernels for element in _backend.equations(kernel).values())
+    functions = any("m" in signature(element).parameters for element in elements)
+    return OTHERS.get(op.name, OF_FUNCTIONS if functions else LARGEST)
 
 
 def _scaled(op: Op, arrays: Arrays, scales: list[float]) -> Arrays:
@@ -113,9 +118,14 @@ def _judge_output(trial: Trial, call: KernelCall, output: str, array: Array, mod
             value, error = truth(index)
         except UndecidedError:
             continue  # so near a kink that either side is right
+        if not np.isfinite(error):
+            continue
         got, judged = float(array[index]), True
         trial.result.elements += 1
         share = share_of(got, value, error, finite=True)
+        if mode == "real":
+            what = f"{call.kernel} {output}", trial.dtype
+            trial.result.shares[what] = max(share, trial.result.shares.get(what, 0.0))
         if share > 1:
             within = f" +- {error:.1e}" if error else " exactly"
             trial.found(

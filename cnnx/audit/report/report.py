@@ -1,5 +1,6 @@
 """All that an audit found."""
 
+import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -12,6 +13,11 @@ from .result import Discrepancy, Result
 SCHEMA = 2  # the version of what as_dict gives
 
 
+def _form(name: str) -> Any:
+    """What writes a report in some form: it takes one, and so waits until it is asked for."""
+    return importlib.import_module(f".{name}", __package__)
+
+
 class Verdict(NamedTuple):
     """The outcome of an audit: `cnnx audit`'s exit code, and words for it."""
 
@@ -19,10 +25,14 @@ class Verdict(NamedTuple):
     words: str
 
 
-@dataclass
+@dataclass(repr=False)
 class Report:
     """All results of an audit.
 
+    print(report) shows what `cnnx audit` does; `html` and `junit` the files of --report and --junit, `as_dict` that
+    of --json.
+
+    asked : the ops that were named; of each of them something has to run.
     left_out : by op, the cases that the conventions `compat` do not have.
     flushing : whether flush-to-zero was switched on in the calling thread; the audit switched it off while it ran.
     """
@@ -36,6 +46,56 @@ class Report:
     speed_up: dict[str, float] = field(default_factory=dict)
     interrupted: bool = False
     flushing: bool = False
+    asked: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        ops = len(self.ops)
+        return (
+            f"<Report of {self.backend} against {self.against}: {self.ran:,} cases of {ops} op{'s' * (ops != 1)}, "
+            f"{self.verdict.words}>"
+        )
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def text(self, *, budgets: bool = False, whole_ledger: bool = False) -> str:
+        """What `cnnx audit` prints; with where each op used most of its error budget, and with all that was not tested.
+
+        Examples
+        --------
+        >>> from cnnx.audit import audit
+        >>> report = audit(["relu"], checks=["exact"], measure=False)
+        >>> report
+        <Report of optimized against reference: 32 cases of 1 op, all agree>
+        >>> print(report.text().splitlines()[-1])
+        32 cases, 1 op: all agree
+        """
+        written: str = _form("text").text(self, budgets=budgets, whole_ledger=whole_ledger)
+        return written
+
+    def html(self) -> str:
+        """One page that needs no network and no script (extra `report`: jinja2)."""
+        written: str = _form("page").page(self)
+        return written
+
+    def junit(self) -> bytes:
+        """JUnit XML for CI systems, in UTF-8."""
+        written: bytes = _form("junit").junit(self)
+        return written
+
+    @property
+    def ops(self) -> list[str]:
+        """The ops of which something of the back end ran."""
+        return list(dict.fromkeys(result.op for result in self.results if result.ran and self._counts(result)))
+
+    @property
+    def idle(self) -> list[str]:
+        """The ops that were named and of which nothing of the back end ran, though it has their kernels."""
+        lacking = {r.op for r in self.results if any(not what.startswith("check ") for what in r.lacking)}
+        return [op for op in self.asked if op not in {*self.ops, *lacking}]
+
+    def _counts(self, result: Result) -> bool:
+        return result.check != "dual" or not self._more_than_dual
 
     @property
     def ran(self) -> int:
@@ -46,7 +106,7 @@ class Report:
     def judged(self) -> int:
         """How many cases of the back end itself ran: all but those of `dual`, which judges the reference's equations.
         (Asked for alone, they are what was to be judged.)"""
-        return sum(r.ran for r in self.results if r.check != "dual") if self._more_than_dual else self.ran
+        return sum(result.ran for result in self.results if self._counts(result))
 
     @property
     def _more_than_dual(self) -> bool:
@@ -68,6 +128,8 @@ class Report:
             return Verdict(1, ", ".join(f"{n} check{'s' * (n != 1)} {what}" for n, what in counts if n))
         if not self.judged:
             return Verdict(3, f"nothing of back end {self.backend} ran")
+        if self.idle:
+            return Verdict(3, f"nothing of {', '.join(self.idle)} ran")
         differing = sum(result.verdict() == "differs" for result in self.results)
         return Verdict(0, f"all agree, but for bits ({differing} checks)" if differing else "all agree")
 

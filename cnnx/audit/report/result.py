@@ -33,7 +33,7 @@ class Discrepancy:
         Where the same bits were expected: how many numbers of the dtype results are apart at most; infinite where that
         does not say it (a NaN, an index).
     repro : str
-        The command line that judges this case again.
+        The command line that judges this case again; where the back end is registered in the process, Python.
     shrunk : str
         The shapes and options of the smallest case found that still fails, where the finding is of that; or "".
     terms : tuple of str
@@ -170,6 +170,7 @@ class Result:
     mistrusted : why what passed says nothing.
     zeros : of what was compared (a kernel's output, gradients), how many numbers were to be 0, and how many there were.
     elements : how many single elements were held against their equations (`search`).
+    shares : by kernel and output, and by dtype, the largest share of the budget that one of these elements used.
     searched : what a search drew.
     required : whether other bits, where the same ones were expected, are a failure.
     """
@@ -189,6 +190,7 @@ class Result:
     mistrusted: list[Discrepancy] = field(default_factory=list)
     zeros: dict[str, tuple[int, int]] = field(default_factory=dict)
     elements: int = 0
+    shares: dict[tuple[str, str], float] = field(default_factory=dict)
     searched: Searched | None = None
     discrepancies: list[Discrepancy] = field(default_factory=list)
     required: bool = True
@@ -260,6 +262,8 @@ class Result:
             self.truth.setdefault(dtype, Counter()).update(count)
         self.dtypes |= other.dtypes
         self.elements += other.elements
+        for output, share in other.shares.items():
+            self.shares[output] = max(share, self.shares.get(output, 0.0))
         self.tested |= other.tested
         self.cases |= other.cases
         for what, (zeros, total) in other.zeros.items():

@@ -19,6 +19,9 @@ from ..truth.winograd_bound import tile_errors
 # What is a sum of products (or of numbers) and nothing else. A maximum compares, and Winograd's sums are others.
 SUMS = frozenset(kernel for kernel in PRODUCTS if not kernel.startswith("max_pool2d")) - {*WINOGRAD}
 
+SUM = 1.0  # roundings of a term, and of what is added to it
+DOUBLE_EPS, DOUBLE_TINY = DOUBLE
+
 Index = tuple[int, ...]
 
 
@@ -74,7 +77,7 @@ class ElementTruth:
             self._compute = self._exact(partial(element, **numbers), call)
         elif call.kernel in SUMS:
             if call.outputs and in_double(call):
-                u, tiny = DOUBLE
+                u, tiny = DOUBLE_EPS, DOUBLE_TINY
             self._compute = self._sum(partial(element, **numbers), call.inputs, u * slack, tiny * slack)
         else:
             self._compute = self._of_bounded(call, element, numbers, dtype, (u, tiny), slack)
@@ -116,7 +119,7 @@ class ElementTruth:
         def compute(index: Index) -> tuple[float, float]:
             terms = element(*ones, *index)
             self._read += 1 + int(terms)
-            return float(element(*values, *index)), terms * (u * element(*sizes, *index) + tiny)
+            return float(element(*values, *index)), SUM * terms * (u * element(*sizes, *index) + tiny)
 
         return compute
 
@@ -130,7 +133,7 @@ class ElementTruth:
         slack: float,
     ) -> Callable[[Index], tuple[float, float]]:
         double = bool(call.outputs) and in_double(call)
-        u, tiny = DOUBLE if double else precision
+        u, tiny = (DOUBLE_EPS, DOUBLE_TINY) if double else precision
 
         def lifted(a: Array) -> Any:
             if a.dtype.kind != "f":
