@@ -1,5 +1,6 @@
 """The back ends that there are: cnnx's own, registered ones and those of entry points; and their kernels."""
 
+import functools
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +19,7 @@ Held = Mapping[str, Mapping[str, str]]  # instruction set -> environment variabl
 
 ENTRY_POINTS = "cnnx.backends"
 BUILTIN = ("reference", "optimized")
+NOT_SUPPORTED = "not supported, as its author says"
 
 
 class MissingKernelError(NotImplementedError):
@@ -86,6 +88,9 @@ def register_backend(name: str, kernels: Mapping[str, Any] | ModuleType) -> None
         audit's check `threads` says that it was not tested. An attribute
         `instruction_sets` has for each smaller instruction set that they can be held to, by a name, the environment
         variables that do it: `{"avx2": {"MYLIB_ISA": "avx2"}}`. Without it the audit's check `isa` cannot be asked.
+        A kernel that does not do all that its signature allows declares it by an attribute `supports`, the values that
+        it takes by the name of a number: `conv2d.supports = {"groups": 1, "u": (1, 2)}`. With others it is not called,
+        a call raises NotImplementedError, and the audit lists them as not covered.
 
     Raises
     ------
@@ -173,6 +178,9 @@ def specialise(backend: str, name: str, dtype: str) -> Kernel:
         ) from None
     if not callable(found):
         raise TypeError(f"back end {backend!r}: expected kernel {name!r} to be callable, got {type(found).__name__}")
+    supports = getattr(found, "supports", None)
+    if supports is not None:
+        return _limited(backend, name, found, supports)
     # A fused Cython kernel holds one function per dtype: choosing here spares a search at every call.
     by_type = getattr(found, "__signatures__", None)
     if by_type is None:
@@ -195,6 +203,35 @@ def finished_conv2d(dtype: str) -> Callable[..., None]:
     """
     finished: Callable[..., None] = native.kernels("conv2d").FINISHED[dtype]
     return finished
+
+
+def _limited(backend: str, name: str, kernel: Kernel, supports: Mapping[str, Any]) -> Kernel:
+    """The kernel, which is not called with numbers that its author says it does not take."""
+    if not isinstance(supports, Mapping):
+        raise TypeError(
+            f"back end {backend!r}: kernel {name!r}: expected supports to be a mapping from numbers to the values that "
+            f"it takes, got {type(supports).__name__}"
+        )
+    sets = {
+        number: tuple(v) if isinstance(v, (tuple, list, set, frozenset, range)) else (v,)
+        for number, v in supports.items()
+    }
+
+    @functools.wraps(kernel)
+    def limited(*arrays: Any, **numbers: Any) -> None:
+        for number, values in sets.items():
+            if number not in numbers:
+                raise TypeError(
+                    f"back end {backend!r}: kernel {name!r}: supports names {number!r}; expected some of "
+                    f"{', '.join(numbers)}"
+                )
+            if numbers[number] not in values:
+                what = f"{name} with {number} other than {', '.join(map(str, values))}"
+                message = f"back end {backend!r} does not have {what}, got {numbers[number]}; choose another back end"
+                raise MissingKernelError(message, what, NOT_SUPPORTED)
+        return kernel(*arrays, **numbers)
+
+    return limited
 
 
 def compat(backend: str) -> str:

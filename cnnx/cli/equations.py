@@ -1,6 +1,7 @@
 """Print the equation sheet with its sources and errata, or the part of a key and where it stands in the code.
 
-A key is an equation's (C1, P2, N3), a source's (M17), an op's (conv2d), a section's number, `symbols` or `errata`.
+A key is an equation's (C1, P2, N3), a source's (M17), an equation of a source by its number there ("M17 (5)"), an op's
+(conv2d), a section's number, `symbols` or `errata`.
 """
 
 import argparse
@@ -13,13 +14,39 @@ from cnnx.ops import OPS
 from ._places import places
 
 _KEY = re.compile(r"[A-Z]\d")
+_NUMBERED = re.compile(r"([A-Za-z]+\d*) ?\((\d+)\)")  # an equation as its source counts it: M17 (5)
+_NUMBERS = re.compile(r"\((\d+)\)(?:-\((\d+)\))?")  # (5), and (7)-(9)
 _EQUATION = re.compile(rf" {{4}}({_KEY.pattern})  \S")
+
+
+_HEAD = ("| where | as printed | cnnx |", "| --- | --- | --- |")  # of the table of errata
+
+
+def _numbers(text: str, source: str) -> set[int]:
+    """The numbers of a source's equations that a text mentions: 5 and 6 of "M17 (5), (6); W15", 7 to 9 of "(7)-(9)"."""
+    found: set[int] = set()
+    for part in re.findall(rf"\b{source}\b((?:[^();|A-Z]*\(\d+\))+)", text):
+        for first, last in _NUMBERS.findall(part):
+            found |= {*range(int(first), int(last or first) + 1)}
+    return found
+
+
+def _mentions(text: str, source: str, number: int) -> bool:
+    return number in _numbers(text, source)
+
+
+def _in_a_sentence(text: str, source: str, number: int) -> bool:
+    sentences = re.split(r"\.\s", text)
+    return any(re.search(rf"\b{source}\b", words) and f"({number})" in words for words in sentences)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `cnnx equations`."""
     parser.add_argument(
-        "key", nargs="?", metavar="KEY", help="C1, P2, N3, a source (M17), an op, 1 to 7, symbols, errata"
+        "key",
+        nargs="?",
+        metavar="KEY",
+        help='C1, P2, N3, a source (M17), its equation ("M17 (5)"), an op, 1 to 7, symbols, errata',
     )
 
 
@@ -31,6 +58,10 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     parts = Sheet(sheet).parts()
     known = {key.lower(): key for key in parts}
+    numbered = _NUMBERED.fullmatch(arguments.key.strip())
+    if numbered and numbered[1].lower() in known:
+        print(Sheet(sheet).numbered(known[numbered[1].lower()], int(numbered[2])))
+        return 0
     if arguments.key.lower() not in known:
         near = [known[key] for key in difflib.get_close_matches(arguments.key.lower(), known, n=6, cutoff=0.5)]
         keys = f"the nearest are {', '.join(near)}" if near else f"the keys are {', '.join(parts)}"
@@ -90,14 +121,45 @@ class Sheet:
         cells = [cell.strip() for cell in row.strip("| ").split(" | ")]
         mentions = re.compile(rf"\b{key}\b")
         blocks = [block for found in equations.values() for block in found[1:] if mentions.search(block)]
+        rows = [line for line in self._errata() if mentions.search(line.split(" | ")[0])]
+        found = ["\n".join([f"{cells[0]}: {cells[1]}", f"{cells[2]}, {cells[3]}"]), "\n".join(dict.fromkeys(blocks))]
+        found += [note for note in self._notes() if mentions.search(note)]
+        if rows:
+            found.append("\n".join([*_HEAD, *rows]))
+        return "\n\n".join(filter(None, found))
+
+    def numbered(self, source: str, number: int) -> str:
+        """One of a source's equations by its number there: where the sheet has it, and what is wrong with it.
+
+        Raises
+        ------
+        ValueError
+            The sheet does not mention it.
+        """
+        head = self._source(source, self._sources()[source], {}).split("\n\n")[0]
+        blocks = [b for found in self._equations().values() for b in found[1:] if _mentions(b, source, number)]
+        rows = [line for line in self._errata() if _mentions(line.split(" | ")[0], source, number)]
+        notes = [note for note in self._notes() if _in_a_sentence(note, source, number)]
+        if not (blocks or rows or notes):
+            every = {n for text in self._texts() for n in _numbers(text, source)}
+            there = f"; it has {source} {', '.join(f'({n})' for n in sorted(every))}" if every else ""
+            raise ValueError(f"KEY: expected an equation that the sheet mentions, got '{source} ({number})'{there}")
+        parts = [head, "\n".join(dict.fromkeys(blocks)), *notes]
+        return "\n\n".join(filter(None, [*parts, "\n".join(rows and [*_HEAD, *rows])]))
+
+    def _texts(self) -> list[str]:
+        return [*(b for found in self._equations().values() for b in found[1:]), *self._errata(), *self._notes()]
+
+    def _errata(self) -> list[str]:
+        """The rows of the table of errata."""
         errata = next(section for section in self._sections if "Errata" in section.partition("\n")[0])
         lines = errata.split("\n")
         table = next(i for i, line in enumerate(lines) if line.startswith("| "))
-        rows = [line for line in lines[table + 2 :] if mentions.search(line.split(" | ")[0])]
-        found = ["\n".join([f"{cells[0]}: {cells[1]}", f"{cells[2]}, {cells[3]}"]), "\n".join(dict.fromkeys(blocks))]
-        if rows:
-            found.append("\n".join([*lines[table : table + 2], *rows]))
-        return "\n\n".join(filter(None, found))
+        return [line for line in lines[table + 2 :] if line.startswith("| ")]
+
+    def _notes(self) -> list[str]:
+        """Paragraphs with a title of their own: **Where the 1/N lives.**"""
+        return [part for section in self._sections for part in section.split("\n\n") if part.startswith("**")]
 
     def _op(self, name: str) -> str:
         """The section that names an op at its head."""

@@ -12,6 +12,7 @@ from ..trace import KernelCall, Trace, named_inputs
 from ..trial import Attempt, Trial
 from ..truth.error_bound import Comparison
 from ..truth.exact import DOUBLES, mpmath_context
+from ._hint import of_examples
 
 NO_MPMATH = (
     "mpmath is not installed, so equations with exp, log, sqrt or erf are computed in double, with bounds "
@@ -117,7 +118,7 @@ def compare_kernels(trial: Trial, ours: Trace, theirs: Trace, *, finite: bool = 
             if use.share > 1:
                 trial.found(
                     f"{other.kernel} at {output}{list(use.index)}: expected {use.expected!r} +- {use.error:.1e}, "
-                    f"got {use.got!r} ({use.share:.3g} of the budget)",
+                    f"got {use.got!r} ({use.share:.3g} of the budget){of_examples(other, got, reference)}",
                     expected=use.expected,
                     got=use.got,
                     error=use.error,

@@ -7,6 +7,7 @@ from ..data import draw
 from ..trace import Trace
 from ..trial import Check, Trial
 from ._compare import compare_results, where
+from ._hint import of_examples
 
 
 def _exact(trial: Trial) -> None:
@@ -31,7 +32,8 @@ def _unequal_kernel(trial: Trial, ours: Trace, theirs: Trace) -> bool:
                 at = tuple(int(j) for j in np.argwhere(~((g == e) | (np.isnan(g) & np.isnan(e))))[0])
                 expected, got = float(e[at]), float(g[at])
                 trial.found(
-                    f"{other.kernel} at {output}{list(at)}: expected {expected!r} exactly, got {got!r}",
+                    f"{other.kernel} at {output}{list(at)}: expected {expected!r} exactly, got {got!r}"
+                    f"{of_examples(other, g, e)}",
                     expected=expected,
                     got=got,
                     error=0.0,
