@@ -38,6 +38,8 @@ def text(test: SelfTest) -> str:
     for check in test.checks:
         names = ", ".join(mutant.name for mutant in test.only(check))
         lines += textwrap.wrap(f"only {check}: {names or 'none'}", 120, subsequent_indent="    ")
+    if test.floors:
+        lines += ["", f"budgets: {test.floors} shares at least at their floors (cnnx/audit/mutants/floors.json)"]
     lines += ["", *test.missing]
     caught = sum(map(bool, test.caught.values()))
     verdict = "interrupted" if test.interrupted else "ok" if test.ok else "FAILED"

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from cnnx.audit import CHECKS, DTYPES, audit
-from cnnx.audit.mutants import CASES, MUTANTS, installed
+from cnnx.audit.data import draw, draw_like
+from cnnx.audit.mutants import CASES, MUTANTS, floors, installed
 from cnnx.audit.report.result import Result
 from cnnx.audit.sides import Sides
 from cnnx.audit.spot.benchdnn import parse
@@ -220,3 +221,42 @@ def test_share_of_the_budget_that_spot_checks_use() -> None:
     found = {tensor.output: tensor.share for tensor in spot(parse("mb1ic8ih14oc16kh3ph1")).tensors}
     assert found.keys() == known.keys()
     assert all(known[output] / APART <= share <= known[output] * APART for output, share in found.items()), found
+
+
+# ----------------------------------------------------------------------------- floors, and mutants of the audit itself
+
+
+def test_every_output_has_a_floor_that_is_reached() -> None:
+    known = floors.known()
+    for op in (op for op in OPS if op.kernels):
+        found = floors.used(op)
+        assert floors.below(found, known) == []
+        assert {kernel.split()[0] for kernel in (what.partition(": ")[2] for what in found)} <= set(op.kernels)
+    assert max(share for shares in known.values() for share in shares.values()) <= 1
+
+
+@pytest.mark.parametrize("name", floors.BUDGETS)
+def test_a_budget_of_the_search_a_hundred_times_too_wide_is_seen(name: str) -> None:
+    op, numbers = floors.BUDGETS[name]
+    with floors.wider(numbers):
+        assert floors.below(floors.used(of(op)), floors.known())
+    assert floors.below(floors.used(of(op)), floors.known()) == []
+
+
+def test_easier_data_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers with few bits, of which sums are exact."""
+    from cnnx.audit.checks import search
+
+    def easy(op: Op, case: Any, dtype: str, mode: Any, rng: Any) -> Any:
+        return draw(op, case, dtype, "integer", rng)
+
+    monkeypatch.setattr(search, "draw", easy)
+    monkeypatch.setattr(search, "draw_like", lambda y, dtype, mode, rng: draw_like(y, dtype, "integer", rng))
+    assert floors.below(floors.used(of("affine")), floors.known())
+
+
+def test_a_share_without_a_floor_is_named() -> None:
+    assert floors.below({"relu: relu Y": {"float32": 0.5}}, {})[0].startswith("relu: relu Y, float32: it has no floor")
+    assert floors.below({"a Y": {"float32": 0.1}}, {"a Y": {"float32": 0.2}}) == []
+    (words,) = floors.below({"a Y": {"float32": 0.01}}, {"a Y": {"float32": 0.2}})
+    assert words.startswith("a Y, float32: uses 0.01 of its budget and is known to use 0.2")

@@ -12,7 +12,7 @@ from ..run import DTYPES
 from ..sides import Sides
 from ..trial import Check
 from ..work import judge
-from . import CASES, MUTANTS, Mutant, installed
+from . import CASES, MUTANTS, Mutant, floors, installed
 from ._mutant import CORRECT
 
 Progress = Callable[[str], None]
@@ -23,6 +23,8 @@ class SelfTest:
     """The matrix mutant x check.
 
     caught : for each mutant, in which check it was found and what was found first.
+    budgets : which budgets became wider than they were, by floors under what is used of them (`floors.py`), and which
+        could become so unseen; `floors` is how many there are.
     clean : what the checks found in the back end that mutants are made of, before any bug was put in.
     skipped : checks that cannot run here, and why.
     """
@@ -31,6 +33,8 @@ class SelfTest:
     checks: tuple[str, ...]
     caught: dict[Mutant, dict[str, Discrepancy]] = field(default_factory=dict)
     clean: list[Discrepancy] = field(default_factory=list)
+    budgets: list[str] = field(default_factory=list)
+    floors: int = 0
     skipped: dict[str, str] = field(default_factory=dict)
     interrupted: bool = False
 
@@ -41,7 +45,7 @@ class SelfTest:
     @property
     def missing(self) -> list[str]:
         """What keeps the self-test from being ok, in words."""
-        words = [f"without any bug: {found}" for found in self.clean]
+        words = [f"without any bug: {found}" for found in self.clean] + self.budgets
         words += [f"{mutant.name}: caught by no check" for mutant, found in self.caught.items() if not found]
         for check in self.checks:
             if check in self.skipped:
@@ -64,6 +68,7 @@ class SelfTest:
             "interrupted": self.interrupted,
             "checks": list(self.checks),
             "missing": self.missing,
+            "floors": self.floors,
             "only": {check: [mutant.name for mutant in self.only(check)] for check in self.checks},
             "mutants": [
                 {
@@ -125,6 +130,8 @@ def self_test(
                 if progress is not None:
                     progress(f"{op.name}, without any bug")
                 test.clean += (found for check in checks.values() if (found := _first(op, check, name, seed)))
+        if "search" in checks:
+            _try_budgets(test, ops, progress)
         for mutant in mutants:
             if progress is not None:
                 progress(mutant.name)
@@ -140,6 +147,21 @@ def self_test(
     finally:
         elsewhere.end()
     return test
+
+
+def _try_budgets(test: SelfTest, ops: Iterable[str], progress: Progress | None) -> None:
+    """Whether budgets are as tight as they were; and whether it would show if they were not."""
+    known, by_name = floors.known(), {op.name: op for op in OPS}
+    for name in ops:
+        if by_name[name].kernels:
+            if progress is not None:
+                progress(f"{name}, budgets")
+            found = floors.used(by_name[name])
+            test.floors += sum(map(len, found.values()))
+            test.budgets += floors.below(found, known)
+    if {op for op, _ in floors.BUDGETS.values()} <= {*ops}:
+        unseen = floors.unseen()
+        test.budgets += [f"budget of {name}: a hundred times wider, and no floor is missed" for name in unseen]
 
 
 def _first(op: Op, check: Check, backend: str, seed: int) -> Discrepancy | None:
