@@ -24,8 +24,9 @@ def case(op: str, name: str):
     return next(case for case in of(op).cases if case.name == name)
 
 
-def test_numpy_agrees() -> None:
-    ops = [
+@pytest.mark.parametrize(
+    "op",
+    [
         "conv2d",
         "conv_transpose2d",
         "max_pool2d",
@@ -38,12 +39,25 @@ def test_numpy_agrees() -> None:
         "affine",
         "batch_norm2d",
         "dropout",
-    ]
-    ops += ["add", "multiply", "matmul", "clip", "hard_sigmoid", "hard_swish", "silu", "prelu", "local_response_norm"]
-    ops += ["upsample2d", "group_norm", "instance_norm", "layer_norm"]
-    report = audit(ops, backend="numpy", checks=["exact", "special", "adjoint"], measure=False)
+        "add",
+        "multiply",
+        "matmul",
+        "clip",
+        "hard_sigmoid",
+        "hard_swish",
+        "silu",
+        "prelu",
+        "local_response_norm",
+        "upsample2d",
+        "group_norm",
+        "instance_norm",
+        "layer_norm",
+    ],
+)
+def test_numpy_agrees(op: str) -> None:
+    report = audit([op], backend="numpy", checks=["exact", "special", "adjoint"], measure=False)
     assert [str(d) for d in report.discrepancies()] == []
-    assert report.judged > 1000
+    assert report.judged > 50
 
 
 def test_what_a_library_lacks_is_said_with_the_reason() -> None:
