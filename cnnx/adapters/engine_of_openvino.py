@@ -28,9 +28,11 @@ class Engine:
 
     def run(self, model: bytes, inputs: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
         """A model compiled for each call."""
-        request = self._compiled(model).create_infer_request()
-        request.infer({name: np.asarray(array, order="C") for name, array in inputs.items()})
-        return [np.array(request.get_tensor(name).data) for name in outputs]
+        read = self._read(model)
+        ins, outs = _places(read.inputs, list(inputs)), _places(read.outputs, outputs)
+        request = self._compiled(read).create_infer_request()
+        request.infer({i: np.asarray(array, order="C") for i, array in zip(ins, inputs.values(), strict=True)})
+        return [np.array(request.get_output_tensor(i).data) for i in outs]
 
     def kept(self, model: bytes) -> set[str]:
         """What the last of the layers gives that each of its kernels says it is made of."""
@@ -45,11 +47,30 @@ class Engine:
             kept |= max(known, key=lambda one: one[0])[1] if known else set()
         return kept
 
-    def _compiled(self, model: bytes) -> Any:
+    def _read(self, model: bytes) -> Any:
         try:
-            return self._core.compile_model(self._core.read_model(model), "CPU", self._settings)
+            return self._core.read_model(model)
         except RuntimeError as error:
-            raise NotImplementedError(f"openvino does not take it: {' '.join(str(error).split())[:300]}") from None
+            raise _not_taken(error) from None
+
+    def _compiled(self, read: Any) -> Any:
+        try:
+            return self._core.compile_model(read, "CPU", self._settings)
+        except RuntimeError as error:
+            raise _not_taken(error) from None
+
+
+def _places(ports: Sequence[Any], names: Sequence[str]) -> Sequence[int]:
+    """Where ports of these names stand. What computes nothing is left out when a model is read, and takes a name along:
+    then they stand in the order of the file, which is that of the names."""
+    known = {name: place for place, port in enumerate(ports) for name in port.get_names()}
+    if len(ports) == len(names) and not known.keys() >= set(names):
+        return range(len(names))
+    return [known[name] for name in names]
+
+
+def _not_taken(error: RuntimeError) -> NotImplementedError:
+    return NotImplementedError(f"openvino does not take it: {' '.join(str(error).split())[:300]}")
 
 
 def _layers(op: Any) -> list[str]:

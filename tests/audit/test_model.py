@@ -97,6 +97,15 @@ def test_float64(tmp_path):
     assert {one.dtype for one in report.results} == {"float64"}
 
 
+def test_openvino_where_nothing_is_computed(tmp_path):
+    """It leaves such a node out, and its input has no name any more."""
+    pytest.importorskip("openvino", reason="extra test: an engine")
+    path = saved(tmp_path / "m.onnx", [("Relu", "x", "r", {}), ("Dropout", "r", "y", {})], {}, (2, 3))
+    report = audit_model(path, backend="openvino")
+    assert report.ok
+    assert [(one.operator, one.outcome) for one in report.of("isolated")] == [("Relu", "agrees"), ("Dropout", "agrees")]
+
+
 def test_openvino(model):
     pytest.importorskip("openvino", reason="extra test: an engine")
     report = audit_model(model, backend="onnxruntime", against="openvino")
