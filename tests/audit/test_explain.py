@@ -307,13 +307,13 @@ def test_command_all(capsys):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["lenet"], "expected an op of conv2d"),
+        (["lenet"], "OP: expected one of conv2d"),
         (["flatten"], "it computes nothing"),
         (["conv2d", "--at", "9,9,9,9"], "within Y of shape (2, 4, 5, 4), got (9, 9, 9, 9)"),
         (["conv2d", "--at", "0,0"], "within Y of shape (2, 4, 5, 4)"),
         (["conv2d", "--at", "a"], "--at: expected whole numbers"),
         (["conv2d", "--of", "dQ"], "--of: expected one of Y, dZ, dF, db"),
-        (["conv2d", "--case", "none"], "--case: expected one of one, plain"),
+        (["conv2d", "--case", "none"], "--case: expected one of 48 names, got 'none'; did you mean one?"),
         (["conv2d", "--case", "empty batch"], "has no elements"),
         (["conv2d", "--x", "1,1,2,2"], "weight: expected"),
         (["conv2d", "--x", "1,-1,2,2"], "--x: expected extents of at least 0"),
