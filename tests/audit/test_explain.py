@@ -374,7 +374,7 @@ def test_the_whole_sheet(capsys):
 )
 def test_a_key(capsys, key, has, has_not):
     code, out, _ = run(capsys, "equations", key)
-    sheet, stands, _ = out.partition("Where ")
+    sheet, stands, _ = out.partition("\nWhere ")
     assert code == 0
     assert all(words in sheet for words in has)
     assert not any(words in sheet for words in has_not)
