@@ -121,9 +121,9 @@ cdef inline void sum_over_channels(const floating* Delta, const floating* Z, con
 
 cdef inline void prefetch_unit(const floating* Delta, const floating* Z, const Plan* g, Py_ssize_t group,
                                Unit it) noexcept nogil:
-    # All that a unit will read: whole rows in one, if it takes them.
-    cdef Py_ssize_t c, k, i, h = max_of(0, g.u * it.p - g.p_h), rows = min_of(g.H - h, g.h)
-    cdef Py_ssize_t w = max_of(0, g.v * it.q - g.p_w), columns = min_of(g.W - w, g.w)
+    # All that a unit will read: whole rows in one, if it takes them; none where it lies in the padding behind them.
+    cdef Py_ssize_t c, k, i, h = min_of(g.H, max_of(0, g.u * it.p - g.p_h)), rows = min_of(g.H - h, g.h)
+    cdef Py_ssize_t w = min_of(g.W, max_of(0, g.v * it.q - g.p_w)), columns = min_of(g.W - w, g.w)
     cdef const floating* z
     for c in range(g.C):
         z = Z + (((it.n * g.groups + group) * g.C + c) * g.H + h) * g.W
