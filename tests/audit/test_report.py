@@ -595,9 +595,9 @@ def test_page_is_no_wider_than_a_screen(width: int, written: tuple[Report, str],
 def test_page_is_drawn_and_printed(written: tuple[Report, str], tmp_path: Path) -> None:
     plt = pytest.importorskip("matplotlib.image", reason="extra plot: it reads the picture")
     (tmp_path / "report.html").write_text(written[1])
-    chromium("--window-size=800,1400", "--screenshot=report.png", "report.html", cwd=tmp_path)
+    chromium("--window-size=800,1800", "--screenshot=report.png", "report.html", cwd=tmp_path)
     picture = (plt.imread(tmp_path / "report.png")[..., :3] * 255).round().astype(int)
-    assert picture.shape == (1400, 800, 3)
+    assert picture.shape == (1800, 800, 3)
     for colour in ((0, 114, 178), (86, 180, 233), (179, 64, 11)):  # bars of both dtypes and of what is beyond
         assert (picture == colour).all(axis=-1).sum() > 50, colour
     chromium("--print-to-pdf=report.pdf", "report.html", cwd=tmp_path)

@@ -275,14 +275,16 @@ def test_no_false_alarms(seed: int) -> None:
     assert list(report.discrepancies()) == []
 
 
+# What torch's gradients are off by, on the way to them: y (1 - y) is made of a rounded y, powers of S underflow.
+OF_TORCH = {"sigmoid_grad_input", "local_response_norm_grad_input"}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, 6))
 def test_no_false_alarms_of_torch(seed: int) -> None:
     pytest.importorskip("torch", reason="extra torch: a peer that is right")
     report = audit(checks=["search"], search_cases=12, backend="torch", measure=False, seed=seed)
-    for op in {d.op for d in report.discrepancies()}:  # sigmoid's gradient: of y (1 - y) with y rounded
-        fixed = audit([op], checks=["exact", "bound"], backend="torch", measure=False)
-        assert {d.kernel for d in report.discrepancies() if d.op == op} <= {d.kernel for d in fixed.discrepancies()}
+    assert {d.kernel for d in report.discrepancies()} <= OF_TORCH
 
 
 @pytest.mark.parametrize("name", ["batch_norm2d", "lp_pool2d", "group_norm", "squared_error", "conv2d", "upsample2d"])

@@ -94,6 +94,12 @@ def elu_grad_input_without_alpha(Delta: Array, Z: Array, dZ: Array, *, alpha: fl
     right("elu_grad_input")(Delta, Z, dZ, alpha=1.0)
 
 
+@BUGS.of("sigmoid", "sigmoid", "numbers below -20 are off by 64 ulp", "a range reduction with too few bits")
+def sigmoid_far_out(Z: Array, Y: Array) -> None:
+    right("sigmoid")(Z, Y)
+    Y[Z < -20] *= Y.dtype.type(1 + 64 * np.finfo(Y.dtype).eps)
+
+
 @BUGS.of("gelu", "gelu", "the approximation by tanh", "GPT-2's formula, called by the same name")
 def gelu_by_tanh(Z: Array, Y: Array) -> None:
     inner = np.sqrt(2 / np.pi) * (Z + 0.044715 * Z**3)
