@@ -94,10 +94,12 @@ def elu_grad_input_without_alpha(Delta: Array, Z: Array, dZ: Array, *, alpha: fl
     right("elu_grad_input")(Delta, Z, dZ, alpha=1.0)
 
 
-@BUGS.of("sigmoid", "sigmoid", "numbers below -20 are off by 64 ulp", "a range reduction with too few bits")
-def sigmoid_far_out(Z: Array, Y: Array) -> None:
+@BUGS.of("sigmoid", "sigmoid", "of 37 numbers those below -20 are off by 64 ulp", "a tail's own exponential")
+def sigmoid_far_out_of_37(Z: Array, Y: Array) -> None:
+    """Of a size that a fixed case has; a search draws others, too rarely with numbers so far from 0."""
     right("sigmoid")(Z, Y)
-    Y[Z < -20] *= Y.dtype.type(1 + 64 * np.finfo(Y.dtype).eps)
+    if Z.size == 37:
+        Y[Z < -20] *= Y.dtype.type(1 + 64 * np.finfo(Y.dtype).eps)
 
 
 @BUGS.of("gelu", "gelu", "the approximation by tanh", "GPT-2's formula, called by the same name")
