@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 KERNEL = Path("cnnx", "optimized", "conv2d.pyx")
-WORK = "\n            sum_images_of(&job, &arrays, threads, scratch)\n"
+WORK = "\n            sum_images_of(&job, &arrays, threads, align_to_line(memory, scratch))\n"
 SLOWED = """
             begin = now(){work}            end = now()
             while now() < end + {share} * (end - begin):

@@ -190,8 +190,8 @@ def _against(arguments: argparse.Namespace) -> int:
     if arguments.json != "-":
         print("\n".join(_bench_text.outcome(outcome, budgets, LEVEL, verbose=arguments.verbose)))
     named = _bisected(outcome, repository, revision, instruction_set, call) if arguments.bisect else []
-    if arguments.json != "-":
-        print("\n".join(_bench_text.named(named, repository.title)), end="\n" if named else "")
+    if named and arguments.json != "-":
+        print("\n".join(_bench_text.named(named, repository.title)))
     if arguments.json is not None:
         found = _bench_text.outcome_as_dict(outcome, budgets, LEVEL)
         _write_json(found | {"bisect": _bench_text.named_as_dict(named)} if arguments.bisect else found, arguments.json)

@@ -152,7 +152,7 @@ def test_another_machines_file_is_refused_before_anything_is_measured(measured, 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--op", "convolution"], "op: expected one of conv2d, "),
+        (["--op", "convolution"], "op: expected one of 37 names, got 'convolution'; did you mean conv2d or"),
         (["--op", "relu", "--case", "cn layer 2"], "case: expected one of images, got 'cn layer 2'"),
         (["--threads", "0"], "expected an integer from 1 to 1024, got '0'"),
         (["--threads", "two"], "expected an integer from 1 to 1024, got 'two'"),

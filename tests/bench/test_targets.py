@@ -187,7 +187,7 @@ def test_a_result_that_differs_is_an_exit_code(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--group", "convolution", "--vs", "torch"], "group: expected one of conv, peak, "),
+        (["--group", "convolution", "--vs", "torch"], "group: expected one of 12 names, got 'convolution'"),
         (["--case", "D", "--vs", "torch"], "case: expected one of conv A, conv A2, "),
         (["--group", "pool", "--case", "conv D", "--vs", "torch"], "case: expected one of pool max 2x2 forward, "),
         ([], "--cases: expected --vs, as "),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import test_errata as errata
 import test_errata_d19 as errata_d19
+import test_m17 as m17
 import test_ox as ox_figures
 
 import cnnx
@@ -26,6 +27,7 @@ KERNELS = backend.kernel_names("reference")
 TESTS = {
     "M17 table 1": [errata.test_m17_table_1_rows_and_columns],
     "M17 (4), (6)": [errata.test_m17_4_and_6_one_bias_per_channel],
+    "M17 (5), (6), (18), (19)": [m17.test_m17_one_over_n_lives_in_the_cost],
     "M17 (10), (11)": [errata.test_m17_10_11_padding],
     "M17 (13)": [errata.test_m17_13_padding_never_wins, errata.test_m17_13_p_v],
     "M17 (14), D19 (7), CN (4)": [errata.test_m17_14_ties],
