@@ -72,7 +72,12 @@ def test_bugs_that_the_reference_shares_are_seen_by_mathematics_alone(printed: d
     shared = [mutant for mutant in printed["mutants"] if mutant["shared"]]
     assert len(shared) >= 10
     for mutant in shared:
-        assert set(mutant["caught"]) <= {"gradient", "dual", "adjoint", "worked"}
+        found = dict(mutant["caught"])
+        # Where a wrong equation cannot be computed with bounds, element by element, a search ends with an error.
+        if any(words in found.get("search", "") for words in ("back end 'mutant' raised", "exactly, got")):
+            del found["search"]
+        assert found
+        assert set(found) <= {"gradient", "dual", "adjoint", "worked"}
 
 
 def test_mutants_have_names_of_their_own_and_say_what_they_are() -> None:
