@@ -1,5 +1,6 @@
 """ONNX graphs read: what exporters write in parts for want of an operator, and what acts on the last axes."""
 
+import itertools
 import math
 import warnings
 
@@ -56,6 +57,19 @@ def test_what_only_looks_like_gelu_is_refused(tmp_path, constants, nodes):
     path = written(tmp_path / "model.onnx", nodes, NUMBERS | constants, opset=17)
     with pytest.raises(ValueError, match=r"\(Erf\): expected an operator that cnnx has a layer for, got another"):
         io.import_onnx(path)
+
+
+@pytest.mark.parametrize("second", ["self", "one"])
+def test_long_products_are_read_as_they_are(tmp_path, second):
+    """Of one value again and again, 2^40 factors; and of 1,500 constants."""
+    count = 40 if second == "self" else 1500
+    names = ["x", *(f"v{i}" for i in range(1, count)), "y"]
+    nodes = [("Mul", f"{a} {a if second == 'self' else second}", b) for a, b in itertools.pairwise(names)]
+    path, x = written(tmp_path / "model.onnx", nodes, NUMBERS, opset=17), floats(3, *IMAGES)
+    x /= np.abs(x).max()
+    model = io.import_onnx(path)
+    assert len(model.layers) == count
+    assert_close(model.forward(np.sign(x)), np.sign(x) ** 2 if second == "self" else np.sign(x))
 
 
 @pytest.mark.parametrize("nodes", NORMS.values(), ids=NORMS)

@@ -1,7 +1,6 @@
 """Layers that exporters write in parts, where the opset has no operator for them: found at the last part."""
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -15,13 +14,9 @@ _ROOT, _CUBIC = math.sqrt(2 / math.pi), 0.044715  # of GELU's approximation
 
 def gelu(node: Node) -> nn.Layer | None:
     """Of x, 1 + Erf(x / sqrt(2)) and 1/2, multiplied in any order; None if this is no such product."""
-    values, factor = [], 1.0
-    for one in _factors(node):
-        if isinstance(one, Value):
-            values.append(one)
-        else:
-            factor *= one
-    if len(values) != 2 or not _close(factor, 0.5):
+    factors = _factors(node, 3)
+    values = [one for one in factors if isinstance(one, Value)]
+    if len(values) != 2 or not _close(math.prod(one for one in factors if isinstance(one, float)), 0.5):
         return None
     for x, other in (values, values[::-1]):
         total = _with_number(node.made_by(other, "Add"))
@@ -80,18 +75,25 @@ def power(node: Node) -> nn.Layer:
     )
 
 
-def _factors(node: Node) -> Iterator[Value | float]:
-    """What a product of products is made of, as far as constants are numbers."""
-    for one in node.inputs:
+def _factors(node: Node, most: int) -> list[Value | float]:
+    """What a product of products is made of, constants as numbers; none if that are more than `most`, or arrays.
+
+    A file may have products of products as long, and as often the same, as it likes.
+    """
+    found: list[Value | float] = []
+    ahead = list(node.inputs)
+    while ahead and len(found) + len(ahead) <= most:
+        one = ahead.pop()
         product = node.made_by(one, "Mul") if isinstance(one, Value) else None
         if product is not None:
-            yield from _factors(product)
+            ahead += product.inputs
         elif isinstance(one, Value):
-            yield one
+            found.append(one)
         elif isinstance(one, Known) and one.first.size == 1:
-            yield float(one.first.item())
+            found.append(float(one.first.item()))
         else:
-            yield math.nan
+            return []
+    return [] if ahead else found
 
 
 def _with_number(node: Node | None) -> tuple[Value, float] | None:
