@@ -81,7 +81,7 @@ def against(
     outcome = Outcome(base, tree)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            first = _rounds(outcome, figures, Path(folder), say, call)
+            first = in_turns(outcome, figures, Path(folder), say, call)
             try:
                 first.run(rounds)
             finally:
@@ -97,7 +97,7 @@ def against(
                 if statistics.median(ratios) - 1 < -budgets.of(figure) / 2
             ]
             if outcome.suspects:
-                second = _rounds(outcome, [suspect.figure for suspect in outcome.suspects], Path(folder), say, call)
+                second = in_turns(outcome, [suspect.figure for suspect in outcome.suspects], Path(folder), say, call)
                 second.run(again)
                 measured_again = {measured.figure: measured.ratios.get(BASE, []) for measured in second.found}
                 for suspect in outcome.suspects:
@@ -109,13 +109,14 @@ def against(
     return outcome
 
 
-def _rounds(
+def in_turns(
     outcome: Outcome,
     figures: Sequence[Figure],
     folder: Path,
     say: Callable[[int, int, Figure], None],
     call: Callable[[Figure], Call],
 ) -> Rounds:
+    """Rounds of the two builds; ratios are the base's time over the tree's."""
     sides = {BASE: side(folder=outcome.base.folder, must_agree=False)}
     ours = side(folder=outcome.tree.folder)
     return Rounds(figures, ours, sides, folder, limits=False, with_reference=False, call=call, say=say)

@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .against import AGAIN, BASE, Outcome
+from .against import AGAIN, BASE, Outcome, in_turns
 from .builds import Build, BuildError
 from .figures import Call, call_of
-from .measure import Rounds
 from .record import Figure
-from .run import side
 
 # What commits of a repository are: a revision, or None, the working tree.
 Revision = str | None
@@ -80,7 +78,7 @@ def bisect(
     ends = {figure: [0, len(commits)] for figure in halves}
     why: dict[int, str] = {}
     with tempfile.TemporaryDirectory() as folder:
-        measure = measure or _in_turns(base, rounds, Path(folder), call)
+        measure = measure or _measured(base, rounds, Path(folder), call)
         while (place := _next(ends.values(), why)) is not None:
             open_there = [figure for figure, (low, high) in ends.items() if low < place < high]
             try:
@@ -111,10 +109,9 @@ def _next(ends: Iterable[list[int]], left_out: dict[int, str]) -> int | None:
     return None
 
 
-def _in_turns(base: Build, rounds: int, folder: Path, call: Callable[[Figure], Call]) -> Measure:
+def _measured(base: Build, rounds: int, folder: Path, call: Callable[[Figure], Call]) -> Measure:
     def measure(build: Build, figures: Sequence[Figure]) -> dict[Figure, list[float]]:
-        sides = {BASE: side(folder=base.folder, must_agree=False)}
-        turns = Rounds(figures, side(folder=build.folder), sides, folder, limits=False, with_reference=False, call=call)
+        turns = in_turns(Outcome(base, build), figures, folder, lambda *_: None, call)
         turns.run(rounds)
         return {one.figure: one.ratios.get(BASE, []) for one in turns.found}
 

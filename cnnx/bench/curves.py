@@ -147,10 +147,12 @@ def _machine(runs: list[Record], budgets: Budgets | None, baseline: Record | Non
 def drifts(curves: Sequence[Curve]) -> list[Drift]:
     """What changed over many runs, the newest first: figures alone, and together those that did not change alone."""
     alone = [(part, (curve.figure,), str(curve.figure)) for curve in curves for part in _parts(curve)]
-    level = ALARMS / max(1, len(alone) + len(list(_together(curves))))
+    together = list(_together(curves))
+    level = ALARMS / max(1, len(alone) + len(together))
     found = list(_drifts(alone, level))
-    changed = {one.figures[0] for one in found}
-    found += _drifts(_together([curve for curve in curves if curve.figure not in changed]), level)
+    if changed := {one.figures[0] for one in found}:
+        together = list(_together([curve for curve in curves if curve.figure not in changed]))
+    found += _drifts(together, level)
     return sorted(found, key=lambda one: (-one.since, one.name))
 
 

@@ -1,5 +1,6 @@
 """What a comparison found, for those who read a pull request: a table in Markdown, and GitHub's annotations."""
 
+import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -59,7 +60,7 @@ class Summary:
         again = {one.figure: one for one in found.suspects if one.again}
         lines = []
         for figure, ratios in found.ratios.items():
-            change = again[figure].change if figure in again else sorted(ratios)[len(ratios) // 2] - 1
+            change = again[figure].change if figure in again else statistics.median(ratios) - 1
             faster = change > budgets.of(figure) and figure not in again
             verdict = SLOWER if figure in guilty else NOISY if figure in again else FASTER if faster else SAME
             lines.append(Line(str(figure), change, budgets.of(figure), verdict))

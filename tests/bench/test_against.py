@@ -203,7 +203,7 @@ def outcome(monkeypatch, ratio, budgets=None, **options):
         asked.append(list(figures))
         return Scripted(figures, ratio, **options)
 
-    monkeypatch.setattr(module, "_rounds", scripted)
+    monkeypatch.setattr(module, "in_turns", scripted)
     return against(*BUILDS, FIGURES, budgets or Budgets()), asked
 
 
