@@ -41,8 +41,8 @@ JUNK = (
 )  # fmt: skip
 
 
-def array(rng, shape, dtype, drawn=None):
-    """Numbers of a shape, or as a case describes them."""
+def described(rng, shape, dtype, drawn):
+    """What a case describes as something else than any numbers; else None."""
     kind = getattr(drawn, "kind", "number")
     if kind == "mask":
         return np.asarray(rng.random(shape) < 0.5)
@@ -51,7 +51,15 @@ def array(rng, shape, dtype, drawn=None):
     if kind == "probability":
         return np.full(shape, 1 / shape[-1], dtype)
     if kind == "positive":
-        return (rng.random(shape) + 0.5).astype(dtype)
+        return np.asarray(rng.random(shape) + 0.5, dtype)
+    return None
+
+
+def array(rng, shape, dtype, drawn=None):
+    """Numbers of a shape, or as a case describes them."""
+    found = described(rng, shape, dtype, drawn)
+    if found is not None:
+        return found
     with np.errstate(over="ignore"):
         if rng.random() < 0.2:
             return np.asarray(rng.choice(NUMBERS, shape)).astype(dtype)

@@ -13,10 +13,12 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from draws import described
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import cnnx
+import cnnx.nn
 from cnnx.ops import OPS, Draw, _plan
 
 FUNCTIONS = {function.__name__: (op, function) for op in OPS for function in (op.forward, op.backward)}
@@ -24,15 +26,9 @@ FUNCTIONS = {function.__name__: (op, function) for op in OPS for function in (op
 
 def array(drawn, dtype="float32"):
     """An array of a shape, or as a case describes it."""
-    rng, kind = np.random.default_rng(5), getattr(drawn, "kind", "number")
-    shape = drawn.shape if isinstance(drawn, Draw) else drawn
-    if kind == "mask":
-        return np.asarray(rng.random(shape) < 0.5)
-    if kind == "index":
-        return np.asarray(rng.integers(0, drawn.high, shape))
-    if kind == "probability":
-        return np.full(shape, 1 / shape[-1], dtype)
-    return np.asarray(rng.random(shape) + 0.5 if kind == "positive" else rng.standard_normal(shape), dtype)
+    rng, shape = np.random.default_rng(5), drawn.shape if isinstance(drawn, Draw) else drawn
+    found = described(rng, shape, dtype, drawn)
+    return np.asarray(rng.standard_normal(shape), dtype) if found is None else found
 
 
 def call_of(name, case, dtype="float32"):

@@ -19,7 +19,6 @@ from ..spot.element import SUMS, ElementTruth
 from ..trace import KernelCall, Trace, backward_arguments, first, forward_arguments, named_inputs, traced
 from ..trial import Check, Trial
 from ..truth.arithmetic import UndecidedError
-from ..truth.error_bound import share_of
 
 # Kinds of numbers, and how often; and by which powers of two real ones are scaled. With the largest ones exponentials
 # and powers would leave the range of their numbers, and of what has no bound nothing can be said.
@@ -115,29 +114,20 @@ def _judge_output(trial: Trial, call: KernelCall, output: str, array: Array, mod
         if truth.read > READ[call.kernel in SUMS]:
             break
         try:
-            value, error = truth(index)
+            held = truth.hold(array, index)
         except UndecidedError:
             continue  # so near a kink that either side is right
-        if not np.isfinite(error):
+        if not np.isfinite(held.error):
             continue
-        got, judged = float(array[index]), True
+        judged = True
         trial.result.elements += 1
-        share = share_of(got, value, error, finite=True)
         if mode == "real":
             what = f"{call.kernel} {output}", trial.dtype
-            trial.result.shares[what] = max(share, trial.result.shares.get(what, 0.0))
-        if share > 1:
-            within = f" +- {error:.1e}" if error else " exactly"
+            trial.result.shares[what] = max(held.share, trial.result.shares.get(what, 0.0))
+        if held.share > 1:
             trial.found(
-                f"{call.kernel} at {output}{list(index)} of {array.shape}, on {mode} numbers: "
-                f"expected {value!r}{within}, got {got!r}",
-                kernel=call.kernel,
-                output=output,
-                index=index,
-                expected=value,
-                got=got,
-                error=error,
-                share=share,
+                f"{call.kernel} at {output}{list(index)} of {array.shape}, on {mode} numbers: {held.words(' exactly')}",
+                **vars(held),
                 arrays=named_inputs(call),
                 results={"got": array},
                 numbers=call.numbers,

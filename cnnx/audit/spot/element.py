@@ -1,6 +1,7 @@
 """One element of an output at a time, by its equation, with its error bound: what spot checks hold against."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,7 @@ from .._signature import signature
 from ..data import Array
 from ..trace import KernelCall
 from ..truth.arithmetic import Bounded, BoundedMath
-from ..truth.error_bound import DOUBLE, DOUBLE_TRUTH, FUNCTION, in_double
+from ..truth.error_bound import DOUBLE, DOUBLE_TRUTH, FUNCTION, in_double, share_of
 from ..truth.exact import PRODUCTS
 from ..truth.winograd_bound import KERNELS as WINOGRAD
 from ..truth.winograd_bound import tile_errors
@@ -54,6 +55,24 @@ class _BoundedElements:
         return (self[i] for i in range(len(self)))
 
 
+@dataclass(frozen=True)
+class Held:
+    """An element held against its equation, under the names that a `Discrepancy` has."""
+
+    kernel: str
+    output: str
+    index: Index
+    expected: float
+    got: float
+    error: float
+    share: float
+
+    def words(self, exactly: str = "") -> str:
+        """What was expected and what came; `exactly` stands where there is no room for an error."""
+        within = f" +- {self.error:.1e}" if self.error else exactly
+        return f"expected {self.expected!r}{within}, got {self.got!r}"
+
+
 class ElementTruth:
     """Computes elements of an output, each with its error bound, from the inputs that a kernel was called with.
 
@@ -69,6 +88,7 @@ class ElementTruth:
         info = np.finfo(dtype)
         u, tiny = float(info.eps) / 2, float(info.smallest_normal if flushed else info.smallest_subnormal)
         numbers = dict(call.numbers)
+        self._name = call.kernel, output
         self._read, self._bounded = 0, ()  # type: tuple[int, tuple[_BoundedElements, ...]]
         place = list(_backend.equations(call.kernel)).index(output)
         kind = call.outputs[place].dtype if call.outputs else np.dtype(dtype)
@@ -86,6 +106,11 @@ class ElementTruth:
 
     def __call__(self, index: Index) -> tuple[float, float]:
         return self._compute(index)
+
+    def hold(self, array: Array, index: Index) -> Held:
+        """An element of what the kernel gave, beside what it should be."""
+        (value, error), got = self._compute(index), float(array[index])
+        return Held(*self._name, index, value, got, error, share_of(got, value, error, finite=True))
 
     @property
     def read(self) -> int:

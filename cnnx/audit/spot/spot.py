@@ -23,7 +23,6 @@ from ..data import Array, Mode, draw, draw_like, shape_of
 from ..explain.explain import explain
 from ..report.result import Discrepancy
 from ..trace import KernelCall, Trace, backward_arguments, forward_arguments, traced
-from ..truth.error_bound import share_of
 from .benchdnn import Problem
 from .element import ElementTruth
 from .result import Index, Spot, Tensor
@@ -184,23 +183,14 @@ class _Run:
         truth = ElementTruth(call, output, self.spot.dtype, exact=mode == "integer")
         for index in chosen:
             self._say()
-            value, error = truth(index)
-            got = float(array[index])
-            share = share_of(got, value, error, finite=True)
-            if mode == "real" and (tensor.worst is None or share > tensor.share):
-                tensor.share, tensor.worst = share, index
-            if share > 1:
-                within = f" +- {error:.1e}" if error else ""
+            held = truth.hold(array, index)
+            if mode == "real" and (tensor.worst is None or held.share > tensor.share):
+                tensor.share, tensor.worst = held.share, index
+            if held.share > 1:
                 self._found(
                     f"{direction}, {call.kernel}, {output} at {index} of {array.shape}, on {mode} numbers: "
-                    f"expected {value!r}{within}, got {got!r}",
-                    kernel=call.kernel,
-                    output=output,
-                    index=index,
-                    expected=value,
-                    got=got,
-                    error=error,
-                    share=share,
+                    f"{held.words()}",
+                    **vars(held),
                     terms=self._terms(call, output, index),
                 )
 
