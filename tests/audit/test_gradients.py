@@ -8,7 +8,7 @@ import pytest
 import cnnx
 from cnnx import data, nn
 from cnnx.audit import audit, gradient_check
-from cnnx.audit.truth.arithmetic import Dual, DualMath
+from cnnx.audit.truth.dual import Dual, DualMath, Slopes
 from cnnx.ops import OPS, Op
 
 
@@ -281,3 +281,12 @@ def test_dual_numbers_know_the_rules_of_calculus() -> None:
     assert m.sqrt(d).slope == pytest.approx(0.5 / math.sqrt(0.7))
     assert m.erfc(d).slope == pytest.approx(-2 / math.sqrt(math.pi) * math.exp(-0.49))
     assert m.pow(d, 2.5).slope == pytest.approx(2.5 * 0.7**1.5)
+
+
+def test_dual_numbers_carry_several_derivatives_at_once() -> None:
+    x = Dual(Fraction(3), Slopes({0: Fraction(1)}))
+    y = Dual(Fraction(2), Slopes({1: Fraction(1), 2: Fraction(5)}))  # along 1, and five times as fast along 2
+    f = (x * x + 4) / y - y  # df/dx = 2 x / y, df/dy = -(x^2 + 4) / y^2 - 1
+    assert [f.slope.along(direction) for direction in range(4)] == [3, Fraction(-17, 4), Fraction(-85, 4), 0]
+    assert (0 + f.slope).along(0) == 3
+    assert (-f).slope.along(0) == -3

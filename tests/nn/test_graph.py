@@ -11,7 +11,7 @@ import pytest
 
 from cnnx import nn
 from cnnx.audit import gradient_check
-from cnnx.audit.truth.arithmetic import Dual
+from cnnx.audit.truth.dual import Dual
 from cnnx.nn._wiring import chain, planned
 
 pytestmark = pytest.mark.once

@@ -21,7 +21,8 @@ from ..trace import (
     traced,
 )
 from ..trial import Check, Trial
-from ..truth.arithmetic import Bounded, BoundedMath, Dual, DualMath, FractionMath, IrrationalError
+from ..truth.arithmetic import Bounded, BoundedMath, FractionMath, IrrationalError
+from ..truth.dual import Dual, DualMath, Slopes
 
 COORDINATES = 5  # single coordinates of each input, besides one direction that moves all of them
 
@@ -79,16 +80,19 @@ def _compare(trial: Trial, arrays: Arrays, delta: Array, forward: Trace, backwar
     # A saved output is rounded; the derivative is that of the forward equation.
     before = forward.calls if trial.case.options.get("output") else []
     computed = replay([*before, *backward.calls], kind.lift, kind.number, kind.m)
-    weights = kind.lift(delta).reshape(-1)
-    for name, gradient in gradients(trial.op, trial.case, backward.result).items():
-        exact_gradient = computed[address(gradient)].reshape(-1)
-        for direction in _directions(arrays[name], trial.rng):
-            slope = _slope(forward, arrays[name], direction, weights, kind)
-            expected: Any = 0
-            for i in np.flatnonzero(direction):
-                expected = expected + exact_gradient[i] * kind.make(float(direction[i]))
-            trial.ran("forward", "backward")
-            _hold(trial, name, kind, expected, slope)
+    moves = [
+        (name, computed[address(gradient)].reshape(-1), direction)
+        for name, gradient in gradients(trial.op, trial.case, backward.result).items()
+        for direction in _directions(arrays[name], trial.rng)
+    ]
+    moved = [(arrays[name], direction) for name, _, direction in moves]
+    slopes = _slopes(forward, moved, kind.lift(delta).reshape(-1), kind)
+    for number, (name, exact_gradient, direction) in enumerate(moves):
+        expected: Any = 0
+        for i in np.flatnonzero(direction):
+            expected = expected + exact_gradient[i] * kind.make(float(direction[i]))
+        trial.ran("forward", "backward")
+        _hold(trial, name, kind, expected, slopes.along(number))
 
 
 def _directions(a: Array, rng: np.random.Generator) -> list[Array]:
@@ -98,20 +102,24 @@ def _directions(a: Array, rng: np.random.Generator) -> list[Array]:
     return [*directions, *(np.eye(1, a.size, int(i))[0] for i in coordinates)]
 
 
-def _slope(forward: Trace, moved: Array, direction: Array, weights: Array, kind: _Arithmetic) -> Any:
-    """The derivative of sum(weights * Y) along a direction of one input."""
+def _slopes(forward: Trace, moved: list[tuple[Array, Array]], weights: Array, kind: _Arithmetic) -> Slopes:
+    """The derivative of sum(weights * Y) along each of so many (input, direction)."""
+    by_address: dict[tuple[int, int], dict[int, dict[int, Any]]] = {}  # of each element that moves: its slopes
+    for number, (a, direction) in enumerate(moved):
+        elements = by_address.setdefault(address(a), {})
+        for i in np.flatnonzero(direction):
+            elements.setdefault(int(i), {})[number] = kind.make(float(direction[i]))
 
     def lift(a: Array, call: KernelCall) -> Array:
         numbers = kind.lift(a)
-        if address(a) == address(moved):
-            flat = numbers.reshape(-1)
-            for i in np.flatnonzero(direction):
-                flat[i] = Dual(flat[i], kind.make(float(direction[i])))
+        flat = numbers.reshape(-1)
+        for i, slopes in by_address.get(address(a), {}).items():
+            flat[i] = Dual(flat[i], Slopes(slopes))
         return numbers
 
     outputs = replay(forward.calls, lift, kind.number, DualMath(kind.m))
     last = forward.calls[-1]
-    total: Any = 0
+    total = Slopes({})
     for weight, y in zip(weights, outputs[address(last.outputs[0])].reshape(-1), strict=True):
         if isinstance(y, Dual):
             total = total + weight * y.slope

@@ -1,7 +1,7 @@
 """Numbers that the reference's element functions run on, besides floats.
 
-`Bounded` carries a bound on the rounding error that any order of summation can make; `Dual` carries
-a derivative; `Fraction` (the standard library's) has no rounding at all. Each comes with its
+`Bounded` carries a bound on the rounding error that any order of summation can make; `Dual` (dual.py) carries
+derivatives; `Fraction` (the standard library's) has no rounding at all. Each comes with its
 namespace of functions, passed to an element function as `m=`.
 """
 
@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 from ... import backend as _backend
-from ..by_value import ByValue
+from .dual import Dual
 
 
 class IrrationalError(TypeError):
@@ -100,7 +100,11 @@ class Bounded:
             if other == 1:
                 return self
             other = self._made(float(other), 0.0)
-        a, b, value = self.error, other.error, self.value * other.value
+        value = self.value * other.value
+        if self.terms == other.terms == 1 and self.inherited == other.inherited == 0:  # most are: the data themselves
+            exact = self.value == 0 or other.value == 0
+            return Bounded(value, self.eps, self.tiny, 0.0 if exact else self.eps * abs(value) + self.tiny)
+        a, b = self.error, other.error
         if (self.value == 0 and a == 0) or (other.value == 0 and b == 0):
             return self._made(value, 0.0)
         inherited = abs(self.value) * b + abs(other.value) * a + a * b + self.eps * abs(value) + self.tiny
@@ -208,91 +212,3 @@ class FractionMath:
 
     def __getattr__(self, name: str) -> Any:
         raise IrrationalError(name)
-
-
-class Dual(ByValue):
-    """a + b d with d^2 = 0: a number of any kind and its derivative, the exact rules of calculus."""
-
-    __slots__ = ("slope", "value")
-
-    def __init__(self, value: Any, slope: Any):
-        self.value, self.slope = value, slope
-
-    def __add__(self, other: Any) -> "Dual":
-        if isinstance(other, Dual):
-            return Dual(self.value + other.value, self.slope + other.slope)
-        return Dual(self.value + other, self.slope)
-
-    __radd__ = __add__
-
-    def __neg__(self) -> "Dual":
-        return Dual(-self.value, -self.slope)
-
-    def __sub__(self, other: Any) -> Any:
-        return self + (-other)
-
-    def __rsub__(self, other: Any) -> Any:
-        return -self + other
-
-    def __mul__(self, other: Any) -> "Dual":
-        if isinstance(other, Dual):
-            return Dual(self.value * other.value, self.slope * other.value + self.value * other.slope)
-        return Dual(self.value * other, self.slope * other)
-
-    __rmul__ = __mul__
-
-    def __truediv__(self, other: Any) -> "Dual":
-        if isinstance(other, Dual):
-            value = self.value / other.value
-            return Dual(value, (self.slope - value * other.slope) / other.value)
-        return Dual(self.value / other, self.slope / other)
-
-    def __rtruediv__(self, other: Any) -> "Dual":
-        value = other / self.value
-        return Dual(value, -(value * self.slope) / self.value)
-
-    def __abs__(self) -> "Dual":
-        return -self if self.value < 0 else self
-
-    def __repr__(self) -> str:
-        return f"{self.value!r} + {self.slope!r} d"
-
-
-class DualMath:
-    """exp, log, ... of Dual numbers over any kind of number, whose own functions are `base`."""
-
-    def __init__(self, base: Any):
-        self.base = base
-
-    def _chain(self, x: Any, name: str, slope: Any) -> Any:
-        """f(x), and for a Dual f'(x) x' with f'(x) = slope(value, f(value))."""
-        function = getattr(self.base, name)
-        if not isinstance(x, Dual):
-            return function(x)
-        y = function(x.value)
-        return Dual(y, slope(x.value, y) * x.slope)
-
-    def exp(self, x: Any) -> Any:
-        return self._chain(x, "exp", lambda v, y: y)
-
-    def expm1(self, x: Any) -> Any:
-        return self._chain(x, "expm1", lambda v, y: self.base.exp(v))
-
-    def log(self, x: Any) -> Any:
-        return self._chain(x, "log", lambda v, y: 1 / v)
-
-    def log1p(self, x: Any) -> Any:
-        return self._chain(x, "log1p", lambda v, y: 1 / (1 + v))
-
-    def sqrt(self, x: Any) -> Any:
-        return self._chain(x, "sqrt", lambda v, y: 1 / (2 * y))
-
-    def erfc(self, x: Any) -> Any:
-        return self._chain(x, "erfc", lambda v, y: -2 / math.sqrt(math.pi) * self.base.exp(-(v * v)))
-
-    def pow(self, x: Any, exponent: Any) -> Any:
-        if not isinstance(x, Dual):
-            return self.base.pow(x, exponent)
-        if exponent == 1:
-            return x
-        return Dual(self.base.pow(x.value, exponent), exponent * self.base.pow(x.value, exponent - 1) * x.slope)
