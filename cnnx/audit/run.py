@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,12 +16,12 @@ from . import elsewhere, repro
 from .checks import CHECKS
 from .compat import Compat, conventions
 from .data import draw
+from .pool import Here, Job, Pool
 from .report.report import Report
 from .report.result import Result
 from .search.search import Effort, effort
 from .shrink import refusal
 from .sides import PROPERTIES, Sides, promised
-from .supervise import Supervisor
 from .trace import forward_arguments
 from .trial import Check
 from .work import Say, explained, judge_op, mistrust_zeros
@@ -49,6 +49,7 @@ def audit(
     search: float | None = None,
     search_cases: int | None = None,
     timeout: float | None = None,
+    jobs: int = 1,
     progress: Callable[[str, str], None] | None = None,
 ) -> Report:
     """Judge a back end: hold it against another and against mathematics.
@@ -82,11 +83,15 @@ def audit(
         Seconds to spend on each check's first discrepancy, to find the smallest case that still fails and write down
         the terms of the equation there. With 0 findings stay as they are.
     search, search_cases : float or None, int or None
-        Seconds to search, shared by the ops, and cases of each op; whichever comes first. With neither, a few small
-        cases of each op are drawn. The same seed draws the same cases in the same order, however long it lasts.
+        Seconds to search, by all `jobs` and shared by the ops, and cases of each op; whichever comes first. With
+        neither, a few small cases of each op are drawn. The same seed draws the same cases in the same order, however
+        long it lasts.
     timeout : float or None
         Seconds that a case may take. The work is done in a process of its own then, and a back end that hangs or
         crashes it is a discrepancy; a back end that was registered in this process is not known there.
+    jobs : int
+        How many processes share the work, each with a back end of its own; how fast it is is measured by one, while the
+        others rest. With 1, and without `timeout`, all is done in this process.
     progress : callable or None
         Called with the op's and the check's name before each check.
 
@@ -99,8 +104,8 @@ def audit(
     ------
     ValueError
         An op, dtype, check, case, preset or back end of that name does not exist, or a list of names is empty;
-        `against` is `backend`; a `Case` and more than one op; `timeout` and a registered back end; a search without
-        the check `search`, of chosen cases, or of less than nothing.
+        `against` is `backend`; a `Case` and more than one op; `timeout` or several `jobs` and a registered back end; a
+        search without the check `search`, of chosen cases, or of less than nothing.
 
     Examples
     --------
@@ -117,27 +122,35 @@ def audit(
     wanted = _select_cases(cases, chosen)
     if ops is None and wanted is not None:  # the ops that have them
         chosen = {name: op for name, op in chosen.items() if _has_any(op, wanted)}
-    much = _effort(search, search_cases, chosen, chosen_checks, wanted)
+    if jobs < 1:
+        raise ValueError(f"jobs: expected at least 1, got {jobs}")
+    much = _effort(search, search_cases, jobs, chosen, chosen_checks, wanted)
+
+    def begin(job: Job) -> None:
+        if progress is not None:
+            progress(*job[:2])
+
     report = Report(backend, against, seed, flushing=_native.flushes(), asked=() if ops is None else tuple(chosen))
     try:
-        with _native.denormals(), _worker(backend, against, timeout) as do:
-            sides = _sides(backend, against, compat, do, required)
+        with _native.denormals(), _workers(backend, against, timeout, jobs) as workers:
+            sides = _sides(backend, against, compat, workers.do, required)
             report.compat = sides.compat.name
             for op in chosen.values():
                 lost = _left_out(op, chosen_checks.values(), sides.compat)
                 if lost:
                     report.left_out[op.name] = lost
-            for op in chosen.values():
-                for check in chosen_checks.values():
-                    if progress is not None:
-                        progress(op.name, check.name)
-                    result = do(op.name, check.name, wanted, kinds, sides, seed, shrink, much)
-                    mistrust_zeros(result)
-                    report.results.append(result)
-                if measure and op.kernels:
-                    if progress is not None:
-                        progress(op.name, SPEED)
-                    speed_up = do(op.name, SPEED, sides, seed)
+            tasks = [
+                (op.name, check.name, wanted, kinds, sides, seed, shrink, much)
+                for op in chosen.values()
+                for check in chosen_checks.values()
+            ]
+            for result in workers.each(tasks, begin):
+                mistrust_zeros(result)
+                report.results.append(result)
+            for op in chosen.values() if measure else ():  # while nothing else runs
+                if op.kernels:
+                    begin((op.name, SPEED))
+                    speed_up = workers.do(op.name, SPEED, sides, seed)
                     if isinstance(speed_up, float):
                         report.speed_up[op.name] = speed_up
     except KeyboardInterrupt:
@@ -191,10 +204,10 @@ def again(
     _check_names(backend, against)
     required, flushing = _required(require), _native.flushes()
     try:
-        with _native.denormals(), _worker(backend, against, timeout) as do:
-            sides = _sides(backend, against, compat, do, required)
+        with _native.denormals(), _workers(backend, against, timeout) as workers:
+            sides = _sides(backend, against, compat, workers.do, required)
             report = Report(backend, against, seed, sides.compat.name, flushing=flushing)
-            result = do(op.name, check, [case], (dtype,), sides, seed, 0.0, Effort())
+            result = workers.do(op.name, check, [case], (dtype,), sides, seed, 0.0, Effort())
     finally:
         elsewhere.end()
     result.discrepancies[:1] = map(explained, result.discrepancies[:1])
@@ -202,20 +215,18 @@ def again(
     return report
 
 
-@contextmanager
-def _worker(backend: str, against: str, timeout: float | None) -> Iterator[Callable[..., Any]]:
-    """What does `_work`: here or, with a time limit, in a process of its own."""
-    if timeout is None:
-        yield _work
-        return
+def _workers(backend: str, against: str, timeout: float | None, jobs: int = 1) -> Here | Pool:
+    """Who does what `_work` says: this process or, with a time limit or several at once, processes of their own."""
+    if timeout is None and jobs == 1:
+        return Here(_work)
+    what = "jobs" if timeout is None else "timeout"
     for name in (backend, against):
         if name in _backend.registered_names():
             raise ValueError(
-                f"timeout: expected a back end that another process can load (by entry point), got {name!r}, which is "
+                f"{what}: expected a back end that another process can load (by entry point), got {name!r}, which is "
                 "registered in this one"
             )
-    with Supervisor(_work, timeout) as supervisor:
-        yield supervisor.do
+    return Pool(_work, timeout, jobs)
 
 
 def _work(op_name: str, task: str, *job: Any, say: Say = lambda case, dtype, repro: None) -> Any:
@@ -232,6 +243,7 @@ def _work(op_name: str, task: str, *job: Any, say: Say = lambda case, dtype, rep
 def _effort(
     seconds: float | None,
     cases: int | None,
+    jobs: int,
     ops: dict[str, Op],
     checks: dict[str, Check],
     wanted: list[str | Case] | None,
@@ -243,7 +255,8 @@ def _effort(
             raise ValueError(f"{name}: expected {CHECK_SEARCH!r} among the checks, got {', '.join(checks)}")
         if value is not None and wanted is not None:
             raise ValueError(f"{name}: expected no cases with it, since it draws its own")
-    return effort(seconds, cases, sum(bool(op.kernels) for op in ops.values()))
+    shares = sum(bool(op.kernels) for op in ops.values())
+    return effort(None if seconds is None else seconds * min(jobs, shares), cases, shares)
 
 
 def _check_names(backend: str, against: str) -> None:

@@ -29,13 +29,13 @@ class Supervisor:
     ----------
     work : callable
         Called as `work(*job, say=say)` in the worker; to be pickled, as its arguments and result are.
-    limit : float
-        Seconds that one case may take.
+    limit : float or None
+        Seconds that one case may take; None: as many as it wants.
     who : str
         Who works there, for messages.
     """
 
-    def __init__(self, work: Work, limit: float, who: str = "the back end"):
+    def __init__(self, work: Work, limit: float | None, who: str = "the back end"):
         self._work, self._limit, self._who = work, limit, who
         self._process: Any = None
         self._pipe: Connection | None = None
@@ -64,7 +64,8 @@ class Supervisor:
         EndedError
             The worker hung or died. Whatever else `work` raises.
         """
-        said, patience = (), self._limit + START
+        said: tuple[Any, ...] = ()
+        patience = None if self._limit is None else self._limit + START
         if self._pipe is None:
             self._begin()
         assert self._pipe is not None

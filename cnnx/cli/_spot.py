@@ -84,7 +84,10 @@ def _work(
 
 
 def _layers(arguments: argparse.Namespace) -> Iterator[Layer]:
-    for name in ("check", "case", "repro", "save", "report", "junit", "ledger", "budgets", "search", "search_cases"):
+    names = (
+        "check", "case", "repro", "save", "report", "junit", "ledger", "budgets", "search", "search_cases", "jobs",
+    )  # fmt: skip
+    for name in names:
         if getattr(arguments, name, None):
             raise ValueError(
                 f"--{name.replace('_', '-')}: expected none with shapes, of which each is a case for the spot check"

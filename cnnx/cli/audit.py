@@ -9,11 +9,13 @@ import math
 import sys
 from collections.abc import Iterable
 
+from cnnx._processors import usable
 from cnnx.audit import CHECKS, DTYPES, Report, audit
 from cnnx.audit.compat import COMPAT
 from cnnx.audit.report.text import text
 from cnnx.audit.run import again
 from cnnx.audit.sides import PROPERTIES
+from cnnx.backend import registered_names
 
 from . import _bits, _model, _reports, _spot
 from ._speaker import progress
@@ -54,6 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="seconds that a case may take before the back end counts as hanging, in a process of its own; 0: no "
         f"limit and no process (default: {TIMEOUT:g} for back ends that are not cnnx's own)",
     )
+    add(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="processes that share the work (default: one for each processor, of a single op one)",
+    )
     add("--self-test", action="store_true", help="judge the audit: does it catch bugs that are put in on purpose?")
     _bits.add_arguments(parser)
     add("--no-speed", action="store_true", help="leave the speed-up out")
@@ -93,6 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
         search=arguments.search,
         search_cases=arguments.search_cases,
         timeout=_timeout(arguments),
+        jobs=_jobs(arguments) if arguments.jobs is None else arguments.jobs,
         seed=arguments.seed,
         measure=not (arguments.no_speed or arguments.reproducible),
         shrink=0.0 if arguments.no_shrink or arguments.reproducible else SHRINK,
@@ -113,6 +122,11 @@ def _timeout(arguments: argparse.Namespace) -> float | None:
     return arguments.timeout or None
 
 
+def _jobs(arguments: argparse.Namespace) -> int:
+    alone = len(arguments.op or ()) == 1 or {arguments.backend, arguments.against} & {*registered_names()}
+    return 1 if alone else usable()
+
+
 def _self_test(arguments: argparse.Namespace) -> int:
     from . import _self_test as command  # mutants are of no use to an audit
 
@@ -123,6 +137,7 @@ def _self_test(arguments: argparse.Namespace) -> int:
         "dtype",
         "compat",
         "timeout",
+        "jobs",
         "repro",
         "save",
         "budgets",
@@ -151,7 +166,7 @@ def _again(arguments: argparse.Namespace) -> int:
     _refuse(
         "--repro",
         arguments,
-        ("op", "check", "case", "dtype", "reproducible", "search", "search_cases"),
+        ("op", "check", "case", "dtype", "reproducible", "search", "search_cases", "jobs"),
         "which says it",
     )
     if arguments.seed:

@@ -246,7 +246,7 @@ AUDIT = (
     {"explain"},
     {"figures"},
     {"report"},
-    {"repro", "trial", "shrink", "supervise"},
+    {"repro", "trial", "shrink", "supervise", "pool"},
     {"spot", "search"},
     {"checks"},
     {"work", "run"},
