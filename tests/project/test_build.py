@@ -33,6 +33,9 @@ COMPILER = Path(
 KERNEL = '''
 """A kernel with mistakes that only a checked build notices."""
 
+from cython cimport floating
+
+
 cdef Py_ssize_t product(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
     return a * b
 
@@ -47,6 +50,10 @@ def overflow(Py_ssize_t a):
 
 def quotient(double a, double b):
     return a / b
+
+
+def first(const floating[::1] x):
+    return x[0]
 '''
 
 pytestmark = pytest.mark.skipif(
@@ -242,6 +249,20 @@ def test_a_processor_without_any_of_them_is_an_error(small, tmp_path):
         printed = in_wheel(archive, code, tmp_path / "site")
     assert "none of the instruction sets that cnnx was built for (v3)" in printed
     assert "CNNX_BUILD_ISA=best" in printed
+
+
+def test_what_looks_for_a_dtype_is_not_optimised(shipped):
+    """setup.py finds it in Cython's C by the names that Cython gives; another version's may differ."""
+    small, _, flags = shipped
+    (source,) = small.glob("build/temp*/cnnx/optimized/mistakes.c")
+    text = source.read_text()
+    heads = re.findall(r"^static (CNNX_DISPATCH )?PyObject \*(__pyx_p[wf]_\w*first)\((.*)\) \{$", text, re.MULTILINE)
+    looking = {name for marked, name, _ in heads if marked}
+    own = {name for marked, name, arguments in heads if not marked and "memviewslice" in arguments}
+    assert len(looking) >= 2, heads
+    assert len(own) == 2, heads  # one for each dtype
+    assert "CYTHON_SMALL_CODE" in text
+    assert any(flag.startswith("-DCNNX_DISPATCH=__attribute__") for flag in flags)
 
 
 # ------------------------------------------------------------------------------- what is compiled
