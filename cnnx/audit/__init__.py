@@ -10,6 +10,7 @@ search/     cases that are drawn, beside the fixed ones
 mutants/    bugs that the audit has to catch
 model/      deployed networks in ONNX files, node by node (extra `onnx`, and an engine)
 run         all checks of all ops; work: one check of one op; trial: one case of it
+contract/   other people's kernels, described: layouts, arguments, arithmetic, what is fused
 trace       calls, watched and run again on other numbers; data: their inputs
 """
 
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from .checks import CHECKS
 from .checks.gradient import GradientReport, gradient_check
+from .contract import Command, Constant, Kernel, kernel
 from .explain.explain import explain
 from .explain.explanation import Explanation
 from .report.report import Report
@@ -30,9 +32,12 @@ if TYPE_CHECKING:
 __all__ = [
     "CHECKS",
     "DTYPES",
+    "Command",
+    "Constant",
     "Discrepancy",
     "Explanation",
     "GradientReport",
+    "Kernel",
     "Report",
     "Result",
     "again",
@@ -40,6 +45,7 @@ __all__ = [
     "audit_model",
     "explain",
     "gradient_check",
+    "kernel",
 ]
 
 

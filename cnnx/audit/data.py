@@ -6,8 +6,9 @@ from typing import Any, Literal
 import numpy as np
 
 from ..ops import Case, Draw, Op
+from .kinds import Array as Array
+from .kinds import held
 
-Array = np.ndarray[Any, Any]
 Arrays = dict[str, Array]
 Mode = Literal["integer", "real", "far", "edge", "dyadic"]
 
@@ -15,7 +16,7 @@ Mode = Literal["integer", "real", "far", "edge", "dyadic"]
 MARGIN = 1 / 16
 
 # As far as exponentials stay finite, and products of a few numbers too.
-FARTHEST = {"float32": 100.0, "float64": 700.0}
+FARTHEST = {"float16": 4.0, "bfloat16": 100.0, "float32": 100.0, "float64": 700.0}
 OFFSET = 100.0
 
 # How far channels lie from 0 beside a spread of 1, and how large they are; a mean rounded to float32 loses them.
@@ -25,6 +26,8 @@ HUGE = 1e20
 
 def draw(op: Op, case: Case, dtype: str, mode: Mode, rng: np.random.Generator) -> Arrays:
     """The array arguments of a case, read-only.
+
+    dtype : "float32", "float64"; or "float16", "bfloat16", whose numbers come in float32.
 
     Integers have ties and zeros, on purpose. Far numbers are of every size up to where exponentials
     overflow, with zeros among them, windows of zeros, and for normalisation channels far from 0, huge ones and
@@ -36,7 +39,7 @@ def draw(op: Op, case: Case, dtype: str, mode: Mode, rng: np.random.Generator) -
 
 def draw_like(result: Array | float, dtype: str, mode: Mode, rng: np.random.Generator) -> Array:
     """A grad_output for a result: numbers of its shape."""
-    return frozen(_numbers(np.shape(result), mode, rng).astype(dtype))
+    return frozen(held(_numbers(np.shape(result), mode, rng), dtype))
 
 
 def frozen(a: Array) -> Array:
@@ -56,7 +59,7 @@ def _draw_one(
         return rng.integers(0, spec.high, shape)
     if kind == "probability":
         weights = rng.integers(0, 9, shape) + (np.arange(shape[-1]) == 0)
-        return np.asarray(weights / weights.sum(axis=-1, keepdims=True)).astype(dtype)
+        return held(weights / weights.sum(axis=-1, keepdims=True), dtype)
     numbers = _numbers(shape, mode, rng)
     if kind == "positive":
         numbers = np.abs(numbers) + 0.5
@@ -77,7 +80,7 @@ def _draw_one(
             numbers = numbers + np.where(np.abs(off) >= MARGIN, 0, np.where(off < 0, -MARGIN, MARGIN))
     elif mode != "integer" and kinks == "ties":
         numbers = (rng.permutation(numbers.size).reshape(shape) - numbers.size // 2 + 0.5) * MARGIN
-    return np.asarray(numbers).astype(dtype)
+    return held(numbers, dtype)
 
 
 def _numbers(shape: tuple[int, ...], mode: Mode, rng: np.random.Generator) -> Array:

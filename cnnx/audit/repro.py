@@ -7,8 +7,9 @@ from typing import Any, get_args
 
 from .. import backend as _backend
 from .._text import expected_one_of
-from ..ops import OPS, Case, Draw, Op
+from ..ops import Case, Draw, Op
 from ..ops._spec import Kind
+from . import known
 from .sides import Sides, promised
 
 _FIELDS = {"op": str, "check": str, "case": str, "dtype": str, "seed": int}
@@ -17,6 +18,12 @@ _SIZES = {"index": ("high",), "sets": ("length",)}  # what a kind of numbers has
 
 def command(op: Op, check: str, case: Case, dtype: str, seed: int, sides: Sides) -> str:
     """The command line that judges this case again; of a back end that this process alone knows, the line of Python."""
+    own = known.own(sides.backend)
+    if own is not None:
+        options = {"against": sides.against} if sides.against != "reference" else {}
+        options |= {"compat": sides.compat.name} if sides.compat.name else {}
+        options |= {"require": check} if check in sides.required and check not in promised(sides.backend) else {}
+        return own.command(text(op, check, case, dtype, seed), options)
     if {sides.backend, sides.against} & {*_backend.registered_names()}:
         return _python(text(op, check, case, dtype, seed), check, sides)
     words = ["cnnx", "audit", "--backend", sides.backend]
@@ -51,7 +58,7 @@ def text(op: Op, check: str, case: Case, dtype: str, seed: int) -> str:
     return json.dumps(fields, separators=(",", ":"))
 
 
-def parse(words: str) -> tuple[Op, str, Case, str, int]:
+def parse(words: str, backend: str = "optimized") -> tuple[Op, str, Case, str, int]:
     """The op, check, case, dtype and seed of a text; ValueError with what is wrong with it."""
     try:
         fields = json.loads(words)
@@ -64,9 +71,10 @@ def parse(words: str) -> tuple[Op, str, Case, str, int]:
             raise ValueError(f"--repro: expected {name!r} to be of type {kind.__name__}, got {fields.get(name)!r}")
     if fields["seed"] < 0:
         raise ValueError(f"--repro: expected 'seed' to be at least 0, got {fields['seed']}")
-    op = next((op for op in OPS if op.name == fields["op"]), None)
+    ops = known.ops_of(backend)
+    op = ops.get(fields["op"])
     if op is None:
-        raise ValueError(f"--repro: 'op': {expected_one_of((op.name for op in OPS), fields['op'])}")
+        raise ValueError(f"--repro: 'op': {expected_one_of(ops, fields['op'])}")
     return op, fields["check"], _case(op, fields), fields["dtype"], fields["seed"]
 
 

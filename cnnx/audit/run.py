@@ -11,10 +11,11 @@ import numpy as np
 from .. import backend as _backend
 from .. import native as _native
 from .._text import expected_one_of
-from ..ops import OPS, Case, Op
-from . import elsewhere, repro
+from ..ops import Case, Op
+from . import elsewhere, known, repro
 from .checks import CHECKS
 from .compat import Compat, conventions
+from .contract import Kernel, in_force
 from .data import draw
 from .pool import Here, Job, Pool
 from .report.report import Report
@@ -37,7 +38,7 @@ def audit(
     ops: Iterable[str] | None = None,
     *,
     dtypes: Iterable[str] = DTYPES,
-    backend: str = "optimized",
+    backend: str | Kernel | Iterable[Kernel] = "optimized",
     against: str = "reference",
     checks: Iterable[str] | None = None,
     require: Iterable[str] | None = None,
@@ -56,10 +57,13 @@ def audit(
 
     Parameters
     ----------
-    ops : names of ops, or None for all of `cnnx.ops.OPS`
-    dtypes : of "float32", "float64"
-    backend, against : str
-        The back end under audit and the one it is compared with.
+    ops : names of ops, or None for all of `cnnx.ops.OPS`; of kernels with contracts for all that they compute
+    dtypes : of "float32", "float64"; contracts say theirs themselves
+    backend : str, or what `kernel` made
+        The back end under audit; or somebody's kernel with its contract, or several of one back end, which can be of
+        several ops and their gradients.
+    against : str
+        The back end it is compared with.
     checks : names of checks, or None for all
         exact: equal on integers. bound: within a derived error bound on real numbers. special: NaN and infinities
         come out at the same places. gradient: central differences. dual: the reference's backward equations against
@@ -114,7 +118,14 @@ def audit(
     >>> report.ok, report.ran > 100
     (True, True)
     """
-    chosen = _select("op", ops, {op.name: op for op in OPS})
+    if not isinstance(backend, str):
+        with in_force(backend) as name:
+            return audit(
+                ops, dtypes=dtypes, backend=name, against=against, checks=checks, require=require, cases=cases,
+                compat=compat, seed=seed, measure=measure, shrink=shrink, search=search, search_cases=search_cases,
+                timeout=timeout, jobs=jobs, progress=progress,
+            )  # fmt: skip
+    chosen = _select("op", ops, known.ops_of(backend))
     chosen_checks = _select("check", checks, CHECKS)
     required = _required(require)
     kinds = tuple(_select("dtype", dtypes, {name: name for name in DTYPES}).values())
@@ -130,7 +141,11 @@ def audit(
         if progress is not None:
             progress(*job[:2])
 
-    report = Report(backend, against, seed, flushing=_native.flushes(), asked=() if ops is None else tuple(chosen))
+    own = known.own(backend)
+    report = Report(
+        backend, against, seed, flushing=_native.flushes(), asked=() if ops is None else tuple(chosen),
+        contracts=[] if own is None else own.words(),
+    )  # fmt: skip
     try:
         with _native.denormals(), _workers(backend, against, timeout, jobs) as workers:
             sides = _sides(backend, against, compat, workers.do, required)
@@ -140,14 +155,15 @@ def audit(
                 if lost:
                     report.left_out[op.name] = lost
             tasks = [
-                (op.name, check.name, wanted, kinds, sides, seed, shrink, much)
+                (op.name, check.name, wanted, kinds if own is None else own.kinds(op.name), sides, seed, shrink, much)
                 for op in chosen.values()
                 for check in chosen_checks.values()
             ]
             for result in workers.each(tasks, begin):
                 mistrust_zeros(result)
                 report.results.append(result)
-            for op in chosen.values() if measure else ():  # while nothing else runs
+            # While nothing else runs; of a contract conversions would be measured.
+            for op in chosen.values() if measure and own is None else ():
                 if op.kernels:
                     begin((op.name, SPEED))
                     speed_up = workers.do(op.name, SPEED, sides, seed)
@@ -163,7 +179,7 @@ def audit(
 def again(
     words: str,
     *,
-    backend: str = "optimized",
+    backend: str | Kernel | Iterable[Kernel] = "optimized",
     against: str = "reference",
     compat: str | None = None,
     require: Iterable[str] | None = None,
@@ -194,10 +210,15 @@ def again(
     >>> again('{"op":"relu","check":"exact","case":"vector","dtype":"float32","seed":0}')
     <Report of optimized against reference: 2 cases of 1 op, all agree>
     """
-    op, check, case, dtype, seed = repro.parse(words)
+    if not isinstance(backend, str):
+        with in_force(backend) as name:
+            return again(words, backend=name, against=against, compat=compat, require=require, timeout=timeout)
+    op, check, case, dtype, seed = repro.parse(words, backend)
     (chosen,) = _select("check", [check], CHECKS).values()
-    if dtype not in (chosen.dtypes or DTYPES):
-        raise ValueError(f"--repro: expected 'dtype' to be one of {', '.join(chosen.dtypes or DTYPES)}, got {dtype!r}")
+    own = known.own(backend)
+    dtypes = chosen.dtypes or (DTYPES if own is None else own.kinds(op.name))
+    if dtype not in dtypes:
+        raise ValueError(f"--repro: expected 'dtype' to be one of {', '.join(dtypes)}, got {dtype!r}")
     refused = refusal(op, case, dtype)
     if refused is not None:
         raise ValueError(f"--repro: {op.name} does not take this case: {refused}")
@@ -206,7 +227,8 @@ def again(
     try:
         with _native.denormals(), _workers(backend, against, timeout) as workers:
             sides = _sides(backend, against, compat, workers.do, required)
-            report = Report(backend, against, seed, sides.compat.name, flushing=flushing)
+            contracts = [] if own is None else own.words()
+            report = Report(backend, against, seed, sides.compat.name, flushing=flushing, contracts=contracts)
             result = workers.do(op.name, check, [case], (dtype,), sides, seed, 0.0, Effort())
     finally:
         elsewhere.end()
@@ -233,7 +255,8 @@ def _work(op_name: str, task: str, *job: Any, say: Say = lambda case, dtype, rep
     """All that a back end can hang in: it is loaded, one check of one op, how many times as fast it is."""
     if task == LOAD:
         return conventions(*job)
-    op = next(op for op in OPS if op.name == op_name)
+    (sides,) = (part for part in job if isinstance(part, Sides))
+    op = known.op_of(sides.backend, op_name)
     if task == SPEED:
         say(op.bench[0].name, "float32", "")
         return _speed_up(op, *job)

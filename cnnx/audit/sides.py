@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from ..ops import Case, Op
+from . import known
 from .compat import COMPAT, Compat
 
 # What the same arguments may come with: each is a check, and a column of the matrix.
@@ -28,3 +30,8 @@ class Sides:
     against: str = "reference"
     compat: Compat = COMPAT[""]
     required: tuple[str, ...] = PROPERTIES
+
+    def adapted(self, op: Op, case: Case) -> Case | None:
+        """The case as the back end's contract and the conventions have it; None where one of them does not."""
+        mine = known.adapted(self.backend, op, case)
+        return None if mine is None else self.compat.adapted(op, mine)

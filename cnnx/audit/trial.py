@@ -8,12 +8,14 @@ import numpy as np
 
 from .. import backend as _backend
 from ..ops import Case, Op
-from . import repro
+from . import known, repro
 from .data import Array, Arrays, Mode, draw_like
+from .kinds import held
 from .report.axes import DEFAULT, PLAIN
 from .report.result import Compared, Discrepancy, Result
 from .sides import Sides
 from .trace import Trace, backward_arguments, first, forward_arguments, traced, traced_own
+from .truth.precision import Precision
 
 DIRECTIONS = ("forward", "backward")
 
@@ -84,6 +86,11 @@ class Trial:
         where = "\0".join((self.op.name, self.check.name, self.case.name, self.dtype))
         self.rng = np.random.default_rng([self.seed, *where.encode()])
 
+    @property
+    def precision(self) -> Precision:
+        """The arithmetic by which results are judged."""
+        return known.precision(self.sides.backend, self.op, self.dtype, flushed=self.sides.compat.flushed)
+
     def judged(self) -> Result:
         """Run the check. What it does not catch itself is the back end's doing."""
         try:
@@ -153,9 +160,15 @@ class Trial:
         """What a call gave; an exception and what the back end lacks are noted."""
         try:
             trace = call()
+        except _backend.MissingKernelError as error:  # of an op that has no such direction
+            self.result.lacks(error.what, error.why)
+            return None
         except Exception as error:
             self.raised(backend, error)
             return None
         for lack in trace.lacking:
             self.result.lacks(lack.what, lack.why)
+        if backend == self.sides.against and not self.precision.plain:
+            for output in (output for call in trace.calls for output in call.outputs if output.dtype.kind == "f"):
+                output[...] = held(output, self.precision.output)  # as what it is held against
         return trace

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from ..ops import Case, Op
+from . import known
 from .explain.explain import explain
 from .report.result import Discrepancy, Result
 from .repro import command
@@ -46,19 +47,25 @@ def judge_op(
     if result.skipped:
         return result
     result.skipped = check.why_not_of(sides.backend)
+    own = known.own(sides.backend)
+    if own is not None:
+        result.kinds = own.kinds(op.name)
+        result.lacking |= own.lacks(op.name)
+        result.skipped = result.skipped or own.why_not(op.name, check.name)
     if result.skipped:
         result.lacks(f"check {check.name}", result.skipped)
         return result
-    corners = Corners(op, dtypes) if check.draws and wanted is None else None
+    base = known.base_of(sides.backend, op)
+    corners = Corners(base, dtypes) if check.draws and wanted is None else None
     chosen: Iterator[Step]
     if corners is None:
-        adapted = (sides.compat.adapted(op, case) for case in _cases(op, check, wanted))
+        adapted = (sides.adapted(op, case) for case in _cases(op, check, wanted))
         cases = [case for case in adapted if case is not None and check.takes(op, case)]
         if not cases and wanted is not None:
             result.skipped = "for none of the chosen cases"
         chosen = (Step(case, dtype) for case in cases for dtype in check.dtypes or dtypes)
     else:
-        chosen = _searched(op, dtypes, sides, seed, search, corners)
+        chosen = _searched(op, base, dtypes, sides, seed, search, corners)
     failures = 0
     for case, dtype in chosen:
         say(case.name, dtype, command(op, check.name, case, dtype, seed, sides))
@@ -76,11 +83,11 @@ def judge_op(
 
 
 def _searched(
-    op: Op, dtypes: tuple[str, ...], sides: Sides, seed: int, search: Effort, corners: Corners
+    op: Op, base: Op, dtypes: tuple[str, ...], sides: Sides, seed: int, search: Effort, corners: Corners
 ) -> Iterator[Step]:
-    """The cases that a search draws, by the conventions."""
-    for case, dtype in within(steps(op, seed, dtypes, search.limits, corners), search):
-        adapted = sides.compat.adapted(op, case)
+    """The cases that a search draws, by the conventions; of an op with a contract those of the op it comes from."""
+    for case, dtype in within(steps(base, seed, dtypes, search.limits, corners), search):
+        adapted = sides.adapted(op, case)
         if adapted is not None:
             yield Step(adapted, dtype)
 
@@ -109,7 +116,7 @@ def _shrunk(
         say(smaller.name, found.dtype, command(op, check.name, smaller, found.dtype, seed, sides))
         return judge(op, check, smaller, found.dtype, sides, seed).discrepancies
 
-    smallest, found = shrunk(op, case, found, again, seconds)
+    smallest, found = shrunk(op, case, found, again, seconds, lambda smaller: sides.adapted(op, smaller))
     return explained(replace(found, shrunk="" if smallest is case else describe(smallest)))
 
 

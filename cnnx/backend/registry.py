@@ -334,6 +334,29 @@ def reference_kernel(name: str) -> Kernel:
     return kernels_of("reference")[name]
 
 
+def computed(stub: Kernel, elements: Mapping[str, Callable[..., Any]]) -> Kernel:
+    """A kernel as the reference has them: the signature of `stub`, each output by its function of one element."""
+    made: Kernel = native.load("reference._numbers").computes(**elements)(stub)
+    return made
+
+
+@contextmanager
+def defined(kernels: Mapping[str, Kernel]) -> Iterator[None]:
+    """Within the block the reference has these kernels too, under new names: what somebody's fused kernel computes."""
+    reference = kernels_of("reference")
+    taken = [name for name in kernels if name in reference]
+    if taken:
+        raise ValueError(f"kernels: expected new names, got {', '.join(taken)}")
+    reference.update(kernels)
+    try:
+        yield
+    finally:
+        for name in kernels:
+            del reference[name]
+            for key in [key for key in specialised if key[1] == name]:
+                del specialised[key]
+
+
 def reference_math() -> Any:
     """exp, log, ... on floats, as the reference's equations take them by default."""
     return native.load("reference._numbers").IEEE

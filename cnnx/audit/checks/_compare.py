@@ -94,7 +94,7 @@ def compare_kernels(trial: Trial, ours: Trace, theirs: Trace, *, finite: bool = 
         trial.found("the back ends were asked for different kernels")
         return
     try:
-        comparison = Comparison(theirs.calls, trial.dtype, finite=finite, flushed=trial.sides.compat.flushed)
+        comparison = Comparison(theirs.calls, trial.dtype, finite=finite, precision=trial.precision)
     except Exception as error:
         trial.found(f"no bound: {type(error).__name__}: {error}")
         return

@@ -13,6 +13,7 @@ from ... import backend as _backend
 from ...ops import Case, Op
 from .._signature import signature
 from ..data import Array, Arrays, Mode, draw, draw_like, frozen
+from ..kinds import HALVES, held
 from ..search.places import places
 from ..search.search import first_cases
 from ..spot.element import SUMS, ElementTruth
@@ -24,7 +25,7 @@ from ..truth.arithmetic import UndecidedError
 # and powers would leave the range of their numbers, and of what has no bound nothing can be said.
 MODES: tuple[Mode, ...] = ("real", "real", "real", "integer", "integer", "far")
 SCALES = (0, 0, 0, -3, 4, -12, 12, -30, 30)
-LARGEST, OF_FUNCTIONS = 30, 4
+LARGEST, OF_FUNCTIONS, OF_FLOAT16 = 30, 4, 3
 OTHERS = {"lp_pool2d": 3, "local_response_norm": 12, "batch_norm2d": 30, "group_norm": 30, "layer_norm": 30}
 
 # Numbers of the inputs that are read for an output's elements, after which no further one is begun: milliseconds.
@@ -44,10 +45,13 @@ class Search(Check):
 def _search(trial: Trial) -> None:
     rng, op, case = trial.rng, trial.op, trial.case
     mode = MODES[int(rng.integers(len(MODES)))]
-    scales = [2.0 ** min(max(int(rng.choice(SCALES)), -OTHERS.get(op.name, LARGEST)), _most(op)) for _ in range(3)]
+    least, most = -OTHERS.get(op.name, LARGEST), _most(op)
+    if trial.dtype == "float16":
+        least, most = max(least, -OF_FLOAT16), min(most, OF_FLOAT16)
+    scales = [2.0 ** min(max(int(rng.choice(SCALES)), least), most) for _ in range(3)]
     arrays = draw(op, case, trial.dtype, mode, rng)
     if mode == "real":
-        arrays = _scaled(op, arrays, scales)
+        arrays = _scaled(op, arrays, scales, trial.dtype)
     forward = _traced(trial, op.forward, forward_arguments(op, case, arrays))
     if forward is None:
         return
@@ -57,7 +61,7 @@ def _search(trial: Trial) -> None:
     delta = np.empty(0)
     if not op.cost:
         delta = draw_like(first(forward.result), trial.dtype, mode, rng)
-        delta = _times(delta, scales[2]) if mode == "real" else delta
+        delta = _times(delta, scales[2], trial.dtype) if mode == "real" else delta
     backward = _traced(trial, op.backward, backward_arguments(op, case, arrays, delta, forward.result))
     if backward is not None:
         _judge(trial, "backward", backward, mode)
@@ -70,21 +74,24 @@ def _most(op: Op) -> int:
     return OTHERS.get(op.name, OF_FUNCTIONS if functions else LARGEST)
 
 
-def _scaled(op: Op, arrays: Arrays, scales: list[float]) -> Arrays:
+def _scaled(op: Op, arrays: Arrays, scales: list[float], dtype: str) -> Arrays:
     """What an op is differentiated by, larger or smaller: the first array by one factor, the others by another."""
     scaled = dict(arrays)
     for i, name in enumerate(n for n in op.differentiable if n in arrays):
-        scaled[name] = _times(arrays[name], scales[min(i, 1)])
+        scaled[name] = _times(arrays[name], scales[min(i, 1)], dtype)
     return scaled
 
 
-def _times(a: Array, scale: float) -> Array:
-    return frozen(np.asarray(a * a.dtype.type(scale)))
+def _times(a: Array, scale: float, dtype: str) -> Array:
+    return frozen(held(np.asarray(a * a.dtype.type(scale)), dtype))
 
 
 def _traced(trial: Trial, function: Any, arguments: dict[str, Any]) -> Trace | None:
     try:
         trace = traced(function, arguments, trial.sides.backend, substitute=False)
+    except _backend.MissingKernelError as error:  # of an op that has no such direction
+        trial.result.lacks(error.what, error.why)
+        return None
     except Exception as error:
         trial.raised(trial.sides.backend, error)
         return None
@@ -107,8 +114,9 @@ def _judge(trial: Trial, direction: str, trace: Trace, mode: Mode) -> None:
 
 def _judge_output(trial: Trial, call: KernelCall, output: str, array: Array, mode: Mode) -> bool:
     """Elements of an output until one is wrong; whether there were any."""
-    exact = mode == "integer" and call.kernel in SUMS  # of integers up to 3, and far fewer than 2^20 of them
-    truth = ElementTruth(call, output, trial.dtype, exact=exact, flushed=trial.sides.compat.flushed)
+    # Of integers up to 3, and far fewer than 2^20 of them: no sum is rounded but at its end.
+    exact = mode == "integer" and call.kernel in SUMS and trial.precision.accumulator not in HALVES
+    truth = ElementTruth(call, output, trial.dtype, exact=exact, precision=trial.precision)
     judged = False
     for index in places(array.shape, trial.rng):
         if truth.read > READ[call.kernel in SUMS]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ...ops import OPS, Case, Op
 from ..data import FARTHEST
+from ..known import described
 from .axes import DEPENDENT, axes_of, longest, possible, settings_of
 from .result import Compared, Result
 
@@ -140,21 +141,23 @@ class Ledger:
 def ledger(results: Iterable[Result]) -> Ledger:
     """What the comparisons of results covered. Those of `dual` judge the reference's equations and do not count."""
     by_op: dict[str, tuple[set[Compared], dict[str, Case]]] = {}
+    kinds: dict[str, tuple[str, ...]] = {}  # the dtypes of those that have others than cnnx
     for result in results:
         tested, cases = by_op.setdefault(result.op, (set(), {}))
+        kinds[result.op] = kinds.get(result.op) or result.kinds
         if result.check != "dual":
             tested |= result.tested
             cases |= result.cases
-    known = {op.name: op for op in OPS}
     return Ledger(
-        {name: cover(known[name], *found) for name, found in by_op.items()},
-        [name for name in known if name not in by_op],
+        {name: cover(described(name), *found, kinds[name]) for name, found in by_op.items()},
+        [op.name for op in OPS if op.name not in by_op] if not any(kinds.values()) else [],
     )
 
 
-def cover(op: Op, tested: set[Compared], cases: Mapping[str, Case]) -> Coverage:
-    """The coverage of one op by comparisons of these cases."""
+def cover(op: Op, tested: set[Compared], cases: Mapping[str, Case], kinds: tuple[str, ...] = ()) -> Coverage:
+    """The coverage of one op by comparisons of these cases; of dtypes of its own, where it has some."""
     axes = axes_of(op)
+    axes["dtype"] = kinds or axes["dtype"]
     own = {name: settings_of(op, case) for name, case in cases.items()}
     seen: dict[Setting, set[str]] = {}
     had: set[tuple[str, ...]] = set()

@@ -35,6 +35,7 @@ class Report:
     asked : the ops that were named; of each of them something has to run.
     left_out : by op, the cases that the conventions `compat` do not have.
     flushing : whether flush-to-zero was switched on in the calling thread; the audit switched it off while it ran.
+    contracts : of somebody's own kernels (`cnnx.audit.kernel`), what each was judged to be.
     """
 
     backend: str
@@ -47,6 +48,7 @@ class Report:
     interrupted: bool = False
     flushing: bool = False
     asked: tuple[str, ...] = ()
+    contracts: list[str] = field(default_factory=list)
 
     def __repr__(self) -> str:
         ops = len(self.ops)
@@ -149,6 +151,7 @@ class Report:
             "backend": self.backend,
             "against": self.against,
             "compat": self.compat,
+            "contracts": self.contracts,
             "left_out": self.left_out,
             "seed": self.seed,
             "ok": self.ok,

@@ -194,6 +194,7 @@ class Result:
     searched: Searched | None = None
     discrepancies: list[Discrepancy] = field(default_factory=list)
     required: bool = True
+    kinds: tuple[str, ...] = ()
 
     @property
     def failing(self) -> list[Discrepancy]:

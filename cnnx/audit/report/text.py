@@ -27,7 +27,7 @@ def text(
     if checks is None:
         checks = list(dict.fromkeys(result.check for result in report.results))
     rows = [["op", *checks, "budget", "speed-up"]]
-    for op in (op.name for op in OPS):
+    for op in dict.fromkeys([*(op.name for op in OPS), *(result.op for result in report.results)]):
         results = {r.check: r for r in report.results if r.op == op}
         if results:
             shares = [r.share for r in results.values() if r.check == "bound" and r.share is not None]
@@ -36,13 +36,13 @@ def text(
                 [
                     op,
                     *(_cell(results.get(check)) for check in checks),
-                    f"{max(shares):.2f}" if shares else "-",
+                    _share(max(shares)) if shares else "-",
                     "-" if speed_up is None else f"{speed_up:,.0f}x",
                 ]
             )
     conventions = f", conventions of {report.compat}" if report.compat else ""
     head = f"back end {report.backend} against {report.against}{conventions}, seed {report.seed}"
-    lines = [head, "", *aligned(rows), ""]
+    lines = [head, *(f"contract: {words}" for words in report.contracts), "", *aligned(rows), ""]
     lines += _legend(report)
     lines += _budgets(report) if budgets else []
     if whole_ledger:
@@ -57,6 +57,10 @@ def text(
     lines += [f"{r.op}: {r.check}: no case ran" for r in report.results if r.verdict() == "nothing ran"]
     lines.append(f"{report.ran:,} cases, {_count(len(report.ops), 'op')}: {report.verdict.words}")
     return "\n".join(lines)
+
+
+def _share(share: float) -> str:
+    return f"{share:.2f}" if share < 1e4 else f"{share:.1e}"
 
 
 def _count(n: int, what: str) -> str:

@@ -14,6 +14,7 @@ from ..trace import KernelCall
 from ..truth.arithmetic import Bounded, BoundedMath
 from ..truth.error_bound import DOUBLE, DOUBLE_TRUTH, FUNCTION, in_double, share_of
 from ..truth.exact import PRODUCTS
+from ..truth.precision import Precision
 from ..truth.winograd_bound import KERNELS as WINOGRAD
 from ..truth.winograd_bound import tile_errors
 
@@ -78,38 +79,52 @@ class ElementTruth:
 
     exact : on integers, which doubles hold without rounding: the bound is 0.
     flushed : a number below the smallest normal one may be 0.
+    precision : by which arithmetic, where it is not all in `dtype`.
 
     An array's memoryview hands out Python floats. `read` counts the numbers that were read: a measure of the work, the
     same on every machine.
     """
 
-    def __init__(self, call: KernelCall, output: str, dtype: str, *, exact: bool, flushed: bool = False):
+    def __init__(
+        self,
+        call: KernelCall,
+        output: str,
+        dtype: str,
+        *,
+        exact: bool,
+        flushed: bool = False,
+        precision: Precision | None = None,
+    ):
         element = _backend.equations(call.kernel)[output]
-        info = np.finfo(dtype)
-        u, tiny = float(info.eps) / 2, float(info.smallest_normal if flushed else info.smallest_subnormal)
+        self._own = precision is None or precision.plain
+        self._precision = Precision.of(dtype, flushed=flushed) if precision is None else precision
+        u, tiny = self._precision.eps, self._precision.tiny
         numbers = dict(call.numbers)
         self._name = call.kernel, output
         self._read, self._bounded = 0, ()  # type: tuple[int, tuple[_BoundedElements, ...]]
         place = list(_backend.equations(call.kernel)).index(output)
         kind = call.outputs[place].dtype if call.outputs else np.dtype(dtype)
         slack = DOUBLE_TRUTH["float64" if kind == np.float64 else "float32"]
+        if not self._own:
+            slack = DOUBLE_TRUTH.get(self._precision.accumulator, 1.0)
         if exact:
             self._compute = self._exact(partial(element, **numbers), call)
         elif call.kernel in SUMS:
-            if call.outputs and in_double(call):
+            if self._own and call.outputs and in_double(call):
                 u, tiny = DOUBLE_EPS, DOUBLE_TINY
             self._compute = self._sum(partial(element, **numbers), call.inputs, u * slack, tiny * slack)
         else:
-            self._compute = self._of_bounded(call, element, numbers, dtype, (u, tiny), slack)
+            self._compute = self._of_bounded(call, element, numbers, dtype, slack)
         if call.kernel in WINOGRAD and not exact:
             self._add_tiles(call, u * slack)
 
     def __call__(self, index: Index) -> tuple[float, float]:
-        return self._compute(index)
+        value, error = self._compute(index)
+        return value, self._precision.rounded(value, error)
 
     def hold(self, array: Array, index: Index) -> Held:
         """An element of what the kernel gave, beside what it should be."""
-        (value, error), got = self._compute(index), float(array[index])
+        (value, error), got = self(index), float(array[index])
         return Held(*self._name, index, value, got, error, share_of(got, value, error, finite=True))
 
     @property
@@ -154,11 +169,10 @@ class ElementTruth:
         element: Callable[..., Any],
         numbers: dict[str, Any],
         dtype: str,
-        precision: tuple[float, float],
         slack: float,
     ) -> Callable[[Index], tuple[float, float]]:
-        double = bool(call.outputs) and in_double(call)
-        u, tiny = (DOUBLE_EPS, DOUBLE_TINY) if double else precision
+        double = self._own and bool(call.outputs) and in_double(call)
+        u, tiny = (DOUBLE_EPS, DOUBLE_TINY) if double else (self._precision.eps, self._precision.tiny)
 
         def lifted(a: Array) -> Any:
             if a.dtype.kind != "f":
@@ -168,12 +182,7 @@ class ElementTruth:
 
         inputs = [lifted(a) for a in call.inputs]
         self._bounded = tuple(a for a in inputs if isinstance(a, _BoundedElements))
-        # A number comes as a double, and a kernel may round it to the arrays' dtype.
-        numbers |= {
-            name: Bounded(value, *precision, abs(value - float(np.dtype(dtype).type(value))))
-            for name, value in numbers.items()
-            if isinstance(value, float)
-        }
+        numbers |= {name: self._precision.number(v) for name, v in numbers.items() if isinstance(v, float)}
         extra = {"m": BoundedMath(FUNCTION)} if "m" in signature(element).parameters else {}
 
         def compute(index: Index) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from ..data import Array
 from ..trace import KernelCall, address, lifted, replay
 from .arithmetic import Bounded, BoundedMath
 from .exact import DOUBLES, Equation, Truth, as_float, off
+from .precision import Precision
 from .winograd_bound import tile_errors
 
 FUNCTION = 4.0  # exp, log, ...: 2 to 4 ulp in units of u, what a good vectorised exponential needs
@@ -50,6 +51,7 @@ class Comparison:
     finite=False: the inputs hold NaN or infinities; of numbers without a bound only the kind is compared.
     flushed=True: a number below the smallest normal one may be 0.
     doubles=True: the truth is in doubles, and so are number arguments (an optimiser's, which cancel where rounded).
+    precision : by which arithmetic, where it is not all in `dtype`.
     """
 
     def __init__(
@@ -60,24 +62,22 @@ class Comparison:
         finite: bool = True,
         flushed: bool = False,
         doubles: bool = False,
+        precision: Precision | None = None,
     ):
-        info = np.finfo(dtype)
-        u = float(info.eps) / 2
-        tiny = float(info.smallest_normal if flushed else info.smallest_subnormal)
+        self._precision = Precision.of(dtype, flushed=flushed) if precision is None else precision
+        u, tiny = self._precision.eps, self._precision.tiny
+        own = precision is None or precision.plain
 
         def lift(a: Array, call: KernelCall) -> Array:
-            precision = DOUBLE if in_double(call) else (u, tiny)
+            precision = DOUBLE if own and in_double(call) else (u, tiny)
             if a.dtype.kind == "O":
                 return carried(a, *precision)
             kept = a.dtype == np.float64 and precision != DOUBLE and dtype == "float32"
             return lifted(a, lambda value: Bounded(value, *precision, kept=kept))
 
-        def number(value: float) -> Any:
-            """A number argument: it comes as a double, and a kernel may round it to the arrays' dtype."""
-            return Bounded(value, u, tiny, abs(value - float(np.dtype(dtype).type(value))))
-
-        self._finite, self._slack = finite, {True: DOUBLE_TRUTH["float64"], False: DOUBLE_TRUTH[dtype]}
-        self._bounds = replay(calls, lift, float if doubles else number, BoundedMath(FUNCTION))
+        inside = DOUBLE_TRUTH.get(self._precision.accumulator, 1.0)
+        self._finite, self._slack = finite, {True: DOUBLE_TRUTH["float64"] if own else inside, False: inside}
+        self._bounds = replay(calls, lift, float if doubles else self._precision.number, BoundedMath(FUNCTION))
         self._tiles = {address(call.outputs[0]): tile_errors(call, u) for call in calls}
         self._truth = Truth(calls) if finite and not doubles else None
         self.truths: Counter[str] = Counter()
@@ -86,16 +86,21 @@ class Comparison:
         """Where either result uses the largest share of the bound; None where there are no elements."""
         bounds = self._bounds[address(reference)].reshape(reference.shape)
         numbers = {i: (float(got[i]), float(reference[i])) for i in np.ndindex(bounds.shape)}
+        if self._precision.rounds:
+            numbers = {i: n for i, n in numbers.items() if not self._overflows(bounds[i])}
         uses = {i: self._by_doubles(i, bounds[i], numbers[i], reference) for i in numbers}
         if self._truth is not None:
             self._exactly(self._truth.of(reference), uses, bounds, numbers, reference)
         self.truths.update(use.truth for use in uses.values())
         return max(uses.values(), key=lambda use: use.share, default=None)
 
+    def _overflows(self, bounded: Any) -> bool:
+        return isinstance(bounded, Bounded) and self._precision.overflows(bounded.value, bounded.error)
+
     def _by_doubles(self, index: Index, bounded: Any, numbers: tuple[float, float], reference: Array) -> Use:
         value, error = (bounded.value, bounded.error) if isinstance(bounded, Bounded) else (float(bounded), 0.0)
         slack = self._slack[reference.dtype == np.float64]
-        error *= slack
+        error = self._precision.rounded(value, error * slack)
         tiles = self._tiles.get(address(reference))
         if tiles is None:
             shares = [share_of(number, value, error, finite=self._finite) for number in numbers]
@@ -128,6 +133,7 @@ class Comparison:
             error = bounded.error if isinstance(bounded, Bounded) else 0.0
             if tiles is not None:
                 error += float(tiles[index])
+            error = self._precision.rounded(as_float(value), error)
             shares = [_of_room(off(number, value), error) for number in numbers[index]]
             share = max(shares)
             number = numbers[index][shares.index(share)]

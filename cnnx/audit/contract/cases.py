@@ -1,0 +1,107 @@
+"""An op's cases as a contract has them: with what it fixes, and with the arrays of its tail."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from ...ops import Case, Draw, Op
+from .._signature import signature
+from ..data import shape_of
+from . import names
+from .kernel import Kernel
+from .ops import output_shape
+from .tail import arrays_of
+
+_BESIDE = {"residual", "scale", "shift", "mean", "variance"}
+
+
+def adapted(kernels: Sequence[Kernel], base: Op, case: Case) -> Case | None:
+    """The case with what the kernels of an op fix, and with the arrays of a tail; None where they do not have it."""
+    kernel, options = kernels[0], dict(case.options)
+    if any(options.get(name) for name in ("return_winners", "return_statistics", "output")):
+        return None
+    if options.pop("algorithm", "direct") != "direct":
+        return None
+    arrays = {name: spec for name, spec in case.arrays.items() if name not in _BESIDE}
+    for one in kernels:
+        made = _limited(one, arrays, options)
+        if made is None:
+            return None
+        arrays, options = made
+    if not _takes_bias(kernel):
+        arrays.pop("bias", None)
+    parameters = signature(base.forward).parameters
+    options = {n: v for n, v in options.items() if n not in parameters or v != parameters[n].default}
+    plain = replace(case, arrays=arrays, options=options)
+    if not kernel.tail and plain == case:
+        return case
+    shape = output_shape(base, plain)
+    if shape is None or not kernel.tail:
+        return None if shape is None else plain
+    return replace(plain, arrays={**arrays, **_beside(kernel, shape)}, exact=case.exact and _exact(kernel))
+
+
+def _takes_bias(kernel: Kernel) -> bool:
+    """Whether the op's own bias is an argument: that of a tail is the tail's, and gradients do not ask for it."""
+    in_tail = any(step.name == "bias" for step in kernel.tail)
+    return bool(kernel.gradients) or (not in_tail and "bias" in kernel.arguments.values())
+
+
+def _exact(kernel: Kernel) -> bool:
+    """Whether integers stay integers in the tail."""
+    return all(step.name in ("bias", "add", "scale", "shift", "relu", "round", "relu6") for step in kernel.tail)
+
+
+def _beside(kernel: Kernel, shape: tuple[int, ...]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in arrays_of(kernel.tail):
+        if name == "bias":
+            found[name] = shape[1:2]
+        elif name == "residual":
+            found[name] = shape
+        else:
+            found[name] = Draw(shape[1:2], "positive") if name == "variance" else shape[1:2]
+    return found
+
+
+def _limited(
+    kernel: Kernel, arrays: dict[str, Any], options: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """A case's arrays and options within what a kernel takes: what does not fit takes the nearest value that does."""
+    arrays, options = dict(arrays), dict(options)
+    for option, values in kernel.fixed.items():
+        if option == "kernel_size" and "weight" in arrays:
+            shape = shape_of(Case("", arrays), "weight")
+            if not any(_pair(v) == shape[2:] for v in values):
+                arrays["weight"] = (*shape[:2], *_pair(values[sum(shape) % len(values)]))
+            continue
+        given = options.get(option, _default(kernel.op, option))
+        if any(_same(option, given, v) for v in values):
+            continue
+        value = values[len(repr(sorted(arrays))) % len(values)]
+        if option == "groups":
+            shape = shape_of(Case("", arrays), "weight")
+            channels = shape_of(Case("", arrays), "x")[1]
+            if kernel.op == "conv2d" and channels % value == 0 and shape[0] % value == 0:
+                arrays["weight"] = (shape[0], channels // value, *shape[2:])
+            elif kernel.op == "conv_transpose2d" and channels % value == 0:
+                arrays["weight"] = (shape[0], shape[1] * int(given), *shape[2:]) if value == 1 else shape
+            else:
+                return None
+        options[option] = value
+    return arrays, options
+
+
+def _default(op: str, option: str) -> Any:
+    parameter = signature(names.op_of(op).forward).parameters.get(option)
+    return None if parameter is None or parameter.default is parameter.empty else parameter.default
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    return tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+
+
+def _same(option: str, given: Any, value: Any) -> bool:
+    if option in names.PAIRS and isinstance(given, (int, tuple)) and isinstance(value, (int, tuple)):
+        return _pair(given) == _pair(value)
+    return type(given) is type(value) and bool(given == value)

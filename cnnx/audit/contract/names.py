@@ -1,0 +1,137 @@
+"""What the arrays and numbers of a kernel's contract are called: cnnx's public names, beside the equations' own."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ... import backend as _backend
+from ...ops import OPS, Op
+from .._signature import signature
+from .layout import IMAGES, KERNELS, MATRIX, ROWS, TRANSPOSED
+
+# Ops whose kernels take and give numbers of one kind alone: no masks, indices, statistics in double or costs.
+CONTRACTED = (
+    "conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d", "lp_pool2d", "global_avg_pool2d", "global_max_pool2d",
+    "relu", "sigmoid", "tanh", "step", "identity", "leaky_relu", "elu", "softplus", "gelu", "clip", "hard_sigmoid",
+    "hard_swish", "silu", "prelu", "softmax", "log_softmax", "affine", "add", "multiply", "matmul",
+    "local_response_norm",
+)  # fmt: skip
+IN_LAYOUTS = (*CONTRACTED[:7], "affine", "local_response_norm")
+ROWWISE = ("softmax", "log_softmax")  # whose kernels see (before the axis, axis, behind it)
+
+ARRAYS = {
+    "Z": "x", "F": "weight", "w": "weight", "b": "bias", "Delta": "grad_output", "A": "a", "B": "b", "Y": "y",
+    "dZ": "grad_x", "dF": "grad_weight", "dw": "grad_weight", "db": "grad_bias", "dA": "grad_a", "dB": "grad_b",
+}  # fmt: skip
+
+# Numbers by their public names: of one each, and of two.
+SINGLE = {
+    "negative_slope": "slope", "min": "low", "max": "high", "norm_type": "rho", "count_include_pad": "include_pad",
+}  # fmt: skip
+PAIRS = {"stride": ("u", "v"), "padding": ("p_h", "p_w"), "dilation": ("d_h", "d_w"), "kernel_size": ("R", "S")}
+PADS, OUTPUT_PADDING, CEIL_MODE = "pads", "output_padding", "ceil_mode"
+# By the option that they come from, all the names under which a function may be handed it.
+SAID = {
+    **{public: {public, own} for public, own in SINGLE.items()},
+    **{public: {public, *own} for public, own in PAIRS.items()},
+    "padding": {"padding", PADS, "p_h", "p_w"},
+}
+
+# Extents by their letters, of arrays by their public names.
+_IMAGES = {"x": "NCHW", "grad_x": "NCHW", "y": "NKPQ", "grad_output": "NKPQ"}
+_KERNELS = {"weight": "K.RS", "grad_weight": "K.RS"}
+_ROWS = {"x": "NJ", "grad_x": "NJ", "weight": "IJ", "grad_weight": "IJ", "y": "NI", "grad_output": "NI"}
+_TRANSPOSED = {"weight": "..RS", "grad_weight": "..RS"}
+_LETTERS = {"conv2d": _KERNELS, "conv_transpose2d": _TRANSPOSED, "affine": _ROWS}
+
+
+@dataclass(frozen=True)
+class Signature:
+    """One kernel of an op: what it takes and gives, by public names."""
+
+    kernel: str
+    inputs: tuple[str, ...]
+    output: str
+    numbers: tuple[str, ...]
+
+
+def op_of(name: str) -> Op:
+    """An op of cnnx by its name."""
+    return next(op for op in OPS if op.name == name)
+
+
+def of_kernel(kernel: str) -> Signature:
+    """A kernel of the reference, by public names; KeyError where it has arrays that contracts do not."""
+    parameters = list(signature(_backend.reference_kernel(kernel)).parameters.values())
+    inputs = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]
+    outputs = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    numbers = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+    known = {k: v for k, v in ARRAYS.items() if k != "B"} if outputs == ["dZ"] else ARRAYS  # B: winners
+    (output,) = (known[name] for name in outputs)
+    return Signature(kernel, tuple(known[name] for name in inputs), output, numbers)
+
+
+def gradients_of(op: Op) -> dict[str, str]:
+    """The kernels of an op's gradients by the name of what they are of: "x" -> "conv2d_grad_input"."""
+    found: dict[str, str] = {}
+    for kernel in op.kernels:
+        if "_grad_" in kernel and "winograd" not in kernel:
+            try:
+                found.setdefault(of_kernel(kernel).output.removeprefix("grad_"), kernel)
+            except KeyError:  # of winners, of a saved output
+                continue
+    return found
+
+
+def axes_of(op: str, array: str) -> str | None:
+    """The axes of an array in cnnx's order, if it can have a layout."""
+    name = "y" if array in ("grad_output", "residual") else array.removeprefix("grad_")
+    if op not in IN_LAYOUTS:
+        return None
+    if name in ("x", "y"):
+        return ROWS if op == "affine" else IMAGES
+    if name == "weight":
+        return {"affine": MATRIX, "conv2d": KERNELS, "conv_transpose2d": TRANSPOSED}.get(op)
+    return None
+
+
+def extents(op: str, shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
+    """Extents by their letters: N, C, H, W, K, R, S, P, Q; of affine N, J, I."""
+    letters = _ROWS if op == "affine" else {**_IMAGES, **_LETTERS.get(op, {})}
+    found: dict[str, int] = {}
+    for name, shape in shapes.items():
+        word = letters.get(name, "")
+        if len(word) == len(shape):
+            found |= {letter: n for letter, n in zip(word, shape, strict=True) if letter != "."}
+    return found
+
+
+def windows(op: str, numbers: dict[str, Any], extent: dict[str, int]) -> dict[str, Any]:
+    """Numbers of several at once: stride, dilation, kernel_size, padding and what follows from it.
+
+    `padding` is left out where the two sides need different ones; `pads` is (top, left, bottom, right).
+    """
+    known = {**{k: v for k, v in extent.items() if k in "RS"}, **numbers}
+    found: dict[str, Any] = {name: (known[a], known[b]) for name, (a, b) in PAIRS.items() if a in known and b in known}
+    if "padding" not in found or not all(k in known for k in "RS") or not all(k in extent for k in "HWPQ"):
+        return found
+    image, counts, steps = (extent["H"], extent["W"]), (extent["P"], extent["Q"]), found["stride"]
+    kernel, dilation, before = (known["R"], known["S"]), found.get("dilation", (1, 1)), found["padding"]
+    if op == "conv_transpose2d":
+        image, counts = counts, image
+    spans = [u * (n - 1) + d * (r - 1) + 1 for u, n, d, r in zip(steps, counts, dilation, kernel, strict=True)]
+    after = [span - p - n for span, p, n in zip(spans, before, image, strict=True)]
+    if op == "conv_transpose2d":
+        more = [p - end for p, end in zip(before, after, strict=True)]  # rows that no window reaches
+        limit = [max(u, d) for u, d in zip(steps, dilation, strict=True)]
+        found[OUTPUT_PADDING] = tuple(more)
+        if not all(0 <= n < most for n, most in zip(more, limit, strict=True)):
+            del found["padding"]
+        return found
+    found[PADS] = (*before, *(max(0, end) for end in after))
+    found[CEIL_MODE] = any(end > p for end, p in zip(after, before, strict=True))
+    fits = all(0 <= p - end < u for p, end, u in zip(before, after, steps, strict=True))
+    # With ceil_mode a window begins within the image: as a library counts them, one more than fits.
+    over = all(-u < p - end for p, end, u in zip(before, after, steps, strict=True)) and "pool" in op
+    if not fits and not over:
+        del found["padding"]
+    return found
