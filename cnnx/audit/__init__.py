@@ -8,6 +8,7 @@ report/     what was found and what was tested; as JSON, JUnit XML, a page
 spot/       large layers, of which some elements are checked
 search/     cases that are drawn, beside the fixed ones
 mutants/    bugs that the audit has to catch
+gate/       the audit in a test suite, in a script, as a verdict in JSON
 model/      deployed networks in ONNX files, node by node (extra `onnx`, and an engine)
 run         all checks of all ops; work: one check of one op; trial: one case of it
 contract/   other people's kernels, described: layouts, arguments, arithmetic, what is fused
@@ -22,6 +23,8 @@ from .checks.gradient import GradientReport, gradient_check
 from .contract import Command, Constant, Kernel, kernel
 from .explain.explain import explain
 from .explain.explanation import Explanation
+from .gate.assertion import assert_kernel
+from .gate.verdict import verdict
 from .report.report import Report
 from .report.result import Discrepancy, Result
 from .run import DTYPES, again, audit
@@ -41,11 +44,13 @@ __all__ = [
     "Report",
     "Result",
     "again",
+    "assert_kernel",
     "audit",
     "audit_model",
     "explain",
     "gradient_check",
     "kernel",
+    "verdict",
 ]
 
 

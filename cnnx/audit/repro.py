@@ -1,5 +1,6 @@
 """A finding as one line: what was judged, written as JSON, so that `cnnx audit --repro` judges just that again."""
 
+import ast
 import json
 import shlex
 from collections.abc import Mapping
@@ -123,3 +124,16 @@ def _parsed_array(name: str, spec: Any) -> Draw | tuple[int, ...]:
 
 def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def words_of(line: str) -> str:
+    """What --repro takes, of a line that `command` gave."""
+    if line.startswith("import "):
+        call = next(node for node in ast.walk(ast.parse(line)) if isinstance(node, ast.Call) and len(node.args) == 1)
+        inner = call.args[0]
+        assert isinstance(inner, ast.Call)
+        words = ast.literal_eval(inner.args[0])
+    else:
+        given = shlex.split(line)
+        words = given[given.index("--repro") + 1]
+    return str(words)

@@ -73,7 +73,7 @@ def _refuse(arguments: argparse.Namespace) -> None:
     names = (
         "op", "check", "case", "dtype", "compat", "repro", "save", "budgets", "ledger", "no_shrink",
         "no_speed", "reproducible", "require", "self_test", "shape", "shapes", "network", "mb", "search",
-        "search_cases", "jobs",
+        "search_cases", "jobs", "verdict", "baseline",
     )  # fmt: skip
     for name in names:
         if getattr(arguments, name) not in (None, False):

@@ -1,17 +1,21 @@
 """Files that `cnnx audit` writes besides what it prints: a page, JUnit XML, the arrays of findings."""
 
 import argparse
+import json
 import os
 import sys
 from typing import TYPE_CHECKING
 
 from cnnx._files import check_replaceable, replacing
 from cnnx.audit import Report
+from cnnx.audit.gate.verdict import BASELINE, check_timing, of_report
 from cnnx.audit.report.arrays import save
 from cnnx.audit.report.junit import junit
 
 if TYPE_CHECKING:
     from cnnx.audit.model import ModelReport
+
+STDOUT = "-"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,14 +24,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--save", metavar="DIR", help="write each discrepancy's arrays there: inputs, got and expected, as .npz")
     add("--report", metavar="FILE.html", help="write the report as one HTML page, which needs no network and no script")
     add("--junit", metavar="FILE.xml", help="write the report as JUnit XML, for CI systems")
+    add(
+        "--verdict",
+        metavar="FILE",
+        help="write the verdict as JSON, for loops that write kernels: score, reasons, speed; -: print it instead of "
+        "the report (cnnx/audit/gate/verdict.schema.json)",
+    )
+    add("--baseline", metavar="NAME", help=f"the back end beside which --verdict times a good one (default {BASELINE})")
 
 
 def check(arguments: argparse.Namespace) -> None:
     """Raise, before hours of work, where a file cannot be written or what writes it is not installed."""
-    paths = [path for path in (arguments.report, arguments.junit) if path is not None]
-    if len({os.path.realpath(path) for path in paths}) < len(paths):
-        raise ValueError(f"--junit: expected another file than --report's, got {arguments.junit}")
-    for path in paths:
+    paths = [
+        (option, path)
+        for option, path in (
+            ("--report", arguments.report),
+            ("--junit", arguments.junit),
+            ("--verdict", None if arguments.verdict == STDOUT else arguments.verdict),
+        )
+        if path is not None
+    ]
+    for i, (option, path) in enumerate(paths):
+        for before, other in paths[:i]:
+            if os.path.realpath(other) == os.path.realpath(path):
+                raise ValueError(f"{option}: expected another file than {before}'s, got {path}")
+    if arguments.verdict == STDOUT and (arguments.json or arguments.reproducible):
+        raise ValueError("--verdict -: expected neither --json nor --reproducible with it, which print something else")
+    if arguments.baseline is not None and arguments.verdict is None:
+        raise ValueError("--baseline: expected --verdict with it, which has the speed")
+    check_timing(arguments.baseline)
+    for _, path in paths:
         check_replaceable(path)
     if arguments.save is not None:
         if os.path.exists(arguments.save) and not os.path.isdir(arguments.save):
@@ -38,7 +64,15 @@ def check(arguments: argparse.Namespace) -> None:
         import cnnx.audit.report.page  # noqa: F401
 
 
-def write(report: Report, arguments: argparse.Namespace) -> None:
+def verdict_of(report: Report, arguments: argparse.Namespace, timeout: float | None) -> str:
+    """The verdict in JSON, or "" where nobody asked for it."""
+    if arguments.verdict is None:
+        return ""
+    baseline = None if arguments.no_speed else arguments.baseline or BASELINE
+    return json.dumps(of_report(report, baseline=baseline, timeout=timeout), indent=2)
+
+
+def write(report: Report, arguments: argparse.Namespace, verdict: str = "") -> None:
     """Write the files that were asked for, each as a whole."""
     if arguments.report is not None:
         from cnnx.audit.report.page import page
@@ -46,6 +80,8 @@ def write(report: Report, arguments: argparse.Namespace) -> None:
         _write(arguments.report, page(report, command=arguments.command).encode())
     if arguments.junit is not None:
         _write(arguments.junit, junit(report))
+    if arguments.verdict not in (None, STDOUT):
+        _write(arguments.verdict, (verdict + "\n").encode())
     if arguments.save is not None:
         count = save(report, arguments.save)
         print(f"{count} file{'s' * (count != 1)} written to {arguments.save}", file=sys.stderr)

@@ -85,7 +85,8 @@ def _work(
 
 def _layers(arguments: argparse.Namespace) -> Iterator[Layer]:
     names = (
-        "check", "case", "repro", "save", "report", "junit", "ledger", "budgets", "search", "search_cases", "jobs",
+        "check", "case", "repro", "save", "report", "junit", "verdict", "baseline", "ledger", "budgets", "search",
+        "search_cases", "jobs",
     )  # fmt: skip
     for name in names:
         if getattr(arguments, name, None):

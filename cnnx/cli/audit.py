@@ -144,6 +144,8 @@ def _self_test(arguments: argparse.Namespace) -> int:
         "ledger",
         "report",
         "junit",
+        "verdict",
+        "baseline",
         "reproducible",
         "require",
         "search",
@@ -184,12 +186,15 @@ def _again(arguments: argparse.Namespace) -> int:
 
 
 def _print(report: Report, arguments: argparse.Namespace, checks: list[str]) -> None:
+    verdict = _reports.verdict_of(report, arguments, _timeout(arguments))
     try:
-        if arguments.json:
+        if arguments.verdict == _reports.STDOUT:
+            print(verdict)
+        elif arguments.json:
             print(json.dumps(report.as_dict(), indent=2))
         elif arguments.reproducible:
             print("\n".join(_bits.lines(report)))
         else:
             print(text(report, checks, budgets=arguments.budgets, whole_ledger=arguments.ledger))
     finally:  # even where nobody reads the output to its end
-        _reports.write(report, arguments)
+        _reports.write(report, arguments, verdict)

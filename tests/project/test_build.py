@@ -74,7 +74,7 @@ def copy_small(folder):
     """A copy in `folder` of what a build needs, with one short kernel file."""
     copy = folder / "sources"
     shutil.copytree(ROOT / "cnnx", copy / "cnnx", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
-    for name in ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"):
+    for name in ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "_cnnx_pytest.py"):
         shutil.copy(ROOT / name, copy)
     for source in (copy / "cnnx" / "optimized").glob("*.pyx"):
         if source.stem not in ("_cpu", "_threads"):
@@ -161,7 +161,7 @@ def test_sdist_holds_what_a_build_and_the_tests_need(tmp_path):
     assert done.returncode == 0, done.stderr
     with tarfile.open(path) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    needed = ["setup.py", "pyproject.toml", "LICENSE", "tox.ini", ".ci/run"]
+    needed = ["setup.py", "_cnnx_pytest.py", "pyproject.toml", "LICENSE", "tox.ini", ".ci/run"]
     needed += [f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING", "ARCHITECTURE")]
     tracked = [p for folder in ("cnnx", "tests", "benchmarks") for p in (sources / folder).rglob("*.*") if p.is_file()]
     tracked = [p.relative_to(sources).as_posix() for p in tracked if p.suffix not in (".c", ".html")]
@@ -192,14 +192,17 @@ def test_wheel_holds_kernels_and_no_c(shipped):
     once = ["cnnx/optimized/_cpu", "cnnx/optimized/_cyutility", "cnnx/optimized/_threads"]
     assert sorted(binary) == sorted([*once, *(f"cnnx/optimized/{folder}/mistakes" for folder in FOLDERS)])
     data = {"py.typed", "equations.md", "audit/report/schema.json", "audit/digest/expected.json"}
+    data |= {"audit/gate/verdict.schema.json"}
     for pattern in ("*.j2", "optimized/**/*.p[yx][xd]", "optimized/**/*.h", "optimized/**/*.md"):
         data |= {path.relative_to(small / "cnnx").as_posix() for path in (small / "cnnx").rglob(pattern)}
     assert {"optimized/_threads.pxd", "optimized/cpu_level.h"} <= data
     assert {"_html/base.html.j2", "audit/report/page.html.j2"} <= data
     assert {f"cnnx/{name}" for name in data} <= set(names)
     assert not [name for name in names if name.endswith((".c", ".o", ".html"))]
-    assert {name.partition("/")[0] for name in names} == {"cnnx", f"cnnx-{cnnx.__version__}.dist-info"}
-    packages = {p.relative_to(small).as_posix() for p in (small / "cnnx").rglob("*.py")}
+    plugin, about = "_cnnx_pytest.py", f"cnnx-{cnnx.__version__}.dist-info"
+    assert {name.partition("/")[0] for name in names} == {"cnnx", plugin, about}
+    assert "[pytest11]\ncnnx = _cnnx_pytest\n" in archive.read(f"{about}/entry_points.txt").decode()
+    packages = {plugin, *(p.relative_to(small).as_posix() for p in (small / "cnnx").rglob("*.py"))}
     assert packages == {name for name in names if name.endswith(".py")}
 
 

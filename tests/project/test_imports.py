@@ -254,6 +254,7 @@ AUDIT = (
     {"work", "run"},
     {"mutants"},
     {"model"},
+    {"gate"},
 )
 
 

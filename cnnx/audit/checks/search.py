@@ -55,7 +55,7 @@ def _search(trial: Trial) -> None:
     forward = _traced(trial, op.forward, forward_arguments(op, case, arrays))
     if forward is None:
         return
-    _judge(trial, "forward", forward, mode)
+    judge_elements(trial, "forward", forward, mode)
     if forward.lacking and any(case.options.get(name) for name in SAVED):
         return
     delta = np.empty(0)
@@ -64,7 +64,7 @@ def _search(trial: Trial) -> None:
         delta = _times(delta, scales[2], trial.dtype) if mode == "real" else delta
     backward = _traced(trial, op.backward, backward_arguments(op, case, arrays, delta, forward.result))
     if backward is not None:
-        _judge(trial, "backward", backward, mode)
+        judge_elements(trial, "backward", backward, mode)
 
 
 def _most(op: Op) -> int:
@@ -100,7 +100,7 @@ def _traced(trial: Trial, function: Any, arguments: dict[str, Any]) -> Trace | N
     return trace
 
 
-def _judge(trial: Trial, direction: str, trace: Trace, mode: Mode) -> None:
+def judge_elements(trial: Trial, direction: str, trace: Trace, mode: Mode) -> None:
     """Elements of every output of a back end's own calls."""
     judged = False
     for call in trace.calls:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from ...backend.registry import NOT_SUPPORTED
 from ...ops import Case
 from ..data import Array
 from .axes import AS_ALLOCATED, AS_GIVEN, DEFAULT, ONE_CALL
@@ -73,7 +74,7 @@ class Discrepancy:
     def as_dict(self) -> dict[str, Any]:
         """For JSON; what is not finite becomes its name, what is not there is left out."""
         at = {} if self.index is None else {"kernel": self.kernel, "output": self.output, "index": list(self.index)}
-        numbers = {n: _number(getattr(self, n)) for n in ("expected", "got", "error", "share", "ulp")}
+        numbers = {n: number(getattr(self, n)) for n in ("expected", "got", "error", "share", "ulp")}
         return {
             "case": self.case,
             "dtype": self.dtype,
@@ -102,7 +103,7 @@ class Worst:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        numbers = {n: _number(getattr(self, n)) for n in ("share", "expected", "got", "error")}
+        numbers = {n: number(getattr(self, n)) for n in ("share", "expected", "got", "error")}
         where = {"case": self.case, "kernel": self.kernel, "output": self.output, "index": list(self.index)}
         return {**where, **numbers, "truth": self.truth}
 
@@ -173,6 +174,8 @@ class Result:
     shares : by kernel and output, and by dtype, the largest share of the budget that one of these elements used.
     searched : what a search drew.
     required : whether other bits, where the same ones were expected, are a failure.
+    asked, passed : cases, one for each dtype, that were judged or that a kernel declares not to support; those of them
+        that were judged and have no finding that fails.
     """
 
     op: str
@@ -195,6 +198,8 @@ class Result:
     discrepancies: list[Discrepancy] = field(default_factory=list)
     required: bool = True
     kinds: tuple[str, ...] = ()
+    asked: int = 0
+    passed: int = 0
 
     @property
     def failing(self) -> list[Discrepancy]:
@@ -253,7 +258,7 @@ class Result:
         self.lacking.setdefault(what, why)
 
     def merge(self, other: "Result") -> None:
-        """Take in what another case of the same op and check gave."""
+        """Take in what one more case of the same op and check gave, in one dtype."""
         self.ran += other.ran
         if other.share is not None:
             self.used(other.share)
@@ -272,6 +277,9 @@ class Result:
         self.notes |= other.notes
         self.lacking = {**other.lacking, **self.lacking}
         self.skipped = self.skipped or other.skipped
+        declined = NOT_SUPPORTED in other.lacking.values()
+        self.asked += bool(other.ran or declined or other.failing or other.mistrusted)
+        self.passed += bool(other.ran and not other.failing and not other.mistrusted)
         self.mistrusted += other.mistrusted
         self.discrepancies += other.discrepancies
 
@@ -282,7 +290,7 @@ class Result:
             "check": self.check,
             "ok": self.ok,
             "ran": self.ran,
-            "share": _number(self.share),
+            "share": number(self.share),
             "worst": {dtype: worst.as_dict() for dtype, worst in self.worst.items()},
             "truth": {dtype: dict(sorted(count.items())) for dtype, count in self.truth.items()},
             "note": self.note,
@@ -301,6 +309,6 @@ def _of(found: list[Discrepancy], dtype: str) -> list[Discrepancy]:
     return [d for d in found if dtype in ("", d.dtype)]
 
 
-def _number(value: float | None) -> float | str | None:
+def number(value: float | None) -> float | str | None:
     """JSON has no NaN and no infinities."""
     return value if value is None or math.isfinite(value) else str(value)

@@ -1,0 +1,158 @@
+"""How fast kernels are beside a back end's: on inputs of their own, new ones for each call, whose results are judged.
+
+Each call of one side is followed or preceded by the other's on the same arrays. A round is a ratio of medians.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ... import backend as _backend
+from ... import native as _native
+from ...ops import OPS, Op
+from ..checks import CHECKS
+from ..checks.search import judge_elements
+from ..data import Arrays, draw
+from ..report.result import Result
+from ..run import CHECK_SEARCH
+from ..sides import Sides
+from ..supervise import Supervisor
+from ..trace import KernelCall, Trace, forward_arguments, inputs_count
+from ..trial import Trial
+from ..work import Say
+
+ROUNDS, TURNS = 9, 4
+COVERED = 0.95
+DTYPE = "float32"
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How many times as fast as the baseline: the median of the rounds and an interval that covers it.
+
+    case : the op's first benchmark case, which was called forward, in float32.
+    low, high : order statistics of the rounds that hold the median with 95 % (`rounds` of at least 6).
+    """
+
+    case: str
+    ratio: float
+    low: float
+    high: float
+    rounds: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**vars(self), "dtype": DTYPE, "direction": "forward"}
+
+
+def measured(
+    op: str, sides: Sides, baseline: str, seed: int, *, rounds: int = ROUNDS, timeout: float | None = None
+) -> Speed | Result | str:
+    """How fast a back end's forward kernel of an op is beside another's.
+
+    timeout : seconds that it may take, in a process of its own; None: here.
+
+    Returns
+    -------
+    Speed, Result or str
+        A result has findings: what was timed is wrong, hangs or dies. A text says why nothing could be timed.
+    """
+    if timeout is None:
+        return _work(op, "speed", sides, baseline, seed, rounds)
+    with Supervisor(_work, timeout) as supervisor:
+        found: Speed | Result | str = supervisor.do(op, "speed", sides, baseline, seed, rounds)
+        return found
+
+
+def _work(
+    op_name: str,
+    task: str,
+    sides: Sides,
+    baseline: str,
+    seed: int,
+    rounds: int,
+    say: Say = lambda case, dtype, repro: None,
+) -> Speed | Result | str:
+    op = next(op for op in OPS if op.name == op_name)
+    if not op.kernels:
+        return "no kernels"
+    case = sides.compat.adapted(op, op.bench[0])
+    if case is None:
+        return "the conventions do not have its benchmark case"
+    say(case.name, DTYPE, "")
+    trial = Trial(op, CHECKS[CHECK_SEARCH], case, DTYPE, sides, seed)
+    trial.rng = np.random.default_rng([seed, *b"speed", *op_name.encode()])
+    with _native.denormals(), ExitStack() as stack:
+        for name in (sides.backend, baseline):
+            with_threads = _backend.with_threads(name)
+            if with_threads is not None:
+                stack.enter_context(with_threads(1))
+        try:
+            ratios = [_round(op, trial, baseline, bool(number % 2)) for number in range(-1, rounds)][1:]
+        except _backend.MissingKernelError as error:
+            return str(error)
+        except Exception as error:
+            trial.raised(sides.backend, error)
+    trial.result.check = task
+    trial.result.discrepancies[:] = [replace(found, check=task) for found in trial.result.discrepancies]
+    if trial.result.failing:
+        return trial.result
+    if not trial.result.elements:
+        return "no element of what was timed could be judged"
+    low = _lowest(rounds)
+    ordered = sorted(ratios)
+    return Speed(case.name, float(np.median(ordered)), ordered[low], ordered[-1 - low], rounds)
+
+
+def _round(op: Op, trial: Trial, baseline: str, swapped: bool) -> float:
+    """Time of the baseline / time of the back end, of one round; one of its results is judged."""
+    ours: list[float] = []
+    theirs: list[float] = []
+    drawn = [draw(op, trial.case, trial.dtype, "real", trial.rng) for _ in range(TURNS)]
+    looked_at, trace = int(trial.rng.integers(TURNS)), Trace()
+    sides = [(trial.sides.backend, ours), (baseline, theirs)]
+    for turn, arrays in enumerate(drawn):
+        for name, seconds in reversed(sides) if swapped != bool(turn % 2) else sides:
+            spent, calls = _timed(op, trial, arrays, name)
+            seconds.append(spent)
+            if turn == looked_at and seconds is ours:
+                trace.calls = calls
+    judge_elements(trial, "forward", trace, "real")
+    return float(np.median(theirs) / np.median(ours))
+
+
+def _timed(op: Op, trial: Trial, arrays: Arrays, backend: str) -> tuple[float, list[KernelCall]]:
+    """Seconds of one call, and its kernels with what they gave."""
+    calls: list[KernelCall] = []
+
+    def note(name: str, kernel: Callable[..., None]) -> Callable[..., None]:
+        def noting(*given: Any, **numbers: float) -> None:
+            kernel(*given, **numbers)
+            calls.append(KernelCall(name, given, (), numbers))  # split later, outside of the time
+
+        return noting
+
+    arguments = forward_arguments(op, trial.case, arrays)
+    with _backend.use_backend(backend), _backend.intercept(note):
+        start = time.perf_counter()
+        op.forward(**arguments)
+        seconds = time.perf_counter() - start
+    return seconds, [_split(call) for call in calls]
+
+
+def _split(call: KernelCall) -> KernelCall:
+    count = inputs_count(call.kernel)
+    return KernelCall(call.kernel, call.inputs[:count], call.inputs[count:], call.numbers)
+
+
+def _lowest(rounds: int) -> int:
+    """By how many places the interval's ends stand inside the ordered rounds: binomial, for any distribution."""
+    low = 0
+    while 1 - 2 * sum(math.comb(rounds, i) for i in range(low + 2)) / 2**rounds >= COVERED:
+        low += 1
+    return low
