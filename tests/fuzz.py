@@ -1,10 +1,11 @@
-"""Fuzz the public calls: python tests/fuzz.py --calls 1000000 --seed 1
+"""Fuzz the public calls: python tests/fuzz.py --calls 1000000 --geometries 20000 --seed 1
 
 Calls are those of draws.py: of any geometry and layout, with numbers of any kind, some arguments spoiled. A call has to
 return what the same call returns on plain copies with one thread, bit by bit, and, of some calls that are small, what
 the reference returns; or raise an error that names the argument. It may not write to its arguments. Calls run in
 processes of their own: one that crashes, or takes longer than --patience seconds, is named by its number, which repeats
-it: --seed S --only NUMBER. CNNX_ISA chooses the kernels.
+it: --seed S --only NUMBER. --geometries are calls of ops/geometries.py: boundary values up to 2^62, each computed or
+refused within 2 s. --minutes makes as many of both as it can. CNNX_ISA chooses the kernels.
 """
 
 import argparse
@@ -160,10 +161,29 @@ def supervised(seed, first, count, patience):
     return faults
 
 
+def batch(options, seed):
+    """So many calls and geometries of a seed; how many have a fault."""
+    shares = [(n, min(AT_ONCE, options.calls - n)) for n in range(0, options.calls, AT_ONCE)]
+    with ThreadPoolExecutor(options.jobs) as pool:
+        faults = sum(pool.map(lambda share: supervised(seed, *share, options.patience), shares))
+    print(f"{faults} faults in {options.calls} calls, --seed {seed}", flush=True)
+    if options.geometries:
+        sys.path.append(str(Path(__file__).parent / "ops"))
+        import geometries
+
+        computed, wrong = geometries.tried(seed, options.geometries)
+        print(*wrong, sep="\n", end="\n" if wrong else "")
+        print(f"{len(wrong)} faults in {options.geometries} geometries, {computed} of them computed", flush=True)
+        faults += len(wrong)
+    return faults
+
+
 def main():
     """All calls, some processes at once."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--calls", type=int, default=20_000)
+    parser.add_argument("--geometries", type=int, default=0)
+    parser.add_argument("--minutes", type=float, help="so many again, of the next seed, until that many are over")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--patience", type=float, default=20, help="seconds that a call may take")
@@ -175,12 +195,13 @@ def main():
         return work(options.seed, int(first), int(count), state)
     if options.only is not None:
         return tried(options.seed, [options.only])
-    print(f"{options.calls} calls, --seed {options.seed}, kernels: {native.instruction_set()}", flush=True)
-    shares = [(n, min(AT_ONCE, options.calls - n)) for n in range(0, options.calls, AT_ONCE)]
-    with ThreadPoolExecutor(options.jobs) as pool:
-        faults = sum(pool.map(lambda share: supervised(options.seed, *share, options.patience), shares))
-    print(f"{faults} faults in {options.calls} calls, --seed {options.seed}")
-    return faults > 0
+    end, seed, faults = time.monotonic() + 60 * (options.minutes or 0), options.seed, 0
+    print(f"{options.calls} calls, --seed {seed}, kernels: {native.instruction_set()}", flush=True)
+    while True:
+        faults += batch(options, seed)
+        seed += 1
+        if time.monotonic() >= end:
+            return faults > 0
 
 
 if __name__ == "__main__":

@@ -98,3 +98,13 @@ def test_a_crash_and_a_hang_are_named_a_slow_start_is_not(tmp_path):
     assert "call 3: ended its process" in done.stdout
     assert "call 5: took over 2.0 s" in done.stdout
     assert "2 faults in 8 calls" in done.stdout
+
+
+@pytest.mark.bare
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count addresses otherwise, or not at all")
+def test_minutes_go_through_seeds_and_geometries():
+    command = [sys.executable, str(FILE), "--calls", "5", "--geometries", "9", "--minutes", "0.1", "--seed", "3"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 faults in 5 calls, --seed 3\n0 faults in 9 geometries" in done.stdout
+    assert "0 faults in 5 calls, --seed 4\n0 faults in 9 geometries" in done.stdout

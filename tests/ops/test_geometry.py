@@ -3,13 +3,15 @@
 The truth adds up, per axis, the pairs of outputs and taps that meet a pixel: it never looks at the padding.
 """
 
+import ast
 import itertools
 import os
+import shutil
 import subprocess
 import sys
 import time
-from pathlib import Path
 
+import geometries
 import numpy as np
 import pytest
 
@@ -216,30 +218,65 @@ def test_pooling(seed, dtype):
     assert done > 2
 
 
-def limited():
-    """768 MiB of addresses: what is beyond them has to be refused."""
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_AS, (768 << 20, 768 << 20))
-
-
 @pytest.mark.bare
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems count addresses otherwise, or not at all")
 def test_random_geometries():
     """Calls of geometries.py, in processes of their own; GEOMETRIES says how many, GEOMETRIES_SEED from where."""
-    count = int(os.environ.get("GEOMETRIES", "300"))
-    seed = int(os.environ.get("GEOMETRIES_SEED", "1"))
-    code = "import sys; sys.path.append(sys.argv[1]); import geometries; geometries.main(*map(int, sys.argv[2:]))"
-    for part in range(-(-count // 500)):
-        done = subprocess.run(
-            [sys.executable, "-c", code, str(Path(__file__).parent), str(seed + part), str(min(count, 500))],
-            env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-            preexec_fn=limited,
-            capture_output=True,
-            text=True,
-            timeout=1200,
-            check=False,
-        )
-        lines = done.stdout.splitlines()
-        assert done.returncode == 0, (lines[-1:], done.returncode, done.stderr[-500:])
-        assert lines[-1].endswith(" 0 wrong"), [pair for pair in itertools.pairwise(lines) if "WRONG" in pair[1]]
+    seed, count = int(os.environ.get("GEOMETRIES_SEED", "1")), int(os.environ.get("GEOMETRIES", "300"))
+    computed, wrong = geometries.tried(seed, count)
+    assert computed > 0
+    assert not wrong, "\n".join(wrong)
+
+
+BROKEN = """
+import os, time
+
+PRODUCTS = 1
+
+
+def sound():
+    return None
+
+
+def refused():
+    raise ValueError("x: expected another")
+
+
+def nameless():
+    raise ValueError("no")
+
+
+def wrong():
+    return "another shape"
+
+
+def slow():
+    end = time.process_time() + 2.1
+    while time.process_time() < end:
+        pass
+
+
+CALLS = sound, refused, nameless, wrong, slow, os.abort
+KINDS = [lambda rng, call=call: (call.__name__, 0.0, call) for call in CALLS]
+"""
+
+
+@pytest.mark.bare
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count addresses otherwise, or not at all")
+def test_what_is_wrong_with_a_call_is_named(tmp_path):
+    shutil.copy(geometries.__file__, tmp_path)
+    (tmp_path / "geometry_calls.py").write_text(BROKEN)
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import geometries; print(geometries.tried(7, int(sys.argv[2])))"
+    )
+
+    def said(count):
+        return subprocess.check_output([sys.executable, "-c", code, str(tmp_path), str(count)], text=True)
+
+    assert said(2) == "(1, [])\n"
+    computed, wrong = ast.literal_eval(said(6))
+    assert computed == 0  # the process did not say
+    assert wrong[0] == "7 2 nameless: WRONG: ValueError('no')"
+    assert wrong[1] == "7 3 wrong: WRONG: another shape"
+    assert wrong[2].startswith("7 4 slow: WRONG: 2.")
+    assert wrong[3].startswith("7 5 abort: ended its process, -6")
