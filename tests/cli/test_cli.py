@@ -53,6 +53,31 @@ def assert_one_line(done, *, says):
     assert says in done.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("doctor",),
+        ("audit", "--op", "step", "--no-speed"),
+        ("train", "ox", "--updates", "5"),
+        ("digest", "--op", "step"),
+    ],
+)
+def test_no_connection_is_opened(arguments):
+    code = """
+    import socket, sys
+
+    def hook(event, arguments):
+        if event in ("socket.connect", "socket.bind", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname"):
+            raise RuntimeError(f"a connection: {event}")
+
+    sys.addaudithook(hook)
+    """
+    done = run(*arguments, code=code)
+    assert done.returncode == 0, done.stderr
+    done = run(*arguments, code=f"{code}\n    socket.create_connection(('127.0.0.1', 9))")
+    assert "a connection: socket.getaddrinfo" in done.stderr
+
+
 def test_version():
     done = run("--version")
     assert (done.returncode, done.stdout, done.stderr) == (0, f"cnnx {cnnx.__version__}\n", "")

@@ -230,6 +230,28 @@ def test_import_cnnx_is_light():
     assert parts == {"cnnx", "backend", "native", "ops", "_check"}
 
 
+def test_no_module_can_open_a_connection():
+    """By itself: data.mnist() without a folder asks scikit-learn to do so."""
+    networked = {
+        "socket",
+        "socketserver",
+        "ssl",
+        "http",
+        "urllib",
+        "ftplib",
+        "smtplib",
+        "xmlrpc",
+        "asyncio",
+        "requests",
+    }
+    found = {
+        name_of(source): names
+        for source in SOURCES
+        if source.suffix == ".py" and (names := {name.split(".")[0] for name in python_imports(source)} & networked)
+    }
+    assert not found
+
+
 def test_a_back_end_is_loaded_alone():
     statement = "import cnnx, numpy; cnnx.relu(numpy.ones(2), backend={!r})"
     packages, parts = modules_after(statement.format("reference"))
