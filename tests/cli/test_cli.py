@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -145,6 +146,23 @@ def test_a_mistake_of_ours_keeps_its_traceback():
 def test_control_c_is_quiet():
     done = fake("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
     assert (done.returncode, done.stderr) == (128 + signal.SIGINT, "")
+
+
+@pytest.mark.parametrize(("start", "quiet"), [("-m", True), ("cnnx", True), ("program.py", False)])
+def test_control_c_while_numpy_is_imported(tmp_path, start, quiet):
+    """Of the command it is quiet; a program that imports cnnx hears of it."""
+    (tmp_path / "numpy.py").write_text("import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(30)")
+    (tmp_path / start).write_text("import cnnx.cli")
+    program = ["-m", "cnnx"] if start == "-m" else [str(tmp_path / start)]
+    path = os.pathsep.join([str(tmp_path), str(Path(cnnx.__file__).parents[1])])
+    done = subprocess.run(
+        [sys.executable, *program, "doctor"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=os.environ | {"PYTHONPATH": path},
+    )
+    assert (done.returncode, done.stderr == "") == ((130, True) if quiet else (-signal.SIGINT, False))
 
 
 def test_closed_pipe_is_quiet():
