@@ -1,8 +1,14 @@
-"""Flush-to-zero that another library has switched on: kernels compute as without it, and leave it as it was."""
+"""Numbers below the smallest normal one. Flush-to-zero that another library has switched on: kernels compute as without
+it, and leave it as it was. And kernels compute with none that their scratch memory happened to hold, since a processor
+takes a hundred times as long for them.
+"""
 
+import os
+import platform
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -179,3 +185,88 @@ def test_a_session_of_onnxruntime_that_does_it(flushing):
     on, *found = done.stdout.split()
     assert on == "True", "this onnxruntime leaves the caller's thread alone"
     assert set(found) == {str(bits(np.array([-0.5 * SMALL], "float32"))[0])}
+
+
+# ------------------------------------------------------------------------------------ in scratch memory
+
+# After each call: did the processor meet such a number (DE of MXCSR) although no argument is one, nor any result?
+CHILD = """
+import ctypes, sys
+import numpy as np
+sys.path.append(sys.argv[1])
+import cnnx, draws
+from cnnx.backend import choice
+
+class Environment(ctypes.Structure):
+    _fields_ = [("x87", ctypes.c_uint32 * 7), ("mxcsr", ctypes.c_uint32)]
+
+libm = ctypes.CDLL("libm.so.6")
+choice.SMALLEST = 1.0  # or each call would ask the processor what it makes of the smallest number
+cnnx.set_num_threads(1)
+
+
+def met(clear=False):
+    environment = Environment()
+    libm.fegetenv(ctypes.byref(environment))
+    found = bool(environment.mxcsr & 2)
+    if clear:
+        environment.mxcsr &= ~0x3F
+        libm.fesetenv(ctypes.byref(environment))
+    return found
+
+
+def tame(value, dtype, rng):
+    if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+        return value
+    return (rng.random(value.shape) + 0.5).astype(dtype) if len(np.unique(value)) != 1 else value.astype(dtype)
+
+
+def calls():
+    for number in range(int(sys.argv[2])):
+        rng = np.random.default_rng((1, number))
+        name, arguments = draws.accepted(rng)
+        if arguments.get("ties") == "all":
+            continue  # it compares, which takes no longer for them
+        dtype = next(a.dtype for a in arguments.values() if isinstance(a, np.ndarray) and a.dtype.kind == "f")
+        yield name, dtype, {key: tame(value, dtype, rng) for key, value in arguments.items()}
+
+
+done = 0
+for name, dtype, arguments in calls():
+    function = draws.FUNCTIONS[name][1]
+    try:
+        function(**arguments)
+    except (TypeError, ValueError):
+        continue  # most draws are calls, not all
+    blocks = [np.full(2**n // dtype.itemsize, np.finfo(dtype).tiny / 8, dtype) for n in (22, *range(9, 22))]
+    del blocks
+    met(clear=True)
+    results = function(**arguments)
+    found = met()
+    results = [a for a in (results if isinstance(results, tuple) else (results,)) if isinstance(a, np.ndarray)]
+    if not any(((a != 0) & (abs(a) < np.finfo(dtype).tiny)).any() for a in results):
+        assert not found, (name, {k: getattr(a, "shape", a) for k, a in arguments.items()})
+        done += 1
+assert done > int(sys.argv[2]) // 2
+x = np.full(8, np.finfo("f4").tiny / 8, "f4")
+met(clear=True)
+cnnx.multiply(x, x)
+assert met()
+"""
+
+
+@pytest.mark.bare
+@pytest.mark.skipif(
+    (platform.machine(), platform.libc_ver()[0]) != ("x86_64", "glibc"),
+    reason="other processors do not say so, other C libraries give other memory",
+)
+def test_what_scratch_memory_held_is_not_computed_with():
+    settings = (
+        "glibc.malloc.mmap_threshold=2000000000:glibc.malloc.trim_threshold=4000000000"  # what was freed comes back
+    )
+    subprocess.run(
+        [sys.executable, "-c", CHILD, str(Path(__file__).parents[1]), "700"],
+        env=os.environ | {"GLIBC_TUNABLES": settings},
+        check=True,
+        timeout=300,
+    )

@@ -128,7 +128,9 @@ cdef inline void pack_band(const Plane* plane, const Taps* g, const floating* Z,
         column = plane.left + b
         pack_rows(g, Z + (h + low) * g.W + column, g.W, band + low * plane.pitch + b * plane.line, plane.pitch,
                   plane.line, high - low, first_output(-column, g.v), end_output(g.W - column, g.v, plane.line))
-    memset(band + high * plane.pitch, 0, (rows - high) * plane.pitch * sizeof(floating))
+    # And what the last row's vectors reach beyond it: sums of it are not kept, but take a hundred times as long where
+    # malloc() left numbers below the normal ones there.
+    memset(band + high * plane.pitch, 0, ((rows - high) * plane.pitch + 2 * lanes_of(band)) * sizeof(floating))
 
 
 cdef inline Depthwise kernel_for(const Microkernels* kernels, const Plane* plane, Py_ssize_t u,
