@@ -25,14 +25,16 @@ def command(op: Op, check: str, case: Case, dtype: str, seed: int, sides: Sides)
         options |= {"compat": sides.compat.name} if sides.compat.name else {}
         options |= {"require": check} if check in sides.required and check not in promised(sides.backend) else {}
         return own.command(text(op, check, case, dtype, seed), options)
-    if {sides.backend, sides.against} & {*_backend.registered_names()}:
+    if {sides.name, sides.against} & {*_backend.registered_names()}:
         return _python(text(op, check, case, dtype, seed), check, sides)
-    words = ["cnnx", "audit", "--backend", sides.backend]
+    words = ["cnnx", "audit", "--backend", sides.name]
+    if sides.isolated:
+        words.append("--isolated")
     if sides.against != "reference":
         words += ["--against", sides.against]
     if sides.compat.name:
         words += ["--compat", sides.compat.name]
-    if check in sides.required and check not in promised(sides.backend):
+    if check in sides.required and check not in promised(sides.name):
         words += ["--require", check]
     return shlex.join([*words, "--repro", text(op, check, case, dtype, seed)])
 

@@ -1,29 +1,28 @@
 """The whole audit: ops x checks x cases x dtypes."""
 
 import math
-import time
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
-
-import numpy as np
 
 from .. import backend as _backend
 from .. import native as _native
 from .._text import expected_one_of
 from ..ops import Case, Op
 from . import elsewhere, known, repro
-from .checks import CHECKS
+from .checks import CHECKS, ISOLATED
 from .compat import Compat, conventions
 from .contract import Kernel, in_force
-from .data import draw
+from .isolation import LoadError, candidate
+from .isolation import isolated as isolated_backend
+from .isolation.timing import speed_up as isolated_speed_up
 from .pool import Here, Job, Pool
 from .report.report import Report
 from .report.result import Result
 from .search.search import Effort, effort
 from .shrink import refusal
 from .sides import PROPERTIES, Sides, promised
-from .trace import forward_arguments
+from .speed import speed_up
 from .trial import Check
 from .work import Say, explained, judge_op, mistrust_zeros
 
@@ -31,6 +30,7 @@ T = TypeVar("T")
 
 DTYPES = ("float32", "float64")
 CHECK_SEARCH = "search"
+TIMEOUT = 60.0  # seconds that a case of an isolated back end may take, where nobody says so
 LOAD, SPEED = "load", "speed"  # beside the checks: by which conventions the back end is judged, and how fast it is
 
 
@@ -51,6 +51,7 @@ def audit(
     search_cases: int | None = None,
     timeout: float | None = None,
     jobs: int = 1,
+    isolated: bool = False,
     progress: Callable[[str, str], None] | None = None,
 ) -> Report:
     """Judge a back end: hold it against another and against mathematics.
@@ -96,6 +97,13 @@ def audit(
     jobs : int
         How many processes share the work, each with a back end of its own; how fast it is is measured by one, while the
         others rest. With 1, and without `timeout`, all is done in this process.
+    isolated : bool
+        Run the back end under audit in a process of its own that never holds the truth: neither the reference, nor what
+        others computed, nor the clock. Memory is shared, with guard pages about every array and inputs that can only be
+        read; a kernel that hangs (`timeout`, 60 s if None) or dies is a finding about a case, and the next one gets a
+        new process. A further check, isolation, looks for what is kept from one call to the next or left to a thread.
+        Speed is measured on inputs of its own, whose results are judged, and not at all where something is wrong.
+        It keeps mistakes and short cuts out; it is no sandbox for hostile code.
     progress : callable or None
         Called with the op's and the check's name before each check.
 
@@ -109,7 +117,8 @@ def audit(
     ValueError
         An op, dtype, check, case, preset or back end of that name does not exist, or a list of names is empty;
         `against` is `backend`; a `Case` and more than one op; `timeout` or several `jobs` and a registered back end; a
-        search without the check `search`, of chosen cases, or of less than nothing.
+        search without the check `search`, of chosen cases, or of less than nothing; `isolated` and a back end that
+        another process cannot load, or several `jobs`.
 
     Examples
     --------
@@ -123,10 +132,10 @@ def audit(
             return audit(
                 ops, dtypes=dtypes, backend=name, against=against, checks=checks, require=require, cases=cases,
                 compat=compat, seed=seed, measure=measure, shrink=shrink, search=search, search_cases=search_cases,
-                timeout=timeout, jobs=jobs, progress=progress,
+                timeout=timeout, jobs=jobs, isolated=isolated, progress=progress,
             )  # fmt: skip
     chosen = _select("op", ops, known.ops_of(backend))
-    chosen_checks = _select("check", checks, CHECKS)
+    chosen_checks = _select("check", checks, ISOLATED if isolated else CHECKS)
     required = _required(require)
     kinds = tuple(_select("dtype", dtypes, {name: name for name in DTYPES}).values())
     _check_names(backend, against)
@@ -144,11 +153,11 @@ def audit(
     own = known.own(backend)
     report = Report(
         backend, against, seed, flushing=_native.flushes(), asked=() if ops is None else tuple(chosen),
-        contracts=[] if own is None else own.words(),
+        contracts=[] if own is None else own.words(), isolated=isolated,
     )  # fmt: skip
     try:
-        with _native.denormals(), _workers(backend, against, timeout, jobs) as workers:
-            sides = _sides(backend, against, compat, workers.do, required)
+        with _native.denormals(), _workers(backend, against, timeout, jobs, isolated=isolated) as (judged, workers):
+            sides = _sides(judged, against, compat, workers.do, required, backend if isolated else "")
             report.compat = sides.compat.name
             for op in chosen.values():
                 lost = _left_out(op, chosen_checks.values(), sides.compat)
@@ -166,9 +175,12 @@ def audit(
             for op in chosen.values() if measure and own is None else ():
                 if op.kernels:
                     begin((op.name, SPEED))
-                    speed_up = workers.do(op.name, SPEED, sides, seed)
-                    if isinstance(speed_up, float):
-                        report.speed_up[op.name] = speed_up
+                    if isolated:
+                        _measure_isolated(report, op, sides)
+                        continue
+                    times = workers.do(op.name, SPEED, sides, seed)
+                    if isinstance(times, float):
+                        report.speed_up[op.name] = times
     except KeyboardInterrupt:
         report.interrupted = True
     finally:
@@ -184,6 +196,7 @@ def again(
     compat: str | None = None,
     require: Iterable[str] | None = None,
     timeout: float | None = None,
+    isolated: bool = False,
 ) -> Report:
     """Judge what a discrepancy's `repro` says, and nothing else.
 
@@ -192,7 +205,7 @@ def again(
     words : str
         What stands behind --repro in a command, or in this call where a discrepancy gives it as Python: of a back end
         that was registered in the process, which no command line knows.
-    backend, against, compat, require, timeout
+    backend, against, compat, require, timeout, isolated
         As `audit` takes them.
 
     Returns
@@ -212,9 +225,11 @@ def again(
     """
     if not isinstance(backend, str):
         with in_force(backend) as name:
-            return again(words, backend=name, against=against, compat=compat, require=require, timeout=timeout)
+            return again(
+                words, backend=name, against=against, compat=compat, require=require, timeout=timeout, isolated=isolated
+            )
     op, check, case, dtype, seed = repro.parse(words, backend)
-    (chosen,) = _select("check", [check], CHECKS).values()
+    (chosen,) = _select("check", [check], ISOLATED if isolated else CHECKS).values()
     own = known.own(backend)
     dtypes = chosen.dtypes or (DTYPES if own is None else own.kinds(op.name))
     if dtype not in dtypes:
@@ -225,10 +240,12 @@ def again(
     _check_names(backend, against)
     required, flushing = _required(require), _native.flushes()
     try:
-        with _native.denormals(), _workers(backend, against, timeout) as workers:
-            sides = _sides(backend, against, compat, workers.do, required)
-            contracts = [] if own is None else own.words()
-            report = Report(backend, against, seed, sides.compat.name, flushing=flushing, contracts=contracts)
+        with _native.denormals(), _workers(backend, against, timeout, isolated=isolated) as (judged, workers):
+            sides = _sides(judged, against, compat, workers.do, required, backend if isolated else "")
+            report = Report(
+                backend, against, seed, sides.compat.name, flushing=flushing, isolated=isolated,
+                contracts=[] if own is None else own.words(),
+            )  # fmt: skip
             result = workers.do(op.name, check, [case], (dtype,), sides, seed, 0.0, Effort())
     finally:
         elsewhere.end()
@@ -237,10 +254,24 @@ def again(
     return report
 
 
-def _workers(backend: str, against: str, timeout: float | None, jobs: int = 1) -> Here | Pool:
-    """Who does what `_work` says: this process or, with a time limit or several at once, processes of their own."""
+@contextmanager
+def _workers(
+    backend: str, against: str, timeout: float | None, jobs: int = 1, *, isolated: bool
+) -> Iterator[tuple[str, Here | Pool]]:
+    """The back end under audit, by a name that its kernels have while they are isolated; and who does what `_work`
+    says: this process or, with a time limit or several at once, processes of their own."""
+    if isolated:
+        if jobs > 1:
+            raise ValueError(f"jobs: expected 1 of an isolated back end, which is one process itself, got {jobs}")
+        try:
+            with isolated_backend(candidate(backend, TIMEOUT if timeout is None else timeout)) as name:
+                yield name, Here(_work)
+        except LoadError as error:
+            raise ValueError(f"isolated: {error}") from None
+        return
     if timeout is None and jobs == 1:
-        return Here(_work)
+        yield backend, Here(_work)
+        return
     what = "jobs" if timeout is None else "timeout"
     for name in (backend, against):
         if name in _backend.registered_names():
@@ -248,7 +279,8 @@ def _workers(backend: str, against: str, timeout: float | None, jobs: int = 1) -
                 f"{what}: expected a back end that another process can load (by entry point), got {name!r}, which is "
                 "registered in this one"
             )
-    return Pool(_work, timeout, jobs)
+    with Pool(_work, timeout, jobs) as pool:
+        yield backend, pool
 
 
 def _work(op_name: str, task: str, *job: Any, say: Say = lambda case, dtype, repro: None) -> Any:
@@ -259,8 +291,23 @@ def _work(op_name: str, task: str, *job: Any, say: Say = lambda case, dtype, rep
     op = known.op_of(sides.backend, op_name)
     if task == SPEED:
         say(op.bench[0].name, "float32", "")
-        return _speed_up(op, *job)
-    return judge_op(op, CHECKS[task], *job, say=say)
+        return speed_up(op, *job)
+    return judge_op(op, ISOLATED[task], *job, say=say)
+
+
+def _measure_isolated(report: Report, op: Op, sides: Sides) -> None:
+    """How fast an isolated back end is; not if anything of the op is wrong, or what it gives while it is measured."""
+    bad = [result.check for result in report.results if result.op == op.name and result.failing]
+    if bad:
+        report.not_measured[op.name] = f"wrong by {', '.join(bad)}"
+        return
+    measure = isolated_speed_up(op, sides)
+    if measure.result.failing:
+        report.results.append(measure.result)
+    if measure.times is None:
+        report.not_measured[op.name] = measure.why
+    else:
+        report.speed_up[op.name] = measure.times
 
 
 def _effort(
@@ -302,12 +349,17 @@ def _required(names: Iterable[str] | None) -> tuple[str, ...] | None:
 
 
 def _sides(
-    backend: str, against: str, compat: str | None, do: Callable[..., Any], required: tuple[str, ...] | None
+    backend: str,
+    against: str,
+    compat: str | None,
+    do: Callable[..., Any],
+    required: tuple[str, ...] | None,
+    isolated: str,
 ) -> Sides:
     found = do("", LOAD, backend, compat)
     if isinstance(found, Result):
         raise ValueError(f"back end {backend!r} cannot be loaded: {found.discrepancies[0].what}")
-    return Sides(backend, against, found, promised(backend) if required is None else required)
+    return Sides(backend, against, found, promised(isolated or backend) if required is None else required, isolated)
 
 
 def _left_out(op: Op, checks: Iterable[Check], compat: Compat) -> list[str]:
@@ -347,30 +399,3 @@ def _select(what: str, names: Iterable[str] | None, known: dict[str, T]) -> dict
         if name not in known:
             raise ValueError(f"{what}: {expected_one_of(known, name)}")
     return {name: known[name] for name in chosen}
-
-
-def _speed_up(op: Op, sides: Sides, seed: int) -> float | None:
-    """How many times as fast the back end is on the op's first benchmark case, forward, float32, on one thread."""
-    arrays = draw(op, op.bench[0], "float32", "real", np.random.default_rng(seed))
-    arguments = forward_arguments(op, op.bench[0], arrays)
-
-    def seconds(backend: str, budget: float) -> float:
-        times: list[float] = []
-        with _backend.use_backend(backend):
-            while not times or (sum(times) < budget and len(times) < 50):
-                start = time.perf_counter()
-                op.forward(**arguments)
-                times.append(time.perf_counter() - start)
-        return float(np.median(times))
-
-    try:
-        with ExitStack() as stack:
-            for name in (sides.backend, sides.against):
-                with_threads = _backend.with_threads(name)
-                if with_threads is not None:
-                    stack.enter_context(with_threads(1))
-            seconds(sides.backend, 0.0)  # loads what has to be loaded
-            slow = seconds(sides.against, 0.05)
-            return slow / seconds(sides.backend, 0.05)
-    except Exception:
-        return None  # what cannot be called was found by the checks already

@@ -24,12 +24,19 @@ class Sides:
     """The back end under audit, the one it is held against, and by which conventions.
 
     required : the properties whose loss is a failure; that of others is a finding.
+    isolated : what the back end under audit is called, where its kernels run in a process of their own; or "".
     """
 
     backend: str
     against: str = "reference"
     compat: Compat = COMPAT[""]
     required: tuple[str, ...] = PROPERTIES
+    isolated: str = ""
+
+    @property
+    def name(self) -> str:
+        """The back end under audit as its user calls it."""
+        return self.isolated or self.backend
 
     def adapted(self, op: Op, case: Case) -> Case | None:
         """The case as the back end's contract and the conventions have it; None where one of them does not."""

@@ -81,7 +81,7 @@ class Supervisor:
             end = f"{self._who} hangs: no result after {patience:g} s"
         except (EOFError, BrokenPipeError, ConnectionResetError):
             self._process.join(START)
-            end = f"{self._who}'s process died: {_death(self._process.exitcode)}"
+            end = f"{self._who}'s process died: {death(self._process.exitcode)}"
         self.close()
         raise EndedError(end, said)
 
@@ -118,7 +118,8 @@ def _serve(work: Work, pipe: Connection) -> None:
             pipe.send(("done", done))
 
 
-def _death(code: int | None) -> str:
+def death(code: int | None) -> str:
+    """How a process ended, in words."""
     if code is not None and code < 0:
         return f"{signal.Signals(-code).name} ({signal.strsignal(-code)})"
     return f"exit code {code}"

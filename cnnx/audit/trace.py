@@ -45,6 +45,15 @@ class ContractError(Exception):
     """A kernel broke its contract: it returned something, wrote to its inputs, or ended the process."""
 
 
+class BreachError(ContractError):
+    """What a kernel did was seen from outside of its process: whatever it computes, it may not do that."""
+
+
+def parameter_names(kernel: str) -> list[str]:
+    """The names of a kernel's arrays, inputs first, and numbers in the reference's signature."""
+    return list(signature(_backend.reference_kernel(kernel)).parameters)
+
+
 def inputs_count(kernel: str) -> int:
     """How many of a kernel's arrays are inputs: those before the `/` of the reference's signature."""
     parameters = signature(_backend.reference_kernel(kernel)).parameters.values()
@@ -53,8 +62,7 @@ def inputs_count(kernel: str) -> int:
 
 def named_inputs(call: KernelCall) -> Arrays:
     """A call's inputs by their names in the reference's signature."""
-    names = list(signature(_backend.reference_kernel(call.kernel)).parameters)
-    return dict(zip(names, call.inputs, strict=False))
+    return dict(zip(parameter_names(call.kernel), call.inputs, strict=False))
 
 
 def traced(

@@ -14,7 +14,7 @@ from .kinds import held
 from .report.axes import DEFAULT, PLAIN
 from .report.result import Compared, Discrepancy, Result
 from .sides import Sides
-from .trace import Trace, backward_arguments, first, forward_arguments, traced, traced_own
+from .trace import BreachError, Trace, backward_arguments, first, forward_arguments, traced, traced_own
 from .truth.precision import Precision
 
 DIRECTIONS = ("forward", "backward")
@@ -129,7 +129,8 @@ class Trial:
 
     def raised(self, backend: str, error: Exception) -> None:
         """Note an exception."""
-        self.found(f"back end {backend!r} raised {type(error).__name__}: {error}")
+        breach = isinstance(error, BreachError)
+        self.found(str(error) if breach else f"back end {backend!r} raised {type(error).__name__}: {error}")
 
     def run(self, backend: str, arrays: Arrays, mode: Mode) -> Attempt:
         """Run the case forward and backward; draw a grad_output of the result's shape in between."""

@@ -30,6 +30,7 @@ from .registry import backends as backends
 from .registry import compat as compat
 from .registry import computed as computed
 from .registry import defined as defined
+from .registry import entry_point as entry_point
 from .registry import equations as equations
 from .registry import finished_conv2d as finished_conv2d
 from .registry import instruction_sets as instruction_sets

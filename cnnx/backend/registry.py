@@ -1,10 +1,10 @@
 """The back ends that there are: cnnx's own, registered ones and those of entry points; and their kernels."""
 
 import functools
-import importlib
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from types import ModuleType, NoneType
 from typing import TYPE_CHECKING, Any
 
@@ -147,6 +147,15 @@ def _entry_points() -> "tuple[EntryPoint, ...]":
     return tuple(entry_points(group=ENTRY_POINTS))
 
 
+def _entry_point(name: str) -> "EntryPoint":
+    return next(point for point in _entry_points() if point.name == name)
+
+
+def entry_point(name: str) -> str:
+    """What the entry point of a back end names: "module:attribute"."""
+    return _entry_point(known(name)).value
+
+
 def known(name: object, source: str = "backend") -> str:
     """`name`, where a back end is called so; else an error that names `source`."""
     if not isinstance(name, str):
@@ -282,7 +291,7 @@ def _load(backend: str) -> Kernels:
     if backend in _registered:
         theirs = _registered[backend]
     else:
-        point = next(point for point in _entry_points() if point.name == backend)
+        point = _entry_point(backend)
         try:
             theirs = point.load()
         except (Exception, SystemExit) as error:  # whatever their module does when it is imported
@@ -315,8 +324,8 @@ def _callables(module: ModuleType) -> dict[str, Kernel]:
 
 def _twins(package: str) -> list[ModuleType]:
     """The modules of a kernel package: one for each file of the reference."""
-    reference = importlib.import_module("cnnx.reference")
-    names = sorted(m.name for m in pkgutil.iter_modules(reference.__path__) if not m.name.startswith("_"))
+    folder = Path(__file__).parents[1] / "reference"  # which is not imported: who judges kernels may keep it away
+    names = sorted(m.name for m in pkgutil.iter_modules([str(folder)]) if not m.name.startswith("_"))
     return [native.kernels(name) if package == "optimized" else native.load(f"reference.{name}") for name in names]
 
 

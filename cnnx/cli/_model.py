@@ -23,7 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--nodes", action="append", metavar="GLOB", help="names or operators to judge; may be given again; default: all"
     )
-    add("--isolated", action="store_true", help="only each node alone, not the engine's whole")
+    add(
+        "--isolated",
+        action="store_true",
+        help="with --model: only each node alone, not the engine's whole. Else: run the back end in a process of "
+        "its own that never holds the truth, on memory with guard pages, and ask one check more, isolation",
+    )
     add(
         "--precision",
         choices=("model", "engine"),
@@ -34,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def refuse_options(arguments: argparse.Namespace) -> None:
     """Raise where an option is given that only models can heed."""
-    for name in ("input", "nodes", "isolated"):
+    for name in ("input", "nodes"):
         if getattr(arguments, name):
             raise ValueError(f"--{name}: expected --model with it, got none")
     if arguments.precision != "model":

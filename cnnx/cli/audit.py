@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from cnnx._processors import usable
 from cnnx.audit import CHECKS, DTYPES, Report, audit
+from cnnx.audit.checks import ISOLATED
 from cnnx.audit.compat import COMPAT
 from cnnx.audit.report.text import text
 from cnnx.audit.run import again
@@ -102,13 +103,14 @@ def run(arguments: argparse.Namespace) -> int:
         search_cases=arguments.search_cases,
         timeout=_timeout(arguments),
         jobs=_jobs(arguments) if arguments.jobs is None else arguments.jobs,
+        isolated=arguments.isolated,
         seed=arguments.seed,
         measure=not (arguments.no_speed or arguments.reproducible),
         shrink=0.0 if arguments.no_shrink or arguments.reproducible else SHRINK,
         progress=lambda op, check: progress(f"{op}: {check}"),
     )
     progress("")
-    _print(report, arguments, arguments.check or list(CHECKS))
+    _print(report, arguments, arguments.check or list(ISOLATED if arguments.isolated else CHECKS))
     unasked = _bits.unasked(report, require)
     print(*unasked, sep="\n", end="\n" if unasked else "", file=sys.stderr)
     return report.verdict.code or (NOTHING_RAN if unasked else 0)
@@ -123,8 +125,8 @@ def _timeout(arguments: argparse.Namespace) -> float | None:
 
 
 def _jobs(arguments: argparse.Namespace) -> int:
-    alone = len(arguments.op or ()) == 1 or {arguments.backend, arguments.against} & {*registered_names()}
-    return 1 if alone else usable()
+    here = {arguments.backend, arguments.against} & {*registered_names()}
+    return 1 if len(arguments.op or ()) == 1 or arguments.isolated or here else usable()
 
 
 def _self_test(arguments: argparse.Namespace) -> int:
@@ -150,6 +152,7 @@ def _self_test(arguments: argparse.Namespace) -> int:
         "require",
         "search",
         "search_cases",
+        "isolated",
     )
     _refuse("--self-test", arguments, (*names, "shape", "shapes", "network"), "which takes what it needs")
     _spot.refuse_options(arguments)
@@ -180,6 +183,7 @@ def _again(arguments: argparse.Namespace) -> int:
         compat=arguments.compat,
         require=_bits.required(arguments),
         timeout=_timeout(arguments),
+        isolated=arguments.isolated,
     )
     _print(report, arguments, [result.check for result in report.results])
     return report.verdict.code

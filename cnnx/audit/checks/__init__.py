@@ -10,6 +10,7 @@ from . import (
     exact,
     gradient,
     isa,
+    isolation,
     layout,
     repeat,
     search,
@@ -36,3 +37,5 @@ _FILES = (
 )
 
 CHECKS: dict[str, Check] = {file.CHECK.name: file.CHECK for file in _FILES}
+# What is asked of a back end that is isolated, too.
+ISOLATED: dict[str, Check] = {**CHECKS, isolation.CHECK.name: isolation.CHECK}

@@ -13,13 +13,11 @@ from ... import backend as _backend
 from ...ops import Case, Op
 from .._signature import signature
 from ..data import Array, Arrays, Mode, draw, draw_like, frozen
-from ..kinds import HALVES, held
-from ..search.places import places
+from ..kinds import held
 from ..search.search import first_cases
-from ..spot.element import SUMS, ElementTruth
-from ..trace import KernelCall, Trace, backward_arguments, first, forward_arguments, named_inputs, traced
+from ..spot.judged import judge_elements
+from ..trace import Trace, backward_arguments, first, forward_arguments, traced
 from ..trial import Check, Trial
-from ..truth.arithmetic import UndecidedError
 
 # Kinds of numbers, and how often; and by which powers of two real ones are scaled. With the largest ones exponentials
 # and powers would leave the range of their numbers, and of what has no bound nothing can be said.
@@ -28,8 +26,6 @@ SCALES = (0, 0, 0, -3, 4, -12, 12, -30, 30)
 LARGEST, OF_FUNCTIONS, OF_FLOAT16 = 30, 4, 3
 OTHERS = {"lp_pool2d": 3, "local_response_norm": 12, "batch_norm2d": 30, "group_norm": 30, "layer_norm": 30}
 
-# Numbers of the inputs that are read for an output's elements, after which no further one is begun: milliseconds.
-READ = {True: 2500, False: 1500}  # for a sum of products; for what takes `Bounded` numbers
 SAVED = ("return_winners", "return_statistics", "output")  # options by which the backward call takes what came forward
 
 
@@ -98,50 +94,6 @@ def _traced(trial: Trial, function: Any, arguments: dict[str, Any]) -> Trace | N
     for lack in trace.lacking:
         trial.result.lacks(lack.what, lack.why)
     return trace
-
-
-def judge_elements(trial: Trial, direction: str, trace: Trace, mode: Mode) -> None:
-    """Elements of every output of a back end's own calls."""
-    judged = False
-    for call in trace.calls:
-        if call.missing or not all(np.isfinite(a).all() for a in call.inputs if a.dtype.kind == "f"):
-            continue  # an earlier kernel is missing, or was found to be wrong
-        for output, array in zip(_backend.equations(call.kernel), call.outputs, strict=True):
-            judged |= _judge_output(trial, call, output, array, mode)
-    if judged:
-        trial.ran(direction)
-
-
-def _judge_output(trial: Trial, call: KernelCall, output: str, array: Array, mode: Mode) -> bool:
-    """Elements of an output until one is wrong; whether there were any."""
-    # Of integers up to 3, and far fewer than 2^20 of them: no sum is rounded but at its end.
-    exact = mode == "integer" and call.kernel in SUMS and trial.precision.accumulator not in HALVES
-    truth = ElementTruth(call, output, trial.dtype, exact=exact, precision=trial.precision)
-    judged = False
-    for index in places(array.shape, trial.rng):
-        if truth.read > READ[call.kernel in SUMS]:
-            break
-        try:
-            held = truth.hold(array, index)
-        except UndecidedError:
-            continue  # so near a kink that either side is right
-        if not np.isfinite(held.error):
-            continue
-        judged = True
-        trial.result.elements += 1
-        if mode == "real":
-            what = f"{call.kernel} {output}", trial.dtype
-            trial.result.shares[what] = max(held.share, trial.result.shares.get(what, 0.0))
-        if held.share > 1:
-            trial.found(
-                f"{call.kernel} at {output}{list(index)} of {array.shape}, on {mode} numbers: {held.words(' exactly')}",
-                **vars(held),
-                arrays=named_inputs(call),
-                results={"got": array},
-                numbers=call.numbers,
-            )
-            break
-    return judged
 
 
 def _cannot(backend: str) -> str:

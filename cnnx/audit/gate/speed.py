@@ -16,11 +16,11 @@ from ... import backend as _backend
 from ... import native as _native
 from ...ops import OPS, Op
 from ..checks import CHECKS
-from ..checks.search import judge_elements
 from ..data import Arrays, draw
 from ..report.result import Result
 from ..run import CHECK_SEARCH
 from ..sides import Sides
+from ..spot.judged import judge_elements
 from ..supervise import Supervisor
 from ..trace import KernelCall, Trace, forward_arguments, inputs_count
 from ..trial import Trial

@@ -34,6 +34,8 @@ class Report:
 
     asked : the ops that were named; of each of them something has to run.
     left_out : by op, the cases that the conventions `compat` do not have.
+    isolated : whether the back end ran in a process of its own that never held the truth.
+    not_measured : by op, why its speed was not measured there.
     flushing : whether flush-to-zero was switched on in the calling thread; the audit switched it off while it ran.
     contracts : of somebody's own kernels (`cnnx.audit.kernel`), what each was judged to be.
     """
@@ -49,6 +51,8 @@ class Report:
     flushing: bool = False
     asked: tuple[str, ...] = ()
     contracts: list[str] = field(default_factory=list)
+    isolated: bool = False
+    not_measured: dict[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         ops = len(self.ops)
@@ -158,6 +162,8 @@ class Report:
             "interrupted": self.interrupted,
             "cases": self.ran,
             "speed_up": self.speed_up,
+            "isolated": self.isolated,
+            "not_measured": self.not_measured,
             "results": [result.as_dict() for result in self.results],
             "reproducible": {op: {p: c.as_dict() for p, c in row.items()} for op, row in matrix(self.results).items()},
             "ledger": ledger(self.results).as_dict(),

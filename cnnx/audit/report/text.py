@@ -41,7 +41,8 @@ def text(
                 ]
             )
     conventions = f", conventions of {report.compat}" if report.compat else ""
-    head = f"back end {report.backend} against {report.against}{conventions}, seed {report.seed}"
+    apart = ", isolated," if report.isolated else ""
+    head = f"back end {report.backend}{apart} against {report.against}{conventions}, seed {report.seed}"
     lines = [head, *(f"contract: {words}" for words in report.contracts), "", *aligned(rows), ""]
     lines += _legend(report)
     lines += _budgets(report) if budgets else []
@@ -85,6 +86,9 @@ def _legend(report: Report) -> list[str]:
         lines.append("differs: other bits where nobody requires the same ones (--require); --reproducible says how far")
     if report.speed_up:
         lines.append(f"speed-up: time of {report.against} / time of {report.backend}, forward, float32, 1 thread")
+    for why in dict.fromkeys(report.not_measured.values()):
+        ops = ", ".join(op for op, said in report.not_measured.items() if said == why)
+        lines += textwrap.wrap(f"speed not measured: {ops}: {why}", 120, subsequent_indent="  ")
     return [*lines, *_truths(report), *_not_covered(report), ""]
 
 

@@ -1,0 +1,328 @@
+"""What runs in the process of a back end that is isolated: it loads the back end and runs its kernels.
+
+It is started by its path and imports NumPy and, beside the back end, nothing of cnnx; what the back end imports of cnnx
+comes with it, but for the reference and the audit. A run's arrays lie in memory that the audit shares: inputs on pages
+that can only be read, every array between pages that can neither be read nor written. Requests and answers are JSON, so
+that nothing from here is run there.
+"""
+
+import contextlib
+import ctypes
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import json
+import mmap
+import os
+import platform
+import signal
+import struct
+import sys
+import threading
+import time
+from types import ModuleType
+from typing import Any, NoReturn
+
+import numpy as np
+
+INPUTS, OUTPUTS = 0, 1  # the two pieces of shared memory; of the first this process has a read-only descriptor
+REFERENCE, AUDIT = "cnnx.reference", "cnnx.audit"
+CONTRACT = f"{AUDIT}.contract"  # descriptions of kernels: they say nothing of what is right
+PATIENCE = 0.2  # seconds that a thread which a call began may go on, until it counts as one of a pool that stays
+NOBODY_MAY, MAY_READ, MAY_WRITE = 0, 1, 3  # as mprotect takes them
+SA_SIGINFO, PR_SET_PDEATHSIG = 4, 1
+SIGNALS = platform.system() == "Linux" and sys.maxsize > 2**32
+ERROR_CODE = 192 if platform.machine() in ("x86_64", "AMD64") else None  # in a ucontext_t: bit 1 says "a write"
+SMALLEST = 5e-324
+
+# What a kernel has no business to replace: clocks, and what compares numbers.
+WATCHED = {
+    "time": ("perf_counter", "perf_counter_ns", "time", "time_ns", "monotonic", "monotonic_ns", "process_time"),
+    "numpy": ("allclose", "isclose", "array_equal", "array_equiv", "abs", "isnan", "isfinite", "finfo", "nextafter"),
+    "numpy.testing": ("assert_allclose", "assert_array_equal", "assert_almost_equal"),
+    "math": ("isclose", "isnan", "fabs"),
+}
+_monotonic, _sleep = time.monotonic, time.sleep  # the real ones
+
+
+class Gate(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Refuses to import what knows the truth, and notes who asked. `cnnx.audit` itself is an empty package here."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        if name == AUDIT:
+            return importlib.machinery.ModuleSpec(name, self, is_package=True)
+        for refused in (REFERENCE, AUDIT):
+            if (name == refused or name.startswith(f"{refused}.")) and not f"{name}.".startswith(f"{CONTRACT}."):
+                self.asked.append(name)
+                raise ImportError(f"{name} is not to be had in the process of a kernel that is judged", name=name)
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__path__ = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
+
+        def contract(name: str) -> Any:
+            if name.startswith("__"):
+                raise AttributeError(name)
+            return getattr(importlib.import_module(CONTRACT), name)
+
+        module.__getattr__ = contract  # type: ignore[method-assign]
+
+
+class Layout:
+    """A kernel's run as it is repeated: the same objects at the same addresses, whatever numbers lie there."""
+
+    def __init__(self, said: dict[str, Any], memory: "list[Any]") -> None:
+        self.kernel, self.dtype, self.numbers = said["kernel"], said["dtype"], said["numbers"]
+        self.guards = said["guards"]
+        self._said, self._memory = said["arrays"], memory
+        self.make()
+        outputs = [np.frombuffer(memory[OUTPUTS], np.uint8, nbytes, offset) for offset, nbytes, _ in said["outputs"]]
+        copies = [np.frombuffer(memory[OUTPUTS], np.uint8, nbytes, offset) for _, nbytes, offset in said["outputs"]]
+        self._copied = list(zip(copies, outputs, strict=True))
+
+    def make(self) -> None:
+        """The arrays, which a kernel may have given other shapes."""
+        self.arrays = [
+            np.ndarray(shape, dtype, self._memory[area], offset, order=order)
+            for area, offset, shape, dtype, order in self._said
+        ]
+        self._shapes = [(a.shape, a.strides) for a in self.arrays]
+
+    def copy(self) -> None:
+        """Copy the outputs as they are now."""
+        for copy, output in self._copied:
+            copy[...] = output
+        if [(a.shape, a.strides) for a in self.arrays] != self._shapes:
+            self.make()
+
+
+class Memory:
+    """The shared memory here, and its guards."""
+
+    def __init__(self, descriptors: list[int], size: int) -> None:
+        self.maps = [
+            mmap.mmap(descriptor, size, mmap.MAP_SHARED, prot)
+            for descriptor, prot in zip(descriptors, (mmap.PROT_READ, mmap.PROT_READ | mmap.PROT_WRITE), strict=True)
+        ]
+        for descriptor in descriptors:
+            os.close(descriptor)
+        self.starts = [np.frombuffer(m, np.uint8).ctypes.data for m in self.maps]
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+        self._guarded: list[list[int]] = []
+
+    def guard(self, guards: list[list[int]]) -> None:
+        """Have these parts be beyond reach, and those of before no longer."""
+        if guards is self._guarded:
+            return
+        for area, offset, length in self._guarded:
+            self._protect(area, offset, length, MAY_WRITE if area == OUTPUTS else MAY_READ)
+        self._guarded = guards
+        for area, offset, length in guards:
+            self._protect(area, offset, length, NOBODY_MAY)
+
+    def _protect(self, area: int, offset: int, length: int, what: int) -> None:
+        if self._libc.mprotect(self.starts[area] + offset, length, what):
+            raise OSError(ctypes.get_errno(), "mprotect")
+
+
+class Action(ctypes.Structure):
+    """struct sigaction of Linux's C libraries."""
+
+    _fields_ = (
+        ("handler", ctypes.c_void_p),
+        ("mask", ctypes.c_ulong * 16),
+        ("flags", ctypes.c_int),
+        ("restorer", ctypes.c_void_p),
+    )
+
+
+HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+
+
+class Child:
+    """Loads a back end, and runs its kernels as it is asked."""
+
+    def __init__(self, requests: int, answers: int) -> None:
+        self._requests, self._answers = requests, answers
+        self._layouts: dict[str, Layout] = {}
+        self._gate = Gate()
+        self._watched = [
+            (module, name, getattr(module, name))
+            for module, names in ((importlib.import_module(m), n) for m, n in WATCHED.items())
+            for name in names
+        ]
+        self._threads = contextlib.ExitStack()
+        self._libc = ctypes.CDLL(None)
+        if SIGNALS:
+            self._libc.prctl(
+                PR_SET_PDEATHSIG, signal.SIGKILL
+            )  # a kernel that hangs does not outlive who wants its result
+            self._handler = HANDLER(self._fault)
+            self._action = Action(ctypes.cast(self._handler, ctypes.c_void_p).value, flags=SA_SIGINFO)
+
+    def serve(self) -> None:
+        """Do what is asked until nobody asks any more."""
+        while (request := self.ask()) is not None:
+            try:
+                answer = getattr(self, f"do_{request.pop('do')}")(**request)
+            except BaseException as error:
+                answer = {"error": _error(error)}
+            self.answer({**answer, **self._seen()})
+
+    def do_load(self, path: list[str], candidate: dict[str, str], descriptors: list[int], size: int) -> dict[str, Any]:
+        """Know the back end; what its author says of its kernels."""
+        sys.path[:] = path
+        sys.meta_path.insert(0, self._gate)
+        memory = Memory(descriptors, size)
+        self._memory = memory
+        self._kernels, of = _loaded(candidate)
+        self._with_threads = getattr(of, "with_threads", None)
+        self._tasks = _tasks()
+        kernels = {}
+        for name, kernel in self._kernels.items():
+            supports = {
+                number: list(v) if isinstance(v, (tuple, list, set, frozenset, range)) else [v]
+                for number, v in (getattr(kernel, "supports", None) or {}).items()
+            }
+            kernels[name] = {"supports": supports, "types": list(getattr(kernel, "__signatures__", None) or ())}
+        return {
+            "kernels": kernels,
+            "left_out": dict(getattr(of, "left_out", None) or {}),
+            "compat": getattr(of, "compat", ""),
+            "threads": self._with_threads is not None,
+            "instruction_sets": getattr(of, "instruction_sets", None),
+            "starts": memory.starts,
+        }
+
+    def do_threads(self, count: int) -> dict[str, Any]:
+        """Use so many threads from now on; 0: as many as before."""
+        self._threads.close()
+        if count:
+            assert self._with_threads is not None
+            self._threads.enter_context(self._with_threads(count))
+        return {}
+
+    def do_run(self, runs: list[str], new: dict[str, Any]) -> dict[str, Any]:
+        """Run kernels, one after the other, and copy what each gave the moment that it returns."""
+        for name, said in new.items():
+            self._layouts[name] = Layout(said, self._memory.maps)
+        layouts = [self._layouts[name] for name in runs]
+        kinds = [self._run(layout) for layout in layouts]
+        return {"returned": next(filter(None, kinds), None), "flushing": not SMALLEST * 2.0}
+
+    def do_forget(self) -> dict[str, Any]:
+        """Keep no layouts."""
+        self._layouts.clear()
+        return {}
+
+    def do_settle(self) -> dict[str, Any]:
+        """Wait for threads that the runs began, but not for those that stay."""
+        end = _monotonic() + PATIENCE
+        new = _tasks() - self._tasks
+        while new and _monotonic() < end:
+            _sleep(0.001)
+            new &= _tasks()
+        self._tasks |= new
+        return {}
+
+    def _run(self, layout: Layout) -> str | None:
+        kernel = self._kernels[layout.kernel]
+        by_type = getattr(kernel, "__signatures__", None)
+        if by_type and layout.dtype:
+            kernel = by_type[layout.dtype]
+        self._memory.guard(layout.guards)
+        if SIGNALS:
+            self._libc.sigaction(int(signal.SIGSEGV), ctypes.byref(self._action), None)
+        with np.errstate(all="ignore"):
+            returned = kernel(*layout.arrays, **layout.numbers)
+        layout.copy()
+        return None if returned is None else type(returned).__name__
+
+    def _seen(self) -> dict[str, Any]:
+        """What the back end did beside computing."""
+        replaced = [f"{m.__name__}.{name}" for m, name, own in self._watched if getattr(m, name, None) is not own]
+        asked, self._gate.asked = self._gate.asked, []
+        tasks = _tasks() - getattr(self, "_tasks", _tasks())
+        return {"replaced": replaced, "asked": asked, "began": len(tasks)}
+
+    def _fault(self, number: int, info: int, context: int) -> NoReturn:
+        """An address that may not be touched was: say which. The signal's own action would say nothing."""
+        try:
+            written = None if ERROR_CODE is None else bool(ctypes.c_ulong.from_address(context + ERROR_CODE).value & 2)
+            self.answer({"fault": ctypes.c_ulong.from_address(info + 16).value, "written": written})
+        finally:
+            os._exit(1)
+
+    def ask(self) -> dict[str, Any] | None:
+        """The next request; None where there is none any more."""
+        head = self._read(4)
+        return None if head is None else json.loads(self._read(struct.unpack("=I", head)[0]) or b"null")
+
+    def _read(self, size: int) -> bytes | None:
+        found = b""
+        while len(found) < size:
+            part = os.read(self._requests, size - len(found))
+            if not part:
+                return None
+            found += part
+        return found
+
+    def answer(self, said: dict[str, Any]) -> None:
+        """Say it."""
+        words = json.dumps(said).encode()
+        os.write(self._answers, struct.pack("=I", len(words)) + words)
+
+
+def _error(error: BaseException) -> dict[str, Any]:
+    return {
+        "kind": type(error).__name__,
+        "words": str(error),
+        "what": str(getattr(error, "what", "")),
+        "why": str(getattr(error, "why", "")),
+        "code": getattr(error, "code", None) if isinstance(error, SystemExit) else None,
+    }
+
+
+def _tasks() -> set[str]:
+    """The threads of this process."""
+    try:
+        return set(os.listdir("/proc/self/task"))
+    except OSError:  # no Linux: those that Python knows
+        return {str(thread.ident) for thread in threading.enumerate()}
+
+
+def _loaded(candidate: dict[str, str]) -> tuple[dict[str, Any], Any]:
+    """The kernels of a back end by name, and what has further things to say of them."""
+    if "builtin" in candidate:
+        registry = importlib.import_module("cnnx.backend.registry")
+        found = registry.kernels_of(candidate["builtin"])
+    elif "file" in candidate:
+        spec = importlib.util.spec_from_file_location("kernel_file", candidate["file"])
+        assert spec is not None
+        assert spec.loader is not None
+        found = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = found
+        spec.loader.exec_module(found)
+    else:
+        found = importlib.import_module(candidate["module"])
+    for name in filter(None, candidate.get("name", "").split(".")):
+        found = getattr(found, name)
+    kernels = getattr(found, "as_backend", None)  # a description of a kernel gives the kernels of cnnx that it makes
+    if callable(kernels):
+        found = kernels()
+    if isinstance(found, ModuleType):
+        own = {n: f for n, f in vars(found).items() if callable(f) and not n.startswith("_") and n != "with_threads"}
+        return own, found
+    return dict(found), found
+
+
+if __name__ == "__main__":
+    requests, answers = map(int, sys.argv[1:])
+    os.dup2(2, 1)  # what a library prints
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the audit's
+    Child(requests, answers).serve()

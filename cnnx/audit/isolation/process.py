@@ -1,0 +1,313 @@
+"""A back end in a process of its own, asked for its kernels from here."""
+
+import contextlib
+import json
+import os
+import select
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ... import backend as _backend
+from ..data import Array
+from ..supervise import START, death
+from ..trace import BreachError, ContractError, inputs_count, parameter_names
+from .arena import LARGE, NOT_A_NUMBER, Arena, Layout
+from .child import INPUTS
+
+SIZE = 1 << 28  # bytes of shared memory, of which only those in use are there; more where a call needs more
+LAYOUTS = 512  # that are kept: beyond these, all begin anew
+HANGS = 3  # of a kernel, after which it is not called any more
+PATTERNS = 0x4000
+
+
+class LoadError(Exception):
+    """A back end cannot be loaded, which the message says."""
+
+
+class Process:
+    """The back end's process: started when it is first needed, and again after it died.
+
+    Parameters
+    ----------
+    candidate : mapping
+        What to load, as `child.py` takes it.
+    limit : float
+        Seconds that a call may take.
+    who : str
+        Its name, for messages.
+    """
+
+    def __init__(self, candidate: Mapping[str, str], limit: float, who: str) -> None:
+        self._candidate, self._limit, self._who = dict(candidate), limit, who
+        self._process: Any = None
+        self._arena: Arena | None = None
+        self._size = SIZE
+        self._layouts: dict[Any, Layout] = {}
+        self._last: tuple[str, Layout] | None = None
+        self._threads = self._count = 0
+        self._hangs: dict[str, int] = {}
+        self.about: dict[str, Any] = {}
+
+    def start(self) -> None:
+        """Start it.
+
+        Raises
+        ------
+        LoadError
+            The back end cannot be loaded there.
+        """
+        self._arena = Arena(self._size)
+        (theirs, self._requests), (self._answers, said) = os.pipe(), os.pipe()
+        shared = self._arena.to_share()
+        command = [sys.executable, "-P", str(Path(__file__).with_name("child.py")), str(theirs), str(said)]
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, pass_fds=(theirs, said, *shared), close_fds=True
+            )
+        finally:
+            for descriptor in (theirs, said, *shared):
+                os.close(descriptor)
+        load: dict[str, Any] = {"path": sys.path, "candidate": self._candidate, "descriptors": shared}
+        try:
+            self.about = self._ask("", "load", self._limit + START, size=self._size, **load)
+            self._note(self.about, "when it is imported, the back end")
+            if self._threads:
+                self._ask("", "threads", self._limit, count=self._threads)
+        except Exception as error:
+            self.close()
+            raise LoadError(f"{self._who} cannot be loaded in a process of its own: {_said(error)}") from None
+
+    def close(self) -> None:
+        """End it; the next call starts another."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            for descriptor in (self._requests, self._answers):
+                os.close(descriptor)
+        if self._arena is not None:
+            self._arena.close()
+        self._process = self._arena = self._last = None
+        self._layouts.clear()
+
+    def threads(self, count: int) -> None:
+        """Have its kernels use so many threads; 0: as many as it likes."""
+        self._threads = count
+        if self._process is not None:
+            self._ask("", "threads", self._limit, count=count)
+
+    # ------------------------------------------------------------------------------------ runs
+
+    def run(self, kernel: str, dtype: str, arrays: Sequence[Array], numbers: Mapping[str, Any], where: str) -> Layout:
+        """Run a kernel on the inputs among its arrays. The layout has what it gave, until the next run.
+
+        Raises
+        ------
+        BreachError, ContractError
+            It did what no kernel may; it hung; its process died.
+        cnnx.backend.MissingKernelError
+            It says that it does not compute this.
+        """
+        inputs, layout = self.prepared(kernel, dtype, arrays, numbers, where)
+        self.fill(layout, inputs, large=False)
+        return self.ran(kernel, [layout])[0]
+
+    def prepared(
+        self, kernel: str, dtype: str, arrays: Sequence[Array], numbers: Mapping[str, Any], where: str
+    ) -> tuple[Sequence[Array], Layout]:
+        """The inputs among a kernel's arrays, and where they will lie: the same objects at the same addresses for the
+        same shapes and numbers."""
+        count = inputs_count(kernel)
+        plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in numbers.items()}
+        said = {"kernel": kernel, "dtype": dtype, "numbers": plain}
+        shapes = [(a.shape, a.strides, a.dtype.str, a.__array_interface__["data"][0] % 64) for a in arrays]
+        return arrays[:count], self.laid_out(said, arrays[:count], arrays[count:], where, repr((said, shapes, where)))
+
+    def laid_out(
+        self,
+        said: dict[str, Any],
+        inputs: Sequence[Array],
+        outputs: Sequence[Array],
+        where: str,
+        key: str,
+        ends: Sequence[int] = (0, 0),
+    ) -> Layout:
+        """A layout, kept under a key."""
+        if self._process is None:
+            self.start()
+        if key not in self._layouts:
+            if len(self._layouts) > LAYOUTS:
+                self._check_last()
+                self._layouts.clear()
+                self._ask("", "forget", self._limit)
+            assert self._arena is not None
+            try:
+                self._layouts[key] = self._arena.layout(str(self._next()), said, inputs, outputs, where, ends)
+            except MemoryError as error:
+                self._check_last()
+                self.close()
+                self._size = 1 << int(str(error)).bit_length()
+                return self.laid_out(said, inputs, outputs, where, key, ends)
+        return self._layouts[key]
+
+    def fill(self, layout: Layout, inputs: Sequence[Array], *, large: bool) -> None:
+        """Lay out inputs for a run. Outputs hold another number each time: a large one, or one of the NaNs."""
+        self._check_last()
+        layout.fill(inputs, (LARGE if large else NOT_A_NUMBER) + 1 + self._next() % PATTERNS)
+
+    def _next(self) -> int:
+        self._count += 1
+        return self._count
+
+    def ran(self, kernel: str, layouts: list[Layout]) -> list[Layout]:
+        """Run what has been laid out, one after the other, and see what else it did."""
+        self.send(kernel, layouts)
+        self.settle(kernel, layouts)
+        return layouts
+
+    def send(self, kernel: str, layouts: list[Layout]) -> float:
+        """Run, and nothing else; seconds from the request to the answer, by the clock of this process."""
+        if self._hangs.get(kernel, 0) >= HANGS:
+            raise BreachError(f"kernel {kernel} has hung {HANGS} times and is not called any more")
+        new = {layout.name: layout.said for layout in layouts if not layout.known}
+        for layout in layouts:
+            layout.known = True
+        start = time.perf_counter()
+        answer = self._ask(kernel, "run", self._limit, layouts[-1], runs=[layout.name for layout in layouts], new=new)
+        seconds = time.perf_counter() - start
+        self._began = answer["began"]
+        self._note(answer, f"kernel {kernel}")
+        if answer["flushing"]:
+            self.close()
+            raise ContractError(f"kernel {kernel} switched flush-to-zero on and left it on")
+        if answer["returned"]:
+            raise ContractError(f"kernel {kernel}: expected None, got {answer['returned']}")
+        return seconds
+
+    def settle(self, kernel: str, layouts: list[Layout]) -> None:
+        """What came after a run: threads that it left, what was written beside the outputs or after it had returned."""
+        if self._began:
+            self._ask(kernel, "settle", self._limit)
+        for layout in layouts:
+            outputs = parameter_names(kernel)[len(layout.inputs) :]
+            if (spilt := layout.spilt()) is not None:
+                i, at = spilt
+                self.close()
+                raise BreachError(f"kernel {kernel} wrote {_beyond(at, outputs[i])}")
+            self._last = kernel, layout
+            self._check_last()
+        self._last = kernel, layouts[-1]
+
+    def _check_last(self) -> None:
+        """Whether the run before wrote to its outputs after it had returned."""
+        last, self._last = self._last, None
+        if last is not None and (i := last[1].late()) is not None:
+            output = parameter_names(last[0])[len(last[1].inputs) + i]
+            self.close()
+            raise BreachError(f"kernel {last[0]} still wrote to {output} after it had returned: a thread goes on")
+
+    def _note(self, answer: Mapping[str, Any], who: str) -> None:
+        """What it did that no kernel has to do."""
+        if answer["asked"]:
+            self.close()
+            raise BreachError(f"{who} imports {answer['asked'][0]}, which has or judges the answer")
+        if answer["replaced"]:
+            self.close()
+            raise BreachError(f"{who} replaces {answer['replaced'][0]}, by which it might be measured or judged")
+
+    # ----------------------------------------------------------------------------- messages
+
+    def _ask(self, kernel: str, what: str, limit: float, layout: Layout | None = None, **words: Any) -> dict[str, Any]:
+        message = json.dumps({"do": what, **words}).encode()
+        end = time.monotonic() + limit
+        try:
+            _write(self._requests, struct.pack("=I", len(message)) + message)
+            size = struct.unpack("=I", self._read(4, end))[0]
+            answer: dict[str, Any] = json.loads(self._read(size, end))
+        except (TimeoutError, EOFError, BrokenPipeError, ValueError) as error:
+            if isinstance(error, TimeoutError):
+                self._hangs[kernel] = self._hangs.get(kernel, 0) + 1
+                end_of_it = f"hangs: no result after {limit:g} s"
+            else:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(START)
+                end_of_it = f"ended its process: {death(self._process.returncode)}"
+            self.close()
+            raise BreachError(f"kernel {kernel} {end_of_it}" if kernel else end_of_it) from None
+        except BaseException:  # Ctrl-C: what comes next would be the answer to this request
+            self.close()
+            raise
+        if "fault" in answer:
+            starts = self.about["starts"] if self.about else [0, 0]
+            self.close()
+            raise BreachError(f"kernel {kernel} {_fault(answer, layout, starts, kernel)}")
+        if "error" in answer:
+            raise _error(kernel, answer["error"])
+        return answer
+
+    def _read(self, size: int, end: float) -> bytes:
+        found = b""
+        while len(found) < size:
+            left = end - time.monotonic()
+            if left <= 0 or not select.select([self._answers], [], [], left)[0]:
+                raise TimeoutError
+            part = os.read(self._answers, size - len(found))
+            if not part:
+                raise EOFError
+            found += part
+        return found
+
+
+def _write(descriptor: int, message: bytes) -> None:
+    while message:
+        message = message[os.write(descriptor, message) :]
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, BreachError) else f"{type(error).__name__}: {error}"
+
+
+def _error(kernel: str, said: Mapping[str, Any]) -> Exception:
+    """What a kernel raised, as far as this process knows it."""
+    kind, words = said["kind"], said["words"]
+    if kind == "MissingKernelError":
+        return _backend.MissingKernelError(words, said["what"], said["why"])
+    if kind == "SystemExit":
+        return ContractError(f"kernel {kernel} ended the process, with exit code {said['code']}")
+    known = vars(__import__("builtins")).get(kind)
+    if isinstance(known, type) and issubclass(known, Exception) and known is not UnicodeDecodeError:
+        return known(words)
+    return RuntimeError(f"{kind}: {words}")
+
+
+def _fault(answer: Mapping[str, Any], layout: Layout | None, starts: Sequence[int], kernel: str) -> str:
+    """Which address it touched, in the words of its arrays."""
+    address, wrote = answer["fault"], answer["written"]
+    verb = {True: "wrote", False: "read", None: "read or wrote"}[wrote]
+    nearest: tuple[int, str] | None = None
+    if layout is not None:
+        names = parameter_names(kernel)
+        for name, place in zip(names, (*layout.inputs, *layout.outputs), strict=False):
+            at = address - starts[place.area]
+            if place.area == INPUTS and place.start <= at < place.stop:
+                return f"wrote to its input {name}"
+            # Behind the end, counted from it; or before the first byte, and negative.
+            beyond = at - (place.offset + place.nbytes) if at >= place.stop else at - place.offset
+            inside = any(a == place.area and o <= at < o + n for a, o, n in layout.said["guards"])
+            if inside and (nearest is None or abs(beyond) < abs(nearest[0])):
+                nearest = beyond, name
+    if nearest is None:
+        return f"ended its process: {death(-11)}, at address {address:#x}"
+    return f"{verb} {_beyond(*nearest)}"
+
+
+def _beyond(at: int, name: str) -> str:
+    if at >= 0:
+        return f"beyond the end of {name}, {at} bytes behind its last one" if at else f"right behind the end of {name}"
+    return f"before the beginning of {name}, {-at} bytes"
