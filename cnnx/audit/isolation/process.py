@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from .child import INPUTS
 
 SIZE = 1 << 28  # bytes of shared memory, of which only those in use are there; more where a call needs more
 LAYOUTS = 512  # that are kept: beyond these, all begin anew
-HANGS = 3  # of a kernel, after which it is not called any more
+HANGS, DEATHS = 3, 20  # of a kernel, after which it is not called any more
 PATTERNS = 0x4000
 
 
@@ -52,7 +53,8 @@ class Process:
         self._layouts: dict[Any, Layout] = {}
         self._last: tuple[str, Layout] | None = None
         self._threads = self._count = 0
-        self._hangs: dict[str, int] = {}
+        self._hangs: Counter[str] = Counter()
+        self._deaths: Counter[str] = Counter()
         self.about: dict[str, Any] = {}
 
     def start(self) -> None:
@@ -173,8 +175,8 @@ class Process:
 
     def send(self, kernel: str, layouts: list[Layout]) -> float:
         """Run, and nothing else; seconds from the request to the answer, by the clock of this process."""
-        if self._hangs.get(kernel, 0) >= HANGS:
-            raise BreachError(f"kernel {kernel} has hung {HANGS} times and is not called any more")
+        if self._hangs[kernel] >= HANGS or self._deaths[kernel] >= DEATHS:
+            raise BreachError(f"kernel {kernel} hung or ended its process so often that it is not called any more")
         new = {layout.name: layout.said for layout in layouts if not layout.known}
         for layout in layouts:
             layout.known = True
@@ -215,10 +217,8 @@ class Process:
     def _note(self, answer: Mapping[str, Any], who: str) -> None:
         """What it did that no kernel has to do."""
         if answer["asked"]:
-            self.close()
             raise BreachError(f"{who} imports {answer['asked'][0]}, which has or judges the answer")
         if answer["replaced"]:
-            self.close()
             raise BreachError(f"{who} replaces {answer['replaced'][0]}, by which it might be measured or judged")
 
     # ----------------------------------------------------------------------------- messages
@@ -232,9 +232,10 @@ class Process:
             answer: dict[str, Any] = json.loads(self._read(size, end))
         except (TimeoutError, EOFError, BrokenPipeError, ValueError) as error:
             if isinstance(error, TimeoutError):
-                self._hangs[kernel] = self._hangs.get(kernel, 0) + 1
+                self._hangs[kernel] += 1
                 end_of_it = f"hangs: no result after {limit:g} s"
             else:
+                self._deaths[kernel] += 1
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._process.wait(START)
                 end_of_it = f"ended its process: {death(self._process.returncode)}"
@@ -244,6 +245,7 @@ class Process:
             self.close()
             raise
         if "fault" in answer:
+            self._deaths[kernel] += 1
             starts = self.about["starts"] if self.about else [0, 0]
             self.close()
             raise BreachError(f"kernel {kernel} {_fault(answer, layout, starts, kernel)}")

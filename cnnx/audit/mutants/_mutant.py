@@ -10,10 +10,12 @@ import numpy as np
 
 from ... import backend as _backend
 from ..data import Array
+from ..isolation import candidate, isolated
 
 Kernel = Callable[..., Any]
 Element = Callable[..., Any]
 
+LIMIT = 60.0  # seconds that a call of an isolated mutant may take
 CORRECT = "optimized"  # the back end that mutants are made of
 HELD = "CNNX_AUDIT_MUTANT_HELD"  # a variable for a smaller instruction set, which every machine has
 
@@ -25,6 +27,7 @@ class Mutant:
     bug : what is wrong, in one line.
     seen : where the field saw it, where that is known.
     kernels : the wrong kernels, by the name of the right ones.
+    file : FILE.py:NAME of a back end that is isolated, which has just the wrong kernels; they run nowhere else.
     elements : for a bug that the reference shares, wrong equations: kernel -> output -> `wrong(right, *inputs, *index,
         **numbers)`, which computes one element and is given the right equation. The mutant's kernels then compute
         just them, so that nothing shows where back end and reference are compared.
@@ -35,6 +38,7 @@ class Mutant:
     bug: str
     seen: str = ""
     kernels: Mapping[str, Kernel] = field(default_factory=dict)
+    file: str = ""
     elements: Mapping[str, Mapping[str, Element]] = field(default_factory=dict)
 
     @property
@@ -66,6 +70,10 @@ def installed(mutant: Mutant | None, name: str = "mutant") -> Iterator[str]:
 
     The reference's equations are replaced for the block too, where they share the bug.
     """
+    if mutant is not None and mutant.file:
+        with isolated(candidate(name, LIMIT, mutant.file)) as apart:
+            yield apart
+        return
     kernels: dict[str, Kernel] = {kernel: right(kernel) for kernel in _backend.kernel_names(CORRECT)}
     if mutant is None:
         with _backend.registered(name, _set_of(kernels)):
