@@ -9,6 +9,7 @@ spot/       large layers, of which some elements are checked
 search/     cases that are drawn, beside the fixed ones
 mutants/    bugs that the audit has to catch
 gate/       the audit in a test suite, in a script, as a verdict in JSON
+order/      in which order a black box sums
 model/      deployed networks in ONNX files, node by node (extra `onnx`, and an engine)
 run         all checks of all ops; work: one check of one op; trial: one case of it
 contract/   other people's kernels, described: layouts, arguments, arithmetic, what is fused

@@ -78,7 +78,7 @@ def _refuse(arguments: argparse.Namespace) -> None:
     names = (
         "op", "check", "case", "dtype", "compat", "repro", "save", "budgets", "ledger", "no_shrink",
         "no_speed", "reproducible", "require", "self_test", "shape", "shapes", "network", "mb", "search",
-        "search_cases", "jobs", "verdict", "baseline",
+        "search_cases", "jobs", "verdict", "baseline", "order", "terms",
     )  # fmt: skip
     for name in names:
         if getattr(arguments, name) not in (None, False):

@@ -18,7 +18,7 @@ from cnnx.audit.run import again
 from cnnx.audit.sides import PROPERTIES
 from cnnx.backend import registered_names
 
-from . import _bits, _model, _reports, _spot
+from . import _bits, _model, _order, _reports, _spot
 from ._speaker import progress
 
 SHRINK = 10.0  # seconds for each check's first discrepancy
@@ -71,6 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _reports.add_arguments(parser)
     _spot.add_arguments(parser)
     _model.add_arguments(parser)
+    _order.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -80,6 +81,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.model is not None:
         return _model.run(arguments, _timeout(arguments))
     _model.refuse_options(arguments)
+    if arguments.order:
+        _spot.refuse_options(arguments)
+        return _order.run(arguments)
+    if arguments.terms is not None:
+        raise ValueError("--terms: expected --order with it, which has sums")
     arguments.backend, arguments.against = arguments.backend or "optimized", arguments.against or "reference"
     if arguments.self_test:
         return _self_test(arguments)

@@ -277,7 +277,7 @@ AUDIT = (
     {"work", "run"},
     {"mutants"},
     {"model"},
-    {"gate"},
+    {"gate", "order"},
 )
 
 
