@@ -2,14 +2,16 @@
 
 from cython cimport floating
 from cython.parallel cimport prange
+from libc.float cimport FLT_MAX, FLT_MIN
+from libc.math cimport fabs
 from libc.stdlib cimport free
 
 from ._threads cimport EXP, MEMORY, threads_for
 from .activation_loops cimport (
-    clip_dZ, clip_Y, elu_dZ, elu_Y, gelu_dZ, gelu_Y, hard_sigmoid_dZ, hard_sigmoid_Y, hard_swish_dZ, hard_swish_Y,
-    identity_dZ, identity_Y, leaky_relu_dZ, leaky_relu_Y, prelu_part, prelu_row, relu_dZ, relu_Y, sigmoid_dZ,
-    sigmoid_dZ_output, sigmoid_Y, silu_dZ, silu_Y, softplus_dZ, softplus_Y, step_dZ, step_Y, tanh_dZ, tanh_dZ_output,
-    tanh_Y,
+    clip_dZ, clip_Y, elu_dZ, elu_dZ_in_double, elu_Y, gelu_dZ, gelu_Y, hard_sigmoid_dZ, hard_sigmoid_Y, hard_swish_dZ,
+    hard_swish_Y, identity_dZ, identity_Y, leaky_relu_dZ, leaky_relu_Y, prelu_part, prelu_row, relu_dZ, relu_Y,
+    sigmoid_dZ, sigmoid_dZ_output, sigmoid_Y, silu_dZ, silu_Y, softplus_dZ, softplus_Y, step_dZ, step_Y, tanh_dZ,
+    tanh_dZ_output, tanh_Y,
 )
 from .channel_sums cimport channel_sums
 from .runtime.integers cimport ceil_div, min_of, times
@@ -83,7 +85,10 @@ def elu(const floating[::1] Z, /, floating[::1] Y, *, double alpha):
 
 
 def elu_grad_input(const floating[::1] Delta, const floating[::1] Z, /, floating[::1] dZ, *, double alpha):
-    each_grad(elu_dZ[floating], Delta, Z, dZ, &alpha, EXP)
+    if floating is float and alpha != 0 and not FLT_MIN <= fabs(alpha) <= FLT_MAX:
+        each_grad(elu_dZ_in_double[floating], Delta, Z, dZ, &alpha, EXP)
+    else:
+        each_grad(elu_dZ[floating], Delta, Z, dZ, &alpha, EXP)
 
 
 def softplus(const floating[::1] Z, /, floating[::1] Y):

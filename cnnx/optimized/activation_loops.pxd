@@ -164,6 +164,15 @@ cdef inline void elu_dZ(const floating* Delta, const floating* Z, floating* dZ, 
         dZ[i] = Delta[i] * elu_prime(Z[i], alpha)
 
 
+cdef inline void elu_dZ_in_double(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t strips,
+                                  const double* number) noexcept nogil:
+    # Where alpha is no normal float32: as one, the slope would be infinite or 0, and its product with Delta need not.
+    cdef double alpha = number[0]
+    cdef Py_ssize_t i
+    for i in range(strips * STRIP):
+        dZ[i] = Delta[i] if Z[i] > 0 else <floating>(Delta[i] * (alpha * elu_prime(Z[i], 1)))
+
+
 cdef inline void softplus_Y(const floating* Z, floating* Y, Py_ssize_t strips, const double* _) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(strips * STRIP):

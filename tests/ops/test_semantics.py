@@ -816,3 +816,30 @@ def test_numpy_error_settings_change_nothing(op, backend):
             results = result_arrays(function(**arguments))
         for y, y0 in zip(results, plain, strict=True):
             np.testing.assert_array_equal(y, y0)
+
+
+@pytest.mark.parametrize("number", [1e308, -1e308, 1e39, 3e38, 2e-38, 1e-39, -1e-46, 1e-320])
+def test_numbers_of_activations_that_float32_cannot_hold(number):
+    """Products of slopes that are infinite or 0 as float32 with arrays that are: 0, or what float32 can hold again."""
+    x = np.array([-2, -0.4, -1e-3, -1e-38, -0.0, 0, 0.3, 2, 1e38], "float32")
+    calls = {
+        cnnx.elu: ({"alpha": number},),
+        cnnx.leaky_relu: ({"negative_slope": number},),
+        cnnx.hard_sigmoid: (
+            {"alpha": abs(number), "beta": 0.5},
+            {"alpha": 0.5, "beta": number},
+            {"alpha": abs(number), "beta": 0.0},
+        ),
+        cnnx.clip: ({"min": -abs(number), "max": abs(number)},),
+    }
+    for function, choices in calls.items():
+        backward = getattr(cnnx, f"{function.__name__}_backward")
+        for options in choices:
+            with np.errstate(over="ignore"):
+                y, expected = (function(x, **options, backend=name) for name in ("optimized", "reference"))
+                np.testing.assert_allclose(y, expected, rtol=1e-6, atol=1e-44, err_msg=f"{function.__name__} {options}")
+                for delta in (0, 1, -3, 1e-38, 1e30):
+                    grad = np.full(x.shape, delta, "float32")
+                    dx, expected = (backward(grad, x, **options, backend=name) for name in ("optimized", "reference"))
+                    text = f"{backward.__name__} of {delta}, {options}"
+                    np.testing.assert_allclose(dx, expected, rtol=1e-6, atol=1e-44, err_msg=text)
