@@ -17,10 +17,12 @@ class Own(Protocol):
     """A back end whose kernels have contracts of their own.
 
     ops : by name, what they compute; bases : the op of cnnx whose cases each has.
+    origin : the file and the variable that they come from, where another process can load them; or "".
     """
 
     ops: dict[str, Op]
     bases: dict[str, Op]
+    origin: str
 
     def kinds(self, op: str) -> tuple[str, ...]:
         """The dtypes in which an op can be judged."""

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from .. import backend as _backend
@@ -12,7 +13,7 @@ from ..ops import Case, Op
 from . import elsewhere, known, repro
 from .checks import CHECKS, ISOLATED
 from .compat import Compat, conventions
-from .contract import Kernel, in_force
+from .contract import Kernel, enter, in_force
 from .isolation import LoadError, candidate
 from .isolation import isolated as isolated_backend
 from .isolation.timing import speed_up as isolated_speed_up
@@ -273,14 +274,22 @@ def _workers(
         yield backend, Here(_work)
         return
     what = "jobs" if timeout is None else "timeout"
+    own = known.own(backend)
+    origin = "" if own is None else own.origin
     for name in (backend, against):
-        if name in _backend.registered_names():
+        if name in _backend.registered_names() and not (name == backend and origin):
             raise ValueError(
-                f"{what}: expected a back end that another process can load (by entry point), got {name!r}, which is "
-                "registered in this one"
+                f"{what}: expected a back end that another process can load (by entry point, or the kernels of a "
+                f"file), got {name!r}, which is registered in this one"
             )
-    with Pool(_work, timeout, jobs) as pool:
+    with Pool(partial(_work_of_file, origin) if origin else _work, timeout, jobs) as pool:
         yield backend, pool
+
+
+def _work_of_file(origin: str, op_name: str, task: str, *job: Any, say: Say) -> Any:
+    """`_work` in a process that knows the kernels of a file."""
+    enter(origin)
+    return _work(op_name, task, *job, say=say)
 
 
 def _work(op_name: str, task: str, *job: Any, say: Say = lambda case, dtype, repro: None) -> Any:

@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace, timeout: float | None) -> int:
 
 def _refuse(arguments: argparse.Namespace) -> None:
     names = (
-        "op", "check", "case", "dtype", "compat", "repro", "save", "budgets", "ledger", "no_shrink",
+        "kernel", "op", "check", "case", "dtype", "compat", "repro", "save", "budgets", "ledger", "no_shrink",
         "no_speed", "reproducible", "require", "self_test", "shape", "shapes", "network", "mb", "search",
         "search_cases", "jobs", "verdict", "baseline", "order", "terms",
     )  # fmt: skip

@@ -10,9 +10,10 @@ import sys
 from collections.abc import Iterable
 
 from cnnx._processors import usable
-from cnnx.audit import CHECKS, DTYPES, Report, audit
+from cnnx.audit import CHECKS, DTYPES, Kernel, Report, audit
 from cnnx.audit.checks import ISOLATED
 from cnnx.audit.compat import COMPAT
+from cnnx.audit.contract import load
 from cnnx.audit.report.text import text
 from cnnx.audit.run import again
 from cnnx.audit.sides import PROPERTIES
@@ -36,6 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--case", action="append", metavar="NAME", help="a case of the ops; may be given again; default: all")
     add("--dtype", action="append", choices=DTYPES, help="may be given again; default: both")
     add("--backend", metavar="NAME", help="the one to judge (default optimized)")
+    add(
+        "--kernel",
+        metavar="FILE.py[:NAME]",
+        help="judge the kernels of a Python file instead of a back end: what cnnx.audit.kernel made of somebody's "
+        "functions, each variable by itself, or those of a list together",
+    )
     add("--against", metavar="NAME", help="the one to compare with (default reference)")
     add("--compat", choices=[*filter(None, COMPAT)], help="conventions to judge by; default: those the back end names")
     add("--seed", type=int, default=0, metavar="N", help="every random number comes from it (default 0)")
@@ -86,6 +93,9 @@ def run(arguments: argparse.Namespace) -> int:
         return _order.run(arguments)
     if arguments.terms is not None:
         raise ValueError("--terms: expected --order with it, which has sums")
+    if arguments.kernel is not None:
+        names = ("backend", "dtype", "self_test", "shape", "shapes", "network")
+        _refuse("--kernel", arguments, names, "whose contract says what is judged")
     arguments.backend, arguments.against = arguments.backend or "optimized", arguments.against or "reference"
     if arguments.self_test:
         return _self_test(arguments)
@@ -93,13 +103,29 @@ def run(arguments: argparse.Namespace) -> int:
         return _spot.run(arguments, _timeout(arguments))
     _spot.refuse_options(arguments)
     _reports.check(arguments)
+    if arguments.kernel is None:
+        return _judged(arguments, arguments.backend)
+    found = load(arguments.kernel)
+    files = [name for name in ("json", "report", "junit", "verdict", "save", "repro") if getattr(arguments, name)]
+    if files and len(found) > 1:
+        each = " or ".join(f"{arguments.kernel}:{name}" for name in found)
+        raise ValueError(f"--{files[0]}: expected one back end with it, --kernel {each}, got {len(found)}")
+    code = 0
+    for i, kernels in enumerate(found.values()):
+        print(end="\n" if i else "")
+        code = max(code, _judged(arguments, kernels))
+    return code
+
+
+def _judged(arguments: argparse.Namespace, backend: str | list[Kernel]) -> int:
+    """Audit a back end, print, and return the exit code."""
     require = _bits.required(arguments)
     if arguments.repro is not None:
-        return _again(arguments)
+        return _again(arguments, backend)
     report = audit(
         arguments.op,
         dtypes=arguments.dtype or DTYPES,
-        backend=arguments.backend,
+        backend=backend,
         against=arguments.against,
         checks=PROPERTIES if arguments.reproducible else arguments.check,
         require=require,
@@ -124,7 +150,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _timeout(arguments: argparse.Namespace) -> float | None:
     if arguments.timeout is None:
-        return None if arguments.backend in ("optimized", "reference") else TIMEOUT
+        own = arguments.kernel is None and arguments.backend in ("optimized", "reference")
+        return None if own else TIMEOUT
     if not 0 <= arguments.timeout < math.inf:
         raise ValueError(f"--timeout: expected a number of seconds of at least 0, got {arguments.timeout:g}")
     return arguments.timeout or None
@@ -132,7 +159,8 @@ def _timeout(arguments: argparse.Namespace) -> float | None:
 
 def _jobs(arguments: argparse.Namespace) -> int:
     here = {arguments.backend, arguments.against} & {*registered_names()}
-    return 1 if len(arguments.op or ()) == 1 or arguments.isolated or here else usable()
+    single = len(arguments.op or ()) == 1 or arguments.kernel is not None
+    return 1 if single or arguments.isolated or here else usable()
 
 
 def _self_test(arguments: argparse.Namespace) -> int:
@@ -173,7 +201,7 @@ def _refuse(option: str, arguments: argparse.Namespace, names: Iterable[str], wh
             raise ValueError(f"--{name.replace('_', '-')}: expected none with {option}, {why}")
 
 
-def _again(arguments: argparse.Namespace) -> int:
+def _again(arguments: argparse.Namespace, backend: str | list[Kernel]) -> int:
     _refuse(
         "--repro",
         arguments,
@@ -184,7 +212,7 @@ def _again(arguments: argparse.Namespace) -> int:
         raise ValueError("--seed: expected none with --repro, which says it")
     report = again(
         arguments.repro,
-        backend=arguments.backend,
+        backend=backend,
         against=arguments.against,
         compat=arguments.compat,
         require=_bits.required(arguments),

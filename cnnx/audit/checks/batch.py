@@ -16,7 +16,8 @@ from ._compare import ulps
 
 MOST = 33  # images of a batch: beyond two blocks of 16
 NUMBERS = 2**18  # of a whole batch's input; larger images come fewer together
-SHARED = {"weight", "bias", "running_mean", "running_var"}  # arguments that all images have in common
+# Arguments that all images have in common; the last ones are those of what a contract says is fused.
+SHARED = {"weight", "bias", "running_mean", "running_var", "scale", "shift", "mean", "variance"}
 SIZES = (2, 3, 4, 5, 8, 16, 32)  # of batches out of the whole one
 
 

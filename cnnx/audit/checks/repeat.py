@@ -3,6 +3,7 @@
 from contextlib import nullcontext
 
 from ... import backend as _backend
+from .. import known
 from ..data import draw
 from ..elsewhere import FRESH, Job, kernels_to_send, refusal, run
 from ..report.axes import AGAIN, FIRST_CALL
@@ -10,6 +11,7 @@ from ..trial import Check, Trial
 from ._compare import ulps
 from .isa import attempt
 
+OF_A_CONTRACT = "a function with a contract is called in one process alone"
 NO_FORK = "first calls of a process need fork(), which this platform lacks"
 
 
@@ -24,7 +26,7 @@ def _repeat(trial: Trial) -> None:
             trial.found("the same call gives other bits again", ulp=apart)
     if once.forward is None or not _is_first(trial):
         return
-    why = refusal(name) if FRESH else NO_FORK
+    why = OF_A_CONTRACT if known.own(name) is not None else refusal(name) if FRESH else NO_FORK
     if why:
         trial.result.notes.add(why)
         return

@@ -12,6 +12,7 @@ load        the kernels of a Python file
 
 from .command import Command
 from .kernel import Constant, Kernel, kernel
+from .load import enter, load
 from .session import in_force
 
-__all__ = ["Command", "Constant", "Kernel", "in_force", "kernel"]
+__all__ = ["Command", "Constant", "Kernel", "enter", "in_force", "kernel", "load"]

@@ -22,8 +22,9 @@ Shape = tuple[int, ...]
 NOT_SUPPORTED = "its contract says so"
 LINE = 64  # bytes of a cache line: where in it an array began, a copy begins
 
-# What the public function was called with: arrays that a gradient's kernel is not handed and its function wants.
-public: ContextVar[Mapping[str, Array] | None] = ContextVar("cnnx_contract_public", default=None)
+# What a public backward function was last called with: arrays and numbers that a gradient is not handed and its
+# function wants. It outlasts the call, since checks repeat single kernels.
+public: ContextVar[tuple[Mapping[str, Array], Mapping[str, Any]]] = ContextVar("cnnx_contract_public")
 
 
 def as_kernel(kernel: Kernel, which: int) -> Callable[..., None]:
@@ -51,8 +52,9 @@ class _Call:
     def __init__(
         self, kernel: Kernel, sig: Signature, arrays: Mapping[str, Array], output: Array, given: Mapping[str, Any]
     ):
-        self.kernel, self.sig, self.output, self.numbers = kernel, sig, output, dict(given)
-        self.arrays = {**(public.get() or {}), **arrays} if kernel.gradients else dict(arrays)
+        self.kernel, self.sig, self.output = kernel, sig, output
+        more, numbers_ = public.get() if kernel.gradients else ({}, {})
+        self.arrays, self.numbers = {**more, **arrays}, {**numbers_, **given}
         if kernel.op in names.ROWWISE:
             self.arrays = {name: _rows(kernel, a) for name, a in self.arrays.items()}
             self.output = _rows(kernel, output)
@@ -63,7 +65,8 @@ class _Call:
         )
         shapes = {name: a.shape for name, a in self.arrays.items()} | {sig.output: self.output.shape}
         self.extents = names.extents(kernel.op, shapes)
-        self.several = names.windows(kernel.op, self.numbers, self.extents)
+        ceil = "pool" in kernel.op and kernel.fixed.get(names.CEIL_MODE) != (False,)
+        self.several = names.windows(kernel.op, self.numbers, self.extents, ceil=ceil)
 
     def run(self) -> None:
         """Call it, and put what it gave into the output."""

@@ -69,7 +69,10 @@ def _limited(
 ) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """A case's arrays and options within what a kernel takes: what does not fit takes the nearest value that does."""
     arrays, options = dict(arrays), dict(options)
+    axes = names.AXES.get(kernel.op, {})
     for option, values in kernel.fixed.items():
+        if option in axes:
+            continue
         if option == "kernel_size" and "weight" in arrays:
             shape = shape_of(Case("", arrays), "weight")
             if not any(_pair(v) == shape[2:] for v in values):
@@ -79,17 +82,45 @@ def _limited(
         if any(_same(option, given, v) for v in values):
             continue
         value = values[len(repr(sorted(arrays))) % len(values)]
-        if option == "groups":
-            shape = shape_of(Case("", arrays), "weight")
-            channels = shape_of(Case("", arrays), "x")[1]
-            if kernel.op == "conv2d" and channels % value == 0 and shape[0] % value == 0:
-                arrays["weight"] = (shape[0], channels // value, *shape[2:])
-            elif kernel.op == "conv_transpose2d" and channels % value == 0:
-                arrays["weight"] = (shape[0], shape[1] * int(given), *shape[2:]) if value == 1 else shape
-            else:
-                return None
+        if option == "groups" and not _regrouped(kernel, arrays, int(given), value):
+            return None
         options[option] = value
+    for letter, places in axes.items():
+        if letter in kernel.fixed and not _resized(arrays, places, kernel.fixed[letter], int(options.get("groups", 1))):
+            return None
     return arrays, options
+
+
+def _regrouped(kernel: Kernel, arrays: dict[str, Any], given: int, groups: int) -> bool:
+    """Give a weight the shape for another number of groups; whether it can have one."""
+    shape, channels = shape_of(Case("", arrays), "weight"), shape_of(Case("", arrays), "x")[1]
+    if kernel.op == "conv_transpose2d":
+        outputs = shape[1] * given
+        if channels % groups or outputs % groups:
+            return False
+        arrays["weight"] = (shape[0], outputs // groups, *shape[2:])
+        return True
+    if channels % groups or shape[0] % groups:
+        return False
+    arrays["weight"] = (shape[0], channels // groups, *shape[2:])
+    return True
+
+
+def _resized(arrays: dict[str, Any], places: Sequence[tuple[str, int]], values: Sequence[int], groups: int) -> bool:
+    """Give an extent the nearest value that is allowed, in all arrays that have it; whether there is such an extent."""
+    name, axis = places[0]
+    shape = shape_of(Case("", arrays), name)
+    if axis >= len(shape):
+        return False
+    value = min(values, key=lambda v: abs(v - shape[axis]))
+    for name, axis in places:
+        if name in arrays:
+            shape = shape_of(Case("", arrays), name)
+            shared = groups if (name, axis) == ("weight", 1) and len(shape) == 4 else 1
+            if value % shared:
+                return False
+            arrays[name] = (*shape[:axis], value // shared, *shape[axis + 1 :])
+    return True
 
 
 def _default(op: str, option: str) -> Any:

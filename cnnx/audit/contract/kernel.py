@@ -1,7 +1,8 @@
 """The contract of one function that somebody else wrote: what it computes, of what, in which order and arithmetic."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ..._text import expected_one_of
@@ -17,6 +18,7 @@ from .tail import Step, arrays_of
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 ROWS_AXIS = {"softmax": -1, "log_softmax": -1}  # whose functions are handed rows
 IN_INTS = "int("
+MOST_VALUES = 4  # that are named
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Constant:
     value: Any
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Kernel:
     """A function and its contract, as `kernel` made it: what `audit(backend=...)` takes."""
 
@@ -44,14 +46,14 @@ class Kernel:
     fixed: Mapping[str, tuple[Any, ...]]
     open: frozenset[str]
     convert: Callable[[Any], Any] | None
-    origin: str = field(default="", compare=False)
+    origin: str = ""
 
     @property
     def label(self) -> str:
         """The op's name in reports: with what is fused."""
         return "+".join([self.op, *(step.name for step in self.tail)])
 
-    @property
+    @cached_property
     def signatures(self) -> tuple[Signature, ...]:
         """The kernels of cnnx that the function stands for: the op's own, or those of its gradients."""
         op = names.op_of(self.op)
@@ -142,9 +144,9 @@ def kernel(
         "relu6", ("clip", low, high), ("leaky_relu", slope), "sigmoid", "tanh", "gelu", "silu", "hard_swish", ...; and
         "round", where the sum is rounded to the result's dtype on the way.
     only : mapping or None
-        What the function is limited to, by option: {"kernel_size": 3, "stride": 1}, or a list of what it takes. An
-        option that it is not handed is fixed: at what `only` says, else at cnnx's default. Cases are made to fit, and
-        what the function does not do is listed as not covered.
+        What the function is limited to, by option or extent: {"kernel_size": 3, "stride": 1, "C": range(16, 512, 16)};
+        a value, or a list, set or range of them. An option that it is not handed is fixed: at what `only` says, else
+        at cnnx's default. Cases are made to fit, and what the function does not do is listed as not covered.
     gradients : str or sequence
         What the function gives instead of the op's result: the gradients of "x", "weight", "bias", ... in that order.
     convert : callable or None
@@ -290,7 +292,7 @@ def _fixed(
 ) -> tuple[dict[str, tuple[Any, ...]], frozenset[str]]:
     """By option the values that the function takes, where not all; and the options that it is handed."""
     options = _options(op)
-    known = tuple(options) if op not in ("conv2d", "conv_transpose2d") else (*options, "kernel_size")
+    known = (*options, *names.LIMITED.get(op, ()))
     fixed: dict[str, tuple[Any, ...]] = {}
     for option, values in (only or {}).items():
         if option not in known:
@@ -317,6 +319,13 @@ def _options(op: str) -> dict[str, Any]:
     if "kernel_size" in found and "stride" in found:
         found["stride"] = None
     return found
+
+
+def listed(values: Sequence[Any], between: str = ", ") -> str:
+    """Values in words; of many the first and the last."""
+    if len(values) > MOST_VALUES:
+        return f"{values[0]}, {values[1]}, ..., {values[-1]}"
+    return between.join(map(str, values))
 
 
 def _is_default(op: str, option: str, values: tuple[Any, ...]) -> bool:

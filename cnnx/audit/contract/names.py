@@ -36,6 +36,19 @@ SAID = {
     "padding": {"padding", PADS, "p_h", "p_w"},
 }
 
+Places = dict[str, tuple[tuple[str, int], ...]]
+
+# Extents that a function may be limited to, by their letters: which axes of which arguments they are.
+_OF_IMAGES: Places = {letter: (("x", i),) for i, letter in enumerate("NCHW")}
+_OF_CONV: Places = {**_OF_IMAGES, "K": (("weight", 0), ("bias", 0)), "R": (("weight", 2),), "S": (("weight", 3),)}
+_OF_ROWS: Places = {"N": (("x", 0),), "J": (("x", 1), ("weight", 1)), "I": (("weight", 0), ("bias", 0))}
+AXES: dict[str, Places] = {
+    "affine": _OF_ROWS,
+    "conv2d": {**_OF_CONV, "C": (("x", 1), ("weight", 1))},
+    **dict.fromkeys(("max_pool2d", "avg_pool2d", "lp_pool2d", "global_avg_pool2d", "global_max_pool2d"), _OF_IMAGES),
+}
+LIMITED = {op: (*axes, *(("kernel_size",) if op == "conv2d" else ())) for op, axes in AXES.items()}
+
 # Extents by their letters, of arrays by their public names.
 _IMAGES = {"x": "NCHW", "grad_x": "NCHW", "y": "NKPQ", "grad_output": "NKPQ"}
 _KERNELS = {"weight": "K.RS", "grad_weight": "K.RS"}
@@ -105,8 +118,10 @@ def extents(op: str, shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
     return found
 
 
-def windows(op: str, numbers: dict[str, Any], extent: dict[str, int]) -> dict[str, Any]:
+def windows(op: str, numbers: dict[str, Any], extent: dict[str, int], *, ceil: bool) -> dict[str, Any]:
     """Numbers of several at once: stride, dilation, kernel_size, padding and what follows from it.
+
+    ceil : whether a last window may reach beyond the padding.
 
     `padding` is left out where the two sides need different ones; `pads` is (top, left, bottom, right).
     """
@@ -131,7 +146,7 @@ def windows(op: str, numbers: dict[str, Any], extent: dict[str, int]) -> dict[st
     found[CEIL_MODE] = any(end > p for end, p in zip(after, before, strict=True))
     fits = all(0 <= p - end < u for p, end, u in zip(before, after, steps, strict=True))
     # With ceil_mode a window begins within the image: as a library counts them, one more than fits.
-    over = all(-u < p - end for p, end, u in zip(before, after, steps, strict=True)) and "pool" in op
+    over = ceil and all(-u < p - end for p, end, u in zip(before, after, steps, strict=True))
     if not fits and not over:
         del found["padding"]
     return found

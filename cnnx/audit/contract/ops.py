@@ -76,17 +76,15 @@ def no_backward(base: Op, label: str) -> Callable[..., Any]:
     return backward
 
 
-def in_public(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A public function within which kernels can look up the arrays that it was called with."""
-    own = signature(function)
+def in_public(base: Op) -> Callable[..., Any]:
+    """An op's backward function, of which kernels can look up what it was called with."""
+    own, forward = signature(base.backward), signature(base.forward).parameters
 
     def wrapped(*given: Any, **options: Any) -> Any:
-        arrays = {n: a for n, a in own.bind(*given, **options).arguments.items() if isinstance(a, np.ndarray)}
-        token = call.public.set(arrays)
-        try:
-            return function(*given, **options)
-        finally:
-            call.public.reset(token)
+        arguments = own.bind(*given, **options).arguments
+        numbers = _captured(base, {n: v for n, v in arguments.items() if n in forward})[2]
+        call.public.set(({n: a for n, a in arguments.items() if isinstance(a, np.ndarray)}, numbers))
+        return base.backward(*given, **options)
 
     wrapped.__signature__ = own  # type: ignore[attr-defined]
     return wrapped
@@ -100,6 +98,6 @@ def without_cases(base: Op, label: str, kernels: tuple[str, ...], tail: tuple[st
     return replace(
         base, name=label, kernels=kernels, frozen_kernels=(), large=(), edge=False, multiply_adds=None,
         forward=base.forward if tail is None else with_tail(base, label, tail),
-        backward=in_public(base.backward) if back else no_backward(base, label),
+        backward=in_public(base) if back else no_backward(base, label),
         linear=base.linear if back else (),
     )  # fmt: skip

@@ -14,7 +14,7 @@ from ..kinds import HALVES, limits
 from ..truth.precision import Precision
 from . import call, names
 from .cases import adapted
-from .kernel import Kernel
+from .kernel import Kernel, listed
 from .ops import without_cases
 from .tail import arrays_of, fused
 
@@ -44,6 +44,8 @@ class Contracts:
                     f"{type(kernel).__name__}"
                 )
         self.name = "+".join(dict.fromkeys(kernel.name for kernel in self.kernels))
+        origins = {kernel.origin for kernel in self.kernels}
+        self.origin = origins.pop() if len(origins) == 1 else ""
         self.by_op: dict[str, list[Kernel]] = {}
         for kernel in self.kernels:
             self.by_op.setdefault(kernel.label, []).append(kernel)
@@ -153,7 +155,7 @@ class Contracts:
                 if option == "axis" or (option == "stride" and values == (None,)):
                     words = "another axis than the last one" if option == "axis" else "a stride other than the window"
                 else:
-                    words = f"{option} other than {', '.join(map(str, values))}"
+                    words = f"{option} other than {listed(values)}"
                 found[f"{kernel.op} with {words}"] = call.NOT_SUPPORTED
         return found
 
@@ -163,10 +165,9 @@ class Contracts:
 
     def command(self, words: str, options: Mapping[str, str]) -> str:
         """What judges a case again: a command line of a file's kernel, else a line of Python."""
-        origin = self.kernels[0].origin
-        if origin and all(kernel.origin == origin for kernel in self.kernels):
+        if self.origin:
             more = [part for name, value in options.items() for part in (f"--{name}", value)]
-            return shlex.join(["cnnx", "audit", "--kernel", origin, *more, "--repro", words])
+            return shlex.join(["cnnx", "audit", "--kernel", self.origin, *more, "--repro", words])
         module, expression = _expression(self.kernels)
         given = "".join(f", {name}={value!r}" for name, value in options.items())
         imports = "cnnx.audit" + (f", {module}" if module else "")

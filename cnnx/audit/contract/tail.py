@@ -35,8 +35,11 @@ ROUND, ADD, BATCH_NORM = "round", "add", "batch_norm"
 FALLING = {"hard_swish": 2.0, "silu": 2.0, "gelu": 2.0}  # not from end to end: a smaller number is the most it can miss
 STEPS = (*CHANNELS, ADD, ROUND, *FUNCTIONS)
 SAID = {
-    "bias": "+ bias[k]", "scale": "* scale[k]", "shift": "+ shift[k]", ADD: "+ residual", ROUND: "rounded",
-    BATCH_NORM: "- mean[k]) scale[k] / sqrt(variance[k] + eps) + shift[k]",
+    "bias": "y + bias[k]",
+    "scale": "scale[k] y",
+    "shift": "y + shift[k]",
+    ROUND: "y rounded",
+    BATCH_NORM: "scale[k] (y - mean[k]) / sqrt(variance[k] + eps) + shift[k]",
 }  # fmt: skip
 
 
@@ -110,10 +113,7 @@ def fused(
         after.append(inspect.Parameter("m", inspect.Parameter.KEYWORD_ONLY, default=ieee))
     whole.__signature__ = inspect.Signature([*own[:count], *made, *after])  # type: ignore[attr-defined]
     whole.__name__ = f"{element.__name__}_{'_'.join(step.name for step in steps)}"
-    whole.__doc__ = (
-        f"{(element.__doc__ or '').splitlines()[0]} then {', '.join(map(str, steps))}.\n\n    "
-        + "\n".join((element.__doc__ or "").splitlines()[1:]).strip()
-    )
+    whole.__doc__ = _equation(element.__doc__ or "", steps, [p.name for p in own[count:] if p.name != "m"])
 
     def stub(*arrays: Any, **numbers: Any) -> None: ...
 
@@ -121,6 +121,14 @@ def fused(
     beside = [inspect.Parameter(n, inspect.Parameter.POSITIONAL_ONLY) for n in more]
     stub.__signature__ = inspect.Signature([*inputs, *beside, *rest])  # type: ignore[attr-defined]
     return _backend.computed(stub, {output: whole})
+
+
+def _equation(words: str, steps: Sequence[Step], index: Sequence[str]) -> str:
+    """The op's equation, and behind it what is fused: y is the number so far, k its channel."""
+    of_all = f"[{','.join(index)}]" if index else ""
+    said = {**SAID, ADD: f"y + residual{of_all}"}
+    fused_on = "; y = ".join(said.get(step.name, f"{step}(y)") for step in steps)
+    return f"{words.rstrip()}\n\n    Then, fused: y = {fused_on}."
 
 
 def _applied(step: Step, names: Sequence[str], precision: Callable[[Bounded], Precision]) -> Callable[..., Any]:
