@@ -1,38 +1,25 @@
 """The whole audit: ops x checks x cases x dtypes."""
 
-import math
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from functools import partial
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from .. import backend as _backend
 from .. import native as _native
-from .._text import expected_one_of
 from ..ops import Case, Op
 from . import elsewhere, known, repro
+from .asked import check_names, effort_of, has_any, left_out, required_of, select, select_cases
 from .checks import CHECKS, ISOLATED
-from .compat import Compat, conventions
-from .contract import Kernel, enter, in_force
-from .isolation import LoadError, candidate
-from .isolation import isolated as isolated_backend
+from .contract import Kernel, in_force
 from .isolation.timing import speed_up as isolated_speed_up
-from .pool import Here, Job, Pool
+from .pool import Job
 from .report.report import Report
 from .report.result import Result
-from .search.search import Effort, effort
+from .search.search import Effort
 from .shrink import refusal
-from .sides import PROPERTIES, Sides, promised
-from .speed import speed_up
-from .trial import Check
-from .work import Say, explained, judge_op, mistrust_zeros
-
-T = TypeVar("T")
+from .sides import Sides, promised
+from .work import explained, mistrust_zeros
+from .workers import LOAD, SPEED, workers_for
 
 DTYPES = ("float32", "float64")
-CHECK_SEARCH = "search"
-TIMEOUT = 60.0  # seconds that a case of an isolated back end may take, where nobody says so
-LOAD, SPEED = "load", "speed"  # beside the checks: by which conventions the back end is judged, and how fast it is
 
 
 def audit(
@@ -135,17 +122,17 @@ def audit(
                 compat=compat, seed=seed, measure=measure, shrink=shrink, search=search, search_cases=search_cases,
                 timeout=timeout, jobs=jobs, isolated=isolated, progress=progress,
             )  # fmt: skip
-    chosen = _select("op", ops, known.ops_of(backend))
-    chosen_checks = _select("check", checks, ISOLATED if isolated else CHECKS)
-    required = _required(require)
-    kinds = tuple(_select("dtype", dtypes, {name: name for name in DTYPES}).values())
-    _check_names(backend, against)
-    wanted = _select_cases(cases, chosen)
+    chosen = select("op", ops, known.ops_of(backend))
+    chosen_checks = select("check", checks, ISOLATED if isolated else CHECKS)
+    required = required_of(require)
+    kinds = tuple(select("dtype", dtypes, {name: name for name in DTYPES}).values())
+    check_names(backend, against)
+    wanted = select_cases(cases, chosen)
     if ops is None and wanted is not None:  # the ops that have them
-        chosen = {name: op for name, op in chosen.items() if _has_any(op, wanted)}
+        chosen = {name: op for name, op in chosen.items() if has_any(op, wanted)}
     if jobs < 1:
         raise ValueError(f"jobs: expected at least 1, got {jobs}")
-    much = _effort(search, search_cases, jobs, chosen, chosen_checks, wanted)
+    much = effort_of(search, search_cases, jobs, chosen, chosen_checks, wanted)
 
     def begin(job: Job) -> None:
         if progress is not None:
@@ -157,11 +144,11 @@ def audit(
         contracts=[] if own is None else own.words(), isolated=isolated,
     )  # fmt: skip
     try:
-        with _native.denormals(), _workers(backend, against, timeout, jobs, isolated=isolated) as (judged, workers):
+        with _native.denormals(), workers_for(backend, against, timeout, jobs, isolated=isolated) as (judged, workers):
             sides = _sides(judged, against, compat, workers.do, required, backend if isolated else "")
             report.compat = sides.compat.name
             for op in chosen.values():
-                lost = _left_out(op, chosen_checks.values(), sides.compat)
+                lost = left_out(op, chosen_checks.values(), sides.compat)
                 if lost:
                     report.left_out[op.name] = lost
             tasks = [
@@ -230,7 +217,7 @@ def again(
                 words, backend=name, against=against, compat=compat, require=require, timeout=timeout, isolated=isolated
             )
     op, check, case, dtype, seed = repro.parse(words, backend)
-    (chosen,) = _select("check", [check], ISOLATED if isolated else CHECKS).values()
+    (chosen,) = select("check", [check], ISOLATED if isolated else CHECKS).values()
     own = known.own(backend)
     dtypes = chosen.dtypes or (DTYPES if own is None else own.kinds(op.name))
     if dtype not in dtypes:
@@ -238,10 +225,10 @@ def again(
     refused = refusal(op, case, dtype)
     if refused is not None:
         raise ValueError(f"--repro: {op.name} does not take this case: {refused}")
-    _check_names(backend, against)
-    required, flushing = _required(require), _native.flushes()
+    check_names(backend, against)
+    required, flushing = required_of(require), _native.flushes()
     try:
-        with _native.denormals(), _workers(backend, against, timeout, isolated=isolated) as (judged, workers):
+        with _native.denormals(), workers_for(backend, against, timeout, isolated=isolated) as (judged, workers):
             sides = _sides(judged, against, compat, workers.do, required, backend if isolated else "")
             report = Report(
                 backend, against, seed, sides.compat.name, flushing=flushing, isolated=isolated,
@@ -253,55 +240,6 @@ def again(
     result.discrepancies[:1] = map(explained, result.discrepancies[:1])
     report.results.append(result)
     return report
-
-
-@contextmanager
-def _workers(
-    backend: str, against: str, timeout: float | None, jobs: int = 1, *, isolated: bool
-) -> Iterator[tuple[str, Here | Pool]]:
-    """The back end under audit, by a name that its kernels have while they are isolated; and who does what `_work`
-    says: this process or, with a time limit or several at once, processes of their own."""
-    if isolated:
-        if jobs > 1:
-            raise ValueError(f"jobs: expected 1 of an isolated back end, which is one process itself, got {jobs}")
-        try:
-            with isolated_backend(candidate(backend, TIMEOUT if timeout is None else timeout)) as name:
-                yield name, Here(_work)
-        except LoadError as error:
-            raise ValueError(f"isolated: {error}") from None
-        return
-    if timeout is None and jobs == 1:
-        yield backend, Here(_work)
-        return
-    what = "jobs" if timeout is None else "timeout"
-    own = known.own(backend)
-    origin = "" if own is None else own.origin
-    for name in (backend, against):
-        if name in _backend.registered_names() and not (name == backend and origin):
-            raise ValueError(
-                f"{what}: expected a back end that another process can load (by entry point, or the kernels of a "
-                f"file), got {name!r}, which is registered in this one"
-            )
-    with Pool(partial(_work_of_file, origin) if origin else _work, timeout, jobs) as pool:
-        yield backend, pool
-
-
-def _work_of_file(origin: str, op_name: str, task: str, *job: Any, say: Say) -> Any:
-    """`_work` in a process that knows the kernels of a file."""
-    enter(origin)
-    return _work(op_name, task, *job, say=say)
-
-
-def _work(op_name: str, task: str, *job: Any, say: Say = lambda case, dtype, repro: None) -> Any:
-    """All that a back end can hang in: it is loaded, one check of one op, how many times as fast it is."""
-    if task == LOAD:
-        return conventions(*job)
-    (sides,) = (part for part in job if isinstance(part, Sides))
-    op = known.op_of(sides.backend, op_name)
-    if task == SPEED:
-        say(op.bench[0].name, "float32", "")
-        return speed_up(op, *job)
-    return judge_op(op, ISOLATED[task], *job, say=say)
 
 
 def _measure_isolated(report: Report, op: Op, sides: Sides) -> None:
@@ -319,44 +257,6 @@ def _measure_isolated(report: Report, op: Op, sides: Sides) -> None:
         report.speed_up[op.name] = measure.times
 
 
-def _effort(
-    seconds: float | None,
-    cases: int | None,
-    jobs: int,
-    ops: dict[str, Op],
-    checks: dict[str, Check],
-    wanted: list[str | Case] | None,
-) -> Effort:
-    for name, value in (("search", seconds), ("search_cases", cases)):
-        if value is not None and not 0 < value < math.inf:
-            raise ValueError(f"{name}: expected more than 0, got {value}")
-        if value is not None and CHECK_SEARCH not in checks:
-            raise ValueError(f"{name}: expected {CHECK_SEARCH!r} among the checks, got {', '.join(checks)}")
-        if value is not None and wanted is not None:
-            raise ValueError(f"{name}: expected no cases with it, since it draws its own")
-    shares = sum(bool(op.kernels) for op in ops.values())
-    return effort(None if seconds is None else seconds * min(jobs, shares), cases, shares)
-
-
-def _check_names(backend: str, against: str) -> None:
-    for name in (backend, against):
-        with _backend.use_backend(name):
-            pass  # an unknown name is an error now, not a discrepancy later
-    if backend == against:
-        raise ValueError(f"against: expected another back end than {backend!r}, got the same")
-
-
-def _required(names: Iterable[str] | None) -> tuple[str, ...] | None:
-    """The properties that are asked for by name, which may be none; None for those that the back end promises."""
-    if names is None:
-        return None
-    chosen = (names,) if isinstance(names, str) else tuple(names)
-    for name in chosen:
-        if name not in PROPERTIES:
-            raise ValueError(f"require: expected some of {', '.join(PROPERTIES)}, got {name!r}")
-    return chosen
-
-
 def _sides(
     backend: str,
     against: str,
@@ -369,42 +269,3 @@ def _sides(
     if isinstance(found, Result):
         raise ValueError(f"back end {backend!r} cannot be loaded: {found.discrepancies[0].what}")
     return Sides(backend, against, found, promised(isolated or backend) if required is None else required, isolated)
-
-
-def _left_out(op: Op, checks: Iterable[Check], compat: Compat) -> list[str]:
-    """The cases that no check takes by these conventions."""
-    taken: dict[str, bool] = {}
-    for check in (check for check in checks if not check.draws):
-        for case in check.cases(op):
-            adapted = compat.adapted(op, case)
-            taken[case.name] = taken.get(case.name, False) or (adapted is not None and check.takes(op, adapted))
-    return [name for name, any_takes in taken.items() if not any_takes]
-
-
-def _select_cases(cases: Iterable[str | Case] | None, ops: dict[str, Op]) -> list[str | Case] | None:
-    if cases is None:
-        return None
-    wanted: list[str | Case] = [cases] if isinstance(cases, (str, Case)) else list(cases)
-    if not wanted:
-        raise ValueError("cases: expected some, got none")
-    names = {case.name: case for op in ops.values() for case in (*op.cases, *op.bench)}
-    _select("case", [case for case in wanted if isinstance(case, str)] or None, names)
-    if any(isinstance(case, Case) for case in wanted) and len(ops) != 1:
-        raise ValueError(f"cases: expected one op for a Case, got {', '.join(ops)}")
-    return wanted
-
-
-def _has_any(op: Op, wanted: list[str | Case]) -> bool:
-    return any(case.name in wanted for check in CHECKS.values() if not check.draws for case in check.cases(op))
-
-
-def _select(what: str, names: Iterable[str] | None, known: dict[str, T]) -> dict[str, T]:
-    if names is None:
-        return known
-    chosen = list(dict.fromkeys([names] if isinstance(names, str) else names))
-    if not chosen:
-        raise ValueError(f"{what}: expected some of {', '.join(known)}, got none")
-    for name in chosen:
-        if name not in known:
-            raise ValueError(f"{what}: {expected_one_of(known, name)}")
-    return {name: known[name] for name in chosen}

@@ -274,7 +274,7 @@ AUDIT = (
     {"spot", "search"},
     {"isolation"},
     {"checks"},
-    {"work", "run"},
+    {"work", "workers", "asked", "run"},
     {"mutants"},
     {"model"},
     {"gate", "order"},

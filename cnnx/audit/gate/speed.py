@@ -15,10 +15,10 @@ import numpy as np
 from ... import backend as _backend
 from ... import native as _native
 from ...ops import OPS, Op
+from ..asked import CHECK_SEARCH
 from ..checks import CHECKS
 from ..data import Arrays, draw
 from ..report.result import Result
-from ..run import CHECK_SEARCH
 from ..sides import Sides
 from ..spot.judged import judge_elements
 from ..supervise import Supervisor

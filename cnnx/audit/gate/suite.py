@@ -7,9 +7,9 @@ from typing import Any, NamedTuple, NoReturn
 
 from ..._text import expected_one_of
 from ...ops import OPS
+from ..asked import CHECK_SEARCH
 from ..checks import CHECKS
 from ..report.report import Report
-from ..run import CHECK_SEARCH
 from .assertion import judged
 from .backends import Given, Ops, given
 from .words import beyond

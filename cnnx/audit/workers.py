@@ -1,0 +1,74 @@
+"""Who does an audit's work: this process, others, or this one with the back end in a process of its own."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from .. import backend as _backend
+from . import known
+from .checks import ISOLATED
+from .compat import conventions
+from .contract import enter
+from .isolation import LoadError, candidate
+from .isolation import isolated as isolated_backend
+from .pool import Here, Pool
+from .sides import Sides
+from .speed import speed_up
+from .work import Say, judge_op
+
+LOAD, SPEED = "load", "speed"  # beside the checks: by which conventions the back end is judged, and how fast it is
+TIMEOUT = 60.0  # seconds that a case of an isolated back end may take, where nobody says so
+
+
+@contextmanager
+def workers_for(
+    backend: str, against: str, timeout: float | None, jobs: int = 1, *, isolated: bool
+) -> Iterator[tuple[str, Here | Pool]]:
+    """The back end under audit, by a name that its kernels have while they are isolated; and who does what `_work`
+    says: this process or, with a time limit or several at once, processes of their own."""
+    own = known.own(backend)
+    if isolated:
+        if own is not None:
+            raise ValueError(
+                "isolated: expected a back end's name, got kernels by contract, which are called in this process"
+            )
+        if jobs > 1:
+            raise ValueError(f"jobs: expected 1 of an isolated back end, which is one process itself, got {jobs}")
+        try:
+            with isolated_backend(candidate(backend, TIMEOUT if timeout is None else timeout)) as name:
+                yield name, Here(_work)
+        except LoadError as error:
+            raise ValueError(f"isolated: {error}") from None
+        return
+    if timeout is None and jobs == 1:
+        yield backend, Here(_work)
+        return
+    what = "jobs" if timeout is None else "timeout"
+    origin = "" if own is None else own.origin
+    for name in (backend, against):
+        if name in _backend.registered_names() and not (name == backend and origin):
+            raise ValueError(
+                f"{what}: expected a back end that another process can load (by entry point, or the kernels of a "
+                f"file), got {name!r}, which is registered in this one"
+            )
+    with Pool(partial(_work_of_file, origin) if origin else _work, timeout, jobs) as pool:
+        yield backend, pool
+
+
+def _work_of_file(origin: str, op_name: str, task: str, *job: Any, say: Say) -> Any:
+    """`_work` in a process that knows the kernels of a file."""
+    enter(origin)
+    return _work(op_name, task, *job, say=say)
+
+
+def _work(op_name: str, task: str, *job: Any, say: Say = lambda case, dtype, repro: None) -> Any:
+    """All that a back end can hang in: it is loaded, one check of one op, how many times as fast it is."""
+    if task == LOAD:
+        return conventions(*job)
+    (sides,) = (part for part in job if isinstance(part, Sides))
+    op = known.op_of(sides.backend, op_name)
+    if task == SPEED:
+        say(op.bench[0].name, "float32", "")
+        return speed_up(op, *job)
+    return judge_op(op, ISOLATED[task], *job, say=say)
