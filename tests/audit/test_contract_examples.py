@@ -1,0 +1,68 @@
+"""The kernels of tests/kernels, which README shows: what the audit says of each, where its library is installed."""
+
+import shutil
+from typing import Any
+
+import pytest
+from paths import ROOT
+
+from cnnx.audit import Report, audit
+from cnnx.audit.contract import load
+
+pytestmark = pytest.mark.once
+
+FOLDER = ROOT / "tests" / "kernels"
+CASES = ("plain", "stride", "many channels")
+
+
+def of(file: str, name: str, needs: str, **options: Any) -> Report:
+    for module in needs.split():
+        pytest.importorskip(module, reason=f"the example is about {module}")
+    (kernels,) = load(f"{FOLDER / file}:{name}").values()
+    return audit(backend=kernels, **options)
+
+
+def words(report: Report) -> str:
+    return "\n".join(f"{d.check}: {d.what}" for d in report.discrepancies())
+
+
+def test_every_example_is_here() -> None:
+    names = {path.name for path in FOLDER.glob("*.py")}
+    assert names == {"numba_conv.py", "half_affine.py", "scipy_correlate.py", "torch_block.py", "c_conv.py"}
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert all(f"tests/kernels/{name}" in readme for name in names)
+
+
+def test_numba() -> None:
+    report = of("numba_conv.py", "NHWC", "numba", checks=["exact", "bound", "special"], cases=CASES)
+    assert report.ok, report.text()
+
+
+def test_bfloat16_in_numpy() -> None:
+    right = of("half_affine.py", "SINGLE", "ml_dtypes", checks=["exact", "bound", "search"])
+    assert right.ok, right.text()
+    wrong = of("half_affine.py", "SUM", "ml_dtypes", checks=["bound"])
+    assert "of the budget" in words(wrong)
+
+
+def test_scipy() -> None:
+    drops = of("scipy_correlate.py", "NDIMAGE", "scipy", checks=["bound", "special"], cases=["plain", "stride 3"])
+    assert {d.check for d in drops.discrepancies()} <= {"special"}
+    right = of("scipy_correlate.py", "SIGNAL", "scipy", checks=["exact", "bound"], cases=["plain", "stride 3"])
+    assert right.ok, right.text()
+
+
+def test_torch() -> None:
+    pytest.importorskip("ml_dtypes", reason="the example is about bfloat16")
+    report = of("torch_block.py", "NHWC", "torch", checks=["bound"], cases=CASES)
+    assert report.ok, report.text()
+
+
+def test_c() -> None:
+    if shutil.which("gcc") is None:
+        pytest.skip("no gcc")
+    report = of(
+        "c_conv.py", "BLOCKED", "ctypes", checks=["exact", "bound", "special"], cases=["plain", "1x1", "stride 3"]
+    )
+    assert {d.check for d in report.discrepancies()} == {"special"}  # x > 0 ? x : 0 loses NaN
+    assert "expected nan" in words(report)
