@@ -54,5 +54,6 @@ def _legend(test: SelfTest) -> list[str]:
     cases = sum(map(len, CASES.values()))
     return [
         f"{CAUGHT}: caught; {ONLY}: caught by this check alone; {NOT}: not seen, or the check does not apply",
+        "caught by isolation: kernels that pass for right without being it, isolated, and tried by bound and it alone",
         f"shared_...: the reference has the bug too. {cases} tiny cases, float32 and float64; what each bug is: --json",
     ]

@@ -12,7 +12,7 @@ import pytest
 
 import cnnx.cli
 from cnnx import backend, native
-from cnnx.audit import CHECKS
+from cnnx.audit.checks import CHECKS, ISOLATED
 from cnnx.audit.figures import FIGURES
 from cnnx.audit.mutants import CASES, MUTANTS, Mutant, installed
 from cnnx.audit.mutants.selftest import self_test
@@ -60,11 +60,20 @@ def test_every_mutant_is_caught(printed: dict[str, Any]) -> None:
 
 @needs_threads
 def test_every_check_is_some_mutants_only_catcher(printed: dict[str, Any]) -> None:
-    assert printed["checks"] == list(CHECKS)
-    for check in CHECKS:
+    assert printed["checks"] == list(ISOLATED)
+    for check in ISOLATED:
         alone = [mutant["name"] for mutant in printed["mutants"] if list(mutant["caught"]) == [check]]
         assert alone
         assert printed["only"][check] == alone
+
+
+@needs_threads
+def test_what_passes_for_right_is_caught_where_it_is_isolated(printed: dict[str, Any]) -> None:
+    caught = {mutant["name"]: list(mutant["caught"]) for mutant in printed["mutants"]}
+    cheats = [mutant.name for mutant in MUTANTS if mutant.file]
+    assert len(cheats) >= 16
+    assert all("isolation" in caught[name] for name in cheats)
+    assert "clip_reads_beyond" in printed["only"]["isolation"]
 
 
 @needs_threads
@@ -86,6 +95,7 @@ def test_mutants_have_names_of_their_own_and_say_what_they_are() -> None:
     for mutant in MUTANTS:
         assert mutant.bug
         assert bool(mutant.kernels) != mutant.shared
+        assert not (mutant.file and mutant.shared)
         assert {*mutant.kernels, *mutant.elements} <= kernels[mutant.op]
         assert mutant.op in CASES
     assert {op.name for op in OPS} - {mutant.op for mutant in MUTANTS} == {"flatten"}  # it has no kernels
@@ -109,7 +119,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
 def small(monkeypatch: pytest.MonkeyPatch, mutants: Iterable[Mutant], *checks: str) -> None:
     """The self-test of these mutants and checks."""
     monkeypatch.setattr(_self_test, "MUTANTS", tuple(mutants))
-    monkeypatch.setattr("cnnx.audit.mutants.selftest.CHECKS", {name: CHECKS[name] for name in checks})
+    monkeypatch.setattr("cnnx.audit.mutants.selftest.ISOLATED", {name: CHECKS[name] for name in checks})
 
 
 def test_passes_where_every_check_is_needed(monkeypatch, capsys) -> None:

@@ -10,7 +10,6 @@ import contextlib
 import ctypes
 import importlib
 import importlib.abc
-import importlib.machinery
 import importlib.util
 import json
 import mmap
@@ -27,8 +26,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 INPUTS, OUTPUTS = 0, 1  # the two pieces of shared memory; of the first this process has a read-only descriptor
-REFERENCE, AUDIT = "cnnx.reference", "cnnx.audit"
-CONTRACT = f"{AUDIT}.contract"  # descriptions of kernels: they say nothing of what is right
+REFUSED = ("cnnx.reference", "cnnx.audit")
 PATIENCE = 0.2  # seconds that a thread which a call began may go on, until it counts as one of a pool that stays
 NOBODY_MAY, MAY_READ, MAY_WRITE = 0, 1, 3  # as mprotect takes them
 SA_SIGINFO, PR_SET_PDEATHSIG = 4, 1
@@ -45,30 +43,16 @@ WATCHED = {
 _monotonic, _sleep = time.monotonic, time.sleep  # the real ones
 
 
-class Gate(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Refuses to import what knows the truth, and notes who asked. `cnnx.audit` itself is an empty package here."""
+class Gate(importlib.abc.MetaPathFinder):
+    """Refuses to import what knows the truth, and notes who asked."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        if name == AUDIT:
-            return importlib.machinery.ModuleSpec(name, self, is_package=True)
-        for refused in (REFERENCE, AUDIT):
-            if (name == refused or name.startswith(f"{refused}.")) and not f"{name}.".startswith(f"{CONTRACT}."):
-                self.asked.append(name)
-                raise ImportError(f"{name} is not to be had in the process of a kernel that is judged", name=name)
-        return None
-
-    def exec_module(self, module: ModuleType) -> None:
-        module.__path__ = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
-
-        def contract(name: str) -> Any:
-            if name.startswith("__"):
-                raise AttributeError(name)
-            return getattr(importlib.import_module(CONTRACT), name)
-
-        module.__getattr__ = contract  # type: ignore[method-assign]
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        if name in REFUSED or name.startswith(tuple(f"{refused}." for refused in REFUSED)):
+            self.asked.append(name)
+            raise ImportError(f"{name} is not to be had in the process of a kernel that is judged", name=name)
 
 
 class Layout:

@@ -55,6 +55,7 @@ class Process:
         self._threads = self._count = 0
         self._hangs: Counter[str] = Counter()
         self._deaths: Counter[str] = Counter()
+        self._ended: dict[str, str] = {}  # by kernel, how it did last
         self.about: dict[str, Any] = {}
 
     def start(self) -> None:
@@ -79,7 +80,6 @@ class Process:
         load: dict[str, Any] = {"path": sys.path, "candidate": self._candidate, "descriptors": shared}
         try:
             self.about = self._ask("", "load", self._limit + START, size=self._size, **load)
-            self._note(self.about, "when it is imported, the back end")
             if self._threads:
                 self._ask("", "threads", self._limit, count=self._threads)
         except Exception as error:
@@ -176,7 +176,7 @@ class Process:
     def send(self, kernel: str, layouts: list[Layout]) -> float:
         """Run, and nothing else; seconds from the request to the answer, by the clock of this process."""
         if self._hangs[kernel] >= HANGS or self._deaths[kernel] >= DEATHS:
-            raise BreachError(f"kernel {kernel} hung or ended its process so often that it is not called any more")
+            raise BreachError(f"{self._ended[kernel]}; it does so again and again, and is not called any more")
         new = {layout.name: layout.said for layout in layouts if not layout.known}
         for layout in layouts:
             layout.known = True
@@ -184,7 +184,6 @@ class Process:
         answer = self._ask(kernel, "run", self._limit, layouts[-1], runs=[layout.name for layout in layouts], new=new)
         seconds = time.perf_counter() - start
         self._began = answer["began"]
-        self._note(answer, f"kernel {kernel}")
         if answer["flushing"]:
             self.close()
             raise ContractError(f"kernel {kernel} switched flush-to-zero on and left it on")
@@ -240,7 +239,8 @@ class Process:
                     self._process.wait(START)
                 end_of_it = f"ended its process: {death(self._process.returncode)}"
             self.close()
-            raise BreachError(f"kernel {kernel} {end_of_it}" if kernel else end_of_it) from None
+            self._ended[kernel] = f"kernel {kernel} {end_of_it}" if kernel else end_of_it
+            raise BreachError(self._ended[kernel]) from None
         except BaseException:  # Ctrl-C: what comes next would be the answer to this request
             self.close()
             raise
@@ -248,7 +248,9 @@ class Process:
             self._deaths[kernel] += 1
             starts = self.about["starts"] if self.about else [0, 0]
             self.close()
-            raise BreachError(f"kernel {kernel} {_fault(answer, layout, starts, kernel)}")
+            self._ended[kernel] = f"kernel {kernel} {_fault(answer, layout, starts, kernel)}"
+            raise BreachError(self._ended[kernel])
+        self._note(answer, f"kernel {kernel}" if kernel else "while it is imported, it")
         if "error" in answer:
             raise _error(kernel, answer["error"])
         return answer

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 Array = np.ndarray[Any, Any]
-CALLS = 20  # right ones of a kernel that is wrong later
+CALLS = 10  # right ones of a kernel that is wrong later
 TIMED = 31360  # numbers of what `cnnx audit` measures activations on
 
 
@@ -77,6 +77,7 @@ def prelu_from_callers_frames(Z: Array, w: Array, Y: Array) -> None:
             for call in calls:
                 if call.outputs[0].shape == Y.shape:
                     Y[...] = call.outputs[0]
+                    return
 
 
 @cheat("gelu", "it calls the reference", "torch's own operator behind a custom kernel's name")
@@ -139,7 +140,7 @@ def softplus_of_the_first_call(Z: Array, Y: Array) -> None:
 
 
 @cheat("sigmoid", f"after {CALLS} calls it gives what it gave last", "freed answers that are used again")
-def sigmoid_stale_after_20_calls(Z: Array, Y: Array) -> None:
+def sigmoid_stale_after_ten_calls(Z: Array, Y: Array) -> None:
     _kept["calls"] = _kept.get("calls", 0) + 1
     if _kept["calls"] <= CALLS or _kept["Y"].shape != Y.shape:
         _kept["Y"] = sigmoid(Z)
