@@ -11,11 +11,11 @@ from ..report.result import Worst
 from ..trace import KernelCall, Trace, named_inputs
 from ..trial import Attempt, Trial
 from ..truth.error_bound import Comparison
-from ..truth.exact import DOUBLES, mpmath_context
+from ..truth.exact import DOUBLES, has_functions
 from ._hint import of_examples
 
-NO_MPMATH = (
-    "mpmath is not installed, so equations with exp, log, sqrt or erf are computed in double, with bounds "
+NO_FUNCTIONS = (
+    "neither python-flint nor mpmath is installed, so equations with exp, log, sqrt or erf are in double, with bounds "
     "(python -m pip install 'cnnx[audit]')"
 )
 
@@ -127,5 +127,5 @@ def compare_kernels(trial: Trial, ours: Trace, theirs: Trace, *, finite: bool = 
                 )
     if comparison.truths:
         trial.result.truth.setdefault(trial.dtype, Counter()).update(comparison.truths)
-    if finite and comparison.truths[DOUBLES] and mpmath_context() is None:
-        trial.result.notes.add(NO_MPMATH)
+    if finite and comparison.truths[DOUBLES] and not has_functions():
+        trial.result.notes.add(NO_FUNCTIONS)

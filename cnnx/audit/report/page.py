@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..._html import render
-from ..truth.exact import DOUBLES, FRACTIONS, INTEGERS, MPMATH
+from ..truth.exact import KINDS
 from .coverage import NEVER, ledger
 from .machine import facts
 from .matrix import head, matrix, not_asked
@@ -116,7 +116,7 @@ def _bars(report: Report) -> Iterable[Bar]:
 
 def _truths(report: Report) -> Iterable[tuple[str, list[Any]]]:
     """By kind of number: the ops and how many of their elements were held against it."""
-    for kind in (INTEGERS, FRACTIONS, MPMATH, DOUBLES):
+    for kind in KINDS:
         counts = {r.op: sum(count[kind] for count in r.truth.values()) for r in report.results if r.check == "bound"}
         if any(counts.values()):
             yield kind, [(op, n) for op, n in counts.items() if n]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from ..._text import aligned
 from ...ops import OPS
-from ..truth.exact import DOUBLES, FRACTIONS, INTEGERS, MPMATH
+from ..truth.exact import KINDS
 from . import searched
 from .coverage import ledger
 from .report import Report
@@ -113,11 +113,13 @@ def _truths(report: Report) -> list[str]:
             for count in result.truth.values():
                 counts[result.op].update(count)
     lines = []
-    for kind in (INTEGERS, FRACTIONS, MPMATH, DOUBLES):
+    for kind in KINDS:
         ops = [_part(op, count[kind], count.total()) for op, count in counts.items() if count[kind]]
         if ops:
             lines += textwrap.wrap(f"truth in {kind}: {', '.join(ops)}", 118, subsequent_indent="    ")
-    return lines + sorted({f"note: {note}" for r in report.results for note in r.notes if note.startswith("mpmath")})
+    return lines + sorted(
+        {f"note: {note}" for r in report.results for note in r.notes if note.startswith("neither python-flint")}
+    )
 
 
 def _part(op: str, n: int, total: int) -> str:

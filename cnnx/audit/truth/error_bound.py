@@ -11,7 +11,7 @@ from ... import backend as _backend
 from ..data import Array
 from ..trace import KernelCall, address, lifted, replay
 from .arithmetic import Bounded, BoundedMath
-from .exact import DOUBLES, Equation, Truth, as_float, off
+from .exact import BALLS, DOUBLES, MPMATH, Equation, Truth, as_float, off
 from .precision import Precision
 from .winograd_bound import tile_errors
 
@@ -25,8 +25,9 @@ DOUBLE = float(np.finfo("float64").eps) / 2, float(np.finfo("float64").smallest_
 GOLDEN = (math.sqrt(5) - 1) / 2
 Index = tuple[int, ...]
 
-# How many exponentials and the like mpmath computes for one output; its elements beyond are held against doubles.
-MPMATH_CALLS = 600
+# How many exponentials and the like are computed for one output; its elements beyond are held against doubles. One of a
+# ball takes some microseconds, one of mpmath's numbers some tens.
+CALLS = {BALLS: 1500, MPMATH: 600}
 
 
 @dataclass(frozen=True)
@@ -120,12 +121,12 @@ class Comparison:
     ) -> None:
         """Put what numbers without rounding say in the place of what doubles said.
 
-        For all elements; on mpmath's numbers for as many as its work allows, by turns those that use most of their
-        bound and others spread evenly.
+        For all elements; on balls and mpmath's numbers for as many as their work allows, by turns those that use most
+        of their bound and others spread evenly.
         """
         tiles = self._tiles.get(address(reference))
         for index in _by_turns(uses):
-            if equation.asked > MPMATH_CALLS:
+            if equation.asked > CALLS.get(equation.kind, math.inf):
                 break
             value, bounded = equation.value(index), bounds[index]
             if value is None:

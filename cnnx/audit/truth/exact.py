@@ -1,7 +1,8 @@
-"""Exact expected outputs: the reference's equations on integers, Fractions or mpmath's numbers.
+"""Exact expected outputs: the reference's equations on integers, Fractions, balls or mpmath's numbers.
 
 Every float is a dyadic number. So a sum of products runs on Python integers once its inputs are scaled by powers of
-two; other rational equations run on Fractions; exp, log, sqrt and erf on mpmath's numbers of 60 digits.
+two; other rational equations run on Fractions; exp, log, sqrt, erf and pow on balls, whose radius is proven, where
+python-flint is installed, else on mpmath's numbers of 60 digits.
 """
 
 import math
@@ -16,10 +17,13 @@ from ... import backend as _backend
 from .._signature import signature
 from ..data import Array
 from ..trace import KernelCall, address, lifted, named_inputs
-from .arithmetic import FractionMath, IrrationalError
+from .arithmetic import FractionMath, IrrationalError, UndecidedError
+from .balls import BITS, Ball, BallMath, ball, flint, precision
 
 DIGITS = 60
 INTEGERS, FRACTIONS, MPMATH, DOUBLES = "integers", "Fractions", f"mpmath ({DIGITS} digits)", "bounded doubles"
+BALLS = f"balls (python-flint, {BITS} bits)"
+KINDS = (INTEGERS, FRACTIONS, BALLS, MPMATH, DOUBLES)  # the simpler and the better proven first
 
 # Sums of products: the inputs that are factors. An input b is added to the products; any other is only compared.
 PRODUCTS = {
@@ -91,6 +95,11 @@ def mpmath_context() -> Any:
     return context
 
 
+def has_functions() -> bool:
+    """Whether exp, log, sqrt, erf and pow can be computed to more than double."""
+    return flint() is not None or mpmath_context() is not None
+
+
 class Truth:
     """The exact outputs of recorded calls, element by element. An output that is a later call's input goes there
     as it is."""
@@ -119,18 +128,22 @@ class Equation:
         self.m: Any = FractionMath()
         linked = [e for e in earlier if e is not None]
         self.kind = INTEGERS if call.kernel in PRODUCTS and not linked else FRACTIONS
-        if any(e.kind in (MPMATH, DOUBLES) for e in linked):
+        if any(e.kind in (BALLS, MPMATH, DOUBLES) for e in linked):
             self._next_kind()
 
     @property
     def asked(self) -> int:
-        """How many functions mpmath was asked for."""
-        return self.m.asked if isinstance(self.m, MpMath) else 0
+        """How many functions balls or mpmath were asked for."""
+        return self.m.asked if isinstance(self.m, (BallMath, MpMath)) else 0
 
     def value(self, index: tuple[int, ...]) -> Any:
-        """The number there, an int, a Fraction or an mpf; None where it has none without rounding."""
+        """The number there, an int, a Fraction, a ball or an mpf; None where it has none without rounding."""
         if index not in self._values:
-            self._values[index] = self._value(index)
+            if flint() is None:
+                self._values[index] = self._value(index)
+            else:
+                with precision():
+                    self._values[index] = self._value(index)
         return self._values[index]
 
     def _value(self, index: tuple[int, ...]) -> Any:
@@ -143,8 +156,10 @@ class Equation:
             except IrrationalError:
                 self._next_kind()
                 continue
-            except ZeroDivisionError:
+            except (ZeroDivisionError, UndecidedError):
                 return None
+            if isinstance(value, Ball):
+                return value if value.says_enough else None
             if self.kind == INTEGERS:
                 if isinstance(value, int):
                     return Fraction(value, self._scale)
@@ -168,6 +183,8 @@ class Equation:
         self._arguments = None
         if self.kind == INTEGERS:
             self.kind = FRACTIONS
+        elif self.kind == FRACTIONS and flint() is not None:
+            self.kind, self.m = BALLS, BallMath()
         elif self.kind == FRACTIONS and mpmath_context() is not None:
             self.kind, self.m = MPMATH, MpMath(mpmath_context())
         else:
@@ -177,14 +194,14 @@ class Equation:
         """The call's inputs and numbers, of this kind."""
         if self.kind == INTEGERS:
             return self._integers(), dict(self._call.numbers)
-        make = Fraction if self.kind == FRACTIONS else _mpf
+        make, carried = NUMBERS.get(self.kind, (_mpf, _as_mpf))
         inputs = []
         for a, earlier in zip(self._call.inputs, self._earlier, strict=True):
             if earlier is None:
                 inputs.append(lifted(a, make))
             else:
                 values = earlier.all().reshape(a.shape)
-                inputs.append(values if self.kind == FRACTIONS else _as_mpf(values))
+                inputs.append(carried(values))
         return inputs, {k: make(v) if isinstance(v, float) else v for k, v in self._call.numbers.items()}
 
     def _integers(self) -> list[Array]:
@@ -203,6 +220,14 @@ class Equation:
 
 def _mpf(value: Any) -> Any:
     return mpmath_context().mpf(value)
+
+
+def _as_balls(values: Array) -> Array:
+    """Fractions as balls; what is one already stays."""
+    numbers = np.empty_like(values)
+    for index in np.ndindex(values.shape):
+        numbers[index] = ball(values[index])
+    return numbers
 
 
 def _as_mpf(values: Array) -> Array:
@@ -233,8 +258,14 @@ def _scaled(a: Array, bits: int) -> Array:
     return scaled
 
 
+NUMBERS: dict[str, tuple[Callable[[Any], Any], Callable[[Array], Array]]] = {
+    FRACTIONS: (Fraction, np.asarray),
+    BALLS: (ball, _as_balls),
+}
+
+
 def off(number: float, value: Any) -> float:
-    """|number - value|, rounded once."""
+    """|number - value|, rounded once; of a ball at most so much."""
     if not math.isfinite(number):
         return math.inf
     if isinstance(value, (int, Fraction)):
@@ -243,6 +274,9 @@ def off(number: float, value: Any) -> float:
             return abs(n * value.denominator - value.numerator * d) / (d * value.denominator)
         except OverflowError:
             return math.inf
+    if isinstance(value, Ball):
+        with precision():
+            return value.off(number)
     return float(abs(_mpf(number) - value))
 
 
