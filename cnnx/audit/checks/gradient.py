@@ -12,6 +12,7 @@ from ...ops import Case, Op
 from ..data import Array, Arrays, draw, draw_like
 from ..trace import backward_arguments, first, forward_arguments, gradients
 from ..trial import Check, Trial
+from ._taylor import Remainder, remainder
 
 STEP = 2.0**-8
 SMALL = 48  # arrays of up to this many elements are checked along every coordinate
@@ -34,6 +35,8 @@ class GradientReport:
         its slopes to the left and right differ, there or within the step.
     excluded : the places where `pattern` changed within the step; they are not compared.
     zeros : how many of the compared gradients and difference quotients are both 0.
+    remainder : where something is beyond its tolerance or has no derivative, how the Taylor remainder falls there: as
+        h, if the gradient is wrong, as h^2, if it is right and the values are noisy. No tolerance comes into it.
     """
 
     checked: int = 0
@@ -43,6 +46,7 @@ class GradientReport:
     kinks: list[str] = field(default_factory=list)
     excluded: list[str] = field(default_factory=list)
     zeros: int = 0
+    remainder: Remainder | None = None
 
     @property
     def mistrusted(self) -> str:
@@ -125,6 +129,7 @@ def gradient_check(
     report = GradientReport()
     here = cost(arrays)
     changes = _changes(pattern, arrays)
+    doubtful: tuple[str, Array] | None = None
     for name, gradient in gradients.items():
         if name not in arrays:
             raise ValueError(f"gradients: expected names of arrays ({', '.join(arrays)}), got {name!r}")
@@ -137,8 +142,22 @@ def gradient_check(
             if changes({name: arrays[name] + step * direction}) or changes({name: arrays[name] - step * direction}):
                 report.excluded.append(label)
             else:
+                before = report.share, len(report.kinks)
                 _check_direction(report, cost, arrays, name, label, direction, gradient, here, size, step)
+                if (report.share > max(before[0], 1) and not before[1]) or len(report.kinks) > before[1] == 0:
+                    doubtful = name, direction  # the first without a derivative, or else the one that is farthest off
+    if doubtful is not None:
+        report.remainder = _remainder(cost, arrays, *doubtful, gradients)
     return report
+
+
+def _remainder(
+    cost: Callable[[Arrays], float], arrays: Arrays, name: str, direction: Array, gradients: Mapping[str, Array]
+) -> Remainder:
+    def along(h: float) -> float:
+        return cost({**arrays, name: np.asarray(arrays[name] + h * direction)})
+
+    return remainder(along, float((gradients[name] * direction).sum()))
 
 
 def _changes(pattern: Pattern | None, arrays: Arrays) -> Callable[[Arrays], bool]:
@@ -226,14 +245,18 @@ def _gradient(trial: Trial) -> None:
     trial.result.used(report.share)
     trial.result.compared("gradients", report.zeros, report.checked)
     if report.kinks:
-        trial.found(f"no derivative at {report.kinks[0]}: a tie or a kink in the inputs")
+        trial.found(f"no derivative at {report.kinks[0]}: a tie or a kink in the inputs{_words(report)}")
     elif report.share > 1:
         trial.found(
             f"{report.at}: gradient and difference quotient differ by {report.difference:.3g} "
-            f"({report.share:.3g} of the tolerance)",
+            f"({report.share:.3g} of the tolerance){_words(report)}",
         )
     elif len(report.excluded) > MOST_EXCLUDED * (report.checked + len(report.excluded)):
         trial.mistrusted(report.mistrusted)
+
+
+def _words(report: GradientReport) -> str:
+    return "" if report.remainder is None else f"; {report.remainder.words()}"
 
 
 CHECK = Check("gradient", _gradient, dtypes=("float64",))
