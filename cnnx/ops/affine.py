@@ -55,7 +55,7 @@ def affine(x: Array, weight: Array, bias: Array | None = None, *, backend: str |
         x, weight, bias = _check.floats(x=x, weight=weight, bias=bias)
     output, kind = _output((x.shape, weight.shape)), _check.NAMES[x.dtype.char]
     if bias is None:
-        bias = _plan.zeros(output[1], kind)
+        bias = _plan.zeros(output[-1], kind)
     else:
         _check.shape("bias", bias, output[-1:], "(one per row of weight)")
     y = _plan.new(output, x.dtype)

@@ -843,3 +843,10 @@ def test_numbers_of_activations_that_float32_cannot_hold(number):
                     dx, expected = (backward(grad, x, **options, backend=name) for name in ("optimized", "reference"))
                     text = f"{backward.__name__} of {delta}, {options}"
                     np.testing.assert_allclose(dx, expected, rtol=1e-6, atol=1e-44, err_msg=text)
+
+
+@pytest.mark.parametrize("backend", ["reference", "optimized"])
+def test_affine_of_more_axes_without_a_bias_has_a_zero_for_each_output(backend):
+    """Fewer rows in a stack than outputs: zeros for the rows alone would be too few."""
+    x, weight = np.ones((2, 3, 4)), np.ones((70, 4))
+    assert np.array_equal(cnnx.affine(x, weight, backend=backend), np.full((2, 3, 70), 4.0))
