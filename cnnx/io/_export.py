@@ -42,13 +42,15 @@ class _Step(NamedTuple):
     """One operator behind the other: its constant inputs, by name, and its attributes.
 
     It takes what the one before it gives; the first one, all that the layer takes. `more` are inputs of the layer that
-    it takes besides, by their numbers: the second operator of a sum of three takes the third.
+    it takes besides, by their numbers: the second operator of a sum of three takes the third. `ahead`: the constants
+    come first.
     """
 
     operator: str
     constants: dict[str, Array]
     attributes: dict[str, Any]
     more: tuple[int, ...] = ()
+    ahead: bool = False
 
 
 def export_onnx(
@@ -121,12 +123,13 @@ def export_onnx(
             except (TypeError, ValueError) as error:
                 raise ValueError(f"{where}: {error}") from None
             before = given[: 2 if any(step.more for step in steps) else None]
-            for i, (operator, held, attributes, more) in enumerate(steps):
+            for i, (operator, held, attributes, more, ahead) in enumerate(steps):
                 if dtype == np.float64 and operator in _SINGLE:
                     raise ValueError(f"{where}: expected float32, as onnxruntime computes {operator}, got float64")
                 here = f"{name}.{operator}" + (f".{i}" if len(steps) > 1 else "")
                 named = {f"{name}.{key}": array for key, array in held.items()}
-                taken = [*before, *(given[k] for k in more), *named]
+                values_of = [*before, *(given[k] for k in more)]
+                taken = [*named, *values_of] if ahead else [*values_of, *named]
                 nodes.append(onnx.helper.make_node(operator, taken, [here], name=here, **attributes))
                 constants += [onnx.numpy_helper.from_array(np.asarray(a, order="C"), key) for key, a in named.items()]
                 before = [here]
@@ -207,6 +210,10 @@ def _steps(layer: nn.Layer, xs: list[Array], y: Array) -> list[_Step]:
         return [_Step("ConvTranspose", dict(layer.parameters), {**whole, **pads})]
     if isinstance(layer, (nn.Reshape, nn.Transpose, nn.Slice, nn.ZeroPad2d)):
         return [_moved(layer, x, y)]
+    if isinstance(layer, nn.Constant):
+        count = _Step("Shape", {}, {"start": 0, "end": 1})
+        shape = _Step("Concat", {"extents": np.array(layer.extents)}, {"axis": 0})
+        return [count, shape, _Step("Expand", {"value": layer.operand}, {}, ahead=True)]
     if isinstance(layer, (nn.Scale, nn.Bias)):
         operator, ((name, array),) = ("Mul" if isinstance(layer, nn.Scale) else "Add"), arrays(layer).items()
         return [_Step(operator, {name: array.reshape(layer.extents)}, {})]

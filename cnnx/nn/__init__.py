@@ -40,7 +40,7 @@ from .optimizer import SGD, Adam, Optimizer
 from .parallel import Ranks
 from .pooling import AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, LpPool2d, MaxPool2d
 from .resnet import resnet18
-from .scale import Bias, Scale
+from .scale import Bias, Constant, Scale
 from .schedule import CosineSchedule, StepSchedule
 from .sequential import Sequential
 from .shape import Reshape, Slice, Transpose, ZeroPad2d
@@ -62,6 +62,7 @@ __all__ = [
     "Clip",
     "Compiled",
     "Concat",
+    "Constant",
     "Conv2d",
     "ConvTranspose2d",
     "CosineSchedule",

@@ -1,14 +1,16 @@
-"""A factor or a summand for each channel, or for all of an image."""
+"""A factor or a summand for each channel, or for all of an image; numbers that stand for themselves."""
 
 import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import numpy as np
 import numpy.typing as npt
 
 from .. import _check, ops
 from .._check import Array
 from ..data._dataset import floating
+from ..ops._plan import new
 from ._layer import Layer
 from .init import constant
 
@@ -118,3 +120,58 @@ class Bias(_Operand):
 
     _op = ops.add, ops.add_backward
     _name, _start = "bias", 0.0
+
+
+class Constant(_Operand):
+    """The same numbers for each image, whatever x is: what a network puts beside an image, as transformers do a token.
+
+    `forward(x)` is (N, *shape) for an x of N images, "value" again and again, zeros at first; its gradient is the sum
+    over the images, of which x gets none.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+        Of one image; C stands for (C, 1, 1), as `Scale` has it.
+    learned, dtype, backend
+        As `Scale` takes them.
+
+    Attributes
+    ----------
+    parameters (or buffers, if not learned) : "value", as many as shape has
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of another type or out of its range; an x without axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnnx import nn
+    >>> network = nn.Graph(
+    ...     ("token", nn.Constant((1, 2), dtype="float64")),
+    ...     ("row", nn.Concat(1), "token", "x"),
+    ... )
+    >>> network.parameters["token.value"][:] = [3, 5]
+    >>> network.forward(np.ones((1, 2, 2)))
+    array([[[3., 5.],
+            [1., 1.],
+            [1., 1.]]])
+    """
+
+    _name, _start = "value", 0.0
+    _borrows = _replays = False
+
+    def _forward(self, x: Array) -> tuple[Array, Any]:
+        (x,) = _check.floats(x=x)
+        if not x.ndim:
+            raise ValueError("x: expected at least 1 axis (N, ...), got shape ()")
+        y = new((x.shape[0], *self.extents), np.dtype(self.dtype))
+        y[...] = self.operand
+        return y, (x.shape, x.dtype)
+
+    def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
+        if self.learned:
+            _, gradient = ops.add_backward(grad_output, grad_output, self.operand, backend=self._back_end)
+            self._gradients = {self._name: gradient.reshape(-1)}
+        return np.zeros(*saved) if input_grad else None

@@ -65,6 +65,7 @@ def layers(dtype):
         nn.Scale(3, dtype=dtype),
         nn.Scale((3, 1), learned=False, dtype=dtype),
         nn.Bias((np.int64(5),), dtype=dtype),
+        nn.Constant((1, 3), dtype=dtype),
         nn.Reshape((2, -1)),
         nn.Transpose((0, 2, 1)),
         nn.Slice(1, -3, None),

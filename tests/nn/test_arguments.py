@@ -67,6 +67,8 @@ X = np.random.default_rng(5).normal(size=(4, 3))
         (lambda: nn.Scale((2, 0)), ValueError, r"shape\[1\]: expected an integer from 1"),
         (lambda: nn.Bias(2, learned="no"), TypeError, "learned: expected True or False"),
         (lambda: nn.Scale(2, dtype="int8"), TypeError, "dtype: expected float32 or float64"),
+        (lambda: nn.Constant((2, 0)), ValueError, r"shape\[1\]: expected an integer from 1"),
+        (lambda: nn.Constant(2).forward(np.array(3.0)), ValueError, r"x: expected at least 1 axis \(N, ...\)"),
         (lambda: nn.Reshape(3), TypeError, "shape: expected a tuple of integers, got int"),
         (lambda: nn.Reshape((-1, -1)), ValueError, "shape: expected -1 once at most"),
         (lambda: nn.Reshape((-2,)), ValueError, r"shape\[0\]: expected an integer from 1"),

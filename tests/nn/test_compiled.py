@@ -65,6 +65,7 @@ ONE = {
     "instance norm": nn.InstanceNorm2d(3, affine=True),
     "scale": nn.Scale(3),
     "bias": nn.Bias(3),
+    "constant": nn.Constant((4, 5)),
     "upsampling": nn.Upsample2d(2),
     "reshape": nn.Reshape((1, -1)),
     "flatten": nn.Flatten(),

@@ -54,6 +54,7 @@ LAYERS = [
     (nn.Scale(2, dtype="float64"), X),
     (nn.Scale((6, 5), learned=False, dtype="float64"), X),
     (nn.Bias((1,), dtype="float64"), X),
+    (nn.Constant((2, 3), dtype="float64"), X),
     (nn.Reshape((3, -1, 5)), X),
     (nn.Transpose((0, 3, 1, 2)), X),
     (nn.Slice(2, 1, -1), X),
