@@ -582,16 +582,30 @@ def test_all_that_cannot_be_read_is_said_at_once(tmp_path):
 @pytest.mark.parametrize(
     ("nodes", "constants", "message"),
     [
-        ([("Reshape", "x s", "y")], {"s": ints(-1, 60)}, r"shape: expected the 120 numbers of an image"),
+        (
+            [("Reshape", "x s", "y")],
+            {"s": ints(-1, 60)},
+            "output 'y': expected values with the images first, got axis 0, wi",
+        ),
+        ([("Reshape", "x s", "y")], {"s": ints(0, 60)}, r"shape: expected the 120 numbers of an image"),
         ([("Reshape", "x s", "y")], {"s": ints(3, -1)}, r"shape: expected the images' number first, .* got \[3, -1\]"),
-        ([("Reshape", "x s", "y")], {"s": ints(-1)}, r"shape: expected the 120 numbers"),
+        (
+            [("Reshape", "x s", "y")],
+            {"s": ints(-1)},
+            "output 'y': expected values with the images first, got axis 0, with",
+        ),
         (
             [("Shape", "x", "s"), ("Mul", "s s", "t"), ("Reshape", "x t", "y")],
             {},
             r"\(Reshape\): .*got \['\?', 16, 36, 25\]",
         ),
-        ([("Transpose", "x", "y")], {}, "perm: expected the images' axis first"),
-        ([("Transpose", "x", "y", {"perm": [1, 0, 2, 3]})], {}, "axes: expected 0 first"),
+        ([("Transpose", "x", "y")], {}, "output 'y': expected values with the images first, got axis 3"),
+        (
+            [("Transpose", "x", "y", {"perm": [1, 0, 2, 3]})],
+            {},
+            "output 'y': expected values with the images first, got",
+        ),
+        ([("Transpose", "x", "y", {"perm": [1, 0, 2, 2]})], {}, "perm: expected each of 4 axes once"),
         ([("Concat", "x x", "y", {"axis": 0})], {}, "axis: expected one behind the images'"),
         ([("Concat", "x w", "y", {"axis": 1})], {"w": floats(1, 4, 6, 5)}, "got a constant among them"),
         ([("Split", "x", "y b", {"axis": 0, "num_outputs": 2})], {}, "axis: expected one behind the images'"),

@@ -409,8 +409,12 @@ def one(operator, *constants, **attributes):
     [
         (*one("Sin"), IMAGES, r"node 'n0' \(Sin\): expected an operator that cnnx has a layer for"),
         (*one("Add", np.ones((4, 3), "f")), (3,), r"node 'n0' \(Add\): expected a constant for any number of images"),
-        (*one("Flatten", axis=2), IMAGES, r"node 'n0' \(Flatten\): axis: expected 1, got 2"),
-        (*one("Reshape", np.array([-1, 8])), IMAGES, r"node 'n0' \(Reshape\): shape: expected the 168 numbers"),
+        (
+            *one("Flatten", axis=2),
+            IMAGES,
+            "output 'output': expected values with the images first, got axis 0, with others",
+        ),
+        (*one("Reshape", np.array([0, 8])), IMAGES, r"node 'n0' \(Reshape\): shape: expected the 168 numbers"),
         (*one("Gelu", approximate="no"), IMAGES, r"node 'n0' \(Gelu\): approximate: expected none or tanh, got 'no'"),
         (*one("Conv", W4, auto_pad="SAME"), IMAGES, r"node 'n0' \(Conv\): auto_pad: expected NOTSET"),
         (

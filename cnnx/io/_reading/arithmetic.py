@@ -1,20 +1,21 @@
 """Sums and products, of values and of constants."""
 
-import math
-
 import numpy as np
 
 from ... import nn
 from ..._check import Array
 from .fold import number
-from .made import made
+from .made import operand
 from .node import Known, Node, Value
-from .parts import gelu, layer_norm
+from .normalised import normalised
+from .parts import gelu
 from .weights import affine, sixth
 
 
 def add(node: Node) -> nn.Layer:
     """Add, and Sum of any number."""
+    if (found := _norm(node)) is not None:
+        return found
     if all(isinstance(one, Value) for one in node.inputs):
         return _several(node, nn.Add)
     if node.operator == "Sum" and len(node.inputs) != 2:
@@ -24,6 +25,8 @@ def add(node: Node) -> nn.Layer:
 
 
 def subtract(node: Node) -> nn.Layer:
+    if (found := _norm(node)) is not None:
+        return found
     if len(node.sources) == 2:
         return (
             nn.Graph(("negative", negated(node), "b"), ("sum", nn.Add(), "a", "negative"), inputs=("a", "b"))
@@ -37,7 +40,7 @@ def subtract(node: Node) -> nn.Layer:
 
 
 def multiply(node: Node) -> nn.Layer:
-    if len(node.inputs) == 2 and (found := gelu(node)) is not None:
+    if len(node.inputs) == 2 and (found := gelu(node) or _norm(node)) is not None:
         return found
     if len(node.sources) == 2:
         return _gated(node) or _several(node, nn.Multiply)
@@ -46,7 +49,7 @@ def multiply(node: Node) -> nn.Layer:
 
 def divide(node: Node) -> nn.Layer:
     """By a constant: times 1 / constant, which is another rounding. Of two values, as in a layer normalisation."""
-    if len(node.sources) == 2 and (found := layer_norm(node)) is not None:
+    if (found := _norm(node)) is not None:
         return found
     index, constant = _one_of_each(node)
     if index == 1 or not constant.all():
@@ -54,25 +57,13 @@ def divide(node: Node) -> nn.Layer:
     return operand(node, nn.Scale, "weight", (1 / constant.astype(np.float64)).astype(constant.dtype))
 
 
+def _norm(node: Node) -> nn.Layer | None:
+    """A normalisation, where some of its parts are no layers of their own."""
+    return normalised(node) if any(one.guessed for one in node.sources) else None
+
+
 def negated(node: Node) -> nn.Layer:
     return operand(node, nn.Scale, "weight", np.array(-1, node.sources[0].dtype))
-
-
-def operand(node: Node, kind: type[nn.Scale] | type[nn.Bias], name: str, constant: Array) -> nn.Layer:
-    """A value and a constant that broadcasts to it, or it to that: learnt, unless it is one number."""
-    shape, sizes = constant.shape, node.sources[0].sizes
-    rank = None if sizes is None else 1 + len(sizes)
-    if rank is not None and len(shape) > rank:
-        raise ValueError(f"expected a constant of at most {rank} axes, as the other operand has, got shape {shape}")
-    while len(shape) > 1 and shape[0] == 1:
-        shape = shape[1:]
-    if len(shape) == rank:
-        raise ValueError(f"expected a constant for any number of images, got shape {constant.shape}")
-    if math.prod(shape) == 0:
-        raise ValueError(f"expected a constant of at least one element, got shape {constant.shape}")
-    learned = math.prod(shape) > 1
-    given = shape[0] if len(shape) == 3 and shape[1:] == (1, 1) and learned else shape or (1,)
-    return made(node, kind, given, learned=learned, found={name: constant.reshape(-1)})
 
 
 def _one_of_each(node: Node) -> tuple[int, Array]:
@@ -82,7 +73,7 @@ def _one_of_each(node: Node) -> tuple[int, Array]:
             f"expected two operands, got {len(node.inputs)} of which {len(node.sources)} depend on the images"
         )
     index = 0 if isinstance(node.inputs[0], Value) else 1
-    return index, node.constant(1 - index, "operand")
+    return index, node.each(1 - index, "operand")
 
 
 def _several(node: Node, kind: type[nn.Layer]) -> nn.Layer:
@@ -93,8 +84,8 @@ def _several(node: Node, kind: type[nn.Layer]) -> nn.Layer:
 
 
 def _same_ranks(node: Node) -> bool:
-    ranks = {1 + len(one.sizes) for one in node.sources if one.sizes is not None}
-    if len(ranks) > 1:
+    ranks = {one.rank for one in node.sources if one.rank is not None}
+    if len(ranks) > 1 and node.place.axis is not None:
         raise ValueError(f"expected operands of one rank, which the images' axis leads, got {sorted(ranks)}")
     return True
 
@@ -102,7 +93,12 @@ def _same_ranks(node: Node) -> bool:
 def _with_bias(node: Node, constant: Array) -> nn.Layer | None:
     """MatMul and the Add behind it."""
     product = node.behind("MatMul")
-    if product is None or not isinstance(product.given(1), Known) or len(product.sources) != 1:
+    if (
+        product is None
+        or node.place != product.gives
+        or not isinstance(product.given(1), Known)
+        or len(product.sources) != 1
+    ):
         return None
     weight = product.constant(1, "B").T
     if weight.ndim != 2 or product.rank == 1 or constant.size not in (1, weight.shape[0]):

@@ -9,7 +9,8 @@ import numpy as np
 from ... import _check
 from ..._check import Array
 from .._operators import onnx
-from .node import BATCH, OPEN, Known, Node, UnknownShapeError, Value
+from .node import Known, Node, UnknownShapeError, Value
+from .place import BATCH, pairs
 
 _LARGEST = 2**28  # elements of what a node makes; such that are all the same take no memory, and may be more
 
@@ -38,13 +39,11 @@ def fold(node: Node) -> Known | None:
 
 def shape_of(node: Node) -> Known:
     """The operator Shape of a value."""
-    sizes = node.sizes
-    if sizes is None:
+    if node.sizes is None:
         raise UnknownShapeError("expected a value of known rank, got another")
-    rank = 1 + len(sizes)
-    start, stop, _ = slice(node.take("start", 0), node.take("end")).indices(rank)
-    pairs = [BATCH, *(OPEN if extent is None else (extent, extent) for extent in sizes)][start:stop]
-    first, second = (np.array([pair[i] for pair in pairs], np.int64) for i in range(2))
+    found = pairs(node.place, node.sizes)
+    start, stop, _ = slice(node.take("start", 0), node.take("end")).indices(len(found))
+    first, second = (np.array([pair[i] for pair in found[start:stop]], np.int64) for i in range(2))
     return Known.of(first) if np.array_equal(first, second) else Known(first, second)
 
 
@@ -54,8 +53,12 @@ def extents(known: Known | Value | None, name: str) -> list[int | str | None]:
         raise UnknownShapeError(f"{name}: expected integers in the file, got none")
     if known.first.dtype.kind not in "iu" or known.first.ndim > 1 or known.first.shape != known.second.shape:
         raise ValueError(f"{name}: expected a list of integers, got {known.first.dtype} {known.first.shape}")
-    pairs = zip(known.first.reshape(-1).tolist(), known.second.reshape(-1).tolist(), strict=True)
-    return [a if a == b else "N" if (a, b) == BATCH else None for a, b in pairs]
+    return [a if a == b else "N" if (a, b) == BATCH else None for a, b in pairs_of(known)]
+
+
+def pairs_of(known: Known) -> list[tuple[int, int]]:
+    """Integers, as they are for either batch."""
+    return list(zip(known.first.reshape(-1).tolist(), known.second.reshape(-1).tolist(), strict=True))
 
 
 # ------------------------------------------------------------------------------------------ operators
@@ -82,6 +85,12 @@ def _divide(a: Array, b: Array) -> Array:
     if not np.all(b):
         raise ValueError("expected no division by 0, got one")
     return np.asarray(np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b)))  # towards 0, as C divides
+
+
+def _modulo(node: Node, a: Array, b: Array) -> Array:
+    if not np.all(b):
+        raise ValueError("expected no division by 0, got one")
+    return _elementwise(np.fmod if node.take("fmod", 0) else np.mod)(node, a, b)
 
 
 def _constant(node: Node) -> Array:
@@ -169,43 +178,81 @@ def _range(node: Node, start: Array, stop: Array, step: Array) -> Array:
     return np.asarray(start + np.arange(count, dtype=np.int64) * step, start.dtype)
 
 
-def _reduce_prod(node: Node, x: Array, given: Array | None = None) -> Array:
-    axes = node.integers("axes") if node.opset < 18 else None if given is None else _plain(given)
-    axes = None if axes is None else tuple(axes)
-    return np.asarray(np.prod(x, axis=axes, keepdims=bool(node.take("keepdims", 1)), dtype=x.dtype))
+def _reduction(function: Callable[..., Any], since: int = 18) -> Callable[..., Array]:
+    def folded(node: Node, x: Array, given: Array | None = None) -> Array:
+        axes = node.integers("axes") if node.opset < since else None if given is None else _plain(given)
+        if not axes and node.take("noop_with_empty_axes", 0):
+            return x
+        found = function(x, axis=tuple(axes) if axes else None, keepdims=bool(node.take("keepdims", 1)))
+        return np.asarray(found, x.dtype)
+
+    return folded
+
+
+def _trilu(node: Node, x: Array, k: Array | None = None) -> Array:
+    _room(x.size)
+    return (np.triu if node.take("upper", 1) else np.tril)(x, 0 if k is None else int(k.item()))
+
+
+def _tile(node: Node, x: Array, repeats: Array) -> Array:
+    _room(x.size * math.prod(_plain(repeats)))
+    return np.tile(x, _plain(repeats))
 
 
 FOLDS: dict[str, Callable[..., Array]] = {
     "Abs": _elementwise(np.abs),
     "Add": _elementwise(np.add),
+    "And": _elementwise(np.logical_and),
     "Cast": _cast,
     "Ceil": _elementwise(np.ceil),
     "Concat": _concat,
     "Constant": _constant,
     "ConstantOfShape": _constant_of_shape,
+    "Cos": _elementwise(np.cos),
     "Div": _elementwise(_divide),
     "Equal": _elementwise(np.equal),
+    "Exp": _elementwise(np.exp),
     "Expand": _expand,
     "Flatten": _flatten,
     "Floor": _elementwise(np.floor),
     "Gather": _gather,
+    "Greater": _elementwise(np.greater),
+    "GreaterOrEqual": _elementwise(np.greater_equal),
     "Identity": lambda node, x: x,
+    "Less": _elementwise(np.less),
+    "LessOrEqual": _elementwise(np.less_equal),
+    "Log": _elementwise(np.log),
     "Max": _elementwise(lambda *arrays: np.max(np.broadcast_arrays(*arrays), axis=0)),
     "Min": _elementwise(lambda *arrays: np.min(np.broadcast_arrays(*arrays), axis=0)),
+    "Mod": _modulo,
     "Mul": _elementwise(np.multiply),
     "Neg": _elementwise(np.negative),
+    "Not": _elementwise(np.logical_not),
+    "Or": _elementwise(np.logical_or),
     "Pow": _elementwise(np.power),
     "Range": _range,
     "Reciprocal": _elementwise(np.reciprocal),
-    "ReduceProd": _reduce_prod,
+    "ReduceMax": _reduction(np.max),
+    "ReduceMean": _reduction(np.mean),
+    "ReduceMin": _reduction(np.min),
+    "ReduceProd": _reduction(np.prod),
+    "ReduceSum": _reduction(np.sum, 13),
     "Reshape": _reshape,
+    "Shape": lambda node, x: np.array(x.shape[node.take("start", 0) : node.take("end")], np.int64),
+    "Sign": _elementwise(np.sign),
+    "Sin": _elementwise(np.sin),
+    "Size": lambda node, x: np.array(x.size, np.int64),
     "Slice": _slice,
     "Sqrt": _elementwise(np.sqrt),
     "Squeeze": _squeeze,
     "Sub": _elementwise(np.subtract),
+    "Tanh": _elementwise(np.tanh),
+    "Tile": _tile,
     "Transpose": lambda node, x: x.transpose(node.integers("perm")),
+    "Trilu": _trilu,
     "Unsqueeze": _unsqueeze,
     "Where": _elementwise(np.where),
+    "Xor": _elementwise(np.logical_xor),
 }
 
 

@@ -15,7 +15,8 @@ from .._operators import output as output_of
 from .file import File
 from .fold import FOLDS, fold, shape_of
 from .node import Known, Node, UnknownShapeError, Value
-from .table import OPERATORS, layers
+from .place import FIRST, NOWHERE, Place
+from .table import ANYWHERE, OPERATORS, layers
 
 _MOST = 2**31  # bytes of what nodes make of less, and is the same everywhere; as many as one file may hold
 _TRIED = 2**11, 2**12  # extents to put where they are open: halved again and again, they meet in a sum as they should
@@ -51,8 +52,9 @@ class Network:
 
     def model(self) -> nn.Graph:
         """A Sequential where each layer takes what the one before gives, else a Graph; in evaluation mode."""
-        names = self._reached()
-        if refusals := [self._lines[name].refusal for name in names if self._lines[name].refusal]:
+        last, why = self._last()
+        names = self._reached(last)
+        if refusals := [*(self._lines[name].refusal for name in names if self._lines[name].refusal), *why]:
             raise ValueError("; ".join(dict.fromkeys(refusals)))
         if not names:
             raise ValueError("graph: expected operators, got none")
@@ -99,7 +101,7 @@ class Network:
             unknown = [
                 f"node {node.name!r} ({node.op_type}): expected an operator that cnnx has a layer for, got another"
                 for node in self._file.nodes
-                if node.op_type not in {*OPERATORS, *ACTIVATIONS, *FOLDS, "Shape", "Abs"}
+                if node.op_type not in {*OPERATORS, *ACTIVATIONS, *FOLDS}
             ]
             raise ValueError("; ".join([*unknown, str(error)])) from None
 
@@ -152,6 +154,10 @@ class Network:
             if known is not None:
                 self._values[node.outputs[0]] = known
                 return
+            if (moved := self._aligned(node)) != node.sources:
+                ahead = iter(moved)
+                inputs = [next(ahead) if isinstance(one, Value) else one for one in node.inputs]
+                node = Node(proto, inputs, self._file.opset, self._batch, self._makers)
             found = layers(node)
             self._add(node, found if isinstance(found, list) else [found])
         except (TypeError, ValueError, ArithmeticError, MemoryError) as error:
@@ -160,8 +166,11 @@ class Network:
     def _add(self, node: Node, found: list[nn.Layer]) -> None:
         """The values that these layers give."""
         dtype, guessed = node.sources[0].dtype, any(each.guessed for each in node.sources)
+        if len(found) == 1 and isinstance(found[0], nn.Identity) and node.gives != node.place:
+            self._values[node.outputs[0]] = node.sources[0]._replace(place=node.gives)  # nothing moves but the images
+            return
         made = [
-            Value(name, dtype, _sizes(layer, node.sources), guessed)
+            Value(name, dtype, _sizes(layer, node.sources), guessed, node.gives)
             for name, layer in zip(node.outputs, found, strict=False)
         ]
         sources = [each.name for each in node.sources]
@@ -171,22 +180,71 @@ class Network:
         for name in node.outputs[len(found) :]:
             self._refuse(node, ValueError("expected its first output alone to be used, got another too"), [name])
 
+    def _aligned(self, node: Node) -> list[Value]:
+        """What a node takes, with the images where it can take them: in the first axis, or all values' in the same."""
+        values = node.sources
+        if node.operator not in ANYWHERE:
+            return [self._placed(one, FIRST, f"{node.name} input") for one in values]
+        ends = {(one.place, None if one.place == FIRST else one.rank) for one in values if not one.guessed}
+        if len(ends) < 2:
+            return values
+        if self._batch != 1:
+            places = [one.place for one in values]
+            if len(set(places)) == 1:  # of several ranks, which the node speaks of
+                return values
+            raise ValueError(f"expected values whose images are along the same axis, got {_said(places)}")
+        rank = max(one.rank or 0 for one in values)
+        return [self._placed(one, NOWHERE, f"{node.name} input", rank) for one in values]
+
+    def _placed(self, value: Value, place: Place, title: str, rank: int = 0) -> Value:
+        """A value with its images there: what a single one's file can say by another shape, or as it is."""
+        if value.place == place and (place == FIRST or value.rank == rank):
+            return value
+        if value.guessed:
+            return value
+        if value.sizes is None or None in value.sizes:
+            raise UnknownShapeError(f"expected a value of known shape, or the images first, got {_said([value.place])}")
+        outer: list[int] = value.place.outer(value.sizes)  # type: ignore[assignment]
+        if self._batch != 1 or (place == FIRST and outer[:1] != [1]):
+            raise ValueError(f"expected values with the images first, got {_said([value.place])}")
+        shape = (1,) * (rank - len(outer)) + tuple(outer)
+        sizes = place.of(shape)
+        if sizes == value.sizes:
+            return value._replace(place=place)
+        layer = nn.Flatten() if len(sizes) == 1 else nn.Reshape(sizes)
+        name = f"{value.name}\0{sizes}"
+        self._lines[name] = _Line(title, [value.name], layer)
+        return value._replace(name=name, sizes=sizes, place=place)
+
     def _refuse(self, node: Node, error: Exception, names: list[str] | None = None) -> None:
         """Keep the reason, for when the value is wanted; none if it is only that a node before has been refused."""
-        consequence = any(each.guessed for each in node.sources) and (
-            isinstance(error, UnknownShapeError)
-            or (node.operator in {"Shape", *FOLDS} and node.operator not in OPERATORS)
+        guessed = [each for each in node.sources if each.guessed]
+        consequence = bool(guessed) and (
+            isinstance(error, UnknownShapeError) or any(each.dtype.kind in "iub" for each in guessed)  # shapes
         )
         refusal = "" if consequence else f"node {node.name!r} ({node.operator}): {error}"
         sources = [each.name for each in node.sources]
-        dtype = node.sources[0].dtype if sources else np.dtype(np.float32)
+        known = (one.first.dtype for one in node.inputs if isinstance(one, Known))
+        dtype = node.sources[0].dtype if sources else next(known, np.dtype(np.float32))
+        if node.operator in ("Shape", "Size"):
+            dtype = np.dtype(np.int64)
         for name in node.outputs if names is None else names:
-            self._values[name] = Value(name, dtype, None, guessed=True)
+            self._values[name] = Value(name, dtype, None, guessed=True, place=node.place)
             self._lines[name], self._makers[name] = _Line(node.name, sources, refusal=refusal), node
 
-    def _reached(self) -> list[str]:
-        """The values that the output really takes, in their order."""
-        wanted = {self.output}
+    def _last(self) -> tuple[str, list[str]]:
+        """The output's name among the lines, and why it cannot be the output."""
+        found = self._values.get(self.output)
+        if not isinstance(found, Value):
+            return self.output, []
+        try:
+            return self._placed(found, FIRST, "output").name, []
+        except ValueError as error:
+            return found.name, [f"output {self.output!r}: {error}"]
+
+    def _reached(self, last: str) -> list[str]:
+        """The values that the output really takes, in their order, itself the last."""
+        wanted = {last}
         for name in reversed(self._lines):
             if name in wanted:
                 wanted.update(self._lines[name].sources)
@@ -221,6 +279,14 @@ def _sizes(layer: nn.Layer, sources: list[Value]) -> tuple[int | None, ...] | No
 def _tried(value: Value, extent: int) -> Array:
     """A batch of none, with this extent where it is open."""
     return np.zeros((0, *(extent if each is None else each for each in value.sizes or ())), value.dtype)
+
+
+def _said(places: list[Place]) -> str:
+    """Where images are, for a message."""
+    return ", ".join(
+        "none known" if one.axis is None else f"axis {one.axis}" + (", with others" if one.shared else "")
+        for one in places
+    )
 
 
 def _titles(inputs: list[str], lines: list[tuple[str, str]]) -> dict[str, str]:

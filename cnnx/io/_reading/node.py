@@ -8,11 +8,7 @@ import numpy as np
 from ... import _check
 from ..._check import Array
 from .._operators import onnx
-
-# Shapes are computed with for a batch of either size, and with either number for an extent that the file leaves open.
-# What comes to these pairs is the batch, or open; what is the same in both is a number. Primes, which nothing else is.
-BATCH = 1_000_003, 1_000_033
-OPEN = 999_983, 999_979
+from .place import BATCH, FIRST, Place
 
 
 class Known(NamedTuple):
@@ -33,6 +29,12 @@ class Value(NamedTuple):
     dtype: np.dtype[Any]
     sizes: tuple[int | None, ...] | None
     guessed: bool = False  # it comes from a node that is refused
+    place: Place = FIRST  # of the images, in the file's value
+
+    @property
+    def rank(self) -> int | None:
+        """How many axes the file's value has."""
+        return None if self.sizes is None else self.place.rank(self.sizes)
 
     @property
     def images(self) -> Array | None:
@@ -59,6 +61,8 @@ class Node:
     sources : list of Value
         What the node's layer takes: at first all inputs that are values.
     outputs : names of what it gives
+    place, gives : Place
+        Of the images, in what it takes and in what it gives.
     fills : list of (array of a layer, what it is to hold)
     """
 
@@ -76,6 +80,7 @@ class Node:
         self.inputs = list(inputs)
         self.sources = [one for one in inputs if isinstance(one, Value)]
         self.opset, self.batch, self._makers = opset, batch, makers
+        self.place = self.gives = self.sources[0].place if self.sources else FIRST
         self.fills: list[tuple[Array, Array]] = []
         self._attributes = {each.name: each for each in node.attribute}
         self._seen: set[str] = set()
@@ -120,13 +125,17 @@ class Node:
 
     @property
     def rank(self) -> int | None:
-        """The first input's number of axes."""
-        return None if self.sizes is None else 1 + len(self.sizes)
+        """The first value's number of axes."""
+        return (self.sources[0] if self.sources else self.value()).rank
 
     def made_by(self, value: Value, operator: str) -> "Node | None":
         """The node that gives a value, if it is of this operator."""
         maker = self._makers.get(value.name)
         return maker if maker is not None and maker.operator == operator else None
+
+    def maker(self, value: Value) -> "Node | None":
+        """The node that gives a value."""
+        return self._makers.get(value.name)
 
     def behind(self, operator: str) -> "Node | None":
         """The node before this one's only value, if it is of this operator."""
@@ -153,7 +162,11 @@ class Node:
         return found
 
     def axis(self, value: Any, rank: int | None = None) -> int:
-        """An axis, counted from the front."""
+        """An axis of the layer's, for one of the file's value, or of one of that rank: 0 is the images'."""
+        return self.place.inner(self.outer_axis(value, rank))
+
+    def outer_axis(self, value: Any, rank: int | None = None) -> int:
+        """An axis of the file's value, counted from the front."""
         axis, rank = _check.integer("axis", value, -_check.LARGEST), self.rank if rank is None else rank
         if axis < 0 and rank is None:
             raise UnknownShapeError(f"axis: expected one from 0, where the rank is not known, got {axis}")
@@ -163,10 +176,39 @@ class Node:
         return axis
 
     def axes(self, index: int, since: int) -> list[int] | None:
-        """Axes, which were an attribute before opset `since` and are an input from it on; None if they are left out."""
+        """The layer's axes for some of the file's; None if they are left out.
+
+        They were an attribute before opset `since` and are an input from it on.
+        """
+        found = self.outer_axes(index, since)
+        return None if found is None else [self.place.inner(axis) for axis in found]
+
+    def outer_axes(self, index: int, since: int, rank: int | None = None) -> list[int] | None:
+        """The same as the file has them."""
         if self.opset < since:
             found = self.integers("axes")
         else:
             array = self.optional(index, "axes")
             found = None if array is None else array.reshape(-1).tolist()
-        return None if found is None else sorted(self.axis(axis) for axis in found)
+        return None if found is None else sorted(self.outer_axis(axis, rank) for axis in found)
+
+    def each(self, index: int, name: str) -> Array:
+        """A constant that meets the value, as it is for one image: what it says of all images alike, once."""
+        found, value = self.given(index), self.sources[0]
+        if not isinstance(found, Known) or value.rank is None or self.place.axis is None:
+            return self.constant(index, name)
+        axis = self.place.axis - value.rank + found.first.ndim
+        if axis < 0 or found.first.ndim != found.second.ndim:
+            return self.constant(index, name)
+        one = self.place.before * self.place.behind
+        fixed = one * (self.batch or 0)
+        count = found.first.shape[axis], found.second.shape[axis]
+        if count in ((one * BATCH[0], one * BATCH[1]), (fixed, fixed)) and _repeated(found.first, axis):
+            first, second = (array.take([0], axis) for array in found)
+            return first if np.array_equal(first, second) else self.constant(index, name)
+        return self.constant(index, name)
+
+
+def _repeated(array: Array, axis: int) -> bool:
+    """Whether it is the same all along an axis."""
+    return array.strides[axis] == 0 or bool((array == array.take([0], axis)).all())

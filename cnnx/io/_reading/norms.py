@@ -24,8 +24,8 @@ def layer_norm(node: Node) -> nn.Layer:
     if sizes is None and axis != -scale.ndim:
         raise UnknownShapeError("axis: expected as many axes behind it as Scale has, where the rank is not known")
     last: tuple[int | None, ...] = scale.shape if sizes is None else sizes[node.axis(axis) - 1 :]
-    if sizes is not None and node.axis(axis) == 0:
-        raise ValueError("axis: expected one behind the images', got 0")
+    if sizes is not None and node.outer_axis(axis) <= (-1 if node.place.axis is None else node.place.axis):
+        raise ValueError(f"axis: expected one behind the images', got {axis}")
     if None in last:
         last = scale.shape if len(last) == scale.ndim else last
         if None in last:

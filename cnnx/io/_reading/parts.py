@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from ... import nn
-from .fold import number, scalar
+from .fold import scalar
 from .made import made
 from .node import Known, Node, Value
 
@@ -38,27 +38,6 @@ def tanh_gelu(node: Node) -> nn.Layer:
         ("gate", nn.Sigmoid(), "inner"),
         ("product", nn.Multiply(), "x", "gate"),
     )
-
-
-def layer_norm(node: Node) -> nn.Layer | None:
-    """Of d / sqrt(mean(d^2) + eps), d = x - mean(x), the division; None if this is no such one."""
-    deviation, root = node.made_by(node.sources[0], "Sub"), node.made_by(node.sources[1], "Sqrt")
-    shifted = None if root is None else _with_number(node.made_by(root.sources[0], "Add"))
-    spread = None if shifted is None else node.made_by(shifted[0], "ReduceMean")
-    if deviation is None or shifted is None or spread is None or len(deviation.sources) != 2:
-        return None
-    x, mean = deviation.sources[0], node.made_by(deviation.sources[1], "ReduceMean")
-    if mean is None or mean.sources != [x] or x.sizes is None or not _squared(node, spread.sources[0], node.sources[0]):
-        return None
-    rank = 1 + len(x.sizes)
-    axes = [each.axes(1, 18) or [0] for each in (mean, spread)]
-    last = x.sizes[axes[0][0] - 1 :]
-    if axes[0] != list(range(axes[0][0], rank)) or axes[0] != axes[1] or 0 in axes[0] or None in last:
-        return None
-    if any(each.take("keepdims", 1) != 1 for each in (mean, spread)):
-        return None
-    node.sources = [x]
-    return nn.LayerNorm(last, eps=number(shifted[1]), affine=False, dtype=x.dtype)  # type: ignore[arg-type]
 
 
 def power(node: Node) -> nn.Layer:
@@ -111,13 +90,6 @@ def _is_over_root_of_two(node: Node, value: Value, x: Value) -> bool:
     if quotient is not None:
         return quotient[0] == x and _close(quotient[1], math.sqrt(2))
     return product is not None and product[0] == x and _close(product[1], math.sqrt(0.5))
-
-
-def _squared(node: Node, value: Value, deviation: Value) -> bool:
-    power, product = node.made_by(value, "Pow"), node.made_by(value, "Mul")
-    if product is not None:
-        return product.sources == [deviation, deviation]
-    return power is not None and _with_number(power) == (deviation, 2)
 
 
 def _close(value: float, expected: float) -> bool:

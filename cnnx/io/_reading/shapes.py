@@ -1,103 +1,49 @@
 """Operators that put numbers elsewhere, and means over whole images."""
 
+import itertools
 import math
 from typing import Any
 
 import numpy as np
 
 from ... import _check, nn
+from ..._check import Array
 from .._operators import DTYPES
-from .fold import extents, scalar
-from .node import Node, UnknownShapeError
-from .norms import regrouped
+from .fold import scalar
+from .made import made
+from .node import Known, Node, UnknownShapeError, Value
 
-_MOST_TILES = 1 << 12  # a file of some bytes may ask for any number
-
-
-def flatten(node: Node) -> nn.Layer:
-    axis = node.take("axis", 1)
-    if axis != 1 and (node.rank is None or node.axis(axis) != 1):
-        raise ValueError(f"axis: expected 1, got {_check.shown(axis)}")
-    return nn.Flatten()
-
-
-def reshape(node: Node) -> nn.Layer:
-    zeros = bool(node.take("allowzero", 0))
-    wanted, sizes = extents(node.given(1), "shape"), node.sizes
-    shown = f"got {_check.shown(['?' if each is None else each for each in wanted])}"
-    if None in wanted and (sizes is None or None in sizes):
-        raise UnknownShapeError(f"shape: expected integers behind the images' number, {shown}")
-    if not wanted or None in wanted or "N" in wanted[1:] or (zeros and 0 in wanted):
-        raise ValueError(f"shape: expected integers behind the images' number, {shown}")
-    rest = [
-        (sizes[i] if sizes is not None and i < len(sizes) else None) if each == 0 else each
-        for i, each in enumerate(wanted[1:])
-    ]
-    if any(not isinstance(each, int) for each in rest):
-        raise UnknownShapeError(f"shape: expected no 0, where what it copies is not in the file, {shown}")
-    whole: list[int] = rest  # type: ignore[assignment]
-    total = None if sizes is None or None in sizes else math.prod(sizes)  # type: ignore[arg-type]
-    known = math.prod(each for each in whole if each != -1)
-    if total is not None and whole.count(-1) == 1 and wanted[0] != -1 and known:
-        whole = [total // known if each == -1 else each for each in whole]
-    kept = wanted[0] == "N" or (wanted[0] == 0 and not zeros) or wanted[0] == node.batch
-    if not kept and (wanted[0] != -1 or total is None):
-        raise (UnknownShapeError if total is None else ValueError)(
-            f"shape: expected the images' number first, as in (0, -1), {shown}"
-        )
-    if total is not None and (-1 in whole or math.prod(whole) != total):
-        raise ValueError(f"shape: expected the {total} numbers of an image behind the images' number, {shown}")
-    if total is not None and (found := regrouped(node, tuple(whole))) is not None:
-        return found
-    if len(whole) == 1 and (total is not None or whole == [-1]):
-        return nn.Flatten()
-    return nn.Reshape(tuple(whole))
-
-
-def squeeze(node: Node) -> nn.Layer:
-    sizes, axes = node.sizes, node.axes(1, 13)
-    if sizes is None or None in sizes:
-        if node.rank == 4 and axes == [2, 3]:
-            return nn.Flatten()
-        raise UnknownShapeError("expected a value of known shape, got another")
-    if axes is None:
-        axes = [i for i, extent in enumerate(sizes, 1) if extent == 1]
-    if 0 in axes or any(sizes[axis - 1] != 1 for axis in axes):
-        raise ValueError(f"axes: expected axes of one element behind the images', got {axes} of shape (N, *{sizes})")
-    return _to([extent for i, extent in enumerate(sizes, 1) if i not in axes])
-
-
-def unsqueeze(node: Node) -> nn.Layer:
-    sizes = node.sizes
-    given = node.integers("axes") if node.opset < 13 else node.constant(1, "axes").reshape(-1).tolist()
-    if sizes is None or None in sizes:
-        raise UnknownShapeError("expected a value of known shape, got another")
-    rank = 1 + len(sizes) + len(given or ())
-    axes = sorted(node.axis(axis, rank) for axis in given or ())
-    left = iter(sizes)
-    if 0 in axes:
-        raise ValueError("axes: expected axes behind the images', got 0")
-    return _to([1 if axis in axes else next(left) for axis in range(1, rank)])
-
-
-def _to(shape: list[int | None]) -> nn.Layer:
-    return nn.Flatten() if len(shape) == 1 else nn.Reshape(tuple(shape))  # type: ignore[arg-type]
-
-
-def transpose(node: Node) -> nn.Layer:
-    axes = node.integers("perm")
-    if axes is None:
-        raise ValueError("perm: expected the images' axis first, got all axes reversed")
-    return nn.Transpose(tuple(axes))
+MOST_TILES = 1 << 12  # a file of some bytes may ask for any number
+_MOST_PIECES = 1 << 8
 
 
 def concat(node: Node) -> nn.Layer:
-    if len(node.sources) != len(node.inputs):
-        raise ValueError("expected values that depend on the images, got a constant among them")
     axis = node.axis(node.take("axis", 1))
     if axis == 0:
         raise ValueError("axis: expected one behind the images', got 0")
-    return nn.Identity() if len(node.sources) == 1 else nn.Concat(axis)
+    if len(node.sources) == len(node.inputs):
+        return nn.Identity() if len(node.sources) == 1 else nn.Concat(axis)
+    lines: list[tuple[Any, ...]] = []
+    names = [f"x{i}" for i, one in enumerate(node.inputs) if isinstance(one, Value)]
+    for i, one in enumerate(node.inputs):
+        if isinstance(one, Known):
+            images = node.place.axis
+            if images is not None and node.batch != 1 and one.first.shape[images : images + 1] == (1,):
+                raise ValueError("expected values that depend on the images, got a constant among them, of one image")
+            lines.append((f"constant{i}", constant(node, node.each(i, f"input {i}")), names[0]))
+    members = [f"x{i}" if isinstance(one, Value) else f"constant{i}" for i, one in enumerate(node.inputs)]
+    return nn.Graph(*lines, ("all", nn.Concat(axis), *members), inputs=tuple(names))
+
+
+def constant(node: Node, array: Array) -> nn.Layer:
+    """An array of one image that stands beside a value of the same rank."""
+    place = node.place
+    if node.rank not in (None, array.ndim) or (
+        place.axis is not None and array.shape[place.axis : place.axis + 1] != (1,)
+    ):
+        raise ValueError(f"expected a constant for any number of images, got shape {array.shape}")
+    shape = place.of(array.shape)
+    return made(node, nn.Constant, shape or (1,), found={"value": array.reshape(-1)})
 
 
 def tile(node: Node) -> nn.Layer:
@@ -105,13 +51,17 @@ def tile(node: Node) -> nn.Layer:
     repeats = node.constant(1, "repeats").reshape(-1).tolist()
     if repeats[:1] != [1] or min(repeats) < 1 or node.rank not in (len(repeats), None):
         raise ValueError(f"repeats: expected 1 for the images and a count for each axis, got {_check.shown(repeats)}")
-    if math.prod(repeats) > _MOST_TILES:
-        raise ValueError(f"repeats: expected at most {_MOST_TILES} tiles, got {_check.shown(repeats)}")
+    if math.prod(repeats) > MOST_TILES:
+        raise ValueError(f"repeats: expected at most {MOST_TILES} tiles, got {_check.shown(repeats)}")
     lines: list[tuple[Any, ...]] = []
     for axis, count in enumerate(repeats):
         if count > 1:
             lines.append((str(axis), nn.Concat(axis), *[lines[-1][0] if lines else "x"] * count))
     return nn.Graph(*lines) if lines else nn.Identity()
+
+
+def to_shape(shape: list[int | None]) -> nn.Layer:
+    return nn.Flatten() if len(shape) == 1 else nn.Reshape(tuple(shape))  # type: ignore[arg-type]
 
 
 def split(node: Node) -> list[nn.Layer]:
@@ -128,6 +78,43 @@ def split(node: Node) -> list[nn.Layer]:
         parts = [min(part, whole - i * part) for i in range(len(node.outputs))]
     ends = np.cumsum(np.asarray(parts, np.int64)).tolist()
     return [nn.Slice(axis, start, stop) for start, stop in zip([0, *ends], ends, strict=False)]
+
+
+def gather(node: Node) -> nn.Layer:
+    """Members along an axis, one or some, in any order."""
+    outer = node.outer_axis(node.take("axis", 0))
+    axis, chosen, sizes = node.axis(outer), node.constant(1, "indices"), node.sizes
+    if not isinstance(node.given(0), Value) or axis == 0:
+        raise ValueError("axis: expected one behind the images', of a value, got another")
+    extent = None if sizes is None else sizes[axis - 1]
+    if extent is not None and chosen.size:
+        if chosen.min() < -extent or chosen.max() >= extent:
+            raise ValueError(f"indices: expected some of {extent}, got {_check.shown(chosen.reshape(-1).tolist())}")
+        chosen = np.where(chosen < 0, chosen + extent, chosen)
+    if not chosen.size or (extent is None and chosen.size > 1):
+        raise UnknownShapeError("indices: expected some of an axis of known extent, got others")
+    layer = _members(axis, chosen.reshape(-1).tolist(), extent)
+    if node.place.axis is not None and outer < node.place.axis:
+        node.gives = node.place._replace(axis=node.place.axis + chosen.ndim - 1)
+    if chosen.ndim == 1:
+        return layer
+    if sizes is None or sizes.count(None) > (extent is None):
+        raise UnknownShapeError("expected a value of known shape, got another")
+    return nn.Sequential(layer, to_shape([*sizes[: axis - 1], *chosen.shape, *sizes[axis:]]))
+
+
+def _members(axis: int, chosen: list[int], extent: int | None) -> nn.Layer:
+    """Slices of what lies side by side, one behind the other."""
+    if chosen == list(range(extent or 0)):
+        return nn.Identity()
+    ends = [0, *(i for i in range(1, len(chosen)) if chosen[i] != chosen[i - 1] + 1), len(chosen)]
+    if len(ends) > _MOST_PIECES:
+        raise ValueError(f"indices: expected at most {_MOST_PIECES} pieces that lie side by side, got {len(ends) - 1}")
+    pieces = [nn.Slice(axis, chosen[a], chosen[b - 1] + 1 or None) for a, b in itertools.pairwise(ends)]
+    if len(pieces) == 1:
+        return pieces[0]
+    lines = [(f"piece{i}", piece, "x") for i, piece in enumerate(pieces)]
+    return nn.Graph(*lines, ("all", nn.Concat(axis), *(name for name, *_ in lines)))
 
 
 def cut(node: Node) -> nn.Layer:
@@ -184,29 +171,6 @@ def depth_to_space(node: Node) -> nn.Layer:
             inner, order = (depth, block, block, H, W), (0, 1, 4, 2, 5, 3)
         outer = depth, H * block, W * block
     return nn.Sequential(nn.Reshape(inner), nn.Transpose(order), nn.Reshape(outer))
-
-
-def reduced(node: Node) -> nn.Layer:
-    """ReduceMean and ReduceMax: the mean or the maximum over some axes, by those of whole images."""
-    kind = nn.GlobalAvgPool2d if node.operator == "ReduceMean" else nn.GlobalMaxPool2d
-    axes, sizes = node.axes(1, 18), node.sizes
-    node.take("noop_with_empty_axes", 0)
-    keep = bool(node.take("keepdims", 1))
-    if axes == [2, 3] and node.rank in (4, None):
-        return kind() if keep else nn.Sequential(kind(), nn.Flatten())
-    if not axes or 0 in axes:
-        raise ValueError(f"axes: expected some behind the images', got {axes}")
-    if sizes is None or None in sizes:
-        raise UnknownShapeError(
-            f"axes: expected rows and columns where the value's shape is not in the file, got {axes}"
-        )
-    whole: tuple[int, ...] = sizes  # type: ignore[assignment]
-    kept = [axis for axis in range(1, 1 + len(whole)) if axis not in axes]
-    counts = math.prod(whole[axis - 1] for axis in kept), math.prod(whole[axis - 1] for axis in axes)
-    shape = [1 if axis in axes else extent for axis, extent in enumerate(whole, 1) if keep or axis in kept]
-    order = (0, *kept, *axes)
-    moved = [] if order == tuple(range(len(order))) else [nn.Transpose(order)]
-    return nn.Sequential(*moved, nn.Reshape((counts[0], counts[1], 1)), kind(), _to(shape))  # type: ignore[arg-type]
 
 
 def cast(node: Node) -> nn.Layer:

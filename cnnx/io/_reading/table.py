@@ -5,7 +5,7 @@ from typing import Any
 
 from ... import nn
 from .._operators import ACTIVATIONS
-from . import arithmetic, norms, resizing, shapes, weights, windows
+from . import arithmetic, composed, norms, reducing, reshaping, resizing, shapes, weights, windows
 from .fold import number
 from .node import Node
 
@@ -36,10 +36,12 @@ def layers(node: Node) -> nn.Layer | list[nn.Layer]:
 
 
 OPERATORS: dict[str, Converter] = {
+    "Abs": composed.magnitude,
     "Add": arithmetic.add,
     "AveragePool": windows.average_pool,
     "BatchNormalization": weights.batch_norm,
     "Cast": shapes.cast,
+    "Celu": composed.celu,
     "Clip": weights.clip,
     "Concat": shapes.concat,
     "Conv": windows.conv,
@@ -47,7 +49,9 @@ OPERATORS: dict[str, Converter] = {
     "DepthToSpace": shapes.depth_to_space,
     "Div": arithmetic.divide,
     "Dropout": weights.dropout,
-    "Flatten": shapes.flatten,
+    "Expand": composed.expand,
+    "Flatten": reshaping.flatten,
+    "Gather": shapes.gather,
     "Gelu": weights.gelu,
     "Gemm": weights.gemm,
     "GlobalAveragePool": windows.global_average_pool,
@@ -57,28 +61,48 @@ OPERATORS: dict[str, Converter] = {
     "InstanceNormalization": norms.instance_norm,
     "LRN": weights.local_response_norm,
     "LayerNormalization": norms.layer_norm,
+    "Log": composed.logarithm,
     "LogSoftmax": weights.softmax,
     "LpPool": windows.lp_pool,
     "MatMul": weights.mat_mul,
+    "Max": composed.extreme,
     "MaxPool": windows.max_pool,
+    "Min": composed.extreme,
+    "Mish": composed.mish,
     "Mul": arithmetic.multiply,
     "Neg": arithmetic.negated,
     "PRelu": weights.p_relu,
     "Pad": shapes.pad,
     "Pow": windows.mean_of_powers,
-    "ReduceMax": shapes.reduced,
-    "ReduceMean": shapes.reduced,
-    "Reshape": shapes.reshape,
+    "ReduceL1": reducing.reduced,
+    "ReduceL2": reducing.reduced,
+    "ReduceMax": reducing.reduced,
+    "ReduceMean": reducing.reduced,
+    "ReduceMin": reducing.reduced,
+    "ReduceSum": reducing.reduced,
+    "ReduceSumSquare": reducing.reduced,
+    "Reshape": reshaping.reshape,
     "Resize": resizing.resize,
+    "Selu": composed.selu,
     "Slice": shapes.cut,
     "Softmax": weights.softmax,
     "SpaceToDepth": shapes.depth_to_space,
     "Split": shapes.split,
-    "Squeeze": shapes.squeeze,
+    "Squeeze": reshaping.squeeze,
     "Sub": arithmetic.subtract,
     "Sum": arithmetic.add,
     "Tile": shapes.tile,
-    "Transpose": shapes.transpose,
-    "Unsqueeze": shapes.unsqueeze,
+    "Transpose": reshaping.transpose,
+    "Unsqueeze": reshaping.unsqueeze,
     "Upsample": resizing.resize,
+    "Where": composed.where,
+}
+
+# Operators that take a value wherever the images' axis is, and say where it is in what they give (`Node.gives`).
+ANYWHERE = {
+    *("Abs", "Add", "Cast", "Celu", "Clip", "Concat", "Div", "Dropout", "Expand", "Flatten", "Gather", "Gelu", "Gemm"),
+    *("HardSigmoid", "LayerNormalization", "Log", "LogSoftmax", "MatMul", "Max", "Min", "Mish", "Mul", "Neg", "Pow"),
+    *(operator for operator in OPERATORS if operator.startswith("Reduce")),
+    *("Reshape", "Selu", "Slice", "Softmax", "Split", "Squeeze", "Sub", "Sum", "Transpose", "Unsqueeze", "Where"),
+    *ACTIVATIONS,
 }

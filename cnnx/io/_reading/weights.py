@@ -4,16 +4,20 @@ import numpy as np
 
 from ... import _check, nn
 from ..._check import Array
+from .composed import product
 from .fold import number, scalar
 from .made import made
-from .node import Node, UnknownShapeError
+from .node import Node, UnknownShapeError, Value
 from .parts import tanh_gelu
+from .place import FIRST
 
 
 def gemm(node: Node) -> nn.Layer:
     node.expect("transA", 0, 0)
     if node.rank not in (2, None):
         raise ValueError(f"input 0: expected 2 axes, got {node.rank}")
+    if node.place.axis == 1:
+        raise ValueError("input 0: expected rows for the images, got columns")
     weight, bias = node.constant(1, "B"), node.optional(2, "C")
     if not node.take("transB", 0):
         weight = weight.T
@@ -24,12 +28,19 @@ def gemm(node: Node) -> nn.Layer:
 def mat_mul(node: Node) -> nn.Layer:
     """By a constant, or of two values that the images' axis leads."""
     if len(node.sources) == 2:
-        ranks = {1 + len(one.sizes) for one in node.sources if one.sizes is not None}
-        if len(ranks) > 1 or min(ranks, default=3) < 3:
+        ranks = {one.rank for one in node.sources if one.rank is not None}
+        least = 3 if node.place.axis is None else node.place.axis + 3
+        if node.place.axis is not None and (len(ranks) > 1 or min(ranks, default=least) < least):
             raise ValueError(
-                f"expected operands of one rank, at least 3, which the images' axis leads, got {sorted(ranks)}"
+                f"expected operands of one rank, at least 3, of which none of the last two is the images', "
+                f"got {sorted(ranks)}"
             )
         return nn.MatMul()
+    if node.rank is not None and node.place.axis == node.rank - 1:
+        raise ValueError("input 0: expected the images along another axis than the last, got them there")
+    right = isinstance(node.given(0), Value)
+    if not right or node.constant(1, "B").ndim > 2:
+        return product(node, left=not right)
     return affine(node, node.constant(1, "B").T, None)
 
 
@@ -123,8 +134,13 @@ def sixth(alpha: float) -> bool:
 def softmax(node: Node) -> nn.Layer:
     kind = nn.Softmax if node.operator == "Softmax" else nn.LogSoftmax
     if node.opset >= 13:
-        return kind(node.take("axis", -1))
+        axis = node.take("axis", -1)
+        if (axis >= 0 or node.rank is not None) and node.axis(axis) == 0:
+            raise ValueError(f"axis: expected one behind the images', got {axis}")
+        return kind(axis if node.place == FIRST else node.axis(axis))
     axis, sizes = node.axis(node.take("axis", 1)), node.sizes  # of all that is left from this axis on
+    if node.place.axis and node.place.axis >= node.outer_axis(node.take("axis", 1)):
+        raise ValueError("axis: expected one behind the images'")
     if sizes is None or axis == 0:
         raise (ValueError if sizes else UnknownShapeError)(
             "axis: expected one from 1 of a value of known rank, got another"

@@ -1,0 +1,58 @@
+"""Sums, means, extremes and norms over axes, by those of whole images."""
+
+import math
+
+import numpy as np
+
+from ... import nn
+from .made import made
+from .node import Node, UnknownShapeError
+from .place import FIRST
+from .shapes import to_shape
+
+_SINCE = {"ReduceSum": 13}  # opset from which axes are an input; 18 for the others
+
+
+def reduced(node: Node) -> nn.Layer:
+    """Over some axes, which are put behind the others and become one column of a map."""
+    since = _SINCE.get(node.operator, 18)
+    axes, sizes = node.axes(1, since), node.sizes
+    empty = bool(node.take("noop_with_empty_axes", 0))
+    keep = bool(node.take("keepdims", 1))
+    if not axes and empty:
+        return nn.Identity()
+    pooling = {"ReduceMean": nn.GlobalAvgPool2d, "ReduceMax": nn.GlobalMaxPool2d}.get(node.operator)
+    if axes == [2, 3] and node.rank in (4, None) and node.place == FIRST and pooling:
+        return pooling() if keep else nn.Sequential(pooling(), nn.Flatten())
+    if not axes or 0 in axes:
+        raise ValueError(f"axes: expected some behind the images', got {axes}")
+    if sizes is None or None in sizes:
+        raise UnknownShapeError(
+            f"axes: expected rows and columns where the value's shape is not in the file, got {axes}"
+        )
+    whole: tuple[int, ...] = sizes  # type: ignore[assignment]
+    kept = [axis for axis in range(1, 1 + len(whole)) if axis not in axes]
+    rest, count = math.prod(whole[axis - 1] for axis in kept), math.prod(whole[axis - 1] for axis in axes)
+    shape = [1 if axis in axes else extent for axis, extent in enumerate(whole, 1) if keep or axis in kept]
+    node.gives = node.place if keep else node.place.without(node.outer_axes(1, since) or ())
+    order = (0, *kept, *axes)
+    moved = [] if order == tuple(range(len(order))) else [nn.Transpose(order)]
+    before, layer, after = _kinds(node, count)
+    return nn.Sequential(*before, *moved, nn.Reshape((rest, count, 1)), layer, *after, to_shape(shape))  # type: ignore[arg-type]
+
+
+def _kinds(node: Node, count: int) -> tuple[list[nn.Layer], nn.Layer, list[nn.Layer]]:
+    """What is done before, over columns of so many numbers, and behind."""
+    operator = node.operator
+    if operator in ("ReduceL1", "ReduceL2"):
+        return [], nn.LpPool2d(int(operator[-1]), (count, 1), normalize=False), []
+    if operator == "ReduceMin":
+        return [times(node, -1)], nn.GlobalMaxPool2d(), [times(node, -1)]
+    if operator == "ReduceMax":
+        return [], nn.GlobalMaxPool2d(), []
+    before: list[nn.Layer] = [nn.Graph(("square", nn.Multiply(), "x", "x"))] if operator == "ReduceSumSquare" else []
+    return before, nn.GlobalAvgPool2d(), [] if operator == "ReduceMean" else [times(node, count)]
+
+
+def times(node: Node, factor: float) -> nn.Layer:
+    return made(node, nn.Scale, (1,), learned=False, found={"weight": np.array([factor], node.sources[0].dtype)})
