@@ -12,7 +12,8 @@ from ..._check import Array
 from ...io._reading import windows
 from ...io._reading.fold import FOLDS, fold
 from ...io._reading.node import Known, Node, Value
-from ...io._reading.table import layers
+from ...io._reading.place import FIRST, NOWHERE, Place
+from ...io._reading.table import ANYWHERE, layers
 from ...nn._flat import Flat
 from ...nn.evaluate import evaluating
 from ..trace import KernelCall, address, inputs_count
@@ -23,7 +24,7 @@ DOUBLE = np.dtype(np.float64)
 # Operators that put numbers elsewhere and round nothing: NumPy says what is right, and every element is compared.
 MOVES = {
     "Cast", "Concat", "Expand", "Flatten", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Transpose",
-    "Unsqueeze",
+    "Tile", "Unsqueeze", "Where",
 }  # fmt: skip
 
 # Operators that are judged otherwise than by the layer that import_onnx makes of them: one line each.
@@ -64,6 +65,7 @@ class Step:
         self.sources = [i for i, one in enumerate(given) if isinstance(one, np.ndarray)]
         self._constants: list[Known | None] = [one if isinstance(one, Known) else None for one in given]
         self.moves = proto.op_type in MOVES
+        self._one = False
         self._layers: list[nn.Layer] = []
         if proto.domain not in ("", "ai.onnx"):
             raise UnjudgedError(f"an operator of {proto.domain!r}, which has no equation here")
@@ -78,6 +80,22 @@ class Step:
         self._layers = self._read(values)
 
     def _read(self, values: list[Array]) -> list[nn.Layer]:
+        """Its layers, for values whose first axis is the images'; or, if there are none, for all of it as one image."""
+        try:
+            return self._read_at(FIRST, values)
+        except UnjudgedError:
+            if self._proto.op_type not in ANYWHERE:
+                raise
+            try:
+                found = self._read_at(NOWHERE, values)
+            except UnjudgedError:
+                pass  # the first reason says more
+            else:
+                self._one = True
+                return found
+            raise
+
+    def _read_at(self, place: Place, values: list[Array]) -> list[nn.Layer]:
         operator = self._proto.op_type
         rank = max((a.ndim for a in values), default=0)
         inputs: list[Known | Value | None] = []
@@ -98,7 +116,9 @@ class Step:
                 shape = (1,) * (rank - len(shape)) + shape
             if not shape:
                 raise UnjudgedError("it takes a value without axes")
-            inputs.append(Value(f"input {i}", DOUBLE if self._double else values[0].dtype, shape[1:]))
+            sizes = shape if place == NOWHERE else shape[1:]
+            dtype = DOUBLE if self._double else values[0].dtype
+            inputs.append(Value(f"input {i}", dtype, sizes, place=place))
             self._operands.append(operand)
         batch = next((a.shape[0] for a in values if a.ndim), None)
         node = Node(self._proto, inputs, self._opset, batch, {})
@@ -121,13 +141,15 @@ class Step:
             return [self._converted(self.moved(values))]
         given = self._paired(values)
         with np.errstate(all="ignore"):
-            return [_evaluated(layer, *given) for layer in self._layers]
+            found = [_evaluated(layer, *given) for layer in self._layers]
+        return [array[0] for array in found] if self._one else found
 
     def _paired(self, values: Sequence[Array]) -> list[Array]:
         """Values and operands from the file in their order, of one rank."""
         left = iter(values)
         arrays = [next(left) if operand is None else operand for operand in self._operands]
-        return [np.ascontiguousarray(a.reshape((1,) * (self._rank - a.ndim) + a.shape)) for a in arrays]
+        one = (1,) if self._one else ()
+        return [np.ascontiguousarray(a.reshape(one + (1,) * (self._rank - a.ndim) + a.shape)) for a in arrays]
 
     def run(self, values: Sequence[tuple[Array, Elements]], precision: Precision) -> Run:
         """Compute it in double on these values, which are paired with their elements."""
@@ -141,25 +163,36 @@ class Step:
         run = Run([], [], [])
         for layer in self._layers:
             array, made = _run_layer(layer, pairs, precision, run.calls)
-            run.arrays.append(array)
-            run.elements.append(made)
+            run.arrays.append(array[0] if self._one else array)
+            run.elements.append(reshaped(made, array.shape[1:]) if self._one else made)
         return run
 
     def _moved(self, values: Sequence[tuple[Array, Elements]], precision: Precision) -> Run:
-        array = self._converted(self.moved([array for array, _ in values]))
         if self._proto.op_type == "Cast":
-            return Run([array], [values[0][1]], [])
-        numbers = [one for one in values if one[0].dtype.kind == "f"]  # others are shapes, or say where to look
+            return Run([self._converted(self.moved([array for array, _ in values]))], [values[0][1]], [])
+        left = iter(values)
+        given: list[Any] = [
+            next(left) if i in self.sources else known and (known.first, Given(self._converted(known.first), precision))
+            for i, known in enumerate(self._constants)
+        ]
+        array = self._converted(self._folded([one and Known.of(self._converted(one[0])) for one in given]))
+        numbers = [one for one in given if one and one[0].dtype.kind == "f"]  # others are shapes, or say where to look
         if not numbers:
             return Run([array], [Given(array, precision)], [])
         places = iter(_places([a.shape for a, _ in numbers]))
-        shown = [next(places).astype(np.int64) if a.dtype.kind == "f" else a for a, _ in values]
-        return Run([array], [Moved(self.moved(shown), [elements for _, elements in numbers], precision)], [])
+        shown = [
+            one and Known.of(next(places).astype(np.int64) if one[0].dtype.kind == "f" else one[0]) for one in given
+        ]
+        return Run([array], [Moved(self._folded(shown), [elements for _, elements in numbers], precision)], [])
 
     def moved(self, values: Sequence[Array]) -> Array:
         """What NumPy makes of it."""
         left = iter(values)
-        inputs = [Known.of(next(left)) if i in self.sources else known for i, known in enumerate(self._constants)]
+        return self._folded(
+            [Known.of(next(left)) if i in self.sources else known for i, known in enumerate(self._constants)]
+        )
+
+    def _folded(self, inputs: Sequence[Known | Value | None]) -> Array:
         try:
             found = fold(Node(self._proto, inputs, self._opset, None, {}))
         except (TypeError, ValueError) as error:

@@ -266,16 +266,21 @@ def _less_largest(z: list[Bounded]) -> list[Bounded]:
     ]
 
 
+def _terms(z: list[Bounded], m: Any) -> list[Any]:
+    """Exponentials; of what a mask made -inf, 0 without an error."""
+    return [Bounded(0.0, z_j.eps, z_j.tiny) if z_j.value == -math.inf else m.exp(z_j) for z_j in z]
+
+
 def _softmax(Z: Any, a: int, i: int, b: int, *, m: Any) -> Any:
     """A3."""
-    terms = [m.exp(z_j) for z_j in _less_largest(Z[a, :, b])]
+    terms = _terms(_less_largest(Z[a, :, b]), m)
     return terms[i] / sum(terms[1:], terms[0])
 
 
 def _log_softmax(Z: Any, a: int, i: int, b: int, *, m: Any) -> Any:
     """A4."""
     z = _less_largest(Z[a, :, b])
-    terms = [m.exp(z_j) for z_j in z]
+    terms = _terms(z, m)
     return z[i] - m.log(sum(terms[1:], terms[0]))
 
 
