@@ -283,9 +283,9 @@ def networks(torch):
 @pytest.mark.parametrize(
     "options",
     [
-        {"opset_version": 14},
+        pytest.param({"opset_version": 14}, marks=pytest.mark.slow),
         {"opset_version": 17},
-        {"opset_version": 20},
+        pytest.param({"opset_version": 20}, marks=pytest.mark.slow),
         {},
         pytest.param({"dynamo": True}, marks=pytest.mark.slow),
     ],
