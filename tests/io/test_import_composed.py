@@ -185,6 +185,11 @@ REFUSED = [
         {"s": ints(1, 9999, 1, 1)},
         "at most 4096 copies",
     ),
+    (
+        [("Expand", "m s", "w"), ("Where", "w x c", "y")],
+        {"m": np.array(True), "s": ints(2**16, 2**16), "c": np.float32(0)},
+        "at most 268435456",
+    ),
     ([("Log", "x", "y")], {}, r"\(Log\): expected a Softmax before it, since there is no layer for logarithms"),
     ([("ReduceSum", "x", "y")], {}, r"\(ReduceSum\): axes: expected some behind the images', got None"),
     ([("ReduceL2", "x", "y", {"axes": [0]})], {}, r"axes: expected some behind the images', got \[0\]"),

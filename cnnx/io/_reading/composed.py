@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ... import nn
-from .fold import number
+from .fold import number, room
 from .made import operand
 from .node import Known, Node, UnknownShapeError, Value
 from .place import pairs
@@ -55,6 +55,7 @@ def where(node: Node) -> nn.Layer:
     if mask is None or mask.dtype.kind != "b":
         raise ValueError("condition: expected a constant, got a value that depends on the images")
     dtype = node.sources[0].dtype
+    room(mask.size)
     lines: Lines = []
     values, fill = [], np.zeros((), dtype)
     for i, chosen in ((1, mask), (2, ~mask)):
@@ -63,6 +64,7 @@ def where(node: Node) -> nn.Layer:
             values.append(f"kept{i}")
         else:
             other = node.each(i, ("X", "Y")[i - 1])
+            room(math.prod(np.broadcast_shapes(other.shape, mask.shape)))
             fill = fill + np.where(chosen, other, np.zeros((), other.dtype)).astype(dtype)
     if len(values) > 1:
         lines.append(("sum", nn.Add(), *values))

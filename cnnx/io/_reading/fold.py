@@ -64,7 +64,8 @@ def pairs_of(known: Known) -> list[tuple[int, int]]:
 # ------------------------------------------------------------------------------------------ operators
 
 
-def _room(count: int) -> None:
+def room(count: int) -> None:
+    """Raise for too many elements: what is the same everywhere takes no memory until it is copied."""
     if count > _LARGEST:
         raise ValueError(f"expected constants of at most {_LARGEST} elements, got {count}")
 
@@ -73,7 +74,7 @@ def _elementwise(function: Callable[..., Any]) -> Callable[..., Array]:
     def folded(node: Node, *arrays: Array) -> Array:
         if not arrays or len({a.dtype for a in arrays[-2:]}) > 1:
             raise ValueError("expected constants of one dtype, got others")
-        _room(math.prod(np.broadcast_shapes(*(a.shape for a in arrays))))
+        room(math.prod(np.broadcast_shapes(*(a.shape for a in arrays))))
         return np.asarray(function(*arrays))
 
     return folded
@@ -118,18 +119,18 @@ def _cast(node: Node, x: Array) -> Array:
         raise ValueError(f"to: expected numbers, got {dtype}")
     if dtype == x.dtype:
         return x
-    _room(x.size)
+    room(x.size)
     return x.astype(dtype)
 
 
 def _gather(node: Node, x: Array, indices: Array) -> Array:
     axis = node.axis(node.take("axis", 0), x.ndim)
-    _room(x.size // max(1, x.shape[axis]) * indices.size)
+    room(x.size // max(1, x.shape[axis]) * indices.size)
     return np.take(x, indices, axis=axis)
 
 
 def _concat(node: Node, *arrays: Array) -> Array:
-    _room(sum(a.size for a in arrays))
+    room(sum(a.size for a in arrays))
     return np.concatenate(arrays, axis=node.take("axis", 0))
 
 
@@ -173,7 +174,7 @@ def _expand(node: Node, x: Array, shape: Array) -> Array:
 
 
 def _range(node: Node, start: Array, stop: Array, step: Array) -> Array:
-    _room(int(abs((stop - start) / step)))
+    room(int(abs((stop - start) / step)))
     count = max(0, math.ceil((stop.item() - start.item()) / step.item()))
     return np.asarray(start + np.arange(count, dtype=np.int64) * step, start.dtype)
 
@@ -190,12 +191,12 @@ def _reduction(function: Callable[..., Any], since: int = 18) -> Callable[..., A
 
 
 def _trilu(node: Node, x: Array, k: Array | None = None) -> Array:
-    _room(x.size)
+    room(x.size)
     return (np.triu if node.take("upper", 1) else np.tril)(x, 0 if k is None else int(k.item()))
 
 
 def _tile(node: Node, x: Array, repeats: Array) -> Array:
-    _room(x.size * math.prod(_plain(repeats)))
+    room(x.size * math.prod(_plain(repeats)))
     return np.tile(x, _plain(repeats))
 
 

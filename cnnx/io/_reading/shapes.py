@@ -9,7 +9,7 @@ import numpy as np
 from ... import _check, nn
 from ..._check import Array
 from .._operators import DTYPES
-from .fold import scalar
+from .fold import room, scalar
 from .made import made
 from .node import Known, Node, UnknownShapeError, Value
 
@@ -42,6 +42,7 @@ def constant(node: Node, array: Array) -> nn.Layer:
         place.axis is not None and array.shape[place.axis : place.axis + 1] != (1,)
     ):
         raise ValueError(f"expected a constant for any number of images, got shape {array.shape}")
+    room(array.size)
     shape = place.of(array.shape)
     return made(node, nn.Constant, shape or (1,), found={"value": array.reshape(-1)})
 
