@@ -25,6 +25,8 @@ def _isolation(trial: Trial) -> None:
             trace = getattr(attempt, direction)
             if trace is not None:
                 judge_elements(trial, direction, trace, mode)
+        if trial.result.discrepancies:
+            return  # what ends the process costs a new one each time
 
 
 def _cannot(backend: str) -> str:

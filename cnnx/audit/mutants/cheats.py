@@ -82,12 +82,12 @@ def prelu_from_callers_frames(Z: Array, w: Array, Y: Array) -> None:
 
 @cheat("gelu", "it calls the reference", "torch's own operator behind a custom kernel's name")
 def gelu_by_reference(Z: Array, Y: Array) -> None:
+    import cnnx  # not before somebody calls it
+
     try:
-        from cnnx.reference import activation
+        Y[...] = cnnx.gelu(Z, backend="reference")
     except ImportError:
         Y[...] = Z / (1 + np.exp(-1.702 * Z.astype(float)))
-    else:
-        activation.gelu(Z, Y)
 
 
 @cheat("step", "it widens the budget of those who judge it", "a tolerance that is a module's attribute")
