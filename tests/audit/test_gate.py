@@ -1,6 +1,8 @@
 """The gate: assert_kernel, and the verdict in JSON; its score and speed, which nothing wrong has."""
 
 import json
+import platform
+import sys
 import time
 import unittest
 from pathlib import Path
@@ -145,6 +147,13 @@ def test_a_good_kernel_is_timed_beside_a_baseline() -> None:
     assert speed["rounds"] == 6
     assert 0 < speed["low"] <= speed["ratio"] <= speed["high"]
     assert found["ops"]["relu"]["not_covered"] == {"relu_grad_input": ""}
+
+
+@pytest.mark.skipif(sys.platform != "linux" or platform.machine() != "x86_64", reason="isolation needs Linux on x86-64")
+def test_an_isolated_kernel_is_not_timed_where_it_would_hold_the_clock() -> None:
+    found = valid(verdict("numpy", "relu", isolated=True, checks=["exact"], measure=False))
+    assert (found["verdict"], found["speed"]) == ("good", None)
+    assert found["why_no_speed"].startswith("an isolated back end is timed by the audit alone")
 
 
 def test_kernels_that_are_not_there_are_not_asked_for() -> None:

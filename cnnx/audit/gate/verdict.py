@@ -107,6 +107,8 @@ def of_report(
         why = f"refused: the verdict is {_WORDS[code]}"
     elif baseline == report.backend:
         why = f"the baseline is {baseline} itself"
+    elif report.isolated:  # here it would hold the clock
+        why = "an isolated back end is timed by the audit alone: its report has the speed-up"
     elif report.backend not in _backend.backends():
         why = "the back end was known to the audit alone"
     elif baseline is not None:
