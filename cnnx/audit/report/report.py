@@ -57,8 +57,8 @@ class Report:
     def __repr__(self) -> str:
         ops = len(self.ops)
         return (
-            f"<Report of {self.backend} against {self.against}: {self.ran:,} cases of {ops} op{'s' * (ops != 1)}, "
-            f"{self.verdict.words}>"
+            f"<Report of {self.backend} against {self.against}: {self.ran:,} case{'s' * (self.ran != 1)} of {ops} "
+            f"op{'s' * (ops != 1)}, {self.verdict.words}>"
         )
 
     def __str__(self) -> str:

@@ -56,7 +56,7 @@ def text(
     lines += _discrepancies(report)
     lines += [f"mistrusted: {d}" for r in report.results for d in r.mistrusted]
     lines += [f"{r.op}: {r.check}: no case ran" for r in report.results if r.verdict() == "nothing ran"]
-    lines.append(f"{report.ran:,} cases, {_count(len(report.ops), 'op')}: {report.verdict.words}")
+    lines.append(f"{_count(report.ran, 'case')}, {_count(len(report.ops), 'op')}: {report.verdict.words}")
     return "\n".join(lines)
 
 
@@ -65,7 +65,7 @@ def _share(share: float) -> str:
 
 
 def _count(n: int, what: str) -> str:
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
 
 
 def _cell(result: Result | None) -> str:
