@@ -182,7 +182,8 @@ class Repository:
             archive = Path(folder, "sources.tar")
             _run(["git", "archive", "--output", str(archive), tree], self.root, environment)
             with tarfile.open(archive) as file:
-                file.extractall(folder, filter="data")
+                # git's own archive; Python before 3.11.4 has no filters.
+                file.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
             archive.unlink()
             building = {**os.environ, "CNNX_BUILD_ISA": instruction_set, "CNNX_CHECKED": "0"}
             _run([sys.executable, "setup.py", "-q", "build_ext", "--inplace"], Path(folder), building)
