@@ -95,6 +95,6 @@ class Pool:
             ended.set()
             while any(thread.is_alive() for thread in threads):  # Ctrl-C, or an error
                 for supervisor in self._supervisors:
-                    supervisor.close()
+                    supervisor.kill()
                 for thread in threads:
                     thread.join(0.1)

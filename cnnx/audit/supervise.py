@@ -85,6 +85,12 @@ class Supervisor:
         self.close()
         raise EndedError(end, said)
 
+    def kill(self) -> None:
+        """End the worker in the midst of a job that another thread asks for, which hears of it."""
+        process = self._process
+        if process is not None:
+            process.kill()
+
     def close(self) -> None:
         """End the worker; the next job begins another."""
         if self._process is not None:

@@ -182,8 +182,9 @@ class Repository:
             archive = Path(folder, "sources.tar")
             _run(["git", "archive", "--output", str(archive), tree], self.root, environment)
             with tarfile.open(archive) as file:
-                # git's own archive; Python before 3.11.4 has no filters.
-                file.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+                if hasattr(tarfile, "data_filter"):  # since Python 3.11.4; it is git's own archive
+                    file.extraction_filter = tarfile.data_filter
+                file.extractall(folder)
             archive.unlink()
             building = {**os.environ, "CNNX_BUILD_ISA": instruction_set, "CNNX_CHECKED": "0"}
             _run([sys.executable, "setup.py", "-q", "build_ext", "--inplace"], Path(folder), building)
