@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from packages import install
 
 import cnnx
 from cnnx import backend
@@ -287,19 +288,17 @@ def test_command_line_exit_codes(arguments: list[str], code: int, message: str) 
 
 def entry_point(tmp_path, kernels: str) -> list[str]:
     """A command `cnnx audit` for a back end `theirs` that comes by entry point, as an installed package brings it."""
-    (tmp_path / "theirs.py").write_text(
+    install(
+        tmp_path,
+        "theirs",
         "import ctypes, os, time\n"
         "import cnnx.backend as b\n"
         "def right(name):\n"
         "    return lambda *a, **n: b.kernel(name, a[0].dtype.name, 'optimized')(*a, **n)\n"
         "def relu(Z, Y):\n"
         "    Y[...] = Z\n"
-        f"KERNELS = {kernels}\n"
+        f"KERNELS = {kernels}\n",
     )
-    info = tmp_path / "theirs-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[cnnx.backends]\ntheirs = theirs:KERNELS\n")
     code = "import sys; sys.path.insert(0, sys.argv.pop(1)); from cnnx.cli import main; sys.exit(main())"
     return [sys.executable, "-c", code, str(tmp_path), "audit", "--backend", "theirs"]
 

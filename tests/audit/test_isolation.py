@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from packages import install
 
 import cnnx
 from cnnx.audit import Discrepancy, audit
@@ -268,13 +269,7 @@ def test_an_interrupted_call_ends_the_process(monkeypatch) -> None:
 
 def entry_point(tmp_path, monkeypatch, body: str) -> None:
     """A back end `theirs` that comes by entry point."""
-    (tmp_path / "theirs.py").write_text(
-        f"import numpy as np\ndef relu(Z, Y):\n    {body}\nKERNELS = {{'relu': relu}}\n"
-    )
-    info = tmp_path / "theirs-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[cnnx.backends]\ntheirs = theirs:KERNELS\n")
+    install(tmp_path, "theirs", f"import numpy as np\ndef relu(Z, Y):\n    {body}\nKERNELS = {{'relu': relu}}\n")
     monkeypatch.syspath_prepend(tmp_path)
 
 

@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
+from packages import install
 from pages import needs_nothing
 
 from cnnx.cli import main
@@ -221,17 +222,15 @@ def test_pictures(model, capsys, tmp_path):
     ],
 )
 def test_an_engine_that_ends_in_a_node_is_a_finding_and_the_next_node_is_judged(tmp_path, monkeypatch, ends, words):
-    (tmp_path / "theirs.py").write_text(
+    install(
+        tmp_path,
+        "theirs",
         "import os, time\n"
         "import numpy as np\n"
         f"def relu(Z, Y):\n    {ends}\n"
         "def tanh(Z, Y):\n    Y[...] = np.tanh(Z)\n"
-        "KERNELS = {'relu': relu, 'tanh': tanh}\n"
+        "KERNELS = {'relu': relu, 'tanh': tanh}\n",
     )
-    info = tmp_path / "theirs-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[cnnx.backends]\ntheirs = theirs:KERNELS\n")
     monkeypatch.syspath_prepend(tmp_path)
     model = saved(tmp_path / "m.onnx", [("Relu", "x", "a", {}), ("Tanh", "a", "y", {})], {}, (2, 3))
     report = audit_model(model, backend="theirs", timeout=2.0)

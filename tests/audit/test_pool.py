@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packages import install
 
 import cnnx
 from cnnx.audit import audit
@@ -59,13 +60,8 @@ def test_the_report_is_that_of_one_process() -> None:
 
 
 def test_a_discrepancy_is_found_and_shrunk_in_a_worker(tmp_path: Path, monkeypatch: Any) -> None:
-    (tmp_path / "positive.py").write_text(
-        "import numpy as np\ndef relu(Z, /, Y):\n    Y[...] = np.abs(Z)\nKERNELS = {'relu': relu}\n"
-    )
-    info = tmp_path / "positive-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: positive\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[cnnx.backends]\npositive = positive:KERNELS\n")
+    kernels = "import numpy as np\ndef relu(Z, /, Y):\n    Y[...] = np.abs(Z)\nKERNELS = {'relu': relu}\n"
+    install(tmp_path, "positive", kernels)
     monkeypatch.syspath_prepend(tmp_path)
     report = audit(["step", "relu"], backend="positive", checks=["exact"], shrink=2.0, jobs=2, measure=False)
     found = [d for d in report.discrepancies() if d.terms]

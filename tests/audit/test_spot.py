@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from packages import install
 
 from cnnx import backend, cli
 from cnnx.audit.spot.benchdnn import parse
@@ -167,11 +168,8 @@ def test_conventions():
 
 def test_a_back_end_that_hangs_is_a_finding(capsys, tmp_path, monkeypatch):
     """In a process of its own, which takes its back ends from entry points."""
-    (tmp_path / "sleeper.py").write_text("import time\n\n\ndef conv2d(*arrays, **numbers):\n    time.sleep(600)\n")
-    info = tmp_path / "sleeper-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sleeper\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[cnnx.backends]\nspot-sleeper = sleeper\n")
+    module = "import time\n\n\ndef conv2d(*arrays, **numbers):\n    time.sleep(600)\n"
+    install(tmp_path, "sleeper", module, "[cnnx.backends]\nspot-sleeper = sleeper\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
     code, out, _ = run(capsys, "--shape", SHAPE, "--backend", "spot-sleeper", "--timeout", "2")

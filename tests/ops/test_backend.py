@@ -13,6 +13,7 @@ import types
 
 import numpy as np
 import pytest
+from packages import install
 
 import cnnx
 from cnnx import backend, native
@@ -361,7 +362,9 @@ def test_errors_of_a_kernel_are_not_mistaken_for_a_missing_one():
 @pytest.fixture
 def installed(tmp_path):
     """A folder with a distribution that brings back ends."""
-    (tmp_path / "theirs.py").write_text(
+    install(
+        tmp_path,
+        "theirs",
         textwrap.dedent("""
         print("loaded")
 
@@ -370,12 +373,7 @@ def installed(tmp_path):
 
         KERNELS = {"relu": relu}
         NUMBER = 3
-        """)
-    )
-    folder = tmp_path / "theirs-1.0.dist-info"
-    folder.mkdir()
-    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
-    (folder / "entry_points.txt").write_text(
+        """),
         textwrap.dedent("""
         [cnnx.backends]
         theirs = theirs
@@ -386,7 +384,7 @@ def installed(tmp_path):
 
         [other.group]
         stranger = theirs
-        """)
+        """),
     )
     return tmp_path
 
