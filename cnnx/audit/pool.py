@@ -2,7 +2,9 @@
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any
 
@@ -17,12 +19,6 @@ class Here:
 
     def __init__(self, work: Work) -> None:
         self.do = work
-
-    def __enter__(self) -> "Here":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        pass
 
     def each(self, jobs: Sequence[Job], begin: Begin) -> Iterator[Any]:
         """What the work gives of each job."""
@@ -62,39 +58,28 @@ class Pool:
 
         Who stops to take results ends the workers: what they do then is lost.
         """
-        waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
-        for number in range(len(jobs)):
-            waiting.put(number)
-        done: list[queue.SimpleQueue[tuple[bool, Any]]] = [queue.SimpleQueue() for _ in jobs]
-        ended, one_at_a_time = threading.Event(), threading.Lock()
+        idle: queue.SimpleQueue[Supervisor] = queue.SimpleQueue()
+        for supervisor in self._supervisors:
+            idle.put(supervisor)
+        one_at_a_time = threading.Lock()
 
-        def serve(supervisor: Supervisor) -> None:
-            while not ended.is_set():
-                try:
-                    number = waiting.get_nowait()
-                except queue.Empty:
-                    return
+        def do(job: Job) -> Any:
+            supervisor = idle.get()
+            try:
                 with one_at_a_time:
-                    begin(jobs[number])
-                try:
-                    answer = True, supervisor.do(*jobs[number])
-                except Exception as error:
-                    answer = False, error
-                done[number].put(answer)
+                    begin(job)
+                return supervisor.do(*job)
+            finally:
+                idle.put(supervisor)
 
-        threads = [threading.Thread(target=serve, args=(one,), daemon=True) for one in self._supervisors]
-        try:
-            for thread in threads:
-                thread.start()
-            for answers in done:
-                worked, told = answers.get()
-                if not worked:
-                    raise told
-                yield told
-        finally:
-            ended.set()
-            while any(thread.is_alive() for thread in threads):  # Ctrl-C, or an error
-                for supervisor in self._supervisors:
-                    supervisor.kill()
-                for thread in threads:
-                    thread.join(0.1)
+        with ThreadPoolExecutor(len(self._supervisors)) as threads:
+            asked = [threads.submit(do, job) for job in jobs]
+            try:
+                for one in asked:
+                    yield one.result()
+            finally:
+                threads.shutdown(wait=False, cancel_futures=True)
+                while not all(one.done() for one in asked):  # Ctrl-C, or an error
+                    for supervisor in self._supervisors:
+                        supervisor.kill()
+                    time.sleep(0.1)

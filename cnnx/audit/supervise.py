@@ -103,8 +103,9 @@ class Supervisor:
     def _begin(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(self._work, theirs), daemon=True)
-        self._process.start()
+        process = context.Process(target=_serve, args=(self._work, theirs), daemon=True)
+        process.start()
+        self._process = process  # not before it can be killed
         theirs.close()
 
 
