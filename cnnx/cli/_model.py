@@ -4,6 +4,7 @@ import argparse
 import json
 
 from . import _reports
+from ._refused import refuse
 from ._speaker import progress
 
 BACKEND = "onnxruntime"
@@ -80,8 +81,6 @@ def _refuse(arguments: argparse.Namespace) -> None:
         "no_speed", "reproducible", "require", "self_test", "shape", "shapes", "network", "mb", "search",
         "search_cases", "jobs", "verdict", "baseline", "order", "terms",
     )  # fmt: skip
-    for name in names:
-        if getattr(arguments, name) not in (None, False):
-            raise ValueError(f"--{name.replace('_', '-')}: expected none with --model, whose nodes are what is judged")
+    refuse("--model", arguments, names, "whose nodes are what is judged")
     if arguments.elements < 1:
         raise ValueError(f"--elements: expected at least 1, got {arguments.elements}")

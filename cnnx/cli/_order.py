@@ -12,12 +12,14 @@ from cnnx.audit import DTYPES
 from cnnx.audit.order import SummationOrder, summation_order
 from cnnx.audit.order.probe import OPS
 
+from ._refused import refuse
 from ._speaker import progress
 
 NOTHING_RAN = 3
 OTHERS = (
     *("check", "case", "against", "compat", "repro", "search", "search_cases", "no_shrink", "budgets", "timeout"),
-    *("self_test", "no_speed", "ledger", "reproducible", "require", "save", "report", "junit", "verdict", "baseline"),
+    *("kernel", "isolated", "jobs", "self_test", "no_speed", "ledger", "reproducible", "require", "save", "report"),
+    *("junit", "verdict", "baseline"),
 )
 
 
@@ -35,9 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Reveal, print, and return the exit code: 3 where no back end has any of the ops, else 0."""
-    for name in OTHERS:
-        if getattr(arguments, name) not in (None, False):
-            raise ValueError(f"--{name.replace('_', '-')}: expected none with --order, which judges nothing")
+    refuse("--order", arguments, OTHERS, "which judges nothing")
     if arguments.terms is not None and arguments.terms < 2:
         raise ValueError(f"--terms: expected at least 2, got {arguments.terms}")
     names = tuple(dict.fromkeys((arguments.backend or "optimized").split(",")))

@@ -4,7 +4,7 @@ import argparse
 import json
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cnnx._files import check_replaceable, replacing
 from cnnx.audit import Report
@@ -64,15 +64,15 @@ def check(arguments: argparse.Namespace) -> None:
         import cnnx.audit.report.page  # noqa: F401
 
 
-def verdict_of(report: Report, arguments: argparse.Namespace, timeout: float | None) -> str:
-    """The verdict in JSON, or "" where nobody asked for it."""
+def verdict_of(report: Report, arguments: argparse.Namespace, timeout: float | None) -> dict[str, Any] | None:
+    """The verdict, or None where nobody asked for it."""
     if arguments.verdict is None:
-        return ""
+        return None
     baseline = None if arguments.no_speed else arguments.baseline or BASELINE
-    return json.dumps(of_report(report, baseline=baseline, timeout=timeout), indent=2)
+    return of_report(report, baseline=baseline, timeout=timeout)
 
 
-def write(report: Report, arguments: argparse.Namespace, verdict: str = "") -> None:
+def write(report: Report, arguments: argparse.Namespace, verdict: dict[str, Any] | None = None) -> None:
     """Write the files that were asked for, each as a whole."""
     if arguments.report is not None:
         from cnnx.audit.report.page import page
@@ -80,8 +80,8 @@ def write(report: Report, arguments: argparse.Namespace, verdict: str = "") -> N
         _write(arguments.report, page(report, command=arguments.command).encode())
     if arguments.junit is not None:
         _write(arguments.junit, junit(report))
-    if arguments.verdict not in (None, STDOUT):
-        _write(arguments.verdict, (verdict + "\n").encode())
+    if verdict is not None and arguments.verdict != STDOUT:
+        _write(arguments.verdict, (json.dumps(verdict, indent=2) + "\n").encode())
     if arguments.save is not None:
         count = save(report, arguments.save)
         print(f"{count} file{'s' * (count != 1)} written to {arguments.save}", file=sys.stderr)

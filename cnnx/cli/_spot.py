@@ -15,6 +15,7 @@ from cnnx.audit.spot.result import Spot
 from cnnx.audit.spot.spot import ELEMENTS, command, spot
 from cnnx.audit.supervise import Supervisor
 
+from ._refused import refuse
 from ._speaker import progress
 
 SHOWN = 20  # discrepancies that are printed; --json has all
@@ -86,13 +87,9 @@ def _work(
 def _layers(arguments: argparse.Namespace) -> Iterator[Layer]:
     names = (
         "check", "case", "repro", "save", "report", "junit", "verdict", "baseline", "ledger", "budgets", "search",
-        "search_cases", "jobs",
+        "search_cases", "jobs", "isolated",
     )  # fmt: skip
-    for name in names:
-        if getattr(arguments, name, None):
-            raise ValueError(
-                f"--{name.replace('_', '-')}: expected none with shapes, of which each is a case for the spot check"
-            )
+    refuse("shapes", arguments, names, "of which each is a case for the spot check")
     if arguments.against != "reference":
         raise ValueError(f"--against: expected the reference, whose equations shapes need, got {arguments.against!r}")
     for name, value in (("--mb", arguments.mb), ("--elements", arguments.elements)):

@@ -7,7 +7,6 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Iterable
 
 from cnnx._processors import usable
 from cnnx.audit import CHECKS, DTYPES, Kernel, Report, audit
@@ -20,6 +19,7 @@ from cnnx.audit.sides import PROPERTIES
 from cnnx.backend import registered_names
 
 from . import _bits, _model, _order, _reports, _spot
+from ._refused import refuse
 from ._speaker import progress
 
 SHRINK = 10.0  # seconds for each check's first discrepancy
@@ -95,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError("--terms: expected --order with it, which has sums")
     if arguments.kernel is not None:
         names = ("backend", "dtype", "self_test", "shape", "shapes", "network")
-        _refuse("--kernel", arguments, names, "whose contract says what is judged")
+        refuse("--kernel", arguments, names, "whose contract says what is judged")
     arguments.backend, arguments.against = arguments.backend or "optimized", arguments.against or "reference"
     if arguments.self_test:
         return _self_test(arguments)
@@ -142,10 +142,10 @@ def _judged(arguments: argparse.Namespace, backend: str | list[Kernel]) -> int:
         progress=lambda op, check: progress(f"{op}: {check}"),
     )
     progress("")
-    _print(report, arguments, arguments.check or list(ISOLATED if arguments.isolated else CHECKS))
+    code = _print(report, arguments, arguments.check or list(ISOLATED if arguments.isolated else CHECKS))
     unasked = _bits.unasked(report, require)
     print(*unasked, sep="\n", end="\n" if unasked else "", file=sys.stderr)
-    return report.verdict.code or (NOTHING_RAN if unasked else 0)
+    return code or (NOTHING_RAN if unasked else 0)
 
 
 def _timeout(arguments: argparse.Namespace) -> float | None:
@@ -188,21 +188,15 @@ def _self_test(arguments: argparse.Namespace) -> int:
         "search_cases",
         "isolated",
     )
-    _refuse("--self-test", arguments, (*names, "shape", "shapes", "network"), "which takes what it needs")
+    refuse("--self-test", arguments, (*names, "shape", "shapes", "network"), "which takes what it needs")
     _spot.refuse_options(arguments)
     if (arguments.backend, arguments.against) != ("optimized", "reference"):
         raise ValueError("--self-test: expected no other back ends with it, since it puts bugs into the optimized one")
     return command.run(arguments)
 
 
-def _refuse(option: str, arguments: argparse.Namespace, names: Iterable[str], why: str) -> None:
-    for name in names:
-        if getattr(arguments, name) not in (None, False):
-            raise ValueError(f"--{name.replace('_', '-')}: expected none with {option}, {why}")
-
-
 def _again(arguments: argparse.Namespace, backend: str | list[Kernel]) -> int:
-    _refuse(
+    refuse(
         "--repro",
         arguments,
         ("op", "check", "case", "dtype", "reproducible", "search", "search_cases", "jobs"),
@@ -219,15 +213,16 @@ def _again(arguments: argparse.Namespace, backend: str | list[Kernel]) -> int:
         timeout=_timeout(arguments),
         isolated=arguments.isolated,
     )
-    _print(report, arguments, [result.check for result in report.results])
-    return report.verdict.code
+    return _print(report, arguments, [result.check for result in report.results])
 
 
-def _print(report: Report, arguments: argparse.Namespace, checks: list[str]) -> None:
-    verdict = _reports.verdict_of(report, arguments, _timeout(arguments))
+def _print(report: Report, arguments: argparse.Namespace, checks: list[str]) -> int:
+    """Print and write what was asked for; the exit code, that of the verdict if its timing finds what is wrong."""
+    verdict = None
     try:
+        verdict = _reports.verdict_of(report, arguments, _timeout(arguments))
         if arguments.verdict == _reports.STDOUT:
-            print(verdict)
+            print(json.dumps(verdict, indent=2))
         elif arguments.json:
             print(json.dumps(report.as_dict(), indent=2))
         elif arguments.reproducible:
@@ -236,3 +231,4 @@ def _print(report: Report, arguments: argparse.Namespace, checks: list[str]) -> 
             print(text(report, checks, budgets=arguments.budgets, whole_ledger=arguments.ledger))
     finally:  # even where nobody reads the output to its end
         _reports.write(report, arguments, verdict)
+    return report.verdict.code if verdict is None else int(verdict["exit_code"])

@@ -341,6 +341,7 @@ def test_figures_are_judged_by_the_conventions_that_they_were_printed_for(compat
         (["--op", "relu", "--mb", "3"], "--mb: expected --shape, --shapes or --network with it"),
         (["--network", "vgg16", "--op", "avg_pool2d"], "--op: vgg16 has no layer of avg_pool2d"),
         (["--shape", "ic2ih4oc2kh3", "--budgets"], "--budgets: expected none with shapes"),
+        (["--shape", "ic2ih4oc2kh3", "--isolated"], "--isolated: expected none with shapes"),
         (["--save", __file__], "--save: expected a directory or a new name"),
     ],
 )

@@ -190,7 +190,8 @@ def test_what_is_wrong_has_no_score_and_no_speed() -> None:
     assert found["ops"]["relu"]["checks"]["layout"]["verdict"] == "passed"  # wrong in the same way
 
 
-def test_wrong_only_where_it_is_timed() -> None:
+@pytest.fixture
+def wrong_where_timed() -> Any:
     """The shapes of benchmarks are no case of a check but `search` finds."""
     (shape,) = next(op for op in OPS if op.name == "relu").bench[0].arrays.values()
     timed = int(np.prod(shape))  # what a kernel gets has one axis
@@ -201,10 +202,23 @@ def test_wrong_only_where_it_is_timed() -> None:
         else:
             Y.fill(0.25)
 
-    found = valid(verdict(cheat, "relu", checks=["exact", "bound"], rounds=6))
+    return cheat
+
+
+def test_wrong_only_where_it_is_timed(wrong_where_timed: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    found = valid(verdict(wrong_where_timed, "relu", checks=["exact", "bound"], rounds=6))
     assert (found["verdict"], found["exit_code"], found["score"], found["speed"]) == ("bad", 1, 0.0, None)
     assert found["why_no_speed"] == "refused: what was timed is wrong"
     assert found["reasons"][0]["check"] == "speed"
+    cnnx.register_backend("where-timed", {"relu": wrong_where_timed})
+    few = ["--op", "relu", "--check", "exact", "--backend", "where-timed", "--timeout", "0", "--no-shrink"]
+    code, out, _ = run(capsys, *few, "--verdict", "-")
+    assert (code, json.loads(out)["exit_code"]) == (1, 1)
+
+
+def test_the_budget_of_a_search_is_that_of_its_elements() -> None:
+    found = valid(verdict("optimized", "gelu", checks=["search"], against="reference", baseline=None))
+    assert 0 < found["ops"]["gelu"]["checks"]["search"]["budget"] <= 1
 
 
 def test_options_that_a_kernel_does_not_have_lower_the_score() -> None:

@@ -359,6 +359,9 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "message"),
     [
         (["--order", "--check", "bound"], "--check: expected none with --order, which judges nothing"),
+        (["--order", "--kernel", "mine.py"], "--kernel: expected none with --order"),
+        (["--order", "--isolated"], "--isolated: expected none with --order"),
+        (["--order", "--jobs", "2"], "--jobs: expected none with --order"),
         (["--order", "--backend", "numpy,nobody"], "no back end is called 'nobody'"),
         (["--order", "--terms", "1"], "--terms: expected at least 2, got 1"),
         (["--order", "--op", "relu"], "op: expected one of conv2d, affine, avg_pool2d, got 'relu'"),

@@ -3,7 +3,7 @@
 backends    whatever holds kernels, under a name for as long as it is judged
 words       what fails, short enough to be read in a terminal
 assertion   assert_kernel: an AssertionError with these words
-tests       what the pytest plugin (`_cnnx_pytest.py`, beside the package) does once a test uses it
+suite       what the pytest plugin (`_cnnx_pytest.py`, beside the package) does once a test uses it
 speed       how fast, beside a back end: of inputs of its own, whose results are judged as well
 verdict     all of it as JSON, by verdict.schema.json
 """

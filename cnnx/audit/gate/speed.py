@@ -6,7 +6,6 @@ Each call of one side is followed or preceded by the other's on the same arrays.
 import math
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +19,7 @@ from ..checks import CHECKS
 from ..data import Arrays, draw
 from ..report.result import Result
 from ..sides import Sides
+from ..speed import on_one_thread
 from ..spot.judged import judge_elements
 from ..supervise import Supervisor
 from ..trace import KernelCall, Trace, forward_arguments, inputs_count
@@ -87,11 +87,7 @@ def _work(
     say(case.name, DTYPE, "")
     trial = Trial(op, CHECKS[CHECK_SEARCH], case, DTYPE, sides, seed)
     trial.rng = np.random.default_rng([seed, *b"speed", *op_name.encode()])
-    with _native.denormals(), ExitStack() as stack:
-        for name in (sides.backend, baseline):
-            with_threads = _backend.with_threads(name)
-            if with_threads is not None:
-                stack.enter_context(with_threads(1))
+    with _native.denormals(), on_one_thread(sides.backend, baseline):
         try:
             ratios = [_round(op, trial, baseline, bool(number % 2)) for number in range(-1, rounds)][1:]
         except _backend.MissingKernelError as error:

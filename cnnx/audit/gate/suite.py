@@ -12,7 +12,7 @@ from ..checks import CHECKS
 from ..report.report import Report
 from .assertion import judged
 from .backends import Given, Ops, given
-from .words import beyond
+from .words import used_share
 
 OF_THE_REFERENCE = "dual"  # what it judges are the reference's equations, whatever the back end
 OF_SEARCH = ("search", "search_cases")
@@ -122,8 +122,8 @@ class Audited:
         (result,) = report.results
         for name, value in (("cases", result.ran), ("elements", result.elements), ("seed", report.seed)):
             self._note(f"cnnx {name}", value)
-        if beyond(result):
-            self._note("cnnx share of the error bound", round(beyond(result), 4))
+        if share := used_share(result):
+            self._note("cnnx share of the error bound", round(share, 4))
         if result.verdict() == "skipped":
             with plan.what.at_hand():
                 if result.skipped or plan.what.has_any(plan.op):

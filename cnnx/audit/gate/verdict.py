@@ -13,13 +13,14 @@ from ..report.result import Discrepancy, Result, number
 from ..run import audit
 from ..sides import Sides
 from . import speed as _speed
+from .assertion import SHRINK
 from .backends import Ops, given
 from .suite import OF_THE_REFERENCE
+from .words import used_share
 
 SCHEMA = 1
 SHOWN = 50  # reasons; how many there are is said
 BASELINE = "optimized"
-SHRINK = 5.0
 _WORDS = {0: "good", 1: "bad", 3: "nothing ran", 130: "interrupted"}
 
 
@@ -175,10 +176,14 @@ def _part(result: Result) -> float:
     return 0.0 if result.verdict() == "mistrusted" else result.passed / result.asked
 
 
+def _names(report: Report, results: list[Result]) -> list[str]:
+    """The ops that were named or of which something is said."""
+    return list(dict.fromkeys([*report.asked, *(r.op for r in results if _counts(r))]))
+
+
 def _scores(report: Report, results: list[Result]) -> dict[str, float]:
     """By op, the mean of its checks."""
-    names = dict.fromkeys([*report.asked, *(r.op for r in results if _counts(r))])
-    parts = {name: [_part(r) for r in results if r.op == name and _counts(r)] for name in names}
+    parts = {name: [_part(r) for r in results if r.op == name and _counts(r)] for name in _names(report, results)}
     return {name: sum(some) / len(some) if some else 0.0 for name, some in parts.items()}
 
 
@@ -191,14 +196,14 @@ def _ops(report: Report, results: list[Result], scores: Mapping[str, float]) -> 
                     "verdict": r.verdict(),
                     "asked": r.asked,
                     "passed": r.passed,
-                    "budget": number(max([w.share for w in r.worst.values()], default=None)),
+                    "budget": number(used_share(r)),
                 }
                 for r in results
                 if r.op == name and _counts(r)
             },
             "not_covered": {what: why for r in results if r.op == name for what, why in sorted(r.lacking.items())},
         }
-        for name in dict.fromkeys([*report.asked, *(r.op for r in results if _counts(r))])
+        for name in _names(report, results)
     }
 
 

@@ -19,8 +19,8 @@ def failure(report: Report, budget: float = 1.0, again: Again = lambda words, co
     for result in report.results:
         if not result.ok:
             lines += _of(result, again)
-        elif beyond(result) > budget:
-            lines += _beyond(result, budget)
+        elif (share := used_share(result) or 0.0) > budget:
+            lines += _beyond(result, share, budget)
     if not lines and not report.ok:
         lines = [report.verdict.words, *sorted({f"    {why}" for r in report.results for why in _lacks(r)})]
     return "\n".join(lines)
@@ -46,15 +46,13 @@ def _where(found: Discrepancy) -> str:
     return f"case {found.case!r}, {found.dtype}" + (f", shrunk to {found.shrunk}" if found.shrunk else "")
 
 
-def beyond(result: Result) -> float:
-    """The largest share of an equation's error bound that an element used, where the check has one."""
-    return max([*(worst.share for worst in result.worst.values()), *result.shares.values()], default=0.0)
+def used_share(result: Result) -> float | None:
+    """The largest share of an equation's error bound that an element used; None where the check has none."""
+    return max([*(worst.share for worst in result.worst.values()), *result.shares.values()], default=None)
 
 
-def _beyond(result: Result, budget: float) -> list[str]:
-    lines = [
-        f"{result.op}, {result.check}: {beyond(result):.3g} of the error bound is used, expected at most {budget:g}"
-    ]
+def _beyond(result: Result, share: float, budget: float) -> list[str]:
+    lines = [f"{result.op}, {result.check}: {share:.3g} of the error bound is used, expected at most {budget:g}"]
     for dtype, worst in result.worst.items():
         if worst.share > budget:
             lines += [
