@@ -193,7 +193,8 @@ REFUSED = [
     ([("Log", "x", "y")], {}, r"\(Log\): expected a Softmax before it, since there is no layer for logarithms"),
     ([("ReduceSum", "x", "y")], {}, r"\(ReduceSum\): axes: expected some behind the images', got None"),
     ([("ReduceL2", "x", "y", {"axes": [0]})], {}, r"axes: expected some behind the images', got \[0\]"),
-    ([("Celu", "x", "y", {"alpha": 0.0})], {}, "alpha: expected a number other than 0"),
+    ([("Celu", "x", "y", {"alpha": 0.0})], {}, "alpha: expected a number above 0, got 0"),
+    ([("Celu", "x", "y", {"alpha": -2.0})], {}, "alpha: expected a number above 0, got -2"),
     ([("MatMul", "w x", "y")], {"w": floats(3, 4, 2, 6)}, "expected a constant for any number of images"),
     ([("Exp", "x", "a"), ("Reciprocal", "a", "y")], {}, r"\(Exp\): expected an op.*\(Reciprocal\): expected an op"),
 ]
@@ -223,3 +224,31 @@ def test_gradients_of_what_is_put_together(tmp_path):
     grad_x = network.backward(delta)
     numeric = (delta * (network.forward(x + 1e-6 * way) - network.forward(x - 1e-6 * way))).sum() / 2e-6
     assert abs((grad_x * way).sum() - numeric) <= 1e-6 * abs(numeric)
+
+
+HUGE = 2**40  # elements: a few bytes of a file, of what is the same everywhere
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [("ReduceMax", "huge", "c")],
+        [("ReduceSum", "huge", "c")],
+        [("Mod", "huge huge", "c")],
+        [("Reshape", "one huge", "c")],
+        [("Expand", "two halves", "d"), ("Reshape", "d flat", "c")],
+        [("ConstantOfShape", "huge", "c")],
+    ],
+    ids=lambda nodes: nodes[0][0],
+)
+def test_what_is_the_same_everywhere_is_not_walked_through(nodes, tmp_path):
+    constants = {
+        "one": np.int64(1),
+        "extent": ints(HUGE),
+        "two": np.array([[1], [2]], np.int64),
+        "halves": ints(2, HUGE),
+        "flat": ints(-1),
+    }
+    graph = [("Expand", "one extent", "huge"), *nodes, ("Cast", "c", "f", {"to": 1}), ("Add", "x f", "y")]
+    with pytest.raises(ValueError, match=r"expected constants of at most \d+ elements, got \d+"):
+        io.import_onnx(written(tmp_path / "m.onnx", graph, constants))

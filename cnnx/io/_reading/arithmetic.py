@@ -9,6 +9,7 @@ from .made import operand
 from .node import Known, Node, Value
 from .normalised import normalised
 from .parts import gelu
+from .reducing import times
 from .weights import affine, sixth
 
 
@@ -63,7 +64,7 @@ def _norm(node: Node) -> nn.Layer | None:
 
 
 def negated(node: Node) -> nn.Layer:
-    return operand(node, nn.Scale, "weight", np.array(-1, node.sources[0].dtype))
+    return times(node, -1)
 
 
 def _one_of_each(node: Node) -> tuple[int, Array]:

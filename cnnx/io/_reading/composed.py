@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ... import nn
-from .fold import number, room
+from .fold import number, pairs_of, room
 from .made import operand
 from .node import Known, Node, UnknownShapeError, Value
 from .place import pairs
@@ -81,7 +81,7 @@ def expand(node: Node) -> nn.Layer:
         raise UnknownShapeError("shape: expected integers in the file, got none")
     if sizes is None or None in sizes:
         raise UnknownShapeError("expected a value of known shape, got another")
-    wanted = list(zip(known.first.reshape(-1).tolist(), known.second.reshape(-1).tolist(), strict=True))
+    wanted = pairs_of(known)
     whole = pairs(node.place, sizes)
     if len(wanted) > len(whole):
         raise ValueError(f"shape: expected at most {len(whole)} axes, got {len(wanted)}")
@@ -110,8 +110,8 @@ def selu(node: Node) -> nn.Layer:
 def celu(node: Node) -> nn.Layer:
     """alpha (exp(z / alpha) - 1), z where that is above 0."""
     alpha = node.take("alpha", 1.0)
-    if not alpha:
-        raise ValueError("alpha: expected a number other than 0, got 0")
+    if not alpha > 0:
+        raise ValueError(f"alpha: expected a number above 0, got {alpha:g}")
     if alpha == 1:
         return nn.ELU()
     return nn.Sequential(times(node, 1 / alpha), nn.ELU(), times(node, alpha))

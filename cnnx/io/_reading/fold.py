@@ -58,6 +58,7 @@ def extents(known: Known | Value | None, name: str) -> list[int | str | None]:
 
 def pairs_of(known: Known) -> list[tuple[int, int]]:
     """Integers, as they are for either batch."""
+    room(known.first.size)
     return list(zip(known.first.reshape(-1).tolist(), known.second.reshape(-1).tolist(), strict=True))
 
 
@@ -89,9 +90,14 @@ def _divide(a: Array, b: Array) -> Array:
 
 
 def _modulo(node: Node, a: Array, b: Array) -> Array:
-    if not np.all(b):
-        raise ValueError("expected no division by 0, got one")
-    return _elementwise(np.fmod if node.take("fmod", 0) else np.mod)(node, a, b)
+    rest = np.fmod if node.take("fmod", 0) else np.mod
+
+    def checked(a: Array, b: Array) -> Any:
+        if not np.all(b):
+            raise ValueError("expected no division by 0, got one")
+        return rest(a, b)
+
+    return _elementwise(checked)(node, a, b)
 
 
 def _constant(node: Node) -> Array:
@@ -110,6 +116,7 @@ def _constant_of_shape(node: Node, shape: Array) -> Array:
 def _plain(array: Array) -> tuple[int, ...]:
     if array.dtype.kind not in "iu" or array.ndim > 1:
         raise ValueError(f"expected a list of integers, got {array.dtype} {array.shape}")
+    room(array.size)
     return tuple(array.reshape(-1).tolist())
 
 
@@ -161,12 +168,19 @@ def _slice(node: Node, x: Array, *given: Array | None) -> Array:
 
 def _reshape(node: Node, x: Array, shape: Array) -> Array:
     zeros = bool(node.take("allowzero", 0))
-    return x.reshape([x.shape[i] if each == 0 and not zeros else each for i, each in enumerate(_plain(shape))])
+    return _shaped(x, *(x.shape[i] if each == 0 and not zeros else each for i, each in enumerate(_plain(shape))))
 
 
 def _flatten(node: Node, x: Array) -> Array:
     axis = node.take("axis", 1)
-    return x.reshape(math.prod(x.shape[:axis]), -1)
+    return _shaped(x, math.prod(x.shape[:axis]), -1)
+
+
+def _shaped(x: Array, *shape: int) -> Array:
+    repeated = [stride == 0 for stride, extent in zip(x.strides, x.shape, strict=True) if extent > 1]
+    if any(repeated) and not all(repeated):  # then NumPy copies it
+        room(x.size)
+    return x.reshape(shape)
 
 
 def _expand(node: Node, x: Array, shape: Array) -> Array:
@@ -184,6 +198,7 @@ def _reduction(function: Callable[..., Any], since: int = 18) -> Callable[..., A
         axes = node.integers("axes") if node.opset < since else None if given is None else _plain(given)
         if not axes and node.take("noop_with_empty_axes", 0):
             return x
+        room(x.size)
         found = function(x, axis=tuple(axes) if axes else None, keepdims=bool(node.take("keepdims", 1)))
         return np.asarray(found, x.dtype)
 

@@ -175,6 +175,9 @@ def depth_to_space(node: Node) -> nn.Layer:
 
 
 def cast(node: Node) -> nn.Layer:
-    node.expect("to", None, DTYPES[node.value().dtype])
+    dtype = node.value().dtype
+    if dtype not in DTYPES:  # of an operator that was refused
+        raise ValueError(f"expected float32 or float64, got {dtype}")
+    node.expect("to", None, DTYPES[dtype])
     node.take("saturate")
     return nn.Identity()
