@@ -136,7 +136,7 @@ class Trial:
         """Run the case forward and backward; draw a grad_output of the result's shape in between."""
         attempt = Attempt(arrays, None)
         forward = forward_arguments(self.op, self.case, arrays)
-        attempt.forward = self._noted(lambda: traced(self.op.forward, forward, backend), backend)
+        attempt.forward = self.noted(lambda: traced(self.op.forward, forward, backend), backend)
         if attempt.forward is not None:
             if not self.op.cost:
                 attempt.grad_output = draw_like(first(attempt.forward.result), self.dtype, mode, self.rng)
@@ -147,7 +147,7 @@ class Trial:
         """Run the case again, on the same grad_output and saved winners (or on copies in another layout)."""
         attempt = Attempt(like.arrays if arrays is None else arrays, like.grad_output if delta is None else delta)
         forward = forward_arguments(self.op, self.case, attempt.arrays)
-        attempt.forward = self._noted(lambda: traced_own(self.op, self.op.forward, forward, backend), backend)
+        attempt.forward = self.noted(lambda: traced_own(self.op, self.op.forward, forward, backend), backend)
         if like.forward is not None:
             self._run_backward(attempt, backend, like.forward.result)
         return attempt
@@ -155,9 +155,9 @@ class Trial:
     def _run_backward(self, attempt: Attempt, backend: str, saved: Any) -> None:
         delta = np.empty(0) if attempt.grad_output is None else attempt.grad_output
         arguments = backward_arguments(self.op, self.case, attempt.arrays, delta, saved)
-        attempt.backward = self._noted(lambda: traced_own(self.op, self.op.backward, arguments, backend), backend)
+        attempt.backward = self.noted(lambda: traced_own(self.op, self.op.backward, arguments, backend), backend)
 
-    def _noted(self, call: Callable[[], Trace], backend: str) -> Trace | None:
+    def noted(self, call: Callable[[], Trace], backend: str) -> Trace | None:
         """What a call gave; an exception and what the back end lacks are noted."""
         try:
             trace = call()

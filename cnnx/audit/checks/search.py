@@ -83,17 +83,8 @@ def _times(a: Array, scale: float, dtype: str) -> Array:
 
 
 def _traced(trial: Trial, function: Any, arguments: dict[str, Any]) -> Trace | None:
-    try:
-        trace = traced(function, arguments, trial.sides.backend, substitute=False)
-    except _backend.MissingKernelError as error:  # of an op that has no such direction
-        trial.result.lacks(error.what, error.why)
-        return None
-    except Exception as error:
-        trial.raised(trial.sides.backend, error)
-        return None
-    for lack in trace.lacking:
-        trial.result.lacks(lack.what, lack.why)
-    return trace
+    backend = trial.sides.backend
+    return trial.noted(lambda: traced(function, arguments, backend, substitute=False), backend)
 
 
 def _cannot(backend: str) -> str:

@@ -39,7 +39,7 @@ class Layout:
     """The arrays of a kernel's run in shared memory, and what its process is told of it.
 
     copies : of each output, where it is copied when the kernel returns.
-    size : bytes of shared memory up to its end.
+    ends : where it ends in each piece of shared memory.
     """
 
     name: str
@@ -129,17 +129,17 @@ class Arena:
         """
         at = [end + GUARD for end in ends]
         guards = [[area, ends[area], GUARD] for area in (INPUTS, OUTPUTS)]
-        spans: list[tuple[int, int, int, Array]] = []
+        spans: list[tuple[int, int, int, int, Array]] = []  # area, start, stop, the array's offset, it
         for area, arrays in ((INPUTS, inputs), (OUTPUTS, outputs)):
             for a in arrays:
                 beyond = a.__array_interface__["data"][0] % LINE if where == AS_GIVEN else 0
                 length = max(-(-(a.nbytes + beyond) // PAGE), 1) * PAGE
-                start = at[area] + (length - a.nbytes if where == END else beyond)
-                spans.append((area, at[area], start, a))
-                guards.append([area, at[area] + length, GUARD])
-                at[area] += length + GUARD
+                stop = at[area] + length
+                spans.append((area, at[area], stop, stop - a.nbytes if where == END else at[area] + beyond, a))
+                guards.append([area, stop, GUARD])
+                at[area] = stop + GUARD
         copied = []
-        for area, _, offset, a in spans:
+        for area, _, _, offset, a in spans:
             if area == OUTPUTS:
                 copied.append([offset, a.nbytes, at[OUTPUTS]])
                 at[OUTPUTS] += -(-a.nbytes // LINE) * LINE
@@ -158,17 +158,15 @@ class Arena:
         said = {**said, "arrays": described, "outputs": copied, "guards": guards}
         return Layout(name, places[: len(inputs)], places[len(inputs) :], copies, said, at)
 
-    def _place(self, area: int, start: int, offset: int, a: Array) -> Place:
-        memory = self._maps[area]
-        length = max(-(-(offset - start + a.nbytes) // PAGE), 1) * PAGE
+    def _place(self, area: int, start: int, stop: int, offset: int, a: Array) -> Place:
         return Place(
             area,
             start,
-            start + length,
+            stop,
             offset,
             a.nbytes,
-            np.ndarray(a.shape, a.dtype, memory, offset, order=_order(a)),
-            np.frombuffer(memory, np.uint32, length // 4, start),
+            np.ndarray(a.shape, a.dtype, self._maps[area], offset, order=_order(a)),
+            np.frombuffer(self._maps[area], np.uint32, (stop - start) // 4, start),
         )
 
 

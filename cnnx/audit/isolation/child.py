@@ -133,6 +133,7 @@ class Child:
     def __init__(self, requests: int, answers: int) -> None:
         self._requests, self._answers = requests, answers
         self._layouts: dict[str, Layout] = {}
+        self._tasks = _tasks()
         self._guards: dict[str, list[list[int]]] = {}
         self._gate = Gate()
         self._watched = [
@@ -236,7 +237,7 @@ class Child:
         for module, name, own in other:
             setattr(module, name, own)
         asked, self._gate.asked = self._gate.asked, []
-        tasks = _tasks() - getattr(self, "_tasks", _tasks())
+        tasks = _tasks() - self._tasks
         return {"replaced": replaced, "asked": asked, "began": len(tasks)}
 
     def _fault(self, number: int, info: int, context: int) -> NoReturn:

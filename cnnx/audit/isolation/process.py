@@ -1,5 +1,6 @@
 """A back end in a process of its own, asked for its kernels from here."""
 
+import builtins
 import contextlib
 import json
 import os
@@ -19,7 +20,7 @@ from ... import backend as _backend
 from ..data import Array
 from ..supervise import START, death
 from ..trace import BreachError, ContractError, inputs_count, parameter_names
-from .arena import LARGE, NOT_A_NUMBER, Arena, Layout
+from .arena import LARGE, LINE, NOT_A_NUMBER, Arena, Layout
 from .child import INPUTS
 
 SIZE = 1 << 28  # bytes of shared memory, of which only those in use are there; more where a call needs more
@@ -128,7 +129,7 @@ class Process:
         count = inputs_count(kernel)
         plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in numbers.items()}
         said = {"kernel": kernel, "dtype": dtype, "numbers": plain}
-        shapes = [(a.shape, a.strides, a.dtype.str, a.__array_interface__["data"][0] % 64) for a in arrays]
+        shapes = [(a.shape, a.strides, a.dtype.str, a.__array_interface__["data"][0] % LINE) for a in arrays]
         return arrays[:count], self.laid_out(said, arrays[:count], arrays[count:], where, repr((said, shapes, where)))
 
     def laid_out(
@@ -284,9 +285,10 @@ def _error(kernel: str, said: Mapping[str, Any]) -> Exception:
         return _backend.MissingKernelError(words, said["what"], said["why"])
     if kind == "SystemExit":
         return ContractError(f"kernel {kernel} ended the process, with exit code {said['code']}")
-    known = vars(__import__("builtins")).get(kind)
-    if isinstance(known, type) and issubclass(known, Exception) and known is not UnicodeDecodeError:
-        return known(words)
+    known = getattr(builtins, kind, None)
+    if isinstance(known, type) and issubclass(known, Exception):
+        with contextlib.suppress(TypeError):  # some take more than words
+            return known(words)
     return RuntimeError(f"{kind}: {words}")
 
 

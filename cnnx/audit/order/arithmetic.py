@@ -43,9 +43,7 @@ class Numbers:
             found.append(f"inputs rounded to {' and '.join(kinds)}")
         found.append(f"accumulator {_kind(self.accumulator)}")
         if self.products:
-            found.append(
-                {SEPARATE: "no fused multiply-add", FUSED: "fused multiply-add", EXACT: "products exact"}[self.products]
-            )
+            found.append(WORDS[self.products])
         return found
 
 

@@ -1,7 +1,7 @@
 """In which order an op of a back end sums, in what arithmetic, and whether that explains its sums of random numbers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -89,9 +89,10 @@ class SummationOrder:
 
     def trees(self) -> list[str]:
         """The trees of few summands, in brackets."""
-        count = int(np.prod(list(self.axes.values()))) + self.bias
-        names = Sums(self.op, self.backend, self.dtype, self.axes).names
-        return [written(o.tree, names) for o in self.orders if o.tree is not None and count <= SHORT]
+        asked = Sums(self.op, self.backend, self.dtype, self.axes)
+        if asked.summands > SHORT:
+            return []
+        return [written(o.tree, asked.names) for o in self.orders if o.tree is not None]
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -189,9 +190,8 @@ def summation_order(
         orders = _orders(asked, rng)
         tile = transform(backend, dtype, asked.axes["c"], asked.options) if op == "conv2d" else None
     except _backend.MissingKernelError as error:
-        return SummationOrder(**{**vars(about), "lacking": error.why or error.what})
-    found = {"orders": orders, "tile": tile, "channels_alike": not asked.apart, "calls": asked.calls}
-    return SummationOrder(**{**vars(about), **found})
+        return replace(about, lacking=error.why or error.what)
+    return replace(about, orders=orders, tile=tile, channels_alike=not asked.apart, calls=asked.calls)
 
 
 def _orders(asked: Sums, rng: np.random.Generator) -> tuple[Order, ...]:

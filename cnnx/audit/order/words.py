@@ -21,12 +21,16 @@ def described(tree: Tree, axes: Mapping[str, int], bias: bool) -> str:
     if bias:
         tree, where = _without(tree, prod(axes.values()))
     long = [name for name, extent in axes.items() if extent > 1]
+
+    def over(order: Sequence[str]) -> str:
+        return f" over {', '.join(order)}" if len(long) > 1 else ""
+
     found: dict[tuple[str, ...], str] = {}
     for kind in (_simple, _pattern):
         for order in permutations(axes):
             words = kind(_renumbered(tree, _places(axes, order)))
             if words.startswith("sequential"):
-                return f"{words}{' over ' + ', '.join(order) if len(long) > 1 else ''}{where}"
+                return f"{words}{over(order)}{where}"
             if words:
                 found[order] = words
         if found:
@@ -36,8 +40,7 @@ def described(tree: Tree, axes: Mapping[str, int], bias: bool) -> str:
         if loops:
             return f"{loops}{where}"
     for order, words in found.items():
-        if words:
-            return f"{words}{' over ' + ', '.join(order) if len(long) > 1 else ''}{where}"
+        return f"{words}{over(order)}{where}"
     return f"another tree, {_depth(tree)} additions deep{where}"
 
 
@@ -137,8 +140,8 @@ def step(chain: Sequence[int]) -> int | None:
 
 
 def _pattern(tree: Tree) -> str:
-    """The kind of a tree over 0, 1, ..., or ""."""
-    return _simple(tree) or _with_rest(tree) or _of_alike(tree)
+    """The kind of a tree over 0, 1, ... that is none of the simple ones, or ""."""
+    return _with_rest(tree) or _of_alike(tree)
 
 
 def _simple(tree: Tree) -> str:
