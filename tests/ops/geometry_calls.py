@@ -94,16 +94,7 @@ def convolution(rng):
     said = f"conv2d x {shape} weight {kernel} {dtype} {options}"
     work = products(N * groups * K, C, rows, columns, P, Q)
 
-    def call():
-        x, weight = array(rng, shape, dtype), array(rng, kernel, dtype)
-        if x is None or weight is None:
-            return None
-        y = cnnx.conv2d(x, weight, **options)
-        grad = array(rng, y.shape, dtype)
-        found = cnnx.conv2d_backward(grad, x, weight, **options)
-        return not_adjoint(grad, y, ("x", found[0], x), ("weight", found[1], weight))
-
-    return said, work, call
+    return said, work, by_weight(rng, "conv2d", shape, kernel, dtype, options)
 
 
 def transposed(rng):
@@ -125,16 +116,23 @@ def transposed(rng):
     if OUTPUTS[0] < size <= OUTPUTS[1]:
         work = float("inf")
 
+    said = f"conv_transpose2d x {shape} weight {kernel} {dtype} {options}"
+    return said, work, by_weight(rng, "conv_transpose2d", shape, kernel, dtype, options)
+
+
+def by_weight(rng, name, shape, kernel, dtype, options):
+    """A call of an op with weights, forward and backward."""
+
     def call():
         x, weight = array(rng, shape, dtype), array(rng, kernel, dtype)
         if x is None or weight is None:
             return None
-        y = cnnx.conv_transpose2d(x, weight, **options)
+        y = getattr(cnnx, name)(x, weight, **options)
         grad = array(rng, y.shape, dtype)
-        found = cnnx.conv_transpose2d_backward(grad, x, weight, **options)
+        found = getattr(cnnx, f"{name}_backward")(grad, x, weight, **options)
         return not_adjoint(grad, y, ("x", found[0], x), ("weight", found[1], weight))
 
-    return f"conv_transpose2d x {shape} weight {kernel} {dtype} {options}", work, call
+    return call
 
 
 def not_adjoint(grad, y, *pairs):

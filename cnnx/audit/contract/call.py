@@ -61,7 +61,7 @@ class _Call:
         self.dtype = (
             next(d for d in kernel.dtypes if carrier(d) == output.dtype.name)
             if len(kernel.dtypes) > 1
-            else (kernel.dtypes[0])
+            else kernel.dtypes[0]
         )
         shapes = {name: a.shape for name, a in self.arrays.items()} | {sig.output: self.output.shape}
         self.extents = names.extents(kernel.op, shapes)
@@ -77,18 +77,17 @@ class _Call:
             return
         self.results = {name: self._empty(name, shape) for name, shape in shapes.items() if shape is not None}
         values = {at: self._value(value) for at, value in kernel.arguments.items()}
-        laid = [value for value in values.values() if isinstance(value, _Laid)]
-        before = [value.array.tobytes() for value in laid if value.is_input]
+        inputs = [value for value in values.values() if isinstance(value, _Laid) and value.is_input]
+        before = [value.array.tobytes() for value in inputs]
         if isinstance(kernel.function, Command):
             given = {str(at): v.array if isinstance(v, _Laid) else v for at, v in values.items() if at not in shapes}
             kernel.function(outputs=self.results, **given)
             returned = None
         else:
             returned = self._called(values)
-        after = [value.array.tobytes() for value in laid if value.is_input]
-        if before != after:
-            at = next(v.name for v, a, b in zip((v for v in laid if v.is_input), before, after, strict=True) if a != b)
-            raise ContractError(f"{kernel.name} wrote to its input {at!r}")
+        for value, bytes_before in zip(inputs, before, strict=True):
+            if value.array.tobytes() != bytes_before:
+                raise ContractError(f"{kernel.name} wrote to its input {value.name!r}")
         found = self._returned(returned, mine) if kernel.returns else self.results[mine]
         layout = kernel.layouts.get(mine)
         self.output[...] = found if layout is None else layout.take(found, self.output.shape)
@@ -110,9 +109,14 @@ class _Call:
         if layout is not None:
             self._check_rank(name, len(shape))
             shape = layout.shape(shape)
-        dtype = numbers(self.kernel.kind(name, self.dtype))
-        made: Array = placed(math.prod(shape) * dtype.itemsize, self.output).view(dtype).reshape(shape)
+        made = self._placed(name, shape, self.output)
         made[...] = np.nan
+        return made
+
+    def _placed(self, name: str, shape: Shape, like: Array) -> Array:
+        """Memory for an array in the contract's dtype, that begins where in a cache line another does."""
+        dtype = numbers(self.kernel.kind(name, self.dtype))
+        made: Array = placed(math.prod(shape) * dtype.itemsize, like).view(dtype).reshape(shape)
         return made
 
     def _check_rank(self, name: str, rank: int) -> None:
@@ -142,15 +146,13 @@ class _Call:
     def _laid(self, name: str, a: Array) -> Array:
         """A writable copy in the layout and dtype of the contract, that begins where in a cache line the array does."""
         layout = self.kernel.layouts.get(name)
+        laid = a
         if layout is not None:
             self._check_rank(name, a.ndim)
-            a_laid = layout.put(a)
-        else:
-            a_laid = np.ascontiguousarray(a)
+            laid = layout.put(a)
+        copy = self._placed(name, laid.shape, a)
         with np.errstate(over="ignore", under="ignore"):
-            converted = a_laid.astype(numbers(self.kernel.kind(name, self.dtype)))
-        copy = placed(converted.nbytes, a).view(converted.dtype).reshape(converted.shape)
-        copy[...] = converted
+            copy[...] = laid
         return copy
 
     def _number(self, name: str) -> Any:

@@ -16,7 +16,6 @@ from .names import Signature
 from .tail import Step, arrays_of
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
-ROWS_AXIS = {"softmax": -1, "log_softmax": -1}  # whose functions are handed rows
 IN_INTS = "int("
 MOST_VALUES = 4  # that are named
 
@@ -44,7 +43,6 @@ class Kernel:
     tail: tuple[Step, ...]
     gradients: tuple[str, ...]
     fixed: Mapping[str, tuple[Any, ...]]
-    open: frozenset[str]
     convert: Callable[[Any], Any] | None
     origin: str = ""
 
@@ -210,7 +208,7 @@ def kernel(
     return Kernel(
         op, function, own if name is None else name, dtypes, accumulators, kinds,
         _layouts(layouts, op, (*inputs, *outputs)), returns, given, steps, wanted,
-        *_fixed(op, only, spoken), convert,
+        _fixed(op, only, spoken), convert,
     )  # fmt: skip
 
 
@@ -287,10 +285,8 @@ def _arguments(
     return found
 
 
-def _fixed(
-    op: str, only: Mapping[str, Any] | None, spoken: set[str]
-) -> tuple[dict[str, tuple[Any, ...]], frozenset[str]]:
-    """By option the values that the function takes, where not all; and the options that it is handed."""
+def _fixed(op: str, only: Mapping[str, Any] | None, spoken: set[str]) -> dict[str, tuple[Any, ...]]:
+    """By option the values that the function takes, where not all."""
     options = _options(op)
     known = (*options, *names.LIMITED.get(op, ()))
     fixed: dict[str, tuple[Any, ...]] = {}
@@ -306,7 +302,7 @@ def _fixed(
             if default is signature(names.op_of(op).forward).empty:
                 raise ValueError(f"arguments: expected {option!r} among them, or its value in `only`")
             fixed[option] = (default,)
-    return fixed, frozenset(handed)
+    return fixed
 
 
 def _options(op: str) -> dict[str, Any]:
@@ -314,8 +310,8 @@ def _options(op: str) -> dict[str, Any]:
     base = names.op_of(op)
     arrays = set(base.differentiable) | {"x", "backend", "algorithm", "return_winners"}
     found = {n: p.default for n, p in signature(base.forward).parameters.items() if n not in arrays}
-    if op in ROWS_AXIS:
-        found["axis"] = ROWS_AXIS[op]
+    if op in names.ROWWISE:
+        found["axis"] = -1  # their functions are handed rows
     if "kernel_size" in found and "stride" in found:
         found["stride"] = None
     return found

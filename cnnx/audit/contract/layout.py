@@ -59,7 +59,7 @@ class Layout:
         filled = np.zeros(self._filled(a.shape), a.dtype)
         filled[tuple(slice(n) for n in a.shape)] = a
         split = filled.reshape(self._split(a.shape))
-        return np.ascontiguousarray(split.transpose([self._places[part] for part in self.order])).copy()
+        return np.ascontiguousarray(split.transpose([self._places[part] for part in self.order]))
 
     def take(self, laid: Array, shape: tuple[int, ...]) -> Array:
         """What was put: the array of this shape out of one in this layout."""

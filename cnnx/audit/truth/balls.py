@@ -156,6 +156,4 @@ class BallMath:
 
     def pow(self, x: Any, exponent: Any) -> Any:
         self.asked += 1
-        if isinstance(exponent, Ball) and (exponent.arb == 1):
-            return x
-        return x if not isinstance(exponent, Ball) and exponent == 1 else ball(x) ** exponent
+        return x if _arb(exponent) == 1 else ball(x) ** exponent
