@@ -134,7 +134,7 @@ def many(count, description):
         (ours_is("pickle"), "metadata 'cnnx': Expecting value"),
         (ours_is('{"format": 1, "format": 1}'), "metadata 'cnnx': a key twice"),
         (ours_is('{"format": 1}'), "metadata 'cnnx': expected "),
-        (ours_is('{"format": 1, "model": ' + "[" * 50_000), "nested too deeply"),
+        (ours_is('{"format": 1, "model": ' + "[" * 200_000), "nested too deeply"),
         (ours_is('{"format": 1, "model": ' + '{"type":"Sequential","layers":[' * 34 + "]}" * 34 + "}"), "32 deep"),
         (ours_is('{"format": 1, "model": ' + '{"type":"Sequential","layers":[' * 300 + "]}" * 300 + "}"), "32 deep"),
         (ours_is('{"format": 1, "model": {"type": "Sequential", "layers": []}}'), "expected at least one layer"),
