@@ -166,7 +166,7 @@ def test_bugs_of_some_sizes_and_settings_are_found(op: str, kernels: dict[str, A
     assert {(d.op, d.kernel) for d in report.discrepancies()} == {(op, *kernels)}
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(("op", "kernels", "cases"), LONG)
 @pytest.mark.parametrize("seed", [0, 1])
 def test_bugs_of_few_sizes_are_found(op: str, kernels: dict[str, Any], cases: int, seed: int) -> None:
@@ -268,7 +268,7 @@ def test_the_optimized_back_end_is_right() -> None:
         assert result.op == "flatten" or result.elements
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(1, 21))
 def test_no_false_alarms(seed: int) -> None:
     report = audit(checks=["search"], search_cases=12, measure=False, seed=seed)
@@ -279,7 +279,7 @@ def test_no_false_alarms(seed: int) -> None:
 OF_TORCH = {"sigmoid_grad_input", "local_response_norm_grad_input"}
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(1, 6))
 def test_no_false_alarms_of_torch(seed: int) -> None:
     pytest.importorskip("torch", reason="extra torch: a peer that is right")

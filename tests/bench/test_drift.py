@@ -12,7 +12,7 @@ from cnnx.cli._history import lines
 
 pytestmark = pytest.mark.once
 
-HISTORIES = [300, pytest.param(1000, marks=pytest.mark.slow)]
+HISTORIES = [300, pytest.param(1000, marks=pytest.mark.thorough)]
 NOISES = {
     "normal": lambda rng, n: rng.standard_normal(n),
     "heavy tails": lambda rng, n: rng.standard_t(2, n),
@@ -33,7 +33,7 @@ def test_histories_without_a_change_are_hardly_ever_marked(noise, count):
     assert marked <= (10 if count == 1000 else 6)
 
 
-@pytest.mark.parametrize("count", [60, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [60, pytest.param(1000, marks=pytest.mark.thorough)])
 def test_a_change_of_twice_the_noise_is_found_within_three_runs(count):
     rng, found = np.random.default_rng(8), 0
     for _ in range(count):
