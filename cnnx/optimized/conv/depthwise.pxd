@@ -172,7 +172,7 @@ cdef inline void sum_plane(const Plane* plane, const Taps* g, const floating* Z,
                            const floating* start, floating* Y, Py_ssize_t first, Py_ssize_t end,
                            floating* memory, const Epilogue* epilogue) noexcept nogil:
     # Bands first ... end - 1.
-    cdef Py_ssize_t i, p, count, r, s
+    cdef Py_ssize_t i, p, count, r, s, ahead
     cdef floating[9] dense_w
     cdef floating* band
     if plane.dense:
@@ -186,8 +186,9 @@ cdef inline void sum_plane(const Plane* plane, const Taps* g, const floating* Z,
         # same place in another page, and waits.
         band = memory + (<size_t>(Y + p * g.Q) % 4096 + 6144 - <size_t>memory % 4096) % 4096 // sizeof(floating)
         pack_band(plane, g, Z, band, p, count)
-        # The next plane lies behind this one.
+        # The next plane lies behind this one. With a padding that is far larger than the image no row may be near.
+        ahead = min_of(g.H, max_of(0, g.u * (p + count - 1) + plane.top + plane.height))
         sum_band(plane, g, <const floating*>band, w, <const floating*>dense_w, start, Y + p * g.Q, count,
-                 Z + (g.u * (p + count - 1) + plane.top + plane.height) * g.W)
+                 Z + ahead * g.W)
         if epilogue.used:
             finish(epilogue, g.kernels, Y + p * g.Q, 0, 1, count * g.Q)
