@@ -24,7 +24,7 @@ PACKAGE = Path(cnnx.__file__).parent
 
 # Part of cnnx -> the parts that it may import, apart from itself. "cnnx" is the face, __init__.py: backend and ops.
 FACE = {"cnnx", "ops", "backend", "native"}
-SHARED = {"_check", "_files", "_text"}  # below all who use them, and themselves on nothing
+SHARED = {"_check", "_files", "_text", "lang"}  # below all who use them, and themselves on nothing
 LEAF = {*FACE, *SHARED, "nn", "data"}
 ALLOWED = {
     "cnnx": {"ops", "backend", "native"},
