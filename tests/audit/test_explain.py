@@ -14,8 +14,8 @@ from cnnx import backend, cli
 from cnnx.audit import explain
 from cnnx.audit.data import draw, draw_like
 from cnnx.audit.trace import backward_arguments, first, forward_arguments, traced
-from cnnx.cli import _places
 from cnnx.ops import OPS
+from cnnx.pages import places as _places
 
 pytestmark = pytest.mark.once
 
@@ -409,10 +409,10 @@ def test_an_equation_of_no_op(capsys):
 def test_where_the_tests_are(capsys, monkeypatch, tmp_path):
     clone = next(folder for folder in Path(__file__).resolve().parents if folder.name == "tests").parent
     monkeypatch.chdir(clone / "tests")
-    assert _places._clone() in (clone, _places.ROOT)
+    assert _places.clone() in (clone, _places.ROOT)
     monkeypatch.chdir(tmp_path)
-    assert _places._clone() == (clone if clone == _places.ROOT else None)
-    monkeypatch.setattr(_places, "_clone", lambda: None)
+    assert _places.clone() == (clone if clone == _places.ROOT else None)
+    monkeypatch.setattr(_places, "clone", lambda: None)
     code, out, _ = run(capsys, "equations", "C1")
     assert (code, "/test_" in out) == (0, False)
     assert "tests      not installed; call this within a clone" in out

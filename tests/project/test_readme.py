@@ -11,9 +11,9 @@ from paths import ROOT
 
 import cnnx
 from cnnx.audit import CHECKS
-from cnnx.cli import _places
 from cnnx.ops import OPS
 from cnnx.ops.__main__ import MARKS, table
+from cnnx.pages import places as _places
 
 pytestmark = pytest.mark.once
 

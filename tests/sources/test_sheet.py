@@ -14,8 +14,8 @@ import test_ox as ox_figures
 
 import cnnx
 from cnnx import backend
-from cnnx.cli import _places
 from cnnx.ops import OPS, optimizer
+from cnnx.pages import places as _places
 
 pytestmark = pytest.mark.once
 
@@ -90,9 +90,9 @@ def test_every_equation_stands_in_the_code_and_in_the_tests(key):
 @pytest.mark.parametrize(
     ("folder", "pattern", "said"),
     [
-        ("reference", "*.py", _places._functions),
-        ("optimized", "*.p[yx][xd]", _places._cython),
-        ("ops", "*.py", _places._functions),
+        ("reference", "*.py", _places.functions),
+        ("optimized", "*.p[yx][xd]", _places.comments),
+        ("ops", "*.py", _places.functions),
     ],
 )
 def test_the_code_cites_what_the_sheet_has(folder, pattern, said):
@@ -107,7 +107,7 @@ def test_the_code_cites_what_the_sheet_has(folder, pattern, said):
 def test_every_kernel_stands_at_its_line():
     stands = {}
     for key in KEYS:
-        stands |= {name: place for place, name in _places._twins(key).items()}
+        stands |= {name: place for place, name in _places.twins(key).items()}
     assert sorted(stands) == list(KERNELS)
     for name, (path, line) in stands.items():
         assert text_of(path)[line - 1].startswith(f"def {name}(")

@@ -36,12 +36,12 @@ def cited(text: str | None) -> set[str]:
 
 def found(key: str) -> dict[str, Places]:
     """Where a key is cited, by kind; "tests" is empty outside a clone."""
-    clone = _clone()
+    here = clone()
     return {
-        "reference": _citations(ROOT, "cnnx/reference", "*.py", _functions, key) | _elements(key),
-        "optimized": _twins(key) | _citations(ROOT, "cnnx/optimized", "*.p[yx][xd]", _cython, key),
-        "ops": _citations(ROOT, "cnnx/ops", "*.py", _functions, key),
-        "tests": _citations(clone, "tests", "*.py", _tests, key) if clone else {},
+        "reference": _citations(ROOT, "cnnx/reference", "*.py", functions, key) | elements_of(key),
+        "optimized": twins(key) | _citations(ROOT, "cnnx/optimized", "*.p[yx][xd]", comments, key),
+        "ops": _citations(ROOT, "cnnx/ops", "*.py", functions, key),
+        "tests": _citations(here, "tests", "*.py", tests_of, key) if here else {},
     }
 
 
@@ -53,11 +53,11 @@ def places(key: str) -> Iterator[str]:
         for i, ((path, line), what) in enumerate(sorted(lines.items())):
             rows.append(["" if i else kind, f"{path}:{line}", textwrap.shorten(what, _WIDTH, placeholder=" ...")])
     yield from (line.rstrip() for line in aligned(rows, 3))
-    clone = _clone()
-    if clone is None:
+    here = clone()
+    if here is None:
         yield "tests      not installed; call this within a clone of the repository to see them"
-    elif clone != ROOT:
-        yield f"           tests are those of the clone {clone}"
+    elif here != ROOT:
+        yield f"           tests are those of the clone {here}"
     judged = _judged(key)
     for checks, ops in judged.items():
         yield f"audit      cnnx audit {' '.join(ops)}: {checks}"
@@ -68,7 +68,7 @@ def places(key: str) -> Iterator[str]:
 # -------------------------------------------------------------------------------------- who cites a key
 
 
-def _elements(key: str) -> Places:
+def elements_of(key: str) -> Places:
     """The reference's functions of one element, also those that are made when it is imported."""
     codes = [element.__code__ for elements in _citing(key).values() for element in elements]
     return {_place(code): code.co_name for code in codes}
@@ -78,7 +78,7 @@ def _place(code: CodeType) -> tuple[str, int]:
     return Path(code.co_filename).relative_to(ROOT).as_posix(), code.co_firstlineno
 
 
-def _twins(key: str) -> Places:
+def twins(key: str) -> Places:
     """The Cython functions of the kernels whose elements cite a key."""
     kernels = _citing(key)
     twins: Places = {}
@@ -110,7 +110,7 @@ def _judged(key: str) -> dict[str, list[str]]:
 # ---------------------------------------------------------------------------------------------- sources
 
 
-def _clone() -> Path | None:
+def clone() -> Path | None:
     """The clone of the repository that this runs in: the one that is imported, else around the current folder."""
     here = Path.cwd()
     folders = (ROOT, here, *here.parents)
@@ -130,14 +130,14 @@ def _citations(root: Path, folder: str, pattern: str, said: Said, key: str) -> P
     return citations
 
 
-def _functions(text: str) -> Iterator[tuple[int, str, str]]:
+def functions(text: str) -> Iterator[tuple[int, str, str]]:
     """The functions of a Python file, by their docstrings."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
             yield node.lineno, ast.get_docstring(node) or "", node.name
 
 
-def _cython(text: str) -> Iterator[tuple[int, str, str]]:
+def comments(text: str) -> Iterator[tuple[int, str, str]]:
     """The lines of a Cython file's docstring and comments."""
     for prose in _PROSE.finditer(text):
         first = text.count("\n", 0, prose.start()) + 1
@@ -145,7 +145,7 @@ def _cython(text: str) -> Iterator[tuple[int, str, str]]:
             yield number, line, line.strip('#" ')
 
 
-def _tests(text: str) -> Iterator[tuple[int, str, str]]:
+def tests_of(text: str) -> Iterator[tuple[int, str, str]]:
     """The functions of a test file, by their docstrings and comments; the file, by its own docstring."""
     tree = ast.parse(text)
     title = ast.get_docstring(tree) or ""
