@@ -31,7 +31,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The developer's settings; cnnx and OpenMP read them when the first kernel is wanted.
-KEPT = {"CNNX_TEST_BUILD", "CNNX_TEST_ISA", "CNNX_TEST_MEMO", "CNNX_MNIST", "CNNX_NEW_PICTURES"}  # the tests' own
+# the tests' own; the last two name an HTML validator's jar and axe-core's script (site/test_site.py)
+KEPT = {"CNNX_TEST_BUILD", "CNNX_TEST_ISA", "CNNX_TEST_MEMO", "CNNX_MNIST", "CNNX_NEW_PICTURES", "CNNX_VNU", "CNNX_AXE"}
 for name in [name for name in os.environ if name.startswith(("CNNX_", "OMP_")) and name not in KEPT]:
     del os.environ[name]
 os.environ["OMP_WAIT_POLICY"] = "passive"  # tests run side by side: a thread that spins takes a core from others

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import cnnx
 
-COMMANDS = ("audit", "explain", "equations", "train", "experiment", "bench", "digest", "doctor")
+COMMANDS = ("audit", "explain", "equations", "pages", "train", "experiment", "bench", "digest", "doctor")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -70,7 +70,7 @@ def places(key: str) -> Iterator[str]:
 
 def elements_of(key: str) -> Places:
     """The reference's functions of one element, also those that are made when it is imported."""
-    codes = [element.__code__ for elements in _citing(key).values() for element in elements]
+    codes = [element.__code__ for elements in citing(key).values() for element in elements]
     return {_place(code): code.co_name for code in codes}
 
 
@@ -80,7 +80,7 @@ def _place(code: CodeType) -> tuple[str, int]:
 
 def twins(key: str) -> Places:
     """The Cython functions of the kernels whose elements cite a key."""
-    kernels = _citing(key)
+    kernels = citing(key)
     twins: Places = {}
     for path in (ROOT / "cnnx" / "optimized").rglob("*.pyx"):
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
@@ -90,7 +90,7 @@ def twins(key: str) -> Places:
     return twins
 
 
-def _citing(key: str) -> dict[str, list[Callable[..., object]]]:
+def citing(key: str) -> dict[str, list[Callable[..., object]]]:
     """The kernels that compute an equation, each with the elements that cite it."""
     elements = {kernel: backend.equations(kernel).values() for kernel in backend.kernel_names("reference")}
     citing = {kernel: [e for e in some if key in cited(e.__doc__)] for kernel, some in elements.items()}

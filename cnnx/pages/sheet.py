@@ -52,14 +52,17 @@ def sheet() -> str:
 
 
 @cache
-def latex() -> dict[str, tuple[str, ...]]:
-    """The formulas of every key in LaTeX, in the sheet's order."""
-    found: dict[str, list[str]] = {}
+def latex() -> dict[str, tuple[tuple[str, ...], ...]]:
+    """The formulas of every key in LaTeX, in the sheet's order: of each place some, the special case first."""
+    found: dict[str, list[tuple[str, ...]]] = {}
     for block in _LATEX.findall(whole()):
+        here: dict[str, list[str]] = {}
         for line in block.split("\n"):
             key, _, formula = line.partition(" ")
-            found.setdefault(key, []).append(formula.strip())
-    return {key: tuple(formulas) for key, formulas in found.items()}
+            here.setdefault(key, []).append(formula.strip())
+        for key, formulas in here.items():
+            found.setdefault(key, []).append(tuple(formulas))
+    return {key: tuple(places) for key, places in found.items()}
 
 
 class Sheet:
