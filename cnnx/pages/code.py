@@ -31,7 +31,7 @@ INNER: dict[str, tuple[tuple[str, str], ...]] = {
     "A4": (("softmax_rows.pxd", "partitions"),),
     "P2": (("pool/grad_input.pxd", "gather_single"), ("pool/scatter.pxd", "add_any")),
 }
-_FORMULAS = "activation_formulas.pxd"
+FORMULAS = {"A1": "_phi", "A2": "_prime"}  # how the names of an activation's two functions end
 _START = re.compile(r"^(?:cdef |cpdef |def )[^=]*?(\w+)\(")
 
 
@@ -73,8 +73,11 @@ class Code:
 def code(key: str) -> Code:
     """The functions that are an equation, compute it and test it; without a clone there are no tests."""
     tests = _index("tests").get(key, {})
+    reference = [_python(places.ROOT, *p) for p in _sorted(_index("reference").get(key, {}) | _elements(key))]
+    if key in FORMULAS:
+        reference = [*_named("cnnx/reference/activation.py", FORMULAS[key]), *reference]
     return Code(
-        tuple(_python(places.ROOT, *place) for place in _sorted(_index("reference").get(key, {}) | _elements(key))),
+        tuple(reference),
         tuple(dict.fromkeys(_kernels(key))),
         tuple(dict.fromkeys(_python(places.clone() or places.ROOT, *place) for place in _sorted(tests))),
     )
@@ -115,8 +118,9 @@ def _index(kind: str) -> dict[str, dict[tuple[str, int], str]]:
 
 def _kernels(key: str) -> Iterator[Excerpt]:
     """The functions whose comments cite a key, the kernels that compute it, and their innermost loops."""
-    if key in ("A1", "A2"):
-        yield from _formulas("_phi" if key == "A1" else "_prime")
+    if key in FORMULAS:
+        path = "cnnx/optimized/activation_formulas.pxd"
+        yield from (cython(path, name) for name in _functions(path) if name.endswith(FORMULAS[key]))
     cites: dict[tuple[str, str], list[int]] = {}
     for path, line in sorted(_index("optimized").get(key, {})):
         name = _enclosing(path, line)
@@ -128,13 +132,6 @@ def _kernels(key: str) -> Iterator[Excerpt]:
         yield cython(f"cnnx/optimized/{path}", name)
     for (path, _), name in sorted(places.twins(key).items()):
         if (path, name) not in cites:
-            yield cython(path, name)
-
-
-def _formulas(ending: str) -> Iterator[Excerpt]:
-    path = f"cnnx/optimized/{_FORMULAS}"
-    for name in _functions(path):
-        if name.endswith(ending):
             yield cython(path, name)
 
 
@@ -212,10 +209,11 @@ def _nodes(root: Path, path: str) -> dict[int, tuple[int, int, str]]:
     }
 
 
-def function(path: str, name: str) -> Excerpt:
-    """A function of a Python file of the package by its name."""
-    first, last, _ = next(found for found in _nodes(places.ROOT, path).values() if found[2] == name)
-    return Excerpt(path, first, _text(places.ROOT, path)[first - 1 : last], name)
+def _named(path: str, ending: str) -> Iterator[Excerpt]:
+    """The functions of a Python file of the package whose names end so."""
+    for first, last, name in _nodes(places.ROOT, path).values():
+        if name.endswith(ending):
+            yield Excerpt(path, first, _text(places.ROOT, path)[first - 1 : last], name)
 
 
 def test(name: str) -> Excerpt | None:

@@ -17,6 +17,9 @@ from .worked import Element, Index, Worked, worked
 
 # Kernels that compute what another one does, by another way or from what was kept: not drawn a second time.
 SAME = ("conv2d_winograd", "conv2d_winograd_grad_input", "max_pool2d_winners", "max_pool2d_grad_input_winners")
+# Equations without a kernel of their own: drawn where another one uses them.
+WITHIN = {"R1": "R3", "R2": "R3", "R4": "R5", "T4": "T1", "G4": "G1"}
+LONG = 36  # characters of a term
 SHOWN = 16  # terms that a state writes out
 CALLS = 7  # worked calls of one output
 OF = {kernel: op.name for op in reversed(OPS) for kernel in (*op.kernels, *op.frozen_kernels)}
@@ -47,6 +50,7 @@ class Demo:
 def demos(key: str) -> tuple[Demo, ...]:
     """What the page of a key draws: each output whose element cites it; all activations are one."""
     outputs: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    key = WITHIN.get(key, key)
     for kernel, elements in places.citing(key).items():
         for output, element in _backend.equations(kernel).items():
             if element in elements and kernel not in SAME and not kernel.endswith("_output"):
@@ -69,8 +73,14 @@ def _calls(kernel: str, output: str) -> list[Worked]:
 
 @dataclass(frozen=True)
 class State:
-    """One element of one call, ready to be shown."""
+    """One element of one call, ready to be shown.
 
+    first : it is what a page shows of its call before any choice.
+    long : its terms need the whole width.
+    """
+
+    first: bool
+    long: bool
     anchor: str
     name: str
     picture: Markup
@@ -81,11 +91,32 @@ def states(demo: Demo, lang: str) -> Iterator[tuple[str, str, list[State]]]:
     """Of each call: its anchor, what it is, and its elements."""
     for i, call in enumerate(demo.calls):
         links = {e.index: demo.anchor(i, e.index) for e in call.elements}
-        shown = [State(links[e.index], e.explanation.name, _drawn(call, e, links, lang), _terms(e.explanation, lang))
-                 for e in call.elements]  # fmt: skip
+        most = max((_much(e.explanation) for e in call.elements), default=0)
+        first = next((e.index for e in call.elements if _much(e.explanation) == most), ())
+        shown = [
+            State(
+                e.index == first,
+                is_long(e.explanation),
+                links[e.index],
+                e.explanation.name,
+                _drawn(call, e, links, lang),
+                _terms(e.explanation, lang),
+            )
+            for e in call.elements
+        ]
         if not shown:
             continue
         yield demo.anchor(i), label(call, lang, several=len(demo.kernels) > 1), shown
+
+
+def is_long(e: Explanation) -> bool:
+    """Whether its terms are too long to stand beside a picture."""
+    return any(len(term.text) > LONG for term in e.terms)
+
+
+def _much(e: Explanation) -> int:
+    """How much there is to see: terms that count."""
+    return len(e.terms) - e.removed
 
 
 def label(call: Worked, lang: str, *, several: bool = False) -> str:
@@ -130,31 +161,32 @@ def _terms(e: Explanation, lang: str) -> Markup:
         return text(f"pages.equation.{part}", lang, **values)
 
     rows = []
-    several = len(e.terms) > 1
+    long = is_long(e)  # the numbers below the names, not beside them
     for i, term in enumerate(e.terms[:SHOWN]):
-        letter = picture.LETTERS[i % len(picture.LETTERS)] if several else ""
+        letter = picture.LETTERS[i % len(picture.LETTERS)] if len(e.terms) > 1 else ""
+        head = f'<td class="letter">{letter}</td><th scope="row"><code>{escape(_pretty(term.text))}</code>'
         if term.removed:
             beyond = any(f.outside and f.array == "Delta" for f in term.factors)
             why = said("removed_beyond" if beyond else "removed_padding")
-            rows.append(f'<tr class="removed"><th scope="row">{letter}</th><td><code>{escape(term.text)}</code></td>'
-                        f'<td colspan="2">{escape(why)}</td></tr>')  # fmt: skip
-            continue
-        rows.append(f'<tr><th scope="row">{letter}</th><td><code>{escape(_pretty(term.text))}</code></td>'
-                    f"<td>{escape(_pretty(term.numbers))}</td><td>{picture.short(term.product)}</td></tr>")  # fmt: skip
+            rows.append(f'<tr class="removed">{head}</th><td colspan="2">{escape(why)}</td></tr>')
+        else:
+            numbers, product = escape(_pretty(term.numbers)), picture.short(term.product)
+            there = f'<br><span class="numbers">{numbers}</span></th>' if long else f"</th><td>{numbers}</td>"
+            rows.append(f"<tr>{head}{there}<td>{product}</td></tr>")
     if len(e.terms) > SHOWN:
         more = said("more_terms", count=len(e.terms) - SHOWN)
-        rows.append(f'<tr><th scope="row"></th><td colspan="3">{escape(more)}</td></tr>')
+        rows.append(f'<tr><td></td><td colspan="3">{escape(more)}</td></tr>')
     parts = []
     if rows:
-        head = "".join(f'<th scope="col">{escape(said(h))}</th>' for h in ("term",))
+        names = ("term", "product") if long else ("term", "numbers", "product")
+        columns = "".join(f'<th scope="col">{escape(said(name))}</th>' for name in names)
         parts.append(
-            f'<table class="terms"><caption>{escape(said("terms", element=e.name))}</caption><thead><tr>'
-            f'<th scope="col"><span class="hidden">{escape(said("term"))}</span></th>{head}'
-            f'<th scope="col">{escape(said("numbers"))}</th><th scope="col">{escape(said("product"))}</th></tr></thead>'
-            f"<tbody>{''.join(rows)}</tbody></table>"
+            f'<table class="terms"><caption>{escape(said("terms", element=e.name))}</caption>'
+            f"<thead><tr><td></td>{columns}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
         )
     elif e.output.startswith("d"):
-        parts.append(f"<p>{escape(said('no_terms'))}</p>")
+        lost = e.kernel.startswith("max_pool2d") and e.looked_at
+        parts.append(f"<p>{escape(said('no_win' if lost else 'no_terms'))}</p>")
     if e.frame != "{sum}":
         frame = _pretty(e.frame.replace("{sum}", f"({said('sum')})"))
         parts.append(f'<p class="frame"><code>{escape(e.name)} = {escape(frame)}</code></p>')

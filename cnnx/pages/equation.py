@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -19,7 +20,7 @@ from . import picture, sheet
 from .code import Excerpt, code
 from .demo import OF, demos
 from .formula import mathml
-from .worked import Held, held
+from .worked import IMAGE, WEIGHTS, Held, held
 
 GROUPS = {"convolution": "CTW", "activation": "A", "pooling": "PR", "layer": "FJDNS", "cost": "EG"}
 SOURCES = ("M17", "W15", "U19", "D19", "CN")
@@ -158,18 +159,43 @@ EXTENTS = ((7, 3, 1, 0), (7, 3, 2, 0), (8, 3, 2, 0), (7, 3, 2, 1), (5, 3, 1, 1),
 
 
 def drawings(key: str, lang: str) -> Iterator[tuple[Markup, str]]:
-    """What a page draws beside its formulas: windows in a row for C2, the functions for A1 and A2."""
+    """What a page draws beside its formulas: windows in a row for C2, functions for A1 and A2, a tile for W1 to W3."""
     if key == "C2":
         for H, R, u, padding in EXTENTS:
             image, window = np.zeros((1, 1, H, 1)), np.zeros((1, 1, R, 1))
             rows = cnnx.conv2d(image, window, stride=(u, 1), padding=(padding, 0), backend="reference").shape[2]
-            said = text("pages.equation.windows", lang, rows=H, window=R, stride=u, padding=padding, outputs=rows)
+            values = dict(rows=H, window=R, stride=u, padding=padding, outputs=rows)
+            said = text("pages.equation.windows", lang, **values)
             yield picture.windows(H, R, u, padding, rows, said), said
     if key in ("A1", "A2"):
         for demo in demos("A1"):
             for kernel, call in zip(demo.kernels, demo.calls, strict=True):
-                said = text("pages.equation.curve", lang, name=kernel)
-                yield picture.curve(_phi(kernel, call.kernel.numbers), said), said
+                yield picture.curve(_phi(kernel, call.kernel.numbers), kernel), kernel
+    for name, plane in _tile(key):
+        rows, columns = plane.shape
+        said = text("pages.equation.input_plane", lang, name=name, rows=rows, columns=columns, marked="-")
+        yield picture.svg(picture.Plane(name, (), plane), said), name
+
+
+def drawings_said(key: str, lang: str) -> str:
+    """What is said of all drawings of a page together."""
+    return text("pages.equation.curve", lang) if key in ("A1", "A2") else ""
+
+
+def _tile(key: str) -> Iterator[tuple[str, Any]]:
+    """Winograd's algorithm for one tile of 2 x 2 outputs, step by step, and what C1 gives."""
+    if key not in ("W1", "W2", "W3"):
+        return
+    A, B, G = (np.array(matrix, float) for matrix in _backend.winograd_matrices(2))
+    F, d = np.array(WEIGHTS, float), np.array(IMAGE, float)
+    U, V = G @ F @ G.T, B.T @ d @ B
+    if key == "W1":
+        yield from (("F", F), ("G", G), ("U = G F Gᵀ", U))
+    elif key == "W2":
+        yield from (("d", d), ("Bᵀ", B.T), ("V = Bᵀ d B", V))
+    else:
+        C1 = cnnx.conv2d(d[None, None], F[None, None], backend="reference")[0, 0]
+        yield from (("U", U), ("V", V), ("U ⊙ V", U * V), ("Y = Aᵀ (U ⊙ V) A", A.T @ (U * V) @ A), ("C1", C1))
 
 
 def _phi(kernel: str, numbers: Mapping[str, float]) -> dict[str, Callable[[float], float]]:

@@ -40,7 +40,7 @@ class Step:
 
 def _four(value: Any) -> str:
     """As D19 prints numbers: four places, whole ones without."""
-    number = float(value)
+    number = round(float(value), 4) + 0.0  # not -0
     written = f"{number:.0f}" if number == round(number) else f"{number:.4f}"
     return written.replace("-", "−")
 

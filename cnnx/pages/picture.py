@@ -49,7 +49,7 @@ class Plane:
 
 def short(value: Any) -> str:
     """A number in a cell: four digits of it."""
-    number = float(value)
+    number = float(value) + 0.0  # not -0
     if math.isnan(number) or math.isinf(number):
         return {True: "NaN"}.get(math.isnan(number), "∞" if number > 0 else "−∞")
     return f"{number:.4g}".replace("e-0", "e-").replace("-", "−")

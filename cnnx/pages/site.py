@@ -8,7 +8,6 @@ from typing import Any
 
 import cnnx
 
-from .._files import replacing
 from .._html import render
 from ..lang import ENGLISH, languages, text
 from ..lang import keys as text_keys
@@ -192,6 +191,7 @@ def _equation(key: str, lang: str) -> Page:
         "formulas": special,
         "general": general,
         "drawings": list(equation.drawings(key, lang)),
+        "drawings_said": equation.drawings_said(key, lang),
         "sources": equation.sources(key),
         "demos": demos,
         "symbols": equation.symbols(key, lang),
@@ -208,6 +208,5 @@ def _equation(key: str, lang: str) -> Page:
 
 
 def _file(path: Path, content: str) -> Path:
-    with replacing(path) as file:
-        file.write(content.encode())
+    path.write_text(content, encoding="utf-8", newline="\n")
     return path

@@ -113,8 +113,8 @@ def _convolutions() -> Iterator[Call]:
 
 def _poolings(op: str, **more: Any) -> Iterator[Call]:
     for label, image, options in (
-        ("apart", IMAGE, {"kernel_size": 2}),
         ("overlap", IMAGE, {"kernel_size": 2, "stride": 1}),
+        ("apart", IMAGE, {"kernel_size": 2}),
         ("stride", LARGE, {"kernel_size": 3, "stride": 2, "padding": 1}),
         ("oblong", IMAGE, {"kernel_size": (1, 3), "stride": (1, 1)}),
     ):
@@ -132,7 +132,9 @@ _OWN: dict[str, Callable[[], Iterable[Call]]] = {
     ],
     "avg_pool2d": lambda: _poolings("avg_pool2d"),
     "lp_pool2d": lambda: _poolings("lp_pool2d", norm_type=2),
-    "sgd": lambda: [Alone("sgd", {"w": [1.5, -4.2], "dE": [-0.2, 0.5]}, {"rate": 0.1, "decay": 0.0})],
+    "sgd": lambda: [
+        Alone("sgd", {"w": [1.5, -4.2], "dE": [-0.2, 0.5]}, {"rate": 0.1, "decay": decay}) for decay in (0.0, 0.01)
+    ],
     "sgd_momentum": lambda: [
         Alone(
             "sgd_momentum",

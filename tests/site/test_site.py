@@ -16,7 +16,7 @@ from pages import Tags, chromium
 from cnnx import cli
 from cnnx.audit.figures import FIGURES
 from cnnx.lang import languages
-from cnnx.pages import code, equation, errata, sheet, worked
+from cnnx.pages import code, equation, errata, networks, ox, sheet, worked
 from cnnx.pages import demo as demos
 
 pytestmark = pytest.mark.once
@@ -220,6 +220,35 @@ def test_programs_of_errata_print_what_the_sources_print(slug, printed):
     assert printed in next(one for one in errata.ERRATA if one.slug == slug).result
 
 
+@pytest.mark.parametrize("lang", languages())
+def test_d19s_network_has_its_printed_figures(parsed, lang):
+    """D19's slides, but where the sheet's errata say otherwise: the x's weighted inputs, delta^F by the chain rule."""
+    text = parsed[f"{lang}/network-d19.html"].text.replace("\N{MINUS SIGN}", "-")
+    for printed in (
+        *("0.9820", "0.8808", "0.5000", "0.7311", "0.9526", "0.2689"),
+        *("0.2268", "0.8219", "0.1719", "0.8650", "0.6367", "0.0239"),
+        *("-0.1356", "0.1203", "0.0245", "-0.0158", "-0.0091", "0.1040", "0.0035", "-0.0071"),
+        *("-1.2263", "1.5296", "-1.5720", "1.8573"),  # -2.2263 + 1, ...
+    ):
+        assert printed in text, printed
+
+
+def test_networks_after_an_update():
+    """Both costs fall; with the factor squared, all ties and the six examples the outputs are those that D19 prints."""
+    before, after = ox.start(), ox.start().updated(ox.run(ox.start(), ox.RING, ox.CROSS).gradients)
+    for image in (ox.RING, ox.CROSS):
+        assert ox.run(after, image).C < ox.run(before, image).C
+    six = (ox.RING, ox.RING, ox.RING_DAMAGED, ox.CROSS, ox.CROSS, ox.CROSS_DAMAGED)
+    printed = before.updated(ox.run(before, *six, squared=True).gradients)
+    np.testing.assert_allclose(ox.run(printed, ox.RING, ox.CROSS).a_O, [[0.2447, 0.8080], [0.1859, 0.8542]], atol=5e-5)
+
+
+def test_cns_network_learns_its_digits():
+    _, costs, right = networks.trained()
+    assert right == 1
+    assert costs[-1] < 0.1 < costs[0]
+
+
 def test_from_a_source_to_line_and_test_in_three_clicks(parsed):
     """M17 (7): its source's page, C5, and there the lines of Python and Cython and the test."""
     index = {a["href"] for tag, a in parsed["ja/index.html"].tags if tag == "a"}
@@ -233,17 +262,7 @@ def test_from_a_source_to_line_and_test_in_three_clicks(parsed):
 # -------------------------------------------------------------------------------------------------- in a browser
 
 WIDTHS = (360, 800, 1400)
-LOOKED_AT = (
-    "index.html",
-    "source-m17.html",
-    "source-d19.html",
-    "c1.html",
-    "c5.html",
-    "p2.html",
-    "a2.html",
-    "n4.html",
-    "symbols.html",
-)
+LOOKED_AT = ("index", "network-d19", "network-cn", "source-m17", "c1", "c5", "p2", "a2", "n4", "symbols")
 
 
 @pytest.mark.slow
@@ -252,7 +271,7 @@ def test_no_page_is_wider_than_the_window(folder, tmp_path, lang):
     """Frames of three widths: a page within is as wide as its frame."""
     frames = "".join(
         f'<iframe width="{width}" height="900" src="{(folder / lang / name).as_uri()}" id="{name}-{width}"></iframe>'
-        for name in LOOKED_AT
+        for name in (f"{name}.html" for name in LOOKED_AT)
         for width in WIDTHS
     )
     script = """<script>onload = () => {
@@ -280,7 +299,7 @@ def test_accessibility(folder, tmp_path, scheme):
         const found = await axe.run();
         const told = v => [v.id, v.nodes.slice(0, 3).map(n => n.html)];
         document.body.dataset.found = JSON.stringify(found.violations.map(told)) }</script></body>"""
-    for name in LOOKED_AT:
+    for name in (f"{name}.html" for name in LOOKED_AT):
         text = (folder / "ja" / name).read_text(encoding="utf-8")
         text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text).replace("</body>", run)
         (tmp_path / "ja" / name).write_text(text, encoding="utf-8")

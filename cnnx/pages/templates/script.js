@@ -39,7 +39,7 @@ for (const states of document.querySelectorAll(".states")) {
     if (next) go(event, next);
   });
   const named = () => all.find((state) => `#${state.id}` === location.hash);
-  show(named() || all[0], false);
+  show(named() || states.querySelector(".state.first") || all[0], false);
   addEventListener("hashchange", () => named() && show(named(), false));
 }
 // A symbol's lines light up together.
