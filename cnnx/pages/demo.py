@@ -120,14 +120,17 @@ def _much(e: Explanation) -> int:
 
 
 def label(call: Worked, lang: str, *, several: bool = False) -> str:
-    """What a call is about: in words, or its options."""
+    """What a call is about: in words, or its options. A figure's name is English in every language."""
     if call.call.label:
         return text(f"pages.call.{call.call.label}", lang)
     options = call.call.numbers
     if several:
         return f"{call.call.op}({options})" if options else call.call.op
-    name = call.call.figure.name if call.call.figure else call.call.op
-    return f"{name}: {options}" if options else name
+    if call.call.figure is None:
+        return options or call.call.op
+    name: str = Markup('<span lang="en">{}</span>').format(call.call.figure.name)
+    said: str = Markup("{}: {}").format(name, options)
+    return said if options else name
 
 
 def _drawn(call: Worked, element: Element, links: dict[Index, str], lang: str) -> Markup:
