@@ -110,7 +110,10 @@ def _index(kind: str) -> dict[str, dict[tuple[str, int], str]]:
     if root is None:
         return found
     for path in sorted((root / folder).rglob(pattern)):
-        for line, words, name in said(path.read_text(encoding="utf-8")):
+        text = path.read_text(encoding="utf-8")
+        if not places.cited(text):  # most files: they need not be taken apart
+            continue
+        for line, words, name in said(text):
             for key in places.cited(words):
                 found.setdefault(key, {})[path.relative_to(root).as_posix(), line] = name
     return found

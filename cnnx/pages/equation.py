@@ -101,6 +101,7 @@ def meanings(lang: str) -> dict[str, str]:
     return {name: text(f"pages_symbol.meaning.{name}", lang) for name in names}
 
 
+@cache
 def budget(key: str) -> list[tuple[str, Held]]:
     """The figures about a key's outputs, by kernel."""
     return [

@@ -111,16 +111,17 @@ class Told:
 
 def told(lang: str, *, key: str = "", source: str = "") -> list[Told]:
     """The errata about an equation or of a source, in a language; without either all of them."""
-    return [
-        Told(
-            one.slug.replace("_", "-"),
-            text(f"pages_errata.{one.slug}.where", lang),
-            text(f"pages_errata.{one.slug}.printed", lang),
-            text(f"pages_errata.{one.slug}.here", lang),
-            one.program,
-            one.result,
-            one.tests,
-        )
-        for one in ERRATA
-        if key in one.keys or source in one.sources or not (key or source)
-    ]
+    return [_told(one, lang) for one in ERRATA if key in one.keys or source in one.sources or not (key or source)]
+
+
+@cache
+def _told(one: Erratum, lang: str) -> Told:
+    return Told(
+        one.slug.replace("_", "-"),
+        text(f"pages_errata.{one.slug}.where", lang),
+        text(f"pages_errata.{one.slug}.printed", lang),
+        text(f"pages_errata.{one.slug}.here", lang),
+        one.program,
+        one.result,
+        one.tests,
+    )
