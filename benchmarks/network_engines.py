@@ -187,7 +187,7 @@ def serve(name):
         first = {"absent": str(error)}
     print(json.dumps(first), file=answers, flush=True)
     with contextlib.suppress(BrokenPipeError):  # Ctrl-C at the other side
-        serving.serve(Engine(name), sys.stdin, answers)
+        serving.timing.serve(Engine(name), sys.stdin, answers)
 
 
 if __name__ == "__main__":

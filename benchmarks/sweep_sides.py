@@ -68,7 +68,7 @@ def serve(name):
     with contextlib.suppress(BrokenPipeError):  # Ctrl-C at the other side
         print(json.dumps(first), file=answers, flush=True)
         if worker is not None:
-            serving.serve(worker, sys.stdin, answers)
+            serving.timing.serve(worker, sys.stdin, answers)
 
 
 if __name__ == "__main__":

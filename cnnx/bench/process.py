@@ -54,6 +54,8 @@ class Worker:
         As `environment` makes it.
     program : path
         What serves, and is given the name.
+    python : path, optional
+        What runs it, if not this process's Python.
 
     Raises
     ------
@@ -63,10 +65,12 @@ class Worker:
         It died.
     """
 
-    def __init__(self, name: str, environment: dict[str, str], program: Path = WORKER) -> None:
+    def __init__(
+        self, name: str, environment: dict[str, str], program: Path = WORKER, python: Path | None = None
+    ) -> None:
         self.name = name
         self._process = subprocess.Popen(
-            [sys.executable, "-P", str(program), name],
+            [*([sys.executable, "-P"] if python is None else [str(python)]), str(program), name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,

@@ -18,23 +18,26 @@ that it can also measure builds of cnnx that are older than this file. Only what
 cnnx.bench.
 """
 
-import gc
 import importlib
-import json
+import importlib.util
 import os
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
-from typing import Any, Protocol, TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-WARM = 0.01  # seconds of calls before the first turn
-TURN = 0.005  # seconds of calls that a turn should have
-LONG = 0.1  # seconds of a call that needs no other before it
+if TYPE_CHECKING:
+    from . import timing
+else:  # by its path, as the cnnx that is measured may have none
+    _spec = importlib.util.spec_from_file_location("_cnnx_timing", Path(__file__).with_name("timing.py"))
+    timing = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(timing)
+
 LEARNING_RATE = 0.01
 
 Arrays = dict[str, np.ndarray]
@@ -164,22 +167,24 @@ def as_written(function: Callable[..., Any], arrays: Arrays, options: Answer) ->
     return partial(function, *positional, **named, **options)
 
 
-class Worker:
+class Worker(timing.Timed):
     """What `serve` asks."""
 
     def __init__(self, side: Side) -> None:
+        super().__init__()
         self.side = side
-        self.call: Callable[[], Any] = lambda: None
         self.limit: Any = None
-        self.count = 1  # calls in a turn
-        self.seconds = 0.0  # of a call, about
         self.amount = 0.0  # work at the limit
+
+    def answer(self, name: str, asked: Answer) -> Answer:
+        return super().answer("limit_of" if name == "limit" else name, asked)
 
     def about(self) -> dict[str, str]:
         return self.side.about()
 
     def prepare(self, op: str, direction: str, arrays: str, options: Answer, threads: int, save: str | None) -> Answer:
-        self.call, self.limit = (lambda: None), None  # what the last figure held goes before the next one is made
+        self.forget()  # what the last figure held goes before the next one is made
+        self.limit = None
         self.side.set_threads(threads)
         with np.load(arrays) as file:
             loaded = {name: file[name] for name in file.files}
@@ -199,52 +204,16 @@ class Worker:
         name, self.limit, self.amount = limits.binding((multiply_adds, bytes), dtype)
         return {"bound": name}
 
-    def warm(self) -> float:
-        spent = 0.0
-        times: list[float] = []
-        while not times or spent < WARM:
-            times.append(self.timed(1))
-            spent += times[-1]
-        self.seconds = min(times)
-        self.count = max(1, round(TURN / max(self.seconds, 1e-8)))
-        return self.seconds
-
-    def timed(self, count: int) -> float:
-        call = self.call
-        start = time.perf_counter()
-        for _ in range(count):
-            call()
-        return (time.perf_counter() - start) / count
-
-    def turn(self, what: str) -> Answer:
+    def turn(self, what: str = "call") -> Answer:
         if what == "limit":
             self.limit.call()
             return {"seconds": self.limit.seconds() * self.amount}
-        if self.seconds < LONG:  # others had the caches, and threads may be asleep
-            self.call()
-        gc.collect(0)
-        gc.disable()
-        seconds = self.timed(self.count)
-        gc.enable()
-        return {"seconds": seconds}
+        return super().turn(what)
 
 
 def tuples(value: Any) -> Any:
     """JSON has lists where cnnx has tuples."""
     return tuple(map(tuples, value)) if isinstance(value, list) else value
-
-
-def serve(worker: Worker, questions: TextIO, answers: TextIO) -> None:
-    """Answer until the other side closes."""
-    for line in questions:
-        asked = json.loads(line)
-        name = asked.pop("do")
-        try:
-            answer = getattr(worker, "limit_of" if name == "limit" else name)(**asked)
-        except Exception as error:  # the other side says so and goes on
-            answer = {"failed": f"{type(error).__name__}: {error}"}
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
 
 
 def main(name: str) -> None:
@@ -258,10 +227,9 @@ def main(name: str) -> None:
     except ImportError as error:
         first = {"absent": str(error)}
     try:
-        answers.write(json.dumps(first) + "\n")
-        answers.flush()
+        timing.send(first, answers)
         if "ready" in first:
-            serve(worker, sys.stdin, answers)
+            timing.serve(worker, sys.stdin, answers)
     except BrokenPipeError:  # Ctrl-C at the other side
         os._exit(0)
 

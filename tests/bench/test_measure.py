@@ -16,6 +16,7 @@ from paths import ROOT
 from cnnx import native
 from cnnx.audit.trace import KernelCall
 from cnnx.bench import limits, measure, reference
+from cnnx.bench import turns as turning
 from cnnx.bench.figures import call_of, chosen, parts, same, work
 from cnnx.bench.measure import Rounds, Side
 from cnnx.bench.process import WORKER, AbsentError, Worker, WorkerError, environment, wait_for_rest
@@ -320,12 +321,12 @@ class Noted:
 def test_turns_alternate(reverse):
     diary = []
     ours, theirs = Noted("cnnx", diary), Noted("torch", diary)
-    turns = measure._turns([("cnnx", ours, "call"), ("torch", theirs, "call"), (LIMIT, ours, "limit")], reverse=reverse)
+    turns = turning._turns([("cnnx", ours, "call"), ("torch", theirs, "call"), (LIMIT, ours, "limit")], reverse=reverse)
     once = [("cnnx", "call"), ("torch", "call"), ("cnnx", "limit")]
     assert {name for name, what in diary[:3]} == {"cnnx", "torch"}
     assert [what for _, what in diary[:3]] == ["rests"] * 3
-    assert diary[3:] == once[:: -1 if reverse else 1] * measure.TURNS
-    assert turns == dict.fromkeys(("cnnx", "torch", LIMIT), [0.5] * measure.TURNS)
+    assert diary[3:] == once[:: -1 if reverse else 1] * turning.TURNS
+    assert turns == dict.fromkeys(("cnnx", "torch", LIMIT), [0.5] * turning.TURNS)
 
 
 def test_two_processes_have_the_same_bits_and_arrays_are_drawn_once(tmp_path):
