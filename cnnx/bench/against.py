@@ -15,17 +15,19 @@ from pathlib import Path
 
 from .budgets import Budgets
 from .builds import Build
-from .figures import Call, call_of
-from .measure import Rounds
-from .record import Figure
-from .run import side
+from .record import Figure, Measured
 from .statistic import holm, slower
+from .turns import Say, Turns
 
 LEVEL = 0.01  # the probability of a false alarm in a run, over all figures
 ROUNDS = 5
 AGAIN = 16  # rounds for suspects: 2**-16 is significant among hundreds of them
 BASE = "base"
 NOT_AGAIN = "it could be measured once, but not again"
+
+# Makes the rounds of two builds: base, tree, figures, a folder for what they need, and who is told of each figure.
+# The yardstick BASE is the base's time over the tree's.
+InTurns = Callable[[Build, Build, Sequence[Figure], Path, Say], Turns]
 
 
 @dataclass
@@ -47,18 +49,22 @@ class Suspect:
 class Outcome:
     """What was found.
 
+    measured : what the first rounds found.
     ratios : by figure, base's time / ours, in the first rounds.
     missing : figures that the base cannot compute, and why.
     failed : figures that this tree cannot compute, and why.
+    notes : what else one should know.
     interrupted : by Ctrl-C; suspects may not have been measured again then.
     """
 
     base: Build
     tree: Build
+    measured: list[Measured] = field(default_factory=list)
     ratios: dict[Figure, list[float]] = field(default_factory=dict)
     suspects: list[Suspect] = field(default_factory=list)
     missing: dict[Figure, str] = field(default_factory=dict)
     failed: dict[Figure, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     interrupted: bool = False
 
     @property
@@ -72,20 +78,20 @@ def against(
     tree: Build,
     figures: Sequence[Figure],
     budgets: Budgets,
+    in_turns: InTurns,
     rounds: int = ROUNDS,
     again: int = AGAIN,
-    say: Callable[[int, int, Figure], None] = lambda done, total, figure: None,
-    call: Callable[[Figure], Call] = call_of,
+    say: Say = lambda done, total, figure: None,
 ) -> Outcome:
-    """Hold one build against another. Ctrl-C ends it with what was found so far. `call` is as `Rounds` has it."""
+    """Hold one build against another. Ctrl-C ends it with what was found so far."""
     outcome = Outcome(base, tree)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            first = in_turns(outcome, figures, Path(folder), say, call)
+            first = in_turns(base, tree, figures, Path(folder), say)
             try:
                 first.run(rounds)
             finally:
-                outcome.failed = first.failed
+                outcome.failed, outcome.measured = first.failed, first.found
                 for measured in first.found:
                     if BASE in measured.missing:
                         outcome.missing[measured.figure] = measured.missing[BASE]
@@ -97,7 +103,7 @@ def against(
                 if statistics.median(ratios) - 1 < -budgets.of(figure) / 2
             ]
             if outcome.suspects:
-                second = in_turns(outcome, [suspect.figure for suspect in outcome.suspects], Path(folder), say, call)
+                second = in_turns(base, tree, [suspect.figure for suspect in outcome.suspects], Path(folder), say)
                 second.run(again)
                 measured_again = {measured.figure: measured.ratios.get(BASE, []) for measured in second.found}
                 for suspect in outcome.suspects:
@@ -107,19 +113,6 @@ def against(
         except KeyboardInterrupt:
             outcome.interrupted = True
     return outcome
-
-
-def in_turns(
-    outcome: Outcome,
-    figures: Sequence[Figure],
-    folder: Path,
-    say: Callable[[int, int, Figure], None],
-    call: Callable[[Figure], Call],
-) -> Rounds:
-    """Rounds of the two builds; ratios are the base's time over the tree's."""
-    sides = {BASE: side(folder=outcome.base.folder, must_agree=False)}
-    ours = side(folder=outcome.tree.folder)
-    return Rounds(figures, ours, sides, folder, limits=False, with_reference=False, call=call, say=say)
 
 
 def _judge(suspects: Sequence[Suspect], budgets: Budgets) -> None:

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .against import AGAIN, BASE, Outcome, in_turns
+from .against import AGAIN, BASE, InTurns, Outcome
 from .builds import Build, BuildError
-from .figures import Call, call_of
 from .record import Figure
 
 # What commits of a repository are: a revision, or None, the working tree.
@@ -39,9 +38,9 @@ def bisect(
     outcome: Outcome,
     commits: Sequence[Revision],
     build: Callable[[Revision], Build],
+    in_turns: InTurns,
     rounds: int = AGAIN,
     measure: Measure | None = None,
-    call: Callable[[Figure], Call] = call_of,
 ) -> list[Named]:
     """Name the commit of each regression.
 
@@ -53,12 +52,12 @@ def bisect(
         All behind the base up to the tree, oldest first; the last is the tree.
     build : callable
         Builds one; BuildError leaves it out.
+    in_turns : callable
+        As `against` has it.
     rounds : int
         Of each commit that is measured.
     measure : callable, optional
         Measures figures of a build against the base; in turns, if none is given.
-    call : callable
-        As `against` has it.
 
     Returns
     -------
@@ -78,7 +77,7 @@ def bisect(
     ends = {figure: [0, len(commits)] for figure in halves}
     why: dict[int, str] = {}
     with tempfile.TemporaryDirectory() as folder:
-        measure = measure or _measured(base, rounds, Path(folder), call)
+        measure = measure or _measured(base, rounds, Path(folder), in_turns)
         while (place := _next(ends.values(), why)) is not None:
             open_there = [figure for figure, (low, high) in ends.items() if low < place < high]
             try:
@@ -109,9 +108,9 @@ def _next(ends: Iterable[list[int]], left_out: dict[int, str]) -> int | None:
     return None
 
 
-def _measured(base: Build, rounds: int, folder: Path, call: Callable[[Figure], Call]) -> Measure:
+def _measured(base: Build, rounds: int, folder: Path, in_turns: InTurns) -> Measure:
     def measure(build: Build, figures: Sequence[Figure]) -> dict[Figure, list[float]]:
-        turns = in_turns(Outcome(base, build), figures, folder, lambda *_: None, call)
+        turns = in_turns(base, build, figures, folder, lambda *_: None)
         turns.run(rounds)
         return {one.figure: one.ratios.get(BASE, []) for one in turns.found}
 

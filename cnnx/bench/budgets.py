@@ -46,16 +46,19 @@ def name_of(figure: Figure) -> str:
 
 
 def find(
-    path: str | os.PathLike[str] | None = None, records: Collection[Record] = (), folder: Path = Path()
+    path: str | os.PathLike[str] | None = None,
+    records: Collection[Record] = (),
+    folder: Path = Path(),
+    names: Collection[str] = (),
 ) -> Budgets:
     """The budgets of a file; of the one in the folder's benchmarks/ if none is named; the default where neither is."""
     place = folder / PLACE
     if path is None and not place.exists():
         return Budgets()
-    return read(place if path is None else path, records)
+    return read(place if path is None else path, records, names)
 
 
-def read(path: str | os.PathLike[str], records: Collection[Record] = ()) -> Budgets:
+def read(path: str | os.PathLike[str], records: Collection[Record] = (), more: Collection[str] = ()) -> Budgets:
     """The budgets of a file.
 
     Parameters
@@ -64,6 +67,8 @@ def read(path: str | os.PathLike[str], records: Collection[Record] = ()) -> Budg
         TOML: a number `default`, and a table `budgets` with a number for each "op, case" that has another one.
     records : collection of Record
         What they are for: a name has to be that of an op's bench case, or of a figure in one of them.
+    more : collection of str
+        More names of figures.
 
     Raises
     ------
@@ -84,7 +89,7 @@ def read(path: str | os.PathLike[str], records: Collection[Record] = ()) -> Budg
     if not isinstance(table, dict):
         raise ValueError(f"{path}: budgets: expected a table of numbers, got {table!r}")
     names = {f"{op.name}, {case.name}" for op in OPS for case in (*op.bench, *op.large)}
-    names |= {name_of(measured.figure) for record in records for measured in record.figures}
+    names |= {name_of(measured.figure) for record in records for measured in record.figures} | set(more)
     for name in table:
         if name not in names:
             raise ValueError(f'{path}: expected "op, case" of a case that is measured, got "{name}"')

@@ -10,14 +10,17 @@ from pathlib import Path
 
 from .. import native as _native
 from ..audit import audit
+from .against import BASE, InTurns
+from .builds import Build
 from .cases import Cases
-from .figures import BY_NAME, call_of
+from .figures import BY_NAME, Call, call_of
 from .fingerprint import commit_of, fingerprint, versions
 from .measure import OURS, Rounds, Side
 from .process import OURS as OUR_FOLDER
 from .process import Worker, WorkerError, environment
 from .record import LIMIT, Figure, Record
 from .targets import judge
+from .turns import Say
 
 ROUNDS = 10
 AUDITED = ("exact", "bound", "layout", "gradient", "adjoint", "worked")  # the audit's checks that take seconds
@@ -95,6 +98,17 @@ def side(worker: str = OURS, folder: Path = OUR_FOLDER, *, must_agree: bool = Tr
     return Side(
         worker, lambda threads: environment(threads, instruction_set, folder, keep_memory=keep_memory), must_agree
     )
+
+
+def in_turns(call: Callable[[Figure], Call] = call_of) -> InTurns:
+    """What `against` wants of builds of cnnx; `call` is as `Rounds` has it."""
+
+    def made(base: Build, tree: Build, figures: Sequence[Figure], folder: Path, say: Say) -> Rounds:
+        sides = {BASE: side(folder=base.folder, must_agree=False)}
+        ours = side(folder=tree.folder)
+        return Rounds(figures, ours, sides, folder, limits=False, with_reference=False, call=call, say=say)
+
+    return made
 
 
 def _parts(

@@ -66,7 +66,8 @@ class Summary:
             lines.append(Line(str(figure), change, budgets.of(figure), verdict))
         unjudged = {str(figure): f"not in the base: {why}" for figure, why in found.missing.items()}
         unjudged |= {str(figure): f"it could not be measured: {why}" for figure, why in found.failed.items()}
-        notes = [
+        notes = list(found.notes)
+        notes += [
             f"{one.figure}: slower since {one.since or 'the working tree'}, after {one.before}"
             + f" ({len(one.skipped)} between were left out)" * bool(one.skipped)
             for one in named

@@ -27,7 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     what("--group", action="append", metavar="NAME", help="a group of --cases; may be given again; default: all")
     what("--op", action="append", metavar="NAME", help="an op; may be given again; default: all")
-    what("--case", action="append", metavar="NAME", help="a bench case of the ops; may be given again; default: all")
+    what(
+        "--case",
+        action="append",
+        metavar="NAME",
+        help="a bench case of the ops, or a figure (* for any letters) of another project; may be given again",
+    )
     what("--direction", choices=DIRECTIONS, help="default: both")
     what("--dtype", choices=DTYPES, help="default float32; with --cases: both")
     what("--threads", type=_threads, nargs="+", metavar="N", help="default: 1 and all; with --against: 1")
@@ -58,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="REV",
         help="build a commit beside the working tree and measure both in turns (default: the last tag, or main)",
     )
+    how("--pytest", metavar="PATH", help="with --against: a project's own tests that use the fixture benchmark")
     how("--bisect", action="store_true", help="with --against: name the commit behind REV that made a figure slower")
     how("--budgets", type=Path, metavar="FILE", help="how much slower counts (default benchmarks/budgets.toml)")
     where = parser.add_argument_group("what is written").add_argument
@@ -80,9 +86,9 @@ GOES_WITH = {
     **dict.fromkeys(("vs", "default_malloc"), ("a run",)),
     "json": (*TIMES, "--compare"),
     **dict.fromkeys(("markdown", "github"), ("--compare", "--against")),
-    "record": ("a run", "--compare"),
+    "record": ("a run", "--compare", "--against"),
     **dict.fromkeys(("across_machines", "by"), ("--compare",)),
-    "bisect": ("--against",),
+    **dict.fromkeys(("bisect", "pytest"), ("--against",)),
     "baseline": ("--compare", "--history"),
     "verbose": ("--compare", "--against"),
     "budgets": ("--compare", "--against", "--history"),

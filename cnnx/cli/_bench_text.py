@@ -166,6 +166,7 @@ def outcome(found: Outcome, budgets: Budgets, level: float, *, verbose: bool) ->
         yield f"not in {found.base.name}: {figure}: {why}"
     for figure, why in found.failed.items():
         yield f"could not be measured: {figure}: {why}"
+    yield from found.notes
     yield (
         f"a regression is slower than its budget in rounds of new processes, by the signed-rank test with Holm's "
         f"correction; a false alarm in at most {100 * level:g} % of runs (budgets: {budgets})"
@@ -241,4 +242,5 @@ def outcome_as_dict(found: Outcome, budgets: Budgets, level: float) -> dict[str,
         ],
         "missing": {str(figure): why for figure, why in found.missing.items()},
         "failed": {str(figure): why for figure, why in found.failed.items()},
+        "notes": found.notes,
     }

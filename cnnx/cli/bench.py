@@ -5,6 +5,7 @@ figure that could not be measured; 2: usage; 3: nothing to compare; 130: Ctrl-C.
 """
 
 import argparse
+import datetime
 import json
 import os
 import sys
@@ -15,26 +16,28 @@ from typing import Any
 
 from cnnx._files import replacing
 from cnnx._text import time_left
-from cnnx.bench.against import AGAIN, LEVEL, Outcome, against
+from cnnx.bench.against import AGAIN, LEVEL, InTurns, Outcome, against
 from cnnx.bench.against import ROUNDS as SCREENING
 from cnnx.bench.bisect import Named, bisect
 from cnnx.bench.budgets import find
-from cnnx.bench.builds import Build, Repository
+from cnnx.bench.builds import Build, Repository, is_ours
 from cnnx.bench.cases import Cases
 from cnnx.bench.cases_file import read
-from cnnx.bench.figures import Call, call_of, chosen, usable_threads
-from cnnx.bench.fingerprint import fingerprint
+from cnnx.bench.figures import call_of, chosen, usable_threads
+from cnnx.bench.fingerprint import commit_of, fingerprint, versions
+from cnnx.bench.git import Checkout
 from cnnx.bench.process import OURS
 from cnnx.bench.record import PEERS, Figure, Record, load_json, write_json
-from cnnx.bench.run import ROUNDS, check_peers, trusted
+from cnnx.bench.run import ROUNDS, check_peers, in_turns, trusted
 from cnnx.bench.run import run as measure
 from cnnx.bench.summary import Summary, annotations, markdown
 from cnnx.bench.targets import WRONG
 
-from . import _bench_text, _compared, _targets
+from . import _bench_text, _compared, _project, _targets
 from ._bench_options import DTYPES, check
 from ._bench_options import add_arguments as add_arguments  # of the command
 from ._history import lines as history_lines
+from ._project import Plan
 from ._speaker import progress
 
 
@@ -173,36 +176,68 @@ def _again(base: Record, arguments: argparse.Namespace) -> tuple[Record, int]:
 
 
 def _against(arguments: argparse.Namespace) -> int:
-    repository = Repository()
-    budgets = find(arguments.budgets, folder=repository.root)  # also where a folder within it is the current one
-    revision = arguments.against or repository.last()
-    repository.commit(revision)
-    figures, cases = _figures(arguments, [1])
-    call = call_of if cases is None else cases.call_of
-    instruction_set = _bench_text.instruction_set()
-    base = repository.build(revision, instruction_set, _bench_text.warn)
-    tree = repository.build(None, instruction_set, _bench_text.warn)
-    figures, code = _trusted(figures, tree.folder)
+    checkout = Checkout()
+    project = None
+    if arguments.pytest is not None or not is_ours(checkout.root):
+        project = _project.subject(arguments, checkout)
+    revision = arguments.against or checkout.last()
+    checkout.commit(revision)
+    if project is not None:
+        plan, build = _project.plan(arguments, project, revision), project.build
+    else:
+        plan, build = _plan_of_ops(arguments, checkout.root, revision)
     try:
-        outcome = against(base, tree, figures, budgets, arguments.rounds or SCREENING, AGAIN, _Clock(), call)
+        rounds = arguments.rounds or SCREENING
+        outcome = against(plan.base, plan.tree, plan.figures, plan.budgets, plan.in_turns, rounds, AGAIN, _Clock())
     finally:
         progress("")
+    outcome.missing |= plan.missing
+    outcome.failed |= plan.failed
+    outcome.notes += plan.notes
     if arguments.json != "-":
-        print("\n".join(_bench_text.outcome(outcome, budgets, LEVEL, verbose=arguments.verbose)))
-    named = _bisected(outcome, repository, revision, instruction_set, call) if arguments.bisect else []
+        print("\n".join(_bench_text.outcome(outcome, plan.budgets, LEVEL, verbose=arguments.verbose)))
+    named = _bisected(outcome, checkout.behind(revision), build, plan.in_turns) if arguments.bisect else []
     if named and arguments.json != "-":
-        print("\n".join(_bench_text.named(named, repository.title)))
+        print("\n".join(_bench_text.named(named, checkout.title)))
     if arguments.json is not None:
-        found = _bench_text.outcome_as_dict(outcome, budgets, LEVEL)
+        found = _bench_text.outcome_as_dict(outcome, plan.budgets, LEVEL)
         _write_json(found | {"bisect": _bench_text.named_as_dict(named)} if arguments.bisect else found, arguments.json)
+    if arguments.record is not None and outcome.ratios:
+        from cnnx.bench.history import append
+
+        append(arguments.record, _record(outcome, plan, checkout.root, arguments.command))
     if outcome.interrupted:
         code = 130
     elif outcome.regressions or outcome.failed:
         code = 1
     else:
-        code = code or (0 if outcome.ratios else 3)
-    _summarized(Summary.of_outcome(outcome, budgets, named, code), arguments)
+        code = plan.code or (0 if outcome.ratios else 3)
+    _summarized(Summary.of_outcome(outcome, plan.budgets, named, code), arguments)
     return code
+
+
+def _plan_of_ops(arguments: argparse.Namespace, root: Path, revision: str) -> tuple[Plan, Callable[..., Build]]:
+    """cnnx's own ops, or a file's cases."""
+    repository = Repository(root)
+    budgets = find(arguments.budgets, folder=root)  # also where a folder within it is the current one
+    figures, cases = _figures(arguments, [1])
+    call = call_of if cases is None else cases.call_of
+    instruction_set = _bench_text.instruction_set()
+
+    def build(one: str | None) -> Build:
+        return repository.build(one, instruction_set, _bench_text.warn)
+
+    base, tree = build(revision), build(None)
+    figures, code = _trusted(figures, tree.folder)
+    same = {**fingerprint(), "base": repository.commit(revision)[:12]}
+    return Plan(base, tree, figures, budgets, in_turns(call), same, versions=versions(), code=code), build
+
+
+def _record(outcome: Outcome, plan: Plan, root: Path, command: str) -> Record:
+    """A run for a history: the first rounds' ratios to the base."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    figures = [one for one in outcome.measured if one.figure in outcome.ratios]
+    return Record(plan.fingerprint, figures, commit_of(root), now, plan.versions, {}, command, outcome.interrupted)
 
 
 def _summarized(summary: Summary, arguments: argparse.Namespace) -> None:
@@ -220,19 +255,18 @@ def _summarized(summary: Summary, arguments: argparse.Namespace) -> None:
 
 
 def _bisected(
-    outcome: Outcome, repository: Repository, revision: str, instruction_set: str, call: Callable[[Figure], Call]
+    outcome: Outcome, commits: Sequence[str | None], make: Callable[[str | None], Build], in_turns: InTurns
 ) -> list[Named]:
-    commits = repository.behind(revision)
     if outcome.interrupted or not outcome.regressions or not commits:
         return []
 
     def build(one: str | None) -> Build:
-        made = repository.build(one, instruction_set, _bench_text.warn)
+        made = make(one)
         progress(f"measuring {made.name}")
         return made
 
     try:
-        return bisect(outcome, commits, build, call=call)
+        return bisect(outcome, commits, build, in_turns)
     finally:
         progress("")
 

@@ -196,15 +196,14 @@ class Scripted:
             self.found.append(Measured(figure, seconds=[1.0] * count, ratios={BASE: ratios}))
 
 
-def outcome(monkeypatch, ratio, budgets=None, **options):
+def outcome(ratio, budgets=None, **options):
     asked = []
 
-    def scripted(outcome, figures, folder, say, call):
+    def scripted(base, tree, figures, folder, say):
         asked.append(list(figures))
         return Scripted(figures, ratio, **options)
 
-    monkeypatch.setattr(module, "in_turns", scripted)
-    return against(*BUILDS, FIGURES, budgets or Budgets()), asked
+    return against(*BUILDS, FIGURES, budgets or Budgets(), scripted), asked
 
 
 def noise(rng, spread=0.05, often=0.1):
@@ -213,30 +212,30 @@ def noise(rng, spread=0.05, often=0.1):
     return disturbed[0] / disturbed[1]
 
 
-def test_what_is_unchanged_raises_no_alarm(monkeypatch):
+def test_what_is_unchanged_raises_no_alarm():
     """200 runs of 68 figures on a noisy machine; by its own error rate two of them might raise one."""
     rng = random.Random(7)
-    found = [outcome(monkeypatch, lambda figure: noise(rng))[0] for _ in range(200)]
+    found = [outcome(lambda figure: noise(rng))[0] for _ in range(200)]
     assert sum(len(run.suspects) for run in found) > 200, "else nothing was put to the test"
     assert sum(bool(run.regressions) for run in found) <= 200 * LEVEL
 
 
-def test_no_alarm_even_where_the_budget_is_nothing(monkeypatch):
+def test_no_alarm_even_where_the_budget_is_nothing():
     """The error rate is the test's own: the budget is not needed for it."""
     rng = random.Random(8)
     alarms = 0
     for _ in range(100):
-        found, _ = outcome(monkeypatch, lambda figure: noise(rng), Budgets(default=1e-9))
+        found, _ = outcome(lambda figure: noise(rng), Budgets(default=1e-9))
         alarms += bool(found.regressions)
     assert alarms <= 3 + 100 * LEVEL
 
 
-def test_a_slower_op_is_found_and_named(monkeypatch):
+def test_a_slower_op_is_found_and_named():
     rng = random.Random(9)
     slowed = FIGURES[4]
     times = 0
     for _ in range(20):
-        found, asked = outcome(monkeypatch, lambda figure: noise(rng, 0.03, 0.04) / (1.2 if figure == slowed else 1))
+        found, asked = outcome(lambda figure: noise(rng, 0.03, 0.04) / (1.2 if figure == slowed else 1))
         assert [suspect.figure for suspect in found.regressions] in ([slowed], [])
         assert asked[0] == FIGURES
         assert asked[1] == [suspect.figure for suspect in found.suspects], "only suspects are measured again"
@@ -247,31 +246,31 @@ def test_a_slower_op_is_found_and_named(monkeypatch):
     assert times >= 18
 
 
-def test_slower_within_the_budget_is_no_regression(monkeypatch):
+def test_slower_within_the_budget_is_no_regression():
     rng = random.Random(10)
-    found, _ = outcome(monkeypatch, lambda figure: rng.gauss(0.93, 0.001))
+    found, _ = outcome(lambda figure: rng.gauss(0.93, 0.001))
     assert len(found.suspects) == len(FIGURES)
     assert found.regressions == []
     budgets = Budgets(by_name={"conv2d, cn layer 2": 0.05})
-    found, _ = outcome(monkeypatch, lambda figure: rng.gauss(0.93, 0.001), budgets)
+    found, _ = outcome(lambda figure: rng.gauss(0.93, 0.001), budgets)
     assert {suspect.figure.case for suspect in found.regressions} == {"cn layer 2"}
 
 
-def test_the_second_measurement_alone_decides(monkeypatch):
+def test_the_second_measurement_alone_decides():
     times = {}
 
     def ratio(figure):
         times[figure] = times.get(figure, 0) + 1
         return 0.5 if times[figure] <= module.ROUNDS else 1.0 + 1e-3 * (times[figure] % 3 - 1)
 
-    found, _ = outcome(monkeypatch, ratio)
+    found, _ = outcome(ratio)
     assert len(found.suspects) == len(FIGURES)
     assert found.regressions == []
     assert abs(found.suspects[0].change) < 1e-2
 
 
-def test_ctrl_c_keeps_what_was_found(monkeypatch):
-    found, asked = outcome(monkeypatch, lambda figure: 0.5, until=FIGURES[3])
+def test_ctrl_c_keeps_what_was_found():
+    found, asked = outcome(lambda figure: 0.5, until=FIGURES[3])
     assert found.interrupted
     assert list(found.ratios) == FIGURES[:3]
     assert found.regressions == []

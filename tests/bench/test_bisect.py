@@ -42,7 +42,7 @@ def searched(since, *, lost=0.1, broken=(), spread=0.02, commits=(*COMMITS, None
             if since[figure] is not ...
         }
 
-    return bisect(outcome, commits, build, measure=measure), asked
+    return bisect(outcome, commits, build, None, measure=measure), asked
 
 
 @pytest.mark.parametrize("place", range(1, 22))
@@ -68,7 +68,11 @@ def test_half_of_several_steps_is_named():
     outcome.suspects.append(Suspect(FIGURES[0], [0.9] * 5, [0.9] * 16, regression=True))
     levels = {"c1": 1.0, "c2": 0.98, "c3": 0.93, "c4": 0.9}
     (named,) = bisect(
-        outcome, list(levels), lambda c: Build(c, None), measure=lambda b, fs: {f: [levels[b.name]] * 16 for f in fs}
+        outcome,
+        list(levels),
+        lambda c: Build(c, None),
+        None,
+        measure=lambda b, fs: {f: [levels[b.name]] * 16 for f in fs},
     )
     assert (named.before, named.since) == ("c2", "c3")
 
