@@ -196,7 +196,6 @@ def repository(name, folder):
         "--no-deps",
         "--no-binary",
         ":all:",
-        "--no-build-isolation",
     ]
     subprocess.run([*command, "-d", str(folder), f"{name}=={version}"], check=True)
     (sdist,) = folder.glob("*.tar.gz")
@@ -276,21 +275,22 @@ def main():
     parser.add_argument("--by", type=float, default=0.1, help="how much slower the function is made (default 0.1)")
     parser.add_argument("--step", type=float, default=0.02, help="of a commit of the drift (default 0.02)")
     parser.add_argument("--only", choices=("unchanged", "slowed", "drift"), help="one of the three")
-    parser.add_argument("options", nargs="*", help="for cnnx bench, after --")
+    parser.add_argument("--case", action="append", default=[], help="for cnnx bench; may be given again")
     asked = parser.parse_args()
     for name in [asked.package] if asked.package else PACKAGES:
         version, _, _, slow, options = PACKAGES[name]
+        options = [*options, *(word for case in asked.case for word in ("--case", case))]
         print(f"{name} {version}, {load()}", flush=True)
         with tempfile.TemporaryDirectory() as folder:
             root = repository(name, Path(folder))
             if asked.only in (None, "unchanged"):
-                runs("unchanged", root, asked.runs, [*options, *asked.options])
+                runs("unchanged", root, asked.runs, options)
             if asked.only in (None, "slowed"):
                 slow(root, asked.by)
-                runs("slowed", root, asked.runs, [*options, *asked.options])
+                runs("slowed", root, asked.runs, options)
                 git(root, "checkout", "--quiet", ".")
             if asked.only in (None, "drift"):
-                drift(root, asked.step, slow, [*options, *asked.options])
+                drift(root, asked.step, slow, options)
 
 
 if __name__ == "__main__":

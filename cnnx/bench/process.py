@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -121,7 +122,7 @@ class Worker:
         return WorkerError(f"{self.name}: its process ended with code {self._process.wait(10)}")
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, and what it has started."""
         for pipe in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(BrokenPipeError):  # a question that a dead process has not read
                 if pipe is not None:
@@ -131,6 +132,8 @@ class Worker:
         except subprocess.TimeoutExpired:  # in the middle of a long turn
             self._process.kill()
             self._process.wait()
+        with contextlib.suppress(ProcessLookupError):  # none of its group is left
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def __enter__(self) -> Self:
         return self

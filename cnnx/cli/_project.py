@@ -54,9 +54,7 @@ def subject(arguments: argparse.Namespace, checkout: Checkout) -> Project:
     if arguments.pytest is not None:
         path = Path(arguments.pytest.partition("::")[0]).resolve()
         if not path.exists():
-            raise ValueError(
-                f"--pytest: expected a folder or file of tests, got {arguments.pytest!r}, which is not there"
-            )
+            raise ValueError(f"--pytest: expected a folder or file of tests, got none at {arguments.pytest!r}")
         if not path.is_relative_to(checkout.root.resolve()):
             raise ValueError(f"--pytest: expected a folder or file within {checkout.root}, got {arguments.pytest!r}")
         inside = str(path.relative_to(checkout.root.resolve()))
