@@ -18,6 +18,7 @@ from ..git import BuildError, Checkout, Tree, run
 from .settings import Settings
 
 KEPT_WHEELS, KEPT_ENVIRONMENTS = 40, 8
+OLDEST = 9  # Python 3.9: what runs in an environment is written for it
 ABOUT = "cnnx-bench.json"  # in an environment: what the wheel brought
 FOR_PYTEST = ("pytest", "pytest-benchmark")
 _NEVER = {"tests", "test", "benchmarks"}  # which some wheels bring by mistake, and the tree has too
@@ -84,7 +85,11 @@ class Environments:
         return found
 
     def _version(self) -> str:
-        return run([self._python, "-VV"], self._checkout.root).strip()
+        found = run([self._python, "-VV"], self._checkout.root).strip()
+        numbers = re.match(r"Python 3\.(\d+)", found)
+        if numbers is None or int(numbers[1]) < OLDEST:
+            raise BuildError(f"python: expected Python 3.{OLDEST} or newer, got {found!r} of {self._python}")
+        return found
 
     def _wheel(self, tree: Tree, folder: Path, name: str) -> None:
         with tempfile.TemporaryDirectory() as sources:
