@@ -9,8 +9,9 @@ A pinned release, from its sources, becomes a git repository in a temporary fold
     cost        how long a run on an unchanged tree takes and how far its ratios are off, beside two runs of plain
                 pytest-benchmark, by turns (more-itertools, whose figures are such tests)
 
-more-itertools is pure Python and is measured by pytest-benchmark's fixture, bitarray is an extension and has functions
-in its pyproject.toml. Each line has the machine's load. Needs an index of packages; takes 15 to 40 minutes a package.
+more-itertools is pure Python and is measured by tests of pytest-benchmark (its drift by functions), bitarray is an
+extension and has functions in its pyproject.toml. Each line has the machine's load. Needs an index of packages; takes
+15 to 40 minutes a package, on a quiet machine.
 """
 
 import argparse
@@ -142,7 +143,7 @@ def main():
             if asked.only == "cost":
                 cost(root, asked.runs, options)
             if asked.only in (None, "drift"):
-                drift(root, asked.step, slow, options)
+                drift(root, asked.step, slow, [word for word in options if word not in ("--pytest", "benchmarks")])
 
 
 if __name__ == "__main__":

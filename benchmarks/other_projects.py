@@ -43,6 +43,33 @@ def test_lazily(benchmark, name):
         function = getattr(function, part)
     benchmark(lambda: run(function(NUMBERS)))
 """
+FUNCTIONS_OF_MORE_ITERTOOLS = """
+import more_itertools as m
+
+
+def numbers(n):
+    return [(7 * i) % 1009 for i in range(n)]
+
+
+def map_reduce(values):
+    return m.map_reduce(values, lambda n: n % 10, lambda n: n + 1, sum)
+
+
+def sort_together(values):
+    return m.sort_together([values, values])
+
+
+def minmax(values):
+    return m.minmax(values)
+"""
+SETTINGS_OF_MORE_ITERTOOLS = """
+[tool.cnnx.bench]
+functions = [
+    { call = "speed:map_reduce", setup = "speed:numbers", parameters = { n = 1000 } },
+    { call = "speed:sort_together", setup = "speed:numbers", parameters = { n = 1000 } },
+    { call = "speed:minmax", setup = "speed:numbers", parameters = { n = 1000 } },
+]
+"""
 SLOW_MAP_REDUCE = """
 
 def _slowed(function):
@@ -144,8 +171,8 @@ def slow_count(root, share):
 PACKAGES = {
     "more-itertools": (
         "10.7.0",
-        {"benchmarks/test_speed.py": SPEED_OF_MORE_ITERTOOLS},
-        "",
+        {"benchmarks/test_speed.py": SPEED_OF_MORE_ITERTOOLS, "speed.py": FUNCTIONS_OF_MORE_ITERTOOLS},
+        SETTINGS_OF_MORE_ITERTOOLS,
         slow_map_reduce,
         ["--pytest", "benchmarks"],
     ),
