@@ -143,11 +143,18 @@ class Worker:
 
 
 def wait_for_rest(pid: int, most: float = 0.1) -> None:
-    """Until no thread of the process runs: those of OpenMP spin for some milliseconds after their work is done."""
+    """Until no thread of the process runs: those of OpenMP spin for some milliseconds after their work is done.
+
+    A process of one thread has answered and does nothing more: it would only be asked whether it has been put to sleep,
+    which on a busy machine takes long.
+    """
     tasks = Path("/proc", str(pid), "task")
     if not tasks.exists():
         time.sleep(0.02)
         return
+    with contextlib.suppress(OSError):
+        if len(list(tasks.iterdir())) == 1:
+            return
     end = time.monotonic() + most
     while time.monotonic() < end:
         if not any(_runs(task) for task in tasks.iterdir()):
