@@ -2,20 +2,20 @@
 
 import statistics
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from .budgets import Budgets
-from .record import LIMIT, PYTEST, REFERENCE, SECONDS, Figure, Measured, Record
+from .record import HYPERFINE, LIMIT, REFERENCE, SECONDS, TOOLS, Figure, Measured, Record
+from .run_as_yardstick import RUN, by_run
 from .statistic import LEVEL, differ, holm, interval, rounds_to_differ, smallest_differ
 
-RUN = "run"  # the yardstick of files without any: the other benchmarks of the same run
 SLOWER, FASTER, NOISY, SAME = "slower", "faster", "noisy", "same"
 _IN_ONE_GO = (
-    f"{PYTEST} times each benchmark, and what it is compared with, in one go: a disturbance as long as that looks like "
-    "a change, and no error rate holds for it; cnnx bench measures in turns"
+    "times each benchmark, and what it is compared with, in one go: a disturbance as long as that looks like a change, "
+    "and no error rate holds for it; cnnx bench measures in turns"
 )
 METHOD = "Mann-Whitney U test of the rounds, two-sided, with Holm's correction"
 
@@ -161,8 +161,9 @@ def compare(
     found.notes += [
         f"the {name} run was interrupted" for name, run in (("base", base), ("new", new)) if run.interrupted
     ]
-    if PYTEST in {**base.versions, **new.versions}:
-        found.notes.append(_IN_ONE_GO)
+    found.notes += [f"{tool} {_IN_ONE_GO}" for tool in TOOLS if tool in {**base.versions, **new.versions}]
+    if HYPERFINE in base.versions:
+        found.notes.append(f"{HYPERFINE}'s files do not say on which machine they were written")
     _pair(found, base, new, by)
     if not found.changes:
         what = "figure" if not found.unlike else f"figure with the yardstick {by}" if by else "figure with a yardstick"
@@ -191,7 +192,7 @@ def _pair(found: Comparison, base: Record, new: Record, by: str | None) -> None:
     timed = [figure for figure in common if before[figure].seconds and after[figure].seconds]
     without = not any(run[figure].ratios for run in (before, after) for figure in common)
     if by == RUN or (by is None and without):
-        before, after = ({**run, **_by_run([run[figure] for figure in timed])} for run in (before, after))
+        before, after = ({**run, **by_run([run[figure] for figure in timed])} for run in (before, after))
     for figure in common:
         b, n = before[figure], after[figure]
         yardstick, why = _yardstick(b, n, by)
@@ -211,6 +212,8 @@ def _yardstick(base: Measured, new: Measured, by: str | None) -> tuple[str, str]
     for measured in (base, new):
         if SECONDS in measured.missing:
             return "", measured.missing[SECONDS]
+    if base.work != new.work:
+        return "", "other work: the benchmark itself was changed"
     for name in ("multiply_adds", "bytes"):
         if getattr(base, name) != getattr(new, name):
             return "", f"other work: {getattr(base, name)} -> {getattr(new, name)} {name.replace('_', '-')}"
@@ -222,25 +225,6 @@ def _yardstick(base: Measured, new: Measured, by: str | None) -> tuple[str, str]
         if not common:
             return "", f"another limit binds: {base.bound} -> {new.bound}"
     return (common[0], "") if common else ("", f"no yardstick {by} in both" if by else "no yardstick in both")
-
-
-def _by_run(figures: list[Measured]) -> dict[Figure, Measured]:
-    """The figures with the ratio of all the others' time, a geometric mean, to their own, round by round.
-
-    Others with fewer rounds count with their median. That a figure itself is left out of its mean makes no difference
-    to the test, but shows a change at its full size. Needs two figures.
-    """
-    if len(figures) < 2:
-        return {}
-    rounds = max(len(measured.seconds) for measured in figures)
-    logs = np.array(
-        [np.log(m.seconds if len(m.seconds) == rounds else [statistics.median(m.seconds)] * rounds) for m in figures]
-    )
-    others = (logs.sum(axis=0) - logs) / (len(figures) - 1)
-    return {
-        m.figure: replace(m, ratios={RUN: (np.exp(log[: len(m.seconds)]) / m.seconds).tolist()})
-        for m, log in zip(figures, others, strict=True)
-    }
 
 
 def _judge(found: Comparison) -> None:

@@ -9,6 +9,7 @@ from .budgets import Budgets
 from .compare import FASTER, SAME, SLOWER, Change, compare
 from .drift import ALARMS, FEWEST, shifts
 from .record import LIMIT, REFERENCE, Figure, Measured, Record
+from .run_as_yardstick import along
 from .statistic import interval
 
 Series = tuple[dict[int, float], tuple[Figure, ...], str]  # values by place, of which figures, and their name
@@ -119,7 +120,7 @@ def curves(records: Sequence[Record], budgets: Budgets | None = None, baseline: 
     runs: dict[frozenset[tuple[str, str]], list[Record]] = {}
     for record in records:
         runs.setdefault(frozenset(record.fingerprint.items()), []).append(record)
-    machines = [_machine(mine, budgets, baseline) for mine in runs.values()]
+    machines = [_machine(along(mine), budgets, baseline) for mine in runs.values()]
     return sorted(machines, key=lambda machine: machine.records[-1].date, reverse=True)
 
 

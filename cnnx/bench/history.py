@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .._files import check_replaceable, reading, replacing
+from .foreign import read_folder
 from .record import Record, RecordError
 
 
@@ -72,7 +73,7 @@ def _locked(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def read(path: str | os.PathLike[str]) -> list[Record]:
-    """The runs of a history, oldest first.
+    """The runs of a history, oldest first; of a folder those that other tools wrote (`cnnx.bench.foreign`).
 
     Raises
     ------
@@ -81,6 +82,8 @@ def read(path: str | os.PathLike[str]) -> list[Record]:
     OSError
         The file cannot be read.
     """
+    if Path(path).is_dir():
+        return read_folder(path)
     if not Path(path).exists():
         raise RecordError(f"{path}: expected a history, got no file: `cnnx bench --record {path}` starts one")
     with reading(path) as file:

@@ -13,7 +13,14 @@ from .._files import reading, replacing
 VERSION = 1
 LIMIT, REFERENCE = "limit", "reference"  # yardsticks that every figure has; the others are peers
 PEERS = ("torch", "onnxruntime", "numpy")
-PYTEST = "pytest-benchmark"  # among the versions of a record that was read from its files
+# Tools, among the versions of a record that was read from their files.
+PYTEST, ASV, GOOGLE, HYPERFINE, PYPERF = TOOLS = (
+    "pytest-benchmark",
+    "asv",
+    "Google Benchmark",
+    "hyperfine",
+    "pyperf",
+)
 SECONDS = "seconds"  # in `missing`: the figure has no times
 MULTIPLY_ADDS, COPY = "multiply-adds", "copy"  # what may bind
 
@@ -28,7 +35,8 @@ class Figure:
 
     direction : "forward" or "backward".
 
-    Tests of other projects, read from pytest-benchmark's files, have a name in `op` alone, and 0 threads: nobody knows.
+    Benchmarks of other projects, read from other tools' files, have a name in `op`, parameters in `case`, and 0
+    threads: nobody knows.
     """
 
     op: str
@@ -54,6 +62,7 @@ class Measured:
     ratios : by yardstick and round: "limit" (the share of the machine's limit), "reference" (the speed-up), peers.
     extrapolated : the reference's time comes from one row of its output.
     missing : by peer, why it has no such thing; or of the seconds.
+    work : what is computed, where a file of another tool says it: asv has a checksum of the benchmark's code.
     """
 
     figure: Figure
@@ -64,6 +73,7 @@ class Measured:
     ratios: dict[str, list[float]] = field(default_factory=dict)
     extrapolated: bool = False
     missing: dict[str, str] = field(default_factory=dict)
+    work: str = ""
 
     def yardsticks(self) -> list[str]:
         """Those that it was measured by, the one that decides first."""
@@ -72,7 +82,8 @@ class Measured:
 
     def as_dict(self) -> dict[str, Any]:
         """The figure's own fields first."""
-        fields = {name: value for name, value in vars(self).items() if name != "figure"}
+        left_out = {"figure"} if self.work else {"figure", "work"}
+        fields = {name: value for name, value in vars(self).items() if name not in left_out}
         return {**asdict(self.figure), **fields}
 
     @classmethod

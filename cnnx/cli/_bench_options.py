@@ -47,14 +47,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what("--default-malloc", action="store_true", help="let freed memory go back to the system after every call")
     what("--memory", action="store_true", help="measure the memory that convolutions of --cases need, and nothing else")
     how = parser.add_argument_group("what it is compared with").add_argument
-    how("--compare", nargs="+", metavar="FILE", help="two files of --json or of pytest-benchmark, or one and a run now")
+    how(
+        "--compare",
+        nargs="+",
+        metavar="FILE",
+        help="two files of --json, pytest-benchmark, asv, Google Benchmark, hyperfine or pyperf, or one and a run now",
+    )
     how("--across-machines", action="store_true", help="compare files of different machines all the same")
     how("--by", metavar="YARDSTICK", help=f"the ratio that decides: {LIMIT}, {REFERENCE}, {', '.join(PEERS)}")
     how(
         "--baseline",
         metavar="NAME",
-        help="the benchmark whose time is the unit, in files of pytest-benchmark; with "
-        "--history: the record that is drawn beside",
+        help="the benchmark whose time is the unit, in files of other tools; with --history: the record that is drawn "
+        "beside",
     )
     how(
         "--against",
@@ -68,10 +73,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how("--budgets", type=Path, metavar="FILE", help="how much slower counts (default benchmarks/budgets.toml)")
     where = parser.add_argument_group("what is written").add_argument
     where("--json", nargs="?", const="-", metavar="FILE", help="the run, or what was found, to a file or printed")
+    where("--benchmark-json", type=Path, metavar="FILE", help="the run as pytest-benchmark writes it, to a file")
     where("--markdown", type=Path, metavar="FILE", help="a comparison's summary for a pull request, to a file")
     where("--github", action="store_true", help="annotations, and the summary to $GITHUB_STEP_SUMMARY if that is set")
     where("--record", type=Path, metavar="FILE", help="append the run to a history, a file of JSON lines")
-    where("--history", type=Path, metavar="FILE", help="show a history instead of measuring")
+    where(
+        "--history",
+        type=Path,
+        metavar="FILE",
+        help="show a history, or a folder of other tools' files, instead of measuring",
+    )
     where("--report", type=Path, metavar="FILE.html", help="with --history: draw it, as one page")
     where("--verbose", action="store_true", help="show what did not change too")
 
@@ -87,6 +98,7 @@ GOES_WITH = {
     "json": (*TIMES, "--compare"),
     **dict.fromkeys(("markdown", "github"), ("--compare", "--against")),
     "record": ("a run", "--compare", "--against"),
+    "benchmark_json": ("a run", "--compare"),
     **dict.fromkeys(("across_machines", "by"), ("--compare",)),
     **dict.fromkeys(("bisect", "pytest"), ("--against",)),
     "baseline": ("--compare", "--history"),
@@ -112,18 +124,22 @@ def check(arguments: argparse.Namespace) -> None:
             raise ValueError(f"--{name}: expected --cases FILE beside it")
     if arguments.compare is not None and len(arguments.compare) > 2:
         raise ValueError(f"--compare: expected one or two files, got {len(arguments.compare)}")
-    if arguments.compare is not None and len(arguments.compare) == 2 and (arguments.record or arguments.rounds):
-        raise ValueError("--rounds, --record: expected none with two files, as nothing is measured then")
+    if (
+        arguments.compare is not None
+        and len(arguments.compare) == 2
+        and (arguments.record or arguments.rounds or arguments.benchmark_json)
+    ):
+        raise ValueError("--rounds, --record, --benchmark-json: expected none with two files: nothing is measured then")
     if arguments.record is not None:
         from cnnx.bench.history import check
 
         check(arguments.record)
-    written = arguments.json, arguments.record, arguments.report, arguments.markdown
+    written = arguments.json, arguments.record, arguments.report, arguments.markdown, arguments.benchmark_json
     paths = [path for path in written if path not in (None, "-")]
     for path in paths:
         check_replaceable(path)
     if len({os.path.realpath(path) for path in paths}) < len(paths):
-        raise ValueError("--record, --markdown: expected another file than --json's")
+        raise ValueError("--record, --markdown, --benchmark-json: expected another file than --json's")
     read = [path for path in (arguments.history, arguments.baseline) if path is not None]
     if arguments.report is not None and os.path.realpath(arguments.report) in map(os.path.realpath, read):
         raise ValueError("--report: expected another file than those of --history and --baseline")

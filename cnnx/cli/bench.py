@@ -25,6 +25,7 @@ from cnnx.bench.cases import Cases
 from cnnx.bench.cases_file import read
 from cnnx.bench.figures import call_of, chosen, usable_threads
 from cnnx.bench.fingerprint import commit_of, fingerprint, versions
+from cnnx.bench.foreign.to_pytest import as_pytest
 from cnnx.bench.git import Checkout
 from cnnx.bench.process import OURS
 from cnnx.bench.record import PEERS, Figure, Record, load_json, write_json
@@ -101,6 +102,8 @@ def _measured(
         code = 3
     if arguments.json is not None:
         _write_json(record.as_dict(), arguments.json)
+    if arguments.benchmark_json is not None:
+        write_json(as_pytest(record), arguments.benchmark_json)
     if arguments.record is not None and record.figures:
         from cnnx.bench.history import append
 

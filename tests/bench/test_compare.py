@@ -697,26 +697,6 @@ def test_timings_of_0_of_our_own_benchmarks():
     assert "a timing of 0" in measured.missing["seconds"]
 
 
-PYPERF = {"benchmarks": [{"runs": [{"values": [0.1]}]}], "metadata": {"name": "a"}, "version": "1.0"}
-GOOGLE = {"context": {"num_cpus": 2}, "benchmarks": [{"name": "BM_a", "real_time": 1.0, "time_unit": "ns"}]}
-
-
-@pytest.mark.parametrize(
-    ("found", "message"),
-    [
-        (PYPERF, "got a file of pyperf, whose command python -m pyperf compare_to compares two"),
-        (GOOGLE, "got a file of Google Benchmark, whose tools/compare.py compares two"),
-        ({"benchmarks": []}, "got other JSON"),
-    ],
-)
-def test_whole_files_of_other_tools_are_not_called_broken(tmp_path, found, message):
-    path = tmp_path / "f.json"
-    path.write_text(json.dumps(found))
-    with pytest.raises(RecordError) as error:
-        read_any(path, baseline="a")
-    assert str(error.value) == f"{path}: expected what cnnx bench --json or pytest --benchmark-json writes, {message}"
-
-
 @pytest.mark.parametrize(
     ("name", "message"),
     [("c", "expected a benchmark of test_x.py::a, test_x.py::b, test_y.py::b, got 'c'"), ("b", "the full name of one")],
