@@ -154,6 +154,8 @@ def annotations(summary: Summary) -> list[str]:
     ]
     if summary.unjudged:
         found.append(f"::warning title=Not judged::{len(summary.unjudged)} figures; the summary has the reasons")
+    if summary.code == 1 and not any(one.verdict == SLOWER for one in summary.lines):
+        found.append(f"::error title=Not all was measured::{_in_a_command(summary.verdict)}; the log has the reasons")
     if summary.code == 3:
         found.append(f"::warning title=Nothing was compared::{_in_a_command(summary.verdict)}")
     return found

@@ -75,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where("--json", nargs="?", const="-", metavar="FILE", help="the run, or what was found, to a file or printed")
     where("--benchmark-json", type=Path, metavar="FILE", help="the run as pytest-benchmark writes it, to a file")
     where("--markdown", type=Path, metavar="FILE", help="a comparison's summary for a pull request, to a file")
+    where("--junit", type=Path, metavar="FILE", help="a comparison as JUnit XML, to a file")
     where("--github", action="store_true", help="annotations, and the summary to $GITHUB_STEP_SUMMARY if that is set")
     where("--record", type=Path, metavar="FILE", help="append the run to a history, a file of JSON lines")
     where(
@@ -90,13 +91,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 # What each option goes with; without any of these the command times and prints a table.
 MODES = ("compare", "against", "history", "memory")
 TIMES = ("a run", "--against")
+WRITTEN = ("json", "benchmark_json", "record", "report", "markdown", "junit")  # files
 CHOICE = ("cases", "group", "op", "case", "direction", "dtype", "threads", "isa")
 GOES_WITH = {
     **dict.fromkeys(CHOICE, (*TIMES, "--memory")),
     "rounds": (*TIMES, "--compare"),
     **dict.fromkeys(("vs", "default_malloc"), ("a run",)),
     "json": (*TIMES, "--compare"),
-    **dict.fromkeys(("markdown", "github"), ("--compare", "--against")),
+    **dict.fromkeys(("markdown", "github", "junit"), ("--compare", "--against")),
     "record": ("a run", "--compare", "--against"),
     "benchmark_json": ("a run", "--compare"),
     **dict.fromkeys(("across_machines", "by"), ("--compare",)),
@@ -134,12 +136,12 @@ def check(arguments: argparse.Namespace) -> None:
         from cnnx.bench.history import check
 
         check(arguments.record)
-    written = arguments.json, arguments.record, arguments.report, arguments.markdown, arguments.benchmark_json
+    written = (getattr(arguments, name) for name in WRITTEN)
     paths = [path for path in written if path not in (None, "-")]
     for path in paths:
         check_replaceable(path)
     if len({os.path.realpath(path) for path in paths}) < len(paths):
-        raise ValueError("--record, --markdown, --benchmark-json: expected another file than --json's")
+        raise ValueError("--json, --record, --markdown, ...: expected a file of its own for each")
     read = [path for path in (arguments.history, arguments.baseline) if path is not None]
     if arguments.report is not None and os.path.realpath(arguments.report) in map(os.path.realpath, read):
         raise ValueError("--report: expected another file than those of --history and --baseline")

@@ -27,6 +27,7 @@ from cnnx.bench.figures import call_of, chosen, usable_threads
 from cnnx.bench.fingerprint import commit_of, fingerprint, versions
 from cnnx.bench.foreign.to_pytest import as_pytest
 from cnnx.bench.git import Checkout
+from cnnx.bench.junit import junit
 from cnnx.bench.process import OURS
 from cnnx.bench.record import PEERS, Figure, Record, load_json, write_json
 from cnnx.bench.run import ROUNDS, check_peers, in_turns, trusted
@@ -249,6 +250,9 @@ def _summarized(summary: Summary, arguments: argparse.Namespace) -> None:
     if arguments.markdown is not None:
         with replacing(arguments.markdown) as file:
             file.write(text.encode())
+    if arguments.junit is not None:
+        with replacing(arguments.junit) as file:
+            file.write(junit(summary))
     if arguments.github:
         for line in annotations(summary):
             print(line, file=sys.stderr)  # stdout may be one JSON document; the runner reads both

@@ -169,7 +169,7 @@ def test_another_machines_file_is_refused_before_anything_is_measured(measured, 
         (["--json", "/nowhere/new.json"], "/nowhere/new.json: No such file or directory"),
         (
             ["--json", "same", "--record", "same"],
-            "--record, --markdown, --benchmark-json: expected another file than --json's",
+            "--json, --record, --markdown, ...: expected a file of its own for each",
         ),
         (["--budgets", "/nowhere/b.toml"], "--budgets: expected none without --compare or --against"),
         (["--against", "nowhere"], "expected "),

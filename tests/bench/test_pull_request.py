@@ -1,6 +1,7 @@
 """A comparison for a pull request: Markdown, annotations, and what the command writes where."""
 
 import re
+import xml.etree.ElementTree as ET
 
 import pytest
 
@@ -14,6 +15,7 @@ from cnnx.bench.against import Outcome, Suspect
 from cnnx.bench.bisect import Named
 from cnnx.bench.budgets import Budgets
 from cnnx.bench.compare import compare
+from cnnx.bench.junit import junit
 from cnnx.bench.record import Figure
 from cnnx.bench.summary import Summary, annotations, markdown
 from cnnx.cli import main
@@ -81,6 +83,34 @@ def test_two_builds_in_turns():
     assert markdown(Summary.of_outcome(Outcome(*BUILDS), Budgets(), [], 3)).startswith("### Speed: nothing to compare")
 
 
+def test_as_junit():
+    odd = Figure("relu", HOSTILE, "forward", 1)
+    other = Figure("tanh", "images", "forward", 1)
+    found = of(run(1, {CONV: 0.5, RELU: 0.5, odd: 0.5}), run(2, {CONV: 0.4, RELU: 0.5, other: 0.6}))
+    root = ET.fromstring(junit(found))
+    assert {name: root.get(name) for name in ("tests", "failures", "errors", "skipped")} == {
+        "tests": "4", "failures": "1", "errors": "0", "skipped": "2",
+    }  # fmt: skip
+    cases = {case.get("name"): [child.tag for child in case] for case in root.iter("testcase")}
+    assert cases[str(CONV)] == ["failure"]
+    assert cases[str(RELU)] == ["system-out"]
+    assert cases[str(other)] == ["skipped"]
+    assert root.find(".//failure").get("message") == "-20.0 %, budget 10 %: slower"
+    nothing = of(run(1, {CONV: 0.5}), run(2, {CONV: 0.5}, fingerprint={"processor": "another"}))
+    (case,) = ET.fromstring(junit(nothing)).iter("testcase")
+    assert case.find("error").get("message").startswith("exit code 3: not comparable: processor")
+
+
+def test_a_failure_without_a_slower_figure_is_an_error_too():
+    outcome = Outcome(*BUILDS, ratios={FIGURES[0]: [1.0] * 5}, failed={FIGURES[1]: "it died"})
+    found = Summary.of_outcome(outcome, Budgets(), [], 1)
+    (case,) = ET.fromstring(junit(found)).iterfind(".//testcase[error]")
+    assert case.get("name") == "complete"
+    first, second = annotations(found)
+    assert first.startswith("::warning title=Not judged::1 figures")
+    assert second.startswith("::error title=Not all was measured::")
+
+
 def test_a_table_has_an_end():
     figures = {Figure("relu", f"case {i}", "forward", 1): 0.5 for i in range(100)}
     text = markdown(of(run(1, figures), run(2, dict.fromkeys(figures, 0.3))))
@@ -99,6 +129,8 @@ def test_the_command_writes_them(tmp_path, monkeypatch, capsys):
     captured = capsys.readouterr()
     assert captured.out.startswith("{")
     assert "::error title=Slower::conv2d" in captured.err
+    assert main(["bench", "--compare", *files, "--junit", str(tmp_path / "j.xml")]) == 1
+    assert ET.parse(tmp_path / "j.xml").getroot().get("failures") == "1"
     text = (tmp_path / "s.md").read_text()
     assert text.startswith("### Speed: 1 slower of 1 figure\n")
     assert step.read_text() == f"before\n{text}\n"
