@@ -1,23 +1,28 @@
-"""cnnx's pytest plugin: kernels judged by the audit, one test for each op and check.
+"""cnnx's pytest plugin: kernels judged by the audit, one test for each op and check; a call's time beside another's.
 
     @pytest.mark.cnnx_audit("conv2d", backend=conv2d, search=2.0)
     def test_conv2d(audited):
         audited()
 
-README, "In your test suite", says what the marker takes. The module stands beside the package and imports nothing of
-it until a test uses it: pytest loads it in every run, also where nobody knows of cnnx.
+    @pytest.mark.cnnx_budget(1.5)
+    def test_speed(budgeted):
+        budgeted(lambda: conv2d(x, weight), beside=lambda: reference(x, weight))
+
+README, "In your test suite" and "Speed, watched", says what the markers take. The module stands beside the package and
+imports nothing of it until a test uses it: pytest loads it in every run, also where nobody knows of cnnx.
 """
 
 import pytest
 
 MARKER = "cnnx_audit"
 FIXTURE = "audited"
+BUDGET, BUDGETED = "cnnx_budget", "budgeted"
 
 
 def pytest_addoption(parser):
-    parser.getgroup("cnnx").addoption(
-        "--cnnx-repro", metavar="TEXT", help="judge the one case that a finding of cnnx's audit names"
-    )
+    add = parser.getgroup("cnnx").addoption
+    add("--cnnx-repro", metavar="TEXT", help="judge the one case that a finding of cnnx's audit names")
+    add("--cnnx-no-budgets", action="store_true", help=f"make calls that have a {BUDGET} once, and judge no time")
 
 
 def pytest_configure(config):
@@ -25,6 +30,11 @@ def pytest_configure(config):
         "markers",
         f"{MARKER}(op=None, *, backend, checks, search, seed, budget, ...): judge kernels by cnnx's audit, one test "
         f"for each op and check, which calls its argument `{FIXTURE}`",
+    )
+    config.addinivalue_line(
+        "markers",
+        f"{BUDGET}(at_most, bytes=None): hold the time of a call, which the test gives to its argument `{BUDGETED}`, "
+        "against that of another one, or of a copy of so many bytes, measured in turns",
     )
 
 
@@ -64,9 +74,33 @@ def audited(request):
     )
 
 
+@pytest.fixture
+def budgeted(request):
+    """What holds a call's time against the budget of the marker `cnnx_budget`; called, it returns the ratio."""
+    mark = request.node.get_closest_marker(BUDGET)
+    if mark is None:
+        pytest.fail(f"{BUDGETED}: expected a marker, @pytest.mark.{BUDGET}(AT_MOST)", pytrace=False)
+    from cnnx.bench.budgeted import Budgeted, check
+
+    wrong = ""
+    try:
+        options = check(*mark.args, **mark.kwargs)
+    except (TypeError, ValueError) as error:
+        wrong = f"{BUDGET}: {error}"
+    if wrong:
+        pytest.fail(wrong, pytrace=False)
+    return Budgeted(
+        **options,
+        judge=not request.config.getoption("--cnnx-no-budgets"),
+        fail=lambda words: pytest.fail(words, pytrace=False),
+        note=lambda name, value: request.node.user_properties.append((name, value)),
+    )
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_pyfunc_call(pyfuncitem):
     outcome = yield
-    judge = pyfuncitem.funcargs.get(FIXTURE)
-    if outcome.excinfo is None and getattr(judge, "called", True) is False:
-        outcome.force_exception(pytest.fail.Exception(f"expected the test to call {FIXTURE}()", pytrace=False))
+    for name in (FIXTURE, BUDGETED):
+        judge = pyfuncitem.funcargs.get(name)
+        if outcome.excinfo is None and getattr(judge, "called", True) is False:
+            outcome.force_exception(pytest.fail.Exception(f"expected the test to call {name}()", pytrace=False))
