@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from .._text import aligned
 from ..bench.compare import METHOD, SAME
 from ..bench.curves import Curve, Machine, by_how_much, in_words, since_when, verdict
+from ..bench.joined import joined
 
 
 def lines(machines: Sequence[Machine]) -> Iterator[str]:
@@ -20,9 +21,17 @@ def lines(machines: Sequence[Machine]) -> Iterator[str]:
             yield "  over many runs:"
         for one in machine.drifts:
             yield f"    {by_how_much(one.ratio)} {one.kind}: {one.name}, {since_when(one, machine.records)}"
+    several = joined(machines) if len(machines) > 1 else None
+    if several is not None:
+        names = ", ".join(machine.name for machine in several.machines)
+        yield f"{names}, joined by {several.commits} commits that both have: " + (
+            "no more than they show alone" if not several.drifts else "over many runs"
+        )
+        for one in several.drifts:
+            yield f"    {by_how_much(one.ratio)} {one.kind}: {one.name}, {since_when(one, several.records)}"
     yield "%: of the machine's limit; x: the reference's speed, or another's"
     yield f"faster, slower: beyond budget and noise ({METHOD})"
-    if any(machine.drifts for machine in machines):
+    if any(machine.drifts for machine in machines) or (several is not None and several.drifts):
         yield "over many runs: a level that changed for good; a history without a change has any with a chance of 1 %"
 
 
