@@ -10,6 +10,7 @@ from .budgets import Budgets
 from .compare import FASTER, METHOD, NOISY, SAME, SLOWER, Comparison
 
 _WORDS = {SLOWER: "**slower**", FASTER: "**faster**", NOISY: "within the noise", SAME: "same"}
+_ENTITIES = {ord(letter): f"&#{ord(letter)};" for letter in "&\\`*_[]<>|#~@"}
 _MOST = 60  # lines of a table: a comment has room for no more
 
 
@@ -136,9 +137,7 @@ def _folded(title: str, lines: Iterator[str]) -> Iterator[str]:
 def _escaped(text: str) -> str:
     """Names are other people's: none ends a cell or begins markup."""
     text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    for letter in "\\`*_[]<>|#~@":
-        text = text.replace(letter, f"&#{ord(letter)};")
-    return text
+    return text.translate(_ENTITIES)
 
 
 def annotations(summary: Summary) -> list[str]:

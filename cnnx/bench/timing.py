@@ -6,7 +6,10 @@ It is loaded by its path, since what is measured may be an older cnnx, or a proj
 from __future__ import annotations
 
 import gc
+import importlib.util
 import json
+import os
+import sys
 import time
 from collections.abc import Callable
 from typing import Any, TextIO
@@ -14,6 +17,7 @@ from typing import Any, TextIO
 WARM = 0.01  # seconds of calls before the first turn
 TURN = 0.005  # seconds of calls that a turn should have
 LONG = 0.1  # seconds of a call that needs no other before it
+CALLS = 5  # at most, where they are counted: one is nearly as good
 AROUND = 0.05  # seconds of a turn, with what has to be made before each of its calls
 
 Answer = dict[str, Any]  # of JSON
@@ -85,6 +89,27 @@ class Timed:
         if enabled:
             gc.enable()
         return {"seconds": seconds}
+
+    def tally(self) -> Answer:
+        """What a call does, counted: instructions and cache misses."""
+        calls = min(self.count, CALLS)
+        if self.making is None:
+            return dict(_counting().counted(self.call, calls))
+        found = [_counting().counted(self.making()) for _ in range(calls)]
+        return {name: sum(one[name] for one in found) / calls for name in found[0]}
+
+
+def _counting() -> Any:
+    """By its path, as this file is; and only where it is asked for."""
+    name = "_cnnx_counting"
+    if name not in sys.modules:
+        path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "counting.py")
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
 
 
 def serve(worker: Timed, questions: TextIO, answers: TextIO) -> None:

@@ -65,6 +65,7 @@ class Turns:
         self._measured: dict[Figure, Measured] = {}
         self.abouts: dict[str, dict[str, str]] = {}  # by side: versions
         self.failed: dict[Figure, str] = {}
+        self.event = ""  # what is counted in a turn instead of its seconds
 
     @property
     def found(self) -> list[Measured]:
@@ -123,7 +124,10 @@ class Turns:
             else:
                 measured.missing[name] = answer["missing"]
         turns += self.more(figure, workers[self.ours])
-        taken = _turns(turns, self.count(longest), reverse=bool(number % 2))
+        if self.event:
+            taken = _counts(turns, self.event, reverse=bool(number % 2))
+        else:
+            taken = _turns(turns, self.count(longest), reverse=bool(number % 2))
         measured.seconds.append(statistics.median(taken[self.ours]))
         for name, seconds in taken.items():
             if name != self.ours:
@@ -170,3 +174,9 @@ def _turns(sides: Iterable[Turn], count: int = TURNS, *, reverse: bool) -> dict[
         for name, worker, what in order:
             turns[name].append(worker.turn(what))
     return turns
+
+
+def _counts(sides: Iterable[Turn], event: str, *, reverse: bool) -> dict[str, list[float]]:
+    """What each side's call does, counted once; at least 1, so that there are ratios."""
+    order = list(sides)[:: -1 if reverse else 1]
+    return {name: [max(1.0, worker.ask("tally")[event])] for name, worker, _ in order}

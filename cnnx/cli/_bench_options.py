@@ -9,6 +9,7 @@ from cnnx import native
 from cnnx._files import check_replaceable
 from cnnx.bench.against import AGAIN
 from cnnx.bench.against import ROUNDS as SCREENING
+from cnnx.bench.counting import CALLGRIND, CountingError, means
 from cnnx.bench.figures import DIRECTIONS
 from cnnx.bench.record import LIMIT, PEERS, REFERENCE
 from cnnx.bench.run import ROUNDS
@@ -69,6 +70,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="build a commit beside the working tree and measure both in turns (default: the last tag, or main)",
     )
     how("--pytest", metavar="PATH", help="with --against: a project's own tests that use the fixture benchmark")
+    how(
+        "--count",
+        choices=("instructions", "misses"),
+        help="with --against: count these instead of timing, by the processor or by callgrind (valgrind)",
+    )
     how("--bisect", action="store_true", help="with --against: name the commit behind REV that made a figure slower")
     how("--budgets", type=Path, metavar="FILE", help="how much slower counts (default benchmarks/budgets.toml)")
     where = parser.add_argument_group("what is written").add_argument
@@ -102,7 +108,7 @@ GOES_WITH = {
     "record": ("a run", "--compare", "--against"),
     "benchmark_json": ("a run", "--compare"),
     **dict.fromkeys(("across_machines", "by"), ("--compare",)),
-    **dict.fromkeys(("bisect", "pytest"), ("--against",)),
+    **dict.fromkeys(("bisect", "count", "pytest"), ("--against",)),
     "baseline": ("--compare", "--history"),
     "verbose": ("--compare", "--against"),
     "budgets": ("--compare", "--against", "--history"),
@@ -145,8 +151,24 @@ def check(arguments: argparse.Namespace) -> None:
     read = [path for path in (arguments.history, arguments.baseline) if path is not None]
     if arguments.report is not None and os.path.realpath(arguments.report) in map(os.path.realpath, read):
         raise ValueError("--report: expected another file than those of --history and --baseline")
+    if arguments.count is not None:
+        arguments.counted_by = _counter(arguments)
     if arguments.isa is not None:
         _use(arguments.isa, arguments.vs)
+
+
+def _counter(arguments: argparse.Namespace) -> str:
+    """What counts here; callgrind knows no AVX-512, so that kernels for it give way to the next best."""
+    try:
+        found = means()
+    except CountingError as error:
+        raise ValueError(f"--count: {error}") from None
+    if found == CALLGRIND:
+        if arguments.isa == "v4":
+            raise ValueError("--isa: expected v2 or v3 with --count, as callgrind has no AVX-512, got 'v4'")
+        if arguments.isa is None and os.environ.get("CNNX_ISA", "") in ("", "v4"):
+            _use([name for name in native.instruction_sets() if name != "v4"][-1], ())
+    return found
 
 
 def _threads(text: str) -> int:

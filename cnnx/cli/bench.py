@@ -23,6 +23,9 @@ from cnnx.bench.budgets import find
 from cnnx.bench.builds import Build, Repository, is_ours
 from cnnx.bench.cases import Cases
 from cnnx.bench.cases_file import read
+from cnnx.bench.counted import ROUNDS as FEW
+from cnnx.bench.counted import counted
+from cnnx.bench.counting import INSTRUCTIONS, MISSES
 from cnnx.bench.figures import call_of, chosen, usable_threads
 from cnnx.bench.fingerprint import commit_of, fingerprint, versions
 from cnnx.bench.foreign.to_pytest import as_pytest
@@ -32,6 +35,7 @@ from cnnx.bench.process import OURS
 from cnnx.bench.record import PEERS, Figure, Record, load_json, write_json
 from cnnx.bench.run import ROUNDS, check_peers, in_turns, trusted
 from cnnx.bench.run import run as measure
+from cnnx.bench.statistic import rounds_to_be_slower
 from cnnx.bench.summary import Summary, annotations, markdown
 from cnnx.bench.targets import WRONG
 
@@ -190,9 +194,14 @@ def _against(arguments: argparse.Namespace) -> int:
         plan, build = _project.plan(arguments, project, revision), project.build
     else:
         plan, build = _plan_of_ops(arguments, checkout.root, revision)
+    rounds, again = arguments.rounds or SCREENING, AGAIN
+    if arguments.count is not None:
+        event = MISSES if arguments.count == "misses" else INSTRUCTIONS
+        plan.in_turns = counted(plan.in_turns, event, arguments.counted_by)
+        rounds, again = arguments.rounds or FEW, max(AGAIN // 2, rounds_to_be_slower(len(plan.figures)))
+        plan.notes.append(f"counted, not timed: {event} by {arguments.counted_by}; - is more of them")
     try:
-        rounds = arguments.rounds or SCREENING
-        outcome = against(plan.base, plan.tree, plan.figures, plan.budgets, plan.in_turns, rounds, AGAIN, _Clock())
+        outcome = against(plan.base, plan.tree, plan.figures, plan.budgets, plan.in_turns, rounds, again, _Clock())
     finally:
         progress("")
     outcome.missing |= plan.missing

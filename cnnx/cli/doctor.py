@@ -109,9 +109,18 @@ def examine() -> Findings:
     find("active", _active)
     find("agreement", _agreement)
     find("digests", _digests)
+    find("counting", _counting)
     for extra, distribution in EXTRAS.items():
         find(f"extra {extra}", partial(_distribution, distribution))
     return findings
+
+
+def _counting() -> str:
+    """Who can count instructions and cache misses (cnnx bench --count)."""
+    from cnnx.bench import counting
+
+    perf, callgrind = counting.why_no_perf(), counting.why_no_callgrind()
+    return f"{perf or counting.PERF}; {callgrind or counting.CALLGRIND + ', which has no AVX-512'}"
 
 
 def _instruction_set() -> str:

@@ -1,5 +1,6 @@
 """A comparison for a pull request: Markdown, annotations, and what the command writes where."""
 
+import html
 import re
 import xml.etree.ElementTree as ET
 
@@ -81,6 +82,18 @@ def test_two_builds_in_turns():
     assert f"- {FIGURES[0]}: slower since c3, after c1 (1 between were left out)\n" in text
     assert f"- not in the base: no such op: {FIGURES[3]}" in text
     assert markdown(Summary.of_outcome(Outcome(*BUILDS), Budgets(), [], 3)).startswith("### Speed: nothing to compare")
+
+
+def test_names_are_shown_as_they_are():
+    """GitHub's Markdown and a browser make of the entities what the name was."""
+    name = "a_b[1]*c*<i>&amp;|`x`#1 @you ~~"
+    figure = Figure("relu", name, "forward", 1)
+    (line,) = (
+        row for row in markdown(of(run(1, {figure: 0.5}), run(2, {figure: 0.4}))).splitlines() if "slower**" in row
+    )
+    cell = line.split("|")[1].strip()
+    assert html.unescape(cell) == f"relu, {name}, forward, 1 thread"
+    assert not set("_[]*<>`#@~") & set(re.sub("&#[0-9]+;", "", cell))
 
 
 def test_as_junit():
