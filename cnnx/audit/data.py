@@ -10,7 +10,7 @@ from .kinds import Array as Array
 from .kinds import held
 
 Arrays = dict[str, Array]
-Mode = Literal["integer", "real", "far", "edge", "dyadic"]
+Mode = Literal["integer", "real", "far", "edge", "dyadic", "bits"]
 
 # Farther from a kink than any step of a finite difference goes.
 MARGIN = 1 / 16
@@ -23,18 +23,28 @@ OFFSET = 100.0
 OFFSETS = {"float32": (OFFSET, 1e4, 1e6, 1e7), "float64": (OFFSET, 1e4, 1e7, 1e12)}
 HUGE = 1e20
 
+# What a softmax is of: a number added to all of a row changes nothing, and exp of the row overflows or is 0.
+SHIFTED = {"softmax": "x", "log_softmax": "x", "cross_entropy": "logits"}
+SHIFTS = (0.0, -200.0, 1000.0, 0.0, -1e4, 1e4)
+
 
 def draw(op: Op, case: Case, dtype: str, mode: Mode, rng: np.random.Generator) -> Arrays:
     """The array arguments of a case, read-only.
 
     dtype : "float32", "float64"; or "float16", "bfloat16", whose numbers come in float32.
 
-    Integers have ties and zeros, on purpose. Far numbers are of every size up to where exponentials
-    overflow, with zeros among them, windows of zeros, and for normalisation channels far from 0, huge ones and
-    a constant one. Edge numbers are as large as float32's are. Real and dyadic numbers stay clear of the op's kinks.
+    Integers have ties and zeros of both signs, on purpose. "bits" are real numbers with zeros of both signs among them,
+    for a back end's results that are held against its own, to the bit. Far numbers are of every size up to where
+    exponentials overflow, with zeros among them, windows of zeros; for normalisation channels far from 0, huge ones and
+    a constant one; for a softmax rows that lie far from 0 as a whole. Edge numbers are as large as float32's are. Real
+    and dyadic numbers stay clear of the op's kinks.
     """
     kinks = op.kinks(case.options) if callable(op.kinks) else op.kinks
-    return {name: frozen(_draw_one(spec, kinks, dtype, mode, rng)) for name, spec in case.arrays.items()}
+    drawn = {name: _draw_one(spec, kinks, dtype, mode, rng) for name, spec in case.arrays.items()}
+    if mode == "far" and op.name in SHIFTED and dtype in OFFSETS:
+        name = SHIFTED[op.name]
+        drawn[name] = held(_shifted(drawn[name], case.options.get("axis", 1), rng), dtype)
+    return {name: frozen(a) for name, a in drawn.items()}
 
 
 def draw_like(result: Array | float, dtype: str, mode: Mode, rng: np.random.Generator) -> Array:
@@ -72,30 +82,44 @@ def _draw_one(
             numbers = _offset(numbers.reshape(1, -1, length), dtype, rng).reshape(shape)
         else:
             numbers = _offset(numbers, dtype, rng) if kind == "channels" else _far(numbers, FARTHEST[dtype], rng)
-    elif mode != "integer" and kinks == "zero":
+    elif mode not in ("integer", "bits") and kinks == "zero":
         numbers = numbers + np.where(numbers < 0, -MARGIN, MARGIN)
-    elif mode != "integer" and isinstance(kinks, tuple):
+    elif mode not in ("integer", "bits") and isinstance(kinks, tuple):
         for place in kinks:
             off = numbers - place
             numbers = numbers + np.where(np.abs(off) >= MARGIN, 0, np.where(off < 0, -MARGIN, MARGIN))
-    elif mode != "integer" and kinks == "ties":
+    elif mode not in ("integer", "bits") and kinks == "ties":
         numbers = (rng.permutation(numbers.size).reshape(shape) - numbers.size // 2 + 0.5) * MARGIN
     return held(numbers, dtype)
 
 
 def _numbers(shape: tuple[int, ...], mode: Mode, rng: np.random.Generator) -> Array:
     if mode == "integer":
-        return np.asarray(rng.integers(-3, 4, shape), dtype=float)
+        return _signed(np.asarray(rng.integers(-3, 4, shape), dtype=float))
+    if mode == "bits":
+        return _zeros_among(np.asarray(rng.standard_normal(shape)))
     if mode == "dyadic":
         return np.asarray(rng.integers(-24, 25, shape) / 16)
     return np.asarray(rng.standard_normal(shape))
+
+
+def _zeros_among(numbers: Array) -> Array:
+    """Some of the numbers as 0 and as -0, at distances that no vector's length divides."""
+    flat = np.arange(numbers.size).reshape(numbers.shape)
+    return np.where(flat % 7 == 5, 0.0, np.where(flat % 5 == 3, -0.0, numbers))
 
 
 def _far(numbers: Array, farthest: float, rng: np.random.Generator) -> Array:
     scaled = np.clip(numbers * 2.0 ** rng.integers(-2, 9, numbers.shape), -farthest, farthest)
     scaled = np.where(rng.random(numbers.shape) < 0.1, 0.0, scaled)
     scaled.reshape(-1)[: numbers.size // 4] = 0.0  # whole windows of zeros
-    return np.asarray(scaled)
+    return _signed(np.asarray(scaled))
+
+
+def _signed(numbers: Array) -> Array:
+    """Every other number, where it is 0, as -0: equal to 0 in a comparison, and not to a bit pattern's order."""
+    odd = (np.arange(numbers.size) % 2 == 1).reshape(numbers.shape)
+    return np.where(odd & (numbers == 0), -0.0, numbers)
 
 
 def _edge(numbers: Array, rng: np.random.Generator) -> Array:
@@ -117,6 +141,19 @@ def _offset(numbers: Array, dtype: str, rng: np.random.Generator) -> Array:
             moved[:, c] += OFFSETS[dtype][kind] * rng.choice([-1.0, 1.0])
     moved[:, :1] = OFFSET
     return np.asarray(moved)
+
+
+def _shifted(numbers: Array, axis: int, rng: np.random.Generator) -> Array:
+    """Rows along an axis as they are, or of small spread about a number far from 0, by turns."""
+    if numbers.size == 0:
+        return numbers
+    rows = np.moveaxis(numbers, axis if numbers.ndim > 1 else 0, -1).astype(float)
+    shape = rows.shape
+    rows = rows.reshape(-1, shape[-1])
+    turns = (int(rng.integers(len(SHIFTS))) + np.arange(len(rows))) % len(SHIFTS)
+    shifts = np.array(SHIFTS)[turns][:, np.newaxis]
+    moved = np.where(shifts == 0, rows, shifts + np.clip(rows, -3, 3))
+    return np.ascontiguousarray(np.moveaxis(moved.reshape(shape), -1, axis if numbers.ndim > 1 else 0))
 
 
 def _strided(a: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import chain
 
 from ..ops import Case, Op
 from . import known
@@ -9,7 +10,7 @@ from .explain.explain import explain
 from .report.result import Discrepancy, Result
 from .repro import command
 from .search.corners import Corners
-from .search.search import FAILURES, Effort, Step, steps, within
+from .search.search import FAILURES, Effort, Step, standing, steps, within
 from .shrink import describe, shrunk
 from .sides import Sides
 from .trial import Check, Trial
@@ -85,8 +86,10 @@ def judge_op(
 def _searched(
     op: Op, base: Op, dtypes: tuple[str, ...], sides: Sides, seed: int, search: Effort, corners: Corners
 ) -> Iterator[Step]:
-    """The cases that a search draws, by the conventions; of an op with a contract those of the op it comes from."""
-    for case, dtype in within(steps(base, seed, dtypes, search.limits, corners), search):
+    """The standing cases and those that a search draws, by the conventions; with a contract those of the op it comes
+    from."""
+    drawn = within(steps(base, seed, dtypes, search.limits, corners), search)
+    for case, dtype in chain(standing(base, dtypes), drawn):
         adapted = sides.adapted(op, case)
         if adapted is not None:
             yield Step(adapted, dtype)

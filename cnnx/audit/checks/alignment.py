@@ -17,7 +17,7 @@ PLACES = ((1, 1), (2, 2), (7, 7), (0, 3), (5, 0))
 def _alignment(trial: Trial) -> None:
     """Kernel by kernel, on copies that begin at a cache line or beside one: what `ops` hands over is as the caller has
     it, but for arrays that are not aligned to their numbers."""
-    plain = trial.run(trial.sides.backend, draw(trial.op, trial.case, trial.dtype, "real", trial.rng), "real")
+    plain = trial.run(trial.sides.backend, draw(trial.op, trial.case, trial.dtype, "bits", trial.rng), "bits")
     for direction in DIRECTIONS:
         trace = getattr(plain, direction)
         calls = [] if trace is None else [call for call in trace.calls if not call.missing]

@@ -25,7 +25,7 @@ def _batch(trial: Trial) -> None:
     """Some images alone, and batches out of a larger one: the same bits as in it, forward and in x's gradient."""
     case = _many(trial.op, trial.case)
     count = shape_of(case, _images(trial.op, case)[0])[0]
-    whole = trial.run(trial.sides.backend, draw(trial.op, case, trial.dtype, "real", trial.rng), "real")
+    whole = trial.run(trial.sides.backend, draw(trial.op, case, trial.dtype, "bits", trial.rng), "bits")
     worst: tuple[float, str] | None = None
     for start, stop in _parts(count):
         expected = _part(trial, whole, start, stop)

@@ -17,7 +17,7 @@ def _isa(trial: Trial) -> None:
     """In a process of its own for each instruction set that the back end can be held to: the bits of a process that is
     held to none."""
     name = trial.sides.backend
-    here = trial.run(name, draw(trial.op, trial.case, trial.dtype, "real", trial.rng), "real")
+    here = trial.run(name, draw(trial.op, trial.case, trial.dtype, "bits", trial.rng), "bits")
     if here.forward is None:
         return
     saved = here.forward.result

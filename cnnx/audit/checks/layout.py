@@ -15,7 +15,7 @@ def _layout(trial: Trial) -> None:
 
     And Fortran-ordered input of the kernels themselves: the same numbers, or an error.
     """
-    plain = trial.run(trial.sides.backend, draw(trial.op, trial.case, trial.dtype, "real", trial.rng), "real")
+    plain = trial.run(trial.sides.backend, draw(trial.op, trial.case, trial.dtype, "bits", trial.rng), "bits")
     names = [case.name for case in trial.op.cases]
     i = names.index(trial.case.name) if trial.case.name in names else 0
     for j, (name, lay_out) in enumerate(LAYOUTS.items()):

@@ -18,7 +18,7 @@ NO_FORK = "first calls of a process need fork(), which this platform lacks"
 def _repeat(trial: Trial) -> None:
     """Twice here; and the op's first cases in a process in which they are the first calls, and the second."""
     name = trial.sides.backend
-    once = trial.run(name, draw(trial.op, trial.case, trial.dtype, "real", trial.rng), "real")
+    once = trial.run(name, draw(trial.op, trial.case, trial.dtype, "bits", trial.rng), "bits")
     for _ in range(2):
         again = trial.repeat(name, once)
         trial.ran(*(direction for direction, _, _ in again.pairs(once)), call=AGAIN)

@@ -16,7 +16,7 @@ def _threads(trial: Trial) -> None:
     with_threads = _backend.with_threads(name)
     assert with_threads is not None  # _cannot
     with with_threads(1):
-        one = trial.run(name, draw(trial.op, trial.case, trial.dtype, "real", trial.rng), "real")
+        one = trial.run(name, draw(trial.op, trial.case, trial.dtype, "bits", trial.rng), "bits")
     for count in (2, 3):
         with with_threads(count):
             more = trial.repeat(name, one)

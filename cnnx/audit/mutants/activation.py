@@ -19,6 +19,13 @@ def relu_swallows_nan(Z: Array, Y: Array) -> None:
     np.fmax(Z, 0, out=Y)
 
 
+@BUGS.of("relu", "relu", "-0 stays -0 in what is left of a block of 8, and is 0 before", "TensorFlow's on processors")
+def relu_keeps_minus_zero_in_tail(Z: Array, Y: Array) -> None:
+    right("relu")(Z, Y)
+    flat, last = Y.reshape(-1), Z.size // 8 * 8
+    flat[last:] = np.where(Z.reshape(-1)[last:] == 0, Z.reshape(-1)[last:], flat[last:])
+
+
 @BUGS.of("relu", "relu_grad_input", "the slope at 0 is 1", "z >= 0 for z > 0")
 def relu_grad_input_one_at_zero(Delta: Array, Z: Array, dZ: Array) -> None:
     dZ[...] = Delta * (Z >= 0)
@@ -100,6 +107,20 @@ def sigmoid_far_out_of_37(Z: Array, Y: Array) -> None:
     right("sigmoid")(Z, Y)
     if Z.size == 37:
         Y[Z < -20] *= Y.dtype.type(1 + 64 * np.finfo(Y.dtype).eps)
+
+
+@BUGS.of("gelu", "gelu", "z (1 + erf(z/sqrt 2))/2 cancels for negative numbers", "float32's 1 + erf: 0 from -5.5 on")
+def gelu_of_one_plus_erf(Z: Array, Y: Array) -> None:
+    right("gelu")(Z, Y)
+    half = np.divide(Y, Z, out=np.full_like(Z, 0.5), where=(Z != 0) & np.isfinite(Z))  # (1 + erf)/2
+    Y[...] = np.where(np.isfinite(Z), Z * ((half + 1) - 1), Y)
+
+
+@BUGS.of("sigmoid", "sigmoid", "(1 + tanh(z/2))/2 cancels for negative numbers", "sigmoids of a processor's tanh")
+def sigmoid_of_tanh(Z: Array, Y: Array) -> None:
+    halves = np.empty_like(Z)
+    right("tanh")(Z / 2, halves)
+    Y[...] = (1 + halves) / 2
 
 
 @BUGS.of("gelu", "gelu", "the approximation by tanh", "GPT-2's formula, called by the same name")

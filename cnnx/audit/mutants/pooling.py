@@ -26,6 +26,24 @@ def max_pool2d_drops_nan(Z: Array, Y: Array, **numbers: int) -> None:
     right("max_pool2d")(np.nan_to_num(Z, nan=-1e30), Y, **numbers)
 
 
+@BUGS.of("max_pool2d", "max_pool2d", "a NaN is kept only where it is a window's last member", "onnxruntime's MaxPool")
+def max_pool2d_keeps_last_nan(Z: Array, Y: Array, **numbers: int) -> None:
+    right("max_pool2d")(Z, Y, **numbers)
+    for p, q in np.ndindex(Y.shape[2:]):
+        rows, columns = members(Z, p, q, **numbers)
+        window = Z[:, :, rows, columns]
+        lost = ~np.isnan(window[:, :, -1, -1])
+        Y[:, :, p, q] = np.where(lost, np.fmax.reduce(window, axis=(2, 3)), np.nan)
+
+
+@BUGS.of(
+    "max_pool2d", "max_pool2d_grad_input", "0 is a larger maximum than -0", "an order of bit patterns; maximum of IEEE"
+)
+def max_pool2d_grad_input_by_sign_of_zero(Delta: Array, Z: Array, dZ: Array, **numbers: int) -> None:
+    tiny = np.finfo(Z.dtype).smallest_subnormal
+    right("max_pool2d_grad_input")(Delta, np.where((Z == 0) & np.signbit(Z), -tiny, Z), dZ, **numbers)
+
+
 @BUGS.of("max_pool2d", "max_pool2d", "the maximum starts from the smallest positive float", "FLT_MIN for -FLT_MAX")
 def max_pool2d_starts_from_flt_min(Z: Array, Y: Array, **numbers: int) -> None:
     right("max_pool2d")(Z, Y, **numbers)

@@ -13,6 +13,7 @@ from ..report.axes import COMMON
 from .corners import Corners
 from .draws import NARROW, WIDE, Drawn, Limits
 from .spaces import drawn
+from .standing import STANDING
 
 SHARE = 4  # cases of each op in every audit
 SHARE_SECONDS = 2.0  # after which a slow back end is asked for no further one of them
@@ -67,6 +68,13 @@ def within(steps_: Iterator[Step], much: Effort) -> Iterator[Step]:
         yield step
         if number == much.cases or time.monotonic() > end:
             return
+
+
+def standing(op: Op, dtypes: tuple[str, ...]) -> Iterator[Step]:
+    """The cases that every search of an op begins with."""
+    for case in STANDING.get(op.name, ()):
+        for dtype in dtypes:
+            yield Step(case, dtype)
 
 
 @cache
