@@ -70,7 +70,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="processes that share the work (default: one for each processor, of a single op one)",
     )
-    add("--self-test", action="store_true", help="judge the audit: does it catch bugs that are put in on purpose?")
+    add(
+        "--self-test",
+        nargs="?",
+        const="mutants",
+        choices=("mutants", "field"),
+        help="judge the audit: does it catch bugs that are put in on purpose? field: those that libraries had and "
+        "fixed, each rebuilt from its report",
+    )
     _bits.add_arguments(parser)
     add("--no-speed", action="store_true", help="leave the speed-up out")
     add("--ledger", action="store_true", help="show all that was not tested")
@@ -164,7 +171,7 @@ def _jobs(arguments: argparse.Namespace) -> int:
 
 
 def _self_test(arguments: argparse.Namespace) -> int:
-    from . import _self_test as command  # mutants are of no use to an audit
+    from . import _field, _self_test  # mutants are of no use to an audit
 
     names = (
         "op",
@@ -192,7 +199,7 @@ def _self_test(arguments: argparse.Namespace) -> int:
     _spot.refuse_options(arguments)
     if (arguments.backend, arguments.against) != ("optimized", "reference"):
         raise ValueError("--self-test: expected no other back ends with it, since it puts bugs into the optimized one")
-    return command.run(arguments)
+    return _field.run(arguments) if arguments.self_test == "field" else _self_test.run(arguments)
 
 
 def _again(arguments: argparse.Namespace, backend: str | list[Kernel]) -> int:
