@@ -1,5 +1,6 @@
 """Layers that only put numbers elsewhere: nothing to compute, nothing to learn."""
 
+import itertools
 import math
 from typing import Any
 
@@ -7,11 +8,14 @@ import numpy as np
 
 from .. import _check
 from .._check import Array, Pair
+from ._extents import Extent, computed, extent, needed
 from ._layer import Layer
 
 
 class _Moved(Layer):
-    """What these layers share: any float array with a batch goes in."""
+    """What these layers share: any float array with a batch goes in, and what else the sizes name."""
+
+    _needs = 1  # inputs
 
     def __init__(self) -> None:
         super().__init__()
@@ -21,6 +25,14 @@ class _Moved(Layer):
         (grad_output,) = _check.floats(grad_output=grad_output)
         _check.shape("grad_output", grad_output, shape, "(the output's)")
         return grad_output
+
+    def _inputs(self) -> tuple[int, int | None]:
+        return self._needs, self._needs
+
+    @staticmethod
+    def _back(grad_x: Array, others: list[Array]) -> Any:
+        """The gradients of all inputs: of those that gave their shapes alone, zeros."""
+        return (grad_x, *map(np.zeros_like, others)) if others else grad_x
 
     def _taken(self, x: Array, axes: int = 1) -> Array:
         if not _check.plain(x):
@@ -35,13 +47,15 @@ class Reshape(_Moved):
 
     Parameters
     ----------
-    shape : tuple of int
-        Of one image; one extent may be -1, whatever is left.
+    shape : tuple of int or str
+        Of one image; one extent may be -1, whatever is left. A text says how an extent comes of the inputs' shapes, as
+        "x[2]", "2 * x[3]" or "quotient(x1[2], 4)": x is what is given another shape, x1, x2 are further inputs, of
+        which nothing counts but their shapes.
 
     Raises
     ------
     TypeError, ValueError
-        No integers of at least 1; -1 twice; an x of another size.
+        No integers of at least 1; -1 twice; a text that is no size; an x of another size.
 
     Examples
     --------
@@ -49,32 +63,40 @@ class Reshape(_Moved):
     >>> from cnnx import nn
     >>> nn.Reshape((2, -1)).forward(np.zeros((5, 6, 1, 1))).shape
     (5, 2, 3)
+    >>> nn.Reshape((2, 3, "x[2]", "x[3]")).forward(np.zeros((5, 6, 4, 7))).shape
+    (5, 2, 3, 4, 7)
     """
 
     _replays = True
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    def __init__(self, shape: tuple[Extent, ...]) -> None:
         super().__init__()
         if not isinstance(shape, (tuple, list)):
             raise TypeError(f"shape: expected a tuple of integers, got {type(shape).__name__}")
         self.shape = tuple(
-            -1 if type(extent) is int and extent == -1 else _check.integer(f"shape[{i}]", extent, 1)
-            for i, extent in enumerate(shape)
+            -1 if type(each) is int and each == -1 else extent(f"shape[{i}]", each, 1) for i, each in enumerate(shape)
         )
+        self._needs = needed(*self.shape)
         if self.shape.count(-1) > 1:
             raise ValueError(f"shape: expected -1 once at most, got {shape}")
 
-    def _forward(self, x: Array) -> tuple[Array, Any]:
+    def _forward(self, x: Array, *others: Array) -> tuple[Array, Any]:
         x = self._taken(x)
-        size, known = math.prod(x.shape[1:]), math.prod(extent for extent in self.shape if extent != -1)
+        shape: tuple[Any, ...] = self.shape
+        if any(isinstance(each, str) for each in shape):
+            shapes = [np.shape(one) for one in (x, *others)]
+            shape = tuple(computed("shape", each, shapes, 1) for each in shape)
+        size, known = math.prod(x.shape[1:]), math.prod(each for each in shape if each != -1)
         rest, over = divmod(size, known)  # by hand: NumPy does not know what -1 is in a batch of none
-        if over or (-1 not in self.shape and rest != 1):
-            raise ValueError(f"x: expected images whose numbers fill {self.shape}, got shape {x.shape}")
-        y = x.reshape(x.shape[0], *(rest if extent == -1 else extent for extent in self.shape))
-        return y, (x.shape, y.shape)
+        if over or (-1 not in shape and rest != 1):
+            raise ValueError(f"x: expected images whose numbers fill {shape}, got shape {x.shape}")
+        y = x.reshape(x.shape[0], *(rest if each == -1 else each for each in shape))
+        return y, (x.shape, y.shape, others)
 
-    def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
-        return self._given(grad_output, saved[1]).reshape(saved[0]) if input_grad else None
+    def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Any:
+        if not input_grad:
+            return None
+        return self._back(self._given(grad_output, saved[1]).reshape(saved[0]), saved[2])
 
 
 class Transpose(_Moved):
@@ -119,19 +141,22 @@ class Transpose(_Moved):
 
 
 class Slice(_Moved):
-    """From `start` to before `stop` along an axis.
+    """From `start` to before `stop` along an axis, all of it or each `step`-th.
 
     Parameters
     ----------
     axis : int
         From 1: that of the images stays whole.
-    start, stop : int
-        As Python counts, so that -1 is the last; a stop of None is the end.
+    start, stop : int or str
+        As Python counts, so that -1 is the last; a stop of None is the end. A text says how it comes of the inputs'
+        shapes, as `Reshape` has it.
+    step : int
+        Other than 0; below 0, from the last to the first, where start may be None too.
 
     Raises
     ------
     TypeError, ValueError
-        No integers; an axis that x has not; nothing within.
+        No integers; a text that is no size; an axis that x has not; nothing within.
 
     Examples
     --------
@@ -144,29 +169,41 @@ class Slice(_Moved):
     array([[0., 5., 6., 0.]])
     """
 
-    def __init__(self, axis: int, start: int, stop: int | None = None) -> None:
+    step = 1  # pickles lack it that were made before there was another
+
+    def __init__(self, axis: int, start: Extent | None, stop: Extent | None = None, step: int = 1) -> None:
         super().__init__()
         self.axis = _check.integer("axis", axis, 1)
-        self.start = _check.integer("start", start, -_check.LARGEST)
-        self.stop = None if stop is None else _check.integer("stop", stop, -_check.LARGEST)
+        self.step = _check.integer("step", step, -_check.LARGEST)
+        if not self.step:
+            raise ValueError("step: expected an integer other than 0, got 0")
+        self.start = None if start is None and step < 0 else extent("start", start, -_check.LARGEST)
+        self.stop = None if stop is None else extent("stop", stop, -_check.LARGEST)
+        self._needs = needed(self.start, self.stop)
 
-    def _forward(self, x: Array) -> tuple[Array, Any]:
+    def _forward(self, x: Array, *others: Array) -> tuple[Array, Any]:
         x = self._taken(x, self.axis + 1)
-        y = x[self._where()]
+        where = self._where([np.shape(one) for one in (x, *others)])
+        y = x[where]
         if not y.shape[self.axis]:
             raise ValueError(f"x: expected something from {self.start} to {self.stop}, got shape {x.shape}")
-        return np.ascontiguousarray(y), (x.shape, y.shape)
+        return np.ascontiguousarray(y), (x.shape, y.shape, where, others)
 
-    def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
+    def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Any:
         if not input_grad:
             return None
-        grad_output = self._given(grad_output, saved[1])
-        grad_x = np.zeros(saved[0], grad_output.dtype)
-        grad_x[self._where()] = grad_output
-        return grad_x
+        shape, given, where, others = saved
+        grad_output = self._given(grad_output, given)
+        grad_x = np.zeros(shape, grad_output.dtype)
+        grad_x[where] = grad_output
+        return self._back(grad_x, others)
 
-    def _where(self) -> tuple[slice, ...]:
-        return *[slice(None)] * self.axis, slice(self.start, self.stop)
+    def _where(self, shapes: list[tuple[int, ...]]) -> tuple[slice, ...]:
+        start, stop = (
+            None if each is None else computed(name, each, shapes, -_check.LARGEST)
+            for name, each in (("start", self.start), ("stop", self.stop))
+        )
+        return *[slice(None)] * self.axis, slice(start, stop, self.step)
 
 
 class ZeroPad2d(_Moved):
@@ -175,11 +212,12 @@ class ZeroPad2d(_Moved):
     Parameters
     ----------
     padding : int, (rows, columns) or ((top, bottom), (left, right))
+        In the last form each may be a text that says how it comes of the inputs' shapes, as `Reshape` has it.
 
     Raises
     ------
     TypeError, ValueError
-        No integers from 0; an x that is no (N, C, H, W).
+        No integers from 0; a text that is no size; an x that is no (N, C, H, W).
 
     Examples
     --------
@@ -190,29 +228,35 @@ class ZeroPad2d(_Moved):
              [0., 0.]]]])
     """
 
-    def __init__(self, padding: int | Pair | tuple[Pair, Pair]) -> None:
+    def __init__(self, padding: int | Pair | tuple[tuple[Extent, Extent], tuple[Extent, Extent]]) -> None:
         super().__init__()
         self.padding = padding
-        self._sides()
+        self._needs = needed(*itertools.chain.from_iterable(self._sides()))
 
-    def _forward(self, x: Array) -> tuple[Array, Any]:
+    def _forward(self, x: Array, *others: Array) -> tuple[Array, Any]:
         x = self._taken(x)
         _check.rank("x", x.shape, _check.IMAGES)
-        (top, bottom), (left, right) = self._sides()
-        y = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
-        return y, (x.shape, y.shape)
+        shapes = [np.shape(one) for one in (x, *others)]
+        rows, columns = ([computed("padding", each, shapes, 0) for each in pair] for pair in self._sides())
+        y = np.pad(x, ((0, 0), (0, 0), rows, columns))
+        where = *[slice(None)] * 2, *(slice(a, a + n) for a, n in zip((rows[0], columns[0]), x.shape[2:], strict=True))
+        return y, (where, y.shape, others)
 
-    def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
+    def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Any:
         if not input_grad:
             return None
-        (top, _), (left, _) = self._sides()
-        rows, columns = saved[0][2:]
-        grad_output = self._given(grad_output, saved[1])
-        return np.ascontiguousarray(grad_output[:, :, top : top + rows, left : left + columns])
+        where, shape, others = saved
+        return self._back(np.ascontiguousarray(self._given(grad_output, shape)[where]), others)
 
-    def _sides(self) -> tuple[Pair, Pair]:
+    def _sides(self) -> tuple[tuple[Extent, Extent], tuple[Extent, Extent]]:
         if isinstance(self.padding, str):
             raise TypeError(f"padding: expected integers, got str {_check.shown(self.padding)}")
+        match self.padding:
+            case ((a, b), (c, d)) if any(isinstance(each, str) for each in (a, b, c, d)):
+                return (extent("padding", a, 0), extent("padding", b, 0)), (
+                    extent("padding", c, 0),
+                    extent("padding", d, 0),
+                )
         sides = _check.padding_form(self.padding)
         assert not isinstance(sides, str), "it was no text"
         return sides
