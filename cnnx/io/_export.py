@@ -122,6 +122,8 @@ def export_onnx(
                 steps = _steps(layer, xs, y)
             except (TypeError, ValueError) as error:
                 raise ValueError(f"{where}: {error}") from None
+            if isinstance(layer, _SIZED):  # what else they take counts by its shape, which is known here
+                given = given[:1]
             before = given[: 2 if any(step.more for step in steps) else None]
             for i, (operator, held, attributes, more, ahead) in enumerate(steps):
                 if dtype == np.float64 and operator in _SINGLE:
@@ -152,6 +154,9 @@ def export_onnx(
     onnx.checker.check_model(made, full_check=True)
     with replacing(path) as file:
         file.write(made.SerializeToString())
+
+
+_SIZED = nn.Reshape, nn.Slice, nn.ZeroPad2d, nn.Upsample2d
 
 
 def _shapes(given: object, names: list[str]) -> list[tuple[int, ...]]:
@@ -209,7 +214,7 @@ def _steps(layer: nn.Layer, xs: list[Array], y: Array) -> list[_Step]:
         pads = {"pads": [top, left, bottom, right], "group": layer.groups}
         return [_Step("ConvTranspose", dict(layer.parameters), {**whole, **pads})]
     if isinstance(layer, (nn.Reshape, nn.Transpose, nn.Slice, nn.ZeroPad2d)):
-        return [_moved(layer, x, y)]
+        return [_moved(layer, xs, y)]
     if isinstance(layer, nn.Constant):
         count = _Step("Shape", {}, {"start": 0, "end": 1})
         shape = _Step("Concat", {"extents": np.array(layer.extents)}, {"axis": 0})
@@ -225,7 +230,7 @@ def _steps(layer: nn.Layer, xs: list[Array], y: Array) -> list[_Step]:
         slope = layer.parameters["weight"]
         return [_Step("PRelu", {"slope": slope.reshape(-1, *[1] * (x.ndim - 2)) if slope.size > 1 else slope}, {})]
     if isinstance(layer, nn.Upsample2d):
-        return [_resize(layer)]
+        return [_resize(layer, xs)]
     if isinstance(layer, nn.GlobalAvgPool2d):
         return [_Step("GlobalAveragePool", {}, {})]
     if isinstance(layer, nn.GlobalMaxPool2d):
@@ -263,27 +268,32 @@ def _normalised(layer: nn.GroupNorm | nn.InstanceNorm2d | nn.LayerNorm, x: Array
     return steps
 
 
-def _moved(layer: nn.Reshape | nn.Transpose | nn.Slice | nn.ZeroPad2d, x: Array, y: Array) -> _Step:
+def _moved(layer: nn.Reshape | nn.Transpose | nn.Slice | nn.ZeroPad2d, xs: list[Array], y: Array) -> _Step:
+    x = xs[0]
     if isinstance(layer, nn.Reshape):
         return _Step("Reshape", {"shape": np.array([0, *y.shape[1:]])}, {})
     if isinstance(layer, nn.Transpose):
         return _Step("Transpose", {}, {"perm": layer.axes})
     if isinstance(layer, nn.Slice):
-        start, stop, _ = slice(layer.start, layer.stop).indices(x.shape[layer.axis])
-        places = {"starts": start, "ends": stop, "axes": layer.axis}
+        where = layer._where([each.shape for each in xs])[-1]
+        start, stop, step = where.indices(x.shape[layer.axis])
+        places = {"starts": start, "ends": stop if stop >= 0 else -_check.LARGEST, "axes": layer.axis, "steps": step}
         return _Step("Slice", {name: np.array([place]) for name, place in places.items()}, {})
-    (top, bottom), (left, right) = _check.paddings(layer.padding, (1, 1), (1, 1), (1, 1))
-    return _Step("Pad", {"pads": np.array([0, 0, top, left, 0, 0, bottom, right])}, {})
+    (top, bottom), (left, right) = layer._amounts([each.shape for each in xs])
+    pads = {"pads": np.array([0, 0, top, left, 0, 0, bottom, right])}
+    if isinstance(layer, nn.Pad2d) and layer.mode == "constant":
+        pads["value"] = np.array(layer.value, x.dtype)
+    return _Step("Pad", pads, {"mode": layer.mode} if isinstance(layer, nn.Pad2d) else {})
 
 
-def _resize(layer: nn.Upsample2d) -> _Step:
+def _resize(layer: nn.Upsample2d, xs: list[Array]) -> _Step:
     named: dict[str, Any] = {"coordinate_transformation_mode": layer.coordinates}
     named |= {"mode": "nearest", "nearest_mode": layer.rounding} if layer.mode == "nearest" else {"mode": "linear"}
     none = np.zeros(0, np.float32)
     if layer.size is None:
         scales = np.array([1, 1, *_check.pair("scale", layer.scale, 1)], np.float32)
         return _Step("Resize", {"roi": none, "scales": scales}, named)
-    sizes = np.array(_check.pair("size", layer.size, 1))
+    sizes = np.array(_check.pair("size", layer._target(xs[0], tuple(xs[1:])), 1))
     return _Step("Resize", {"roi": none, "scales": none, "sizes": sizes}, {**named, "axes": [2, 3]})
 
 

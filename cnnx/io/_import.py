@@ -1,6 +1,7 @@
 """ONNX to networks."""
 
 import os
+from collections.abc import Mapping
 from typing import Literal
 
 from .. import _check, nn
@@ -9,12 +10,18 @@ from ._reading.network import Network
 
 
 def import_onnx(
-    path: str | os.PathLike[str], *, output: str | None = None, algorithm: Literal["direct", "auto"] = "direct"
+    path: str | os.PathLike[str],
+    *,
+    output: str | None = None,
+    algorithm: Literal["direct", "auto"] = "direct",
+    input_shape: tuple[int, ...] | Mapping[str, tuple[int, ...]] | None = None,
 ) -> nn.Graph:
     """Read a network from an ONNX model, of opset 7 or newer, as torch's two exporters write it among others.
 
     What depends on no image is computed while the file is read: constants, arithmetic on shapes. The number of images
-    is open, whatever the file says. Arrays may stand in other files, as long as these are in the model's folder.
+    is open, whatever the file says, and so are rows and columns where it leaves them open: what it computes of them is
+    computed at each call, as `cnnx.nn.Reshape` and others take it. Arrays may stand in other files, as long as these
+    are in the model's folder.
 
     Layers are made of: Conv, ConvTranspose, Gemm, MatMul (by a constant, with the Add behind it, or of two values),
     MaxPool, AveragePool, LpPool, GlobalAveragePool, GlobalMaxPool, ReduceMean, ReduceMax, BatchNormalization,
@@ -24,7 +31,7 @@ def import_onnx(
     any axes in parts, in whatever order they are computed; of Add, Sum, Sub, Mul, Max and Min of values, or of a value
     and a constant, Div by a constant, Pow by 1, 2 or 3, Neg, Abs, Where by a constant condition (what it hides has to
     be finite); of ReduceSum, ReduceSumSquare, ReduceL1, ReduceL2, ReduceMin; of Concat (also with constants), Split,
-    Slice, Gather (by constants), Expand, Tile, Pad (zeros), Flatten, Reshape, Squeeze, Unsqueeze, DepthToSpace,
+    Slice, Gather (by constants), Expand, Tile, Pad, Flatten, Reshape, Squeeze, Unsqueeze, DepthToSpace,
     SpaceToDepth and Transpose; all in float32 or float64.
 
     The images come in along the first axis, and the output has them there. In between their axis may move and be part
@@ -38,6 +45,9 @@ def import_onnx(
         Which value the network gives; None takes the model's only output.
     algorithm : "direct" or "auto"
         The convolutions', as `cnnx.conv2d` takes it.
+    input_shape : tuple of int, mapping of name to tuple, or None
+        The inputs' (N, C, H, W), where the file leaves extents open that it should not; N counts only where the file
+        computes with the number of images, which stays open.
 
     Returns
     -------
@@ -66,7 +76,28 @@ def import_onnx(
     """
     _check.choice("algorithm", algorithm, ("direct", "auto"))
     try:
-        return Network(File(path), output, algorithm).model()
+        file = File(path)
+        return Network(file, output, algorithm, _shapes(input_shape, [one.name for one in file.inputs])).model()
     except ValueError as error:
         why = " ".join(str(error).split())  # onnx writes paragraphs
         raise ValueError(f"{os.fspath(path)}: expected an ONNX model that cnnx has layers for: {why}") from None
+
+
+def _shapes(given: object, names: list[str]) -> dict[str, tuple[int, ...]]:
+    """The shapes of inputs that are given."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        if len(names) != 1:
+            raise ValueError(
+                f"input_shape: expected shapes by name, of the inputs {_check.shown(names)}, got one shape"
+            )
+        given = {names[0]: given}
+    found = {}
+    for name, shape in given.items():
+        if name not in names:
+            raise ValueError(f"input_shape: expected the name of an input, of {_check.shown(names)}, got {name!r}")
+        if not isinstance(shape, (tuple, list)) or not shape:
+            raise ValueError(f"input_shape: expected the integers (N, C, H, W), got {_check.shown(shape)}")
+        found[name] = tuple(_check.integer(f"input_shape[{i}]", extent, 1) for i, extent in enumerate(shape))
+    return found

@@ -37,6 +37,7 @@ from .mobilenet import mobilenet_v2
 from .models import cn_network, cnn, mlp, ox_network
 from .normalize import GroupNorm, InstanceNorm2d, LayerNorm
 from .optimizer import SGD, Adam, Optimizer
+from .pad import Pad2d
 from .parallel import Ranks
 from .pooling import AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, LpPool2d, MaxPool2d
 from .resnet import resnet18
@@ -92,6 +93,7 @@ __all__ = [
     "Multiply",
     "Optimizer",
     "PReLU",
+    "Pad2d",
     "Ranks",
     "ReLU",
     "ReLU6",

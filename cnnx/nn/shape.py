@@ -236,8 +236,7 @@ class ZeroPad2d(_Moved):
     def _forward(self, x: Array, *others: Array) -> tuple[Array, Any]:
         x = self._taken(x)
         _check.rank("x", x.shape, _check.IMAGES)
-        shapes = [np.shape(one) for one in (x, *others)]
-        rows, columns = ([computed("padding", each, shapes, 0) for each in pair] for pair in self._sides())
+        rows, columns = self._amounts([np.shape(one) for one in (x, *others)])
         y = np.pad(x, ((0, 0), (0, 0), rows, columns))
         where = *[slice(None)] * 2, *(slice(a, a + n) for a, n in zip((rows[0], columns[0]), x.shape[2:], strict=True))
         return y, (where, y.shape, others)
@@ -247,6 +246,13 @@ class ZeroPad2d(_Moved):
             return None
         where, shape, others = saved
         return self._back(np.ascontiguousarray(self._given(grad_output, shape)[where]), others)
+
+    def _amounts(self, shapes: list[tuple[int, ...]]) -> tuple[Pair, Pair]:
+        """How many rows and columns, before and behind, for inputs of these shapes."""
+        (top, bottom), (left, right) = (
+            [computed("padding", each, shapes, 0) for each in pair] for pair in self._sides()
+        )
+        return (top, bottom), (left, right)
 
     def _sides(self) -> tuple[tuple[Extent, Extent], tuple[Extent, Extent]]:
         if isinstance(self.padding, str):

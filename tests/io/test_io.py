@@ -70,6 +70,7 @@ def layers(dtype):
         nn.Transpose((0, 2, 1)),
         nn.Slice(1, -3, None),
         nn.ZeroPad2d(((0, 1), (2, 3))),
+        nn.Pad2d(((0, "x[2] - 1"), (1, 2)), "constant", 0.5),
         nn.Upsample2d((2, 1)),
         nn.Upsample2d(size=(7, 3), mode="bilinear", coordinates="align_corners"),
         nn.ELU(-1.5e-300),

@@ -72,6 +72,8 @@ ONE = {
     "transpose": nn.Transpose((0, 2, 3, 1)),
     "slice": nn.Slice(1, 1, 3),
     "zeros": nn.ZeroPad2d(1),
+    "mirrored": nn.Pad2d(1),
+    "backwards": nn.Slice(3, None, None, -1),
     "PReLU": nn.PReLU(3),
     "softmax": nn.Softmax(),
     "log softmax": nn.LogSoftmax(2),

@@ -59,6 +59,8 @@ LAYERS = [
     (nn.Transpose((0, 3, 1, 2)), X),
     (nn.Slice(2, 1, -1), X),
     (nn.ZeroPad2d(((0, 1), (2, 0))), X),
+    *((nn.Pad2d(((0, 1), (2, 1)), mode, 2.5), X) for mode in ("reflect", "edge", "wrap", "constant")),
+    (nn.Slice(3, None, 0, -2), X),
     (nn.Upsample2d((2, 3)), X),
     (nn.Upsample2d(2, mode="bilinear"), X),
     (nn.Upsample2d(size=(3, 5), mode="bilinear", coordinates="align_corners"), X),

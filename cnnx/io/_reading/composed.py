@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 
 from ... import nn
-from .fold import number, pairs_of, room
+from .fold import extents, number, pairs_of, room
 from .made import operand
 from .node import Known, Node, UnknownShapeError, Value
-from .place import pairs
+from .place import FIRST, pairs
 from .reducing import times
 from .shapes import MOST_TILES, constant, to_shape
+from .symbols import Symbol
 
 Lines = list[tuple[Any, ...]]
 
@@ -79,8 +80,10 @@ def expand(node: Node) -> nn.Layer:
     known, sizes = node.given(1), node.sizes
     if not isinstance(known, Known):
         raise UnknownShapeError("shape: expected integers in the file, got none")
-    if sizes is None or None in sizes:
-        raise UnknownShapeError("expected a value of known shape, got another")
+    if sizes is None:
+        raise UnknownShapeError("expected a value of known rank, got another")
+    if None in sizes or any(isinstance(each, Symbol) and each.open for each in extents(known, "shape")):
+        return _expanded(node, extents(known, "shape"))
     wanted = pairs_of(known)
     whole = pairs(node.place, sizes)
     if len(wanted) > len(whole):
@@ -99,6 +102,33 @@ def expand(node: Node) -> nn.Layer:
             raise ValueError(f"shape: expected at most {MOST_TILES} copies, got {total}")
         lines.append((str(axis), nn.Concat(node.place.inner(axis)), *[lines[-1][0] if lines else "x"] * count))
     return nn.Graph(*lines) if lines else nn.Identity()
+
+
+def _expanded(node: Node, wanted: list[Any]) -> nn.Layer:
+    """To open extents: along rows and columns, by the nearest pixel."""
+    value = node.value()
+    sizes = list(value.sizes or ())
+    wanted = [1] * (1 + len(sizes) - len(wanted)) + wanted
+    if node.place != FIRST or len(wanted) != 1 + len(sizes) or wanted[0] not in (1, "N", node.batch):
+        raise UnknownShapeError("shape: expected the images' number first, and no more axes than the value has")
+    same = [
+        each == extent or each == 1 or (isinstance(each, Symbol) and each.times(value, axis) == 1)
+        for axis, (each, extent) in enumerate(zip(wanted[1:], sizes, strict=True), 1)
+    ]
+    if all(same):
+        return nn.Identity()
+    if len(sizes) != 3 or not same[0]:
+        raise UnknownShapeError(f"shape: expected rows and columns alone to be open, got {len(sizes)} axes")
+    size: list[int | str] = []
+    for axis in (2, 3):
+        each, extent = wanted[axis], sizes[axis - 1]
+        if same[axis - 1]:
+            size.append(f"x[{axis}]" if extent is None else extent)
+        elif extent == 1 and (isinstance(each, int) or (isinstance(each, Symbol) and not each.images)):
+            size.append(each.written(node.sources) if isinstance(each, Symbol) else each)
+        else:  # it may be 1, or the same: who knows
+            raise UnknownShapeError(f"shape: expected axes of one element to become more, got axis {axis}")
+    return nn.Upsample2d(size=(size[0], size[1]))
 
 
 def selu(node: Node) -> nn.Layer:

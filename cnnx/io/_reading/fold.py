@@ -10,7 +10,8 @@ from ... import _check
 from ..._check import Array
 from .._operators import onnx
 from .node import Known, Node, UnknownShapeError, Value
-from .place import BATCH, pairs
+from .place import BATCH
+from .symbols import Symbol, shape_symbols, symbolic
 
 _LARGEST = 2**28  # elements of what a node makes; such that are all the same take no memory, and may be more
 
@@ -32,28 +33,60 @@ def fold(node: Node) -> Known | None:
             if all(one is None or one.first is one.second for one in known):
                 return Known.of(np.asarray(first))
             second = FOLDS[node.operator](node, *(None if one is None else one.second for one in known))
-            return Known(np.asarray(first), np.asarray(second))
+            exact = None
+            if any(one is not None and one.exact is not None for one in known):
+                exact = symbolic(node, FOLDS[node.operator], known)
+                if (
+                    exact is None and any(map(_open, known)) and np.array_equal(first, second)
+                ):  # for these two sizes, but who knows for which else
+                    raise UnknownShapeError("expected sizes that it depends on in the file, got some that are open")
+            return _agreed(np.asarray(first), np.asarray(second), exact)
     except (ArithmeticError, AttributeError, IndexError, MemoryError, TypeError) as error:  # NumPy's, of odd arguments
         raise ValueError(f"expected constants that it can be computed of: {error}") from None
+
+
+def _agreed(first: Array, second: Array, exact: Array | None) -> Known:
+    """A value for either batch, with its symbols where these are what was computed."""
+    if exact is None or exact.shape != first.shape or first.shape != second.shape:
+        return Known(first, second)
+    for index, one in np.ndenumerate(exact):
+        samples = one.samples if isinstance(one, Symbol) else (one, one)
+        if samples != (first[index], second[index]):
+            return Known(first, second)
+    if not any(isinstance(one, Symbol) for one in exact.reshape(-1)):
+        return Known.of(first)
+    return Known(first, second, exact)
+
+
+def _open(known: Known | None) -> bool:
+    """Whether an extent that the file leaves open is in it."""
+    if known is None or known.exact is None:
+        return False
+    return any(isinstance(one, Symbol) and one.open for one in known.exact.reshape(-1))
 
 
 def shape_of(node: Node) -> Known:
     """The operator Shape of a value."""
     if node.sizes is None:
         raise UnknownShapeError("expected a value of known rank, got another")
-    found = pairs(node.place, node.sizes)
+    exact = np.array(shape_symbols(node.value(), node.place.outer(node.sizes)), object)
+    found = [one.samples if isinstance(one, Symbol) else (one, one) for one in exact]
     start, stop, _ = slice(node.take("start", 0), node.take("end")).indices(len(found))
     first, second = (np.array([pair[i] for pair in found[start:stop]], np.int64) for i in range(2))
-    return Known.of(first) if np.array_equal(first, second) else Known(first, second)
+    return _agreed(first, second, exact[start:stop])
 
 
-def extents(known: Known | Value | None, name: str) -> list[int | str | None]:
-    """A shape as it is meant: integers, "N" for the batch, None for what is open."""
+def extents(known: Known | Value | None, name: str) -> list[int | str | Symbol | None]:
+    """A shape as it is meant: integers, "N" for the batch, symbols, None for what is open otherwise."""
     if not isinstance(known, Known):
         raise UnknownShapeError(f"{name}: expected integers in the file, got none")
     if known.first.dtype.kind not in "iu" or known.first.ndim > 1 or known.first.shape != known.second.shape:
         raise ValueError(f"{name}: expected a list of integers, got {known.first.dtype} {known.first.shape}")
-    return [a if a == b else "N" if (a, b) == BATCH else None for a, b in pairs_of(known)]
+    exact = [None] * known.first.size if known.exact is None else known.exact.reshape(-1).tolist()
+    return [
+        a if a == b and not isinstance(one, Symbol) else "N" if (a, b) == BATCH else one
+        for (a, b), one in zip(pairs_of(known), exact, strict=True)
+    ]
 
 
 def pairs_of(known: Known) -> list[tuple[int, int]]:

@@ -1,6 +1,7 @@
 """The network that a file's nodes make, or all reasons why they make none."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,8 +37,14 @@ class _Line:
 class Network:
     """A file's nodes, one after the other, as far as `output` needs them."""
 
-    def __init__(self, file: File, output: str | None, algorithm: Algorithm) -> None:
-        self._file, self._algorithm = file, algorithm
+    def __init__(
+        self,
+        file: File,
+        output: str | None,
+        algorithm: Algorithm,
+        shapes: Mapping[str, tuple[int, ...]] | None = None,
+    ) -> None:
+        self._file, self._algorithm, self._shapes = file, algorithm, shapes or {}
         self._ends: list[str] = [end.name for end in file.outputs]
         self.output = self._chosen(output)
         self._lines: dict[str, _Line] = {}
@@ -120,9 +127,17 @@ class Network:
         dtype = next((ours for ours, theirs in DTYPES.items() if theirs == tensor.elem_type), None)
         if dtype is None:
             raise ValueError(f"input {given.name!r}: expected float32 or float64, got ONNX's type {tensor.elem_type}")
-        if not tensor.HasField("shape"):
+        wanted = self._shapes.get(given.name)
+        if not tensor.HasField("shape") and wanted is None:
             return Value(given.name, dtype, None)
         sizes = [extent.dim_value if extent.dim_value > 0 else None for extent in tensor.shape.dim]
+        if wanted is not None:
+            fits = not tensor.HasField("shape") or (
+                len(sizes) == len(wanted) and all(a in (None, b) for a, b in zip(sizes[1:], wanted[1:], strict=True))
+            )
+            if not fits:
+                raise ValueError(f"input_shape: expected one of {sizes} for {given.name!r}, got {wanted}")
+            sizes = list(wanted)
         if not sizes:
             raise ValueError(f"input {given.name!r}: expected an axis of the images, got none")
         if any(each is not None and each > _check.LARGEST for each in sizes):
@@ -262,6 +277,8 @@ def _sizes(layer: nn.Layer, sources: list[Value]) -> tuple[int | None, ...] | No
     if any(each.sizes is None for each in sources):
         return None
     is_open = any(each.images is None for each in sources)
+    if (declared := _declared(layer, sources[0])) is not None:
+        return declared
     try:
         with evaluating(layer):
             shapes = [
@@ -274,6 +291,22 @@ def _sizes(layer: nn.Layer, sources: list[Value]) -> tuple[int | None, ...] | No
         raise
     first, last = shapes[0], shapes[-1]
     return tuple(a if a == b else None for a, b in zip(first, last, strict=True)) if len(first) == len(last) else None
+
+
+def _declared(layer: nn.Layer, value: Value) -> tuple[int | None, ...] | None:
+    """The extents of what a layer gives whose sizes come of others: there is nothing to try."""
+    if isinstance(layer, nn.Reshape) and any(isinstance(each, str) for each in layer.shape):
+        return tuple(each if isinstance(each, int) and each > 0 else None for each in layer.shape)
+    sizes = list(value.sizes or ())
+    if isinstance(layer, nn.Slice) and any(isinstance(each, str) for each in (layer.start, layer.stop)):
+        sizes[layer.axis - 1] = None
+    elif isinstance(layer, nn.Upsample2d) and isinstance(layer.size, tuple) and str in map(type, layer.size):
+        sizes[1:] = [each if isinstance(each, int) else None for each in layer.size]
+    elif isinstance(layer, nn.ZeroPad2d) and layer._inputs() != (1, 1):
+        sizes[1:] = [None, None]
+    else:
+        return None
+    return tuple(sizes)
 
 
 def _tried(value: Value, extent: int) -> Array:

@@ -12,10 +12,14 @@ from .place import BATCH, FIRST, Place
 
 
 class Known(NamedTuple):
-    """A value that does not depend on the images, for either of the batches: as a rule the same array twice."""
+    """A value that does not depend on the images, for either of the batches: as a rule the same array twice.
+
+    Of what depends on open extents `exact` has, as far as that is kept, what it is: numbers and symbols.
+    """
 
     first: Array
     second: Array
+    exact: Array | None = None
 
     @classmethod
     def of(cls, array: Array) -> "Known":
@@ -204,7 +208,7 @@ class Node:
         fixed = one * (self.batch or 0)
         count = found.first.shape[axis], found.second.shape[axis]
         if count in ((one * BATCH[0], one * BATCH[1]), (fixed, fixed)) and _repeated(found.first, axis):
-            first, second = (array.take([0], axis) for array in found)
+            first, second = (array.take([0], axis) for array in (found.first, found.second))
             return first if np.array_equal(first, second) else self.constant(index, name)
         return self.constant(index, name)
 

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-# Shapes are computed with for a batch of either size, and with either number for an extent that the file leaves open.
-# What comes to these pairs is the batch, or open; what is the same in both is a number. Primes, which nothing else is.
+# Shapes are computed with for a batch of either size; what comes to this pair is the batch. Both are primes.
+# An extent that the file leaves open is the other pair, where it is only shown.
 BATCH = 1_000_003, 1_000_033
 OPEN = 999_983, 999_979
 

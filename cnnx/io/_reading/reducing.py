@@ -26,6 +26,8 @@ def reduced(node: Node) -> nn.Layer:
         return pooling() if keep else nn.Sequential(pooling(), nn.Flatten())
     if not axes or 0 in axes:
         raise ValueError(f"axes: expected some behind the images', got {axes}")
+    if sizes is not None and None in sizes and node.place == FIRST:
+        return _open(node, sizes, axes, keep)
     if sizes is None or None in sizes:
         raise UnknownShapeError(
             f"axes: expected rows and columns where the value's shape is not in the file, got {axes}"
@@ -39,6 +41,36 @@ def reduced(node: Node) -> nn.Layer:
     moved = [] if order == tuple(range(len(order))) else [nn.Transpose(order)]
     before, layer, after = _kinds(node, count)
     return nn.Sequential(*before, *moved, nn.Reshape((rest, count, 1)), layer, *after, to_shape(shape))  # type: ignore[arg-type]
+
+
+def _open(node: Node, sizes: tuple[int | None, ...], axes: list[int], keep: bool) -> nn.Layer:
+    """The same of a value with open extents."""
+    axes_ = range(1, 1 + len(sizes))
+    kept_ = [axis for axis in axes_ if axis not in axes]
+    reduced_ = [sizes[axis - 1] for axis in axes]
+    if None in reduced_ and node.operator not in ("ReduceMean", "ReduceMax", "ReduceMin"):
+        raise UnknownShapeError(f"axes: expected axes whose extents are in the file, got {axes} of {sizes}")
+    order = (0, *kept_, *axes)
+    moved = [] if order == tuple(range(len(order))) else [nn.Transpose(order)]
+    # The last of them, or each of the others, is what is left; columns of one image are rows of a map.
+    extents = [sizes[axis - 1] for axis in kept_]
+    rest = " * ".join(f"x[{i}]" for i in range(1, 1 + len(kept_))) or "1"
+    count: int | str = " * ".join(f"x[{i}]" for i in range(1 + len(kept_), 1 + len(sizes)))
+    if None not in reduced_:
+        count = math.prod(reduced_)  # type: ignore[arg-type]
+    columns = nn.Reshape((rest if None in extents else math.prod(extents), count, 1))  # type: ignore[arg-type]
+    before, layer, after = _kinds(node, count if isinstance(count, int) else 0)
+    shape = [
+        1 if axis in axes else f"x1[{axis}]" if sizes[axis - 1] is None else sizes[axis - 1]
+        for axis in axes_
+        if keep or axis in kept_
+    ]
+    inner = nn.Sequential(*before, *moved, columns, layer, *after)
+    if not any(isinstance(each, str) for each in shape):
+        return nn.Sequential(*inner.layers, to_shape(shape))  # type: ignore[arg-type]
+    if len(shape) == 1:
+        return nn.Sequential(*inner.layers, nn.Flatten())
+    return nn.Graph(("columns", inner, "x"), ("shape", nn.Reshape(tuple(shape)), "columns", "x"))  # type: ignore[arg-type]
 
 
 def _kinds(node: Node, count: int) -> tuple[list[nn.Layer], nn.Layer, list[nn.Layer]]:

@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from ... import _check, nn
+from ...nn._extents import Extent
 from .fold import extents, pairs_of
 from .node import Known, Node, UnknownShapeError
 from .norms import regrouped
 from .place import BATCH, FIRST, NOWHERE, Pair, Place, pairs, recut
+from .symbols import Symbol, sampled
 
 
 def flatten(node: Node) -> nn.Layer:
@@ -26,7 +29,7 @@ def reshape(node: Node) -> nn.Layer:
     wanted, sizes = extents(node.given(1), "shape"), node.sizes
     if sizes is None or None in sizes:
         return _open(node, wanted, zeros)
-    shown = f"got {_check.shown(['?' if each is None else each for each in wanted])}"
+    shown = f"got {_check.shown([each if isinstance(each, (int, str)) else '?' for each in wanted])}"
     whole: tuple[int, ...] = sizes  # type: ignore[assignment]
     message = f"shape: expected the images' number first, as in (0, -1), {shown}"
     if len(wanted) and None not in wanted and not (zeros and 0 in wanted) and wanted[0] in (0, "N", node.batch):
@@ -41,7 +44,12 @@ def squeeze(node: Node) -> nn.Layer:
     if sizes is None or None in sizes:
         if node.place == FIRST and node.rank == 4 and axes == [2, 3]:
             return nn.Flatten()
-        raise UnknownShapeError("expected a value of known shape, got another")
+        if sizes is None or axes is None or node.place != FIRST or 0 in axes:
+            raise UnknownShapeError("expected a value of known shape, got another")
+        if any(sizes[axis - 1] not in (1, None) for axis in axes):
+            raise ValueError(f"axes: expected axes of one element, got {axes} of shape {_shape(node)}")
+        # Of an open one that is more than one element later, a Reshape finds that its numbers do not fit.
+        return _short([each for axis, each in enumerate(kept(sizes), 1) if axis not in axes])
     outer, images = node.place.outer(sizes), node.place.axis
     if axes is None:
         axes = [i for i, extent in enumerate(outer) if extent == 1 and (i != images or node.batch == 1)]
@@ -54,8 +62,15 @@ def squeeze(node: Node) -> nn.Layer:
 
 
 def unsqueeze(node: Node) -> nn.Layer:
-    sizes = _whole(node)
     given = node.integers("axes") if node.opset < 13 else node.constant(1, "axes").reshape(-1).tolist()
+    if node.sizes is not None and None in node.sizes and node.place == FIRST:
+        extents_ = iter(kept(node.sizes))
+        whole = 1 + len(node.sizes) + len(given or ())
+        axes = sorted(node.outer_axis(axis, whole) for axis in given or ())
+        if axes[:1] == [0] or len(set(axes)) < len(axes):
+            raise ValueError(f"axes: expected some behind the images', each once, got {axes}")
+        return nn.Reshape(tuple(1 if axis in axes else next(extents_) for axis in range(1, whole)))
+    sizes = _whole(node)
     outer = node.place.outer(sizes)
     rank = len(outer) + len(given or ())
     axes = sorted(node.outer_axis(axis, rank) for axis in given or ())
@@ -63,6 +78,15 @@ def unsqueeze(node: Node) -> nn.Layer:
     old = [None if axis in axes else next(left) for axis in range(rank)]  # which axis each was
     place = node.place if node.place.axis is None else node.place._replace(axis=old.index(node.place.axis))
     return _to(node, place, [1 if axis is None else outer[axis] for axis in old])  # type: ignore[misc]
+
+
+def _short(shape: list[Extent]) -> nn.Layer:
+    """A Reshape to this shape, which needs no more than one -1 where one extent is open."""
+    if len(shape) == 1:
+        return nn.Flatten()
+    if sum(isinstance(each, str) for each in shape) == 1:
+        shape = [-1 if isinstance(each, str) else each for each in shape]
+    return nn.Reshape(tuple(shape))
 
 
 def transpose(node: Node) -> nn.Layer:
@@ -126,24 +150,54 @@ def _product(shape: Sequence[Pair]) -> Pair:
     return math.prod(a for a, _ in shape), math.prod(b for _, b in shape)
 
 
-def _open(node: Node, wanted: list[int | str | None], zeros: bool) -> nn.Layer:
+def _open(node: Node, wanted: list[int | str | Symbol | None], zeros: bool) -> nn.Layer:
     """A Reshape of a value whose extents are not known, by a shape that says the most of what it gives."""
     sizes = node.sizes
-    shown = f"got {_check.shown(['?' if each is None else each for each in wanted])}"
-    if None in wanted or node.place != FIRST:
-        raise UnknownShapeError(f"shape: expected integers behind the images' number, {shown}")
+    shown = f"got {_check.shown([each if isinstance(each, (int, str)) else '?' for each in wanted])}"
+    if node.place != FIRST:
+        raise UnknownShapeError(f"shape: expected the images along the first axis, {shown}")
     if not wanted or "N" in wanted[1:] or (zeros and 0 in wanted):
-        raise ValueError(f"shape: expected integers behind the images' number, {shown}")
-    rest = [
-        (sizes[i] if sizes is not None and i < len(sizes) else None) if each == 0 else each
-        for i, each in enumerate(wanted[1:])
-    ]
-    if any(not isinstance(each, int) for each in rest):
-        raise UnknownShapeError(f"shape: expected no 0, where what it copies is not in the file, {shown}")
-    whole: list[int] = rest  # type: ignore[assignment]
+        raise ValueError(f"shape: expected sizes behind the images' number, {shown}")
     if wanted[0] != "N" and (wanted[0] != 0 or zeros) and wanted[0] != node.batch:
         raise UnknownShapeError(f"shape: expected the images' number first, as in (0, -1), {shown}")
-    return nn.Flatten() if whole == [-1] else nn.Reshape(tuple(whole))
+    rest: list[Any] = [_copied(node, i) if each == 0 else each for i, each in enumerate(wanted[1:])]
+    if -1 not in rest and sum(not isinstance(each, int) for each in rest) == 1:
+        # Whatever the file computes it of, it is what is left: other numbers would not fill the shape.
+        rest = [each if isinstance(each, int) else -1 for each in rest]
+    if any(each is None or (isinstance(each, Symbol) and each.images) for each in rest):
+        raise UnknownShapeError(f"shape: expected sizes that come of open ones, but not of the images' number, {shown}")
+    if rest == [-1]:
+        return nn.Flatten()
+    if sizes is not None and all(_same(node, i, each) for i, each in enumerate(rest)) and len(rest) == len(sizes):
+        return nn.Identity()
+    return nn.Reshape(sized(node, rest))
+
+
+def _copied(node: Node, i: int) -> int | Symbol | None:
+    """The extent of an axis behind the images', which a 0 stands for."""
+    sizes = node.sizes
+    if sizes is None or i >= len(sizes):
+        return None
+    known = sizes[i]
+    return Symbol.of(node.value(), i + 1, sampled(node.value(), i + 1)) if known is None else known
+
+
+def _same(node: Node, i: int, wanted: int | Symbol) -> bool:
+    """Whether that is the extent that the axis has."""
+    assert node.sizes is not None, "it was looked at"
+    if i < len(node.sizes) and isinstance(wanted, Symbol):
+        return wanted.times(node.value(), i + 1) == 1
+    return i < len(node.sizes) and node.sizes[i] == wanted
+
+
+def sized(node: Node, shape: Sequence[int | Symbol]) -> tuple[Extent, ...]:
+    """A shape as layers take it: values whose sizes it is made of are taken too."""
+    return tuple(each.written(node.sources) if isinstance(each, Symbol) else each for each in shape)
+
+
+def kept(sizes: Sequence[int | None]) -> list[Extent]:
+    """The extents of a value behind the images', where an open one is the value's own."""
+    return [f"x[{axis}]" if extent is None else extent for axis, extent in enumerate(sizes, 1)]
 
 
 def _whole(node: Node) -> tuple[int, ...]:

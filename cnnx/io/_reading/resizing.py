@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ... import _check, nn
-from ..._check import Array
+from ...nn._extents import Extent
+from .fold import extents
 from .node import Known, Node, UnknownShapeError
+from .symbols import Symbol
 from .windows import short
 
 AXES = [2, 3]
@@ -28,7 +30,7 @@ class _Wanted(NamedTuple):
     """Whole factors, or the size that comes of others."""
 
     factors: list[int] | None
-    size: list[int] | None
+    size: Sequence[Extent] | None
 
 
 def resize(node: Node) -> nn.Layer:
@@ -62,6 +64,8 @@ def resize(node: Node) -> nn.Layer:
     if wanted.factors:
         return nn.Upsample2d(short(wanted.factors), **options)
     assert wanted.size is not None, "it has the one or the other"
+    if any(isinstance(each, str) for each in wanted.size):
+        return nn.Upsample2d(size=tuple(wanted.size), **options)  # type: ignore[arg-type]
     return nn.Upsample2d(size=short(wanted.size), **options)
 
 
@@ -89,10 +93,27 @@ def _wanted(node: Node, coordinates: str, rounding: str | None) -> _Wanted:
     found = [by_axis[axis] for axis in AXES]
     if all(scale >= 1 and scale == int(scale) for scale in found):
         return _Wanted([int(scale) for scale in found], None)
+    if node.sizes is not None and len(node.sizes) == 3 and None in node.sizes[1:]:
+        return _Wanted(None, [_open_length(node, axis, by_axis[axis]) for axis in AXES])
     sizes = _sizes(node, "scales: expected whole factors")
     return _Wanted(
         None, [_length(scale, extent, coordinates, rounding) for scale, extent in zip(found, sizes, strict=True)]
     )
+
+
+def _open_length(node: Node, axis: int, scale: float) -> Extent:
+    """As many outputs as the scale makes of an open extent: at each call that has to be a whole number.
+
+    ONNX takes coordinates from the scale as it stands, the layer from the lengths; these agree then.
+    """
+    extent = None if node.sizes is None else node.sizes[axis - 1]
+    if not 0 < scale < _check.LARGEST:
+        raise ValueError(f"scales: expected one above 0, got {scale}")
+    if extent is None:
+        return f"x[{axis}] * {int(scale)}" if scale == int(scale) else f"whole(x[{axis}], {scale!r})"
+    if (Fraction(scale) * extent).denominator != 1:
+        raise ValueError(f"scales: expected one that makes a whole number of {extent} pixels, got {scale}")
+    return int(Fraction(scale) * extent)
 
 
 def _length(scale: float, extent: int, coordinates: str, rounding: str | None) -> int:
@@ -144,11 +165,13 @@ def _by_sizes(node: Node, axes: Sequence[int]) -> _Wanted:
     given = node.given(3)
     if not isinstance(given, Known):
         raise ValueError("scales: expected scales or sizes in the file, got none")
-    pair: list[Array] = [each.reshape(-1) for each in (given.first, given.second)]
-    if len(pair[0]) != len(axes) or pair[0].dtype.kind not in "iu":
-        raise ValueError(f"sizes: expected {len(axes)} integers, for images, got {_check.shown(pair[0].tolist())}")
-    first, second = ({axis: int(n) for axis, n in zip(axes, each, strict=True)} for each in pair)
-    if any(first[axis] != second[axis] for axis in AXES):
+    wanted = dict(zip(axes, extents(given, "sizes"), strict=False))
+    if len(wanted) != len(axes) or given.first.size != len(axes):
+        raise ValueError(f"sizes: expected {len(axes)} integers, for images, got {_check.shown(given.first.tolist())}")
+    first = dict(zip(axes, given.first.reshape(-1).tolist(), strict=True))
+    if any(isinstance(wanted[axis], Symbol) for axis in AXES):
+        return _by_symbols(node, [wanted[axis] for axis in AXES])
+    if any(not isinstance(wanted[axis], int) for axis in AXES):
         raise UnknownShapeError("sizes: expected scales where the images' size is not in the file, got sizes of it")
     size, known = [first[axis] for axis in AXES], node.sizes
     channels = None if known is None else known[0]
@@ -157,10 +180,25 @@ def _by_sizes(node: Node, axes: Sequence[int]) -> _Wanted:
     if min(size) < 1:
         raise ValueError(f"sizes: expected at least one row and column, got {size}")
     if known is not None and len(known) == 3 and None not in known:
-        extents = _sizes(node, "")
-        if all(new % old == 0 for new, old in zip(size, extents, strict=True)):
-            return _Wanted([new // old for new, old in zip(size, extents, strict=True)], None)
+        old = _sizes(node, "")
+        if all(new % extent == 0 for new, extent in zip(size, old, strict=True)):
+            return _Wanted([new // extent for new, extent in zip(size, old, strict=True)], None)
     return _Wanted(None, size)
+
+
+def _by_symbols(node: Node, wanted: list[Any]) -> _Wanted:
+    """Sizes that the file computes of open ones, by factors where they are multiples of the value's own."""
+    if any(isinstance(each, Symbol) and each.images for each in wanted) or not all(
+        isinstance(each, (int, Symbol)) for each in wanted
+    ):
+        raise UnknownShapeError("sizes: expected sizes that are numbers or come of open ones by arithmetic, got others")
+    value = node.value()
+    factors = [
+        each.times(value, axis) if isinstance(each, Symbol) else None for axis, each in zip(AXES, wanted, strict=True)
+    ]
+    if None not in factors and value.sizes is not None and value.sizes[1:] == (None, None):
+        return _Wanted(factors, None)  # type: ignore[arg-type]
+    return _Wanted(None, [each.written(node.sources) if isinstance(each, Symbol) else each for each in wanted])
 
 
 def _sizes(node: Node, otherwise: str) -> list[int]:

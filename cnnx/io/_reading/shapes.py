@@ -9,9 +9,10 @@ import numpy as np
 from ... import _check, nn
 from ..._check import Array
 from .._operators import DTYPES
-from .fold import room, scalar
+from .fold import extents, room
 from .made import made
 from .node import Known, Node, UnknownShapeError, Value
+from .symbols import Symbol
 
 MOST_TILES = 1 << 12  # a file of some bytes may ask for any number
 _MOST_PIECES = 1 << 8
@@ -120,58 +121,79 @@ def _members(axis: int, chosen: list[int], extent: int | None) -> nn.Layer:
 
 def cut(node: Node) -> nn.Layer:
     """Slice."""
+    starts: Any
+    stops: Any
     if node.opset < 10:
         starts, stops, axes, steps = *(node.integers(name) for name in ("starts", "ends", "axes")), None
     else:
-        given = (node.optional(i, name) for i, name in enumerate(("starts", "ends", "axes", "steps"), 1))
-        starts, stops, axes, steps = (None if each is None else each.reshape(-1).tolist() for each in given)
+        starts, stops = extents(node.given(1), "starts"), extents(node.given(2), "ends")
+        given = node.optional(3, "axes"), node.optional(4, "steps")
+        axes, steps = (None if each is None else each.reshape(-1).tolist() for each in given)
     axes = list(range(len(starts or ()))) if axes is None else axes
-    if not starts or not stops or len({len(starts), len(stops), len(axes)}) > 1 or any(s != 1 for s in steps or ()):
-        raise ValueError("expected starts and ends, with steps of 1, got others")
-    layers: list[nn.Layer] = []
-    for axis, start, stop in zip(map(node.axis, axes), starts, stops, strict=True):
-        if (start, stop >= _check.LARGEST) != (0, True):
-            start, stop = max(start, -_check.LARGEST), None if stop >= _check.LARGEST else max(stop, -_check.LARGEST)
-            layers.append(nn.Slice(axis, start, stop))
-    return layers[0] if len(layers) == 1 else nn.Sequential(*layers) if layers else nn.Identity()
+    steps = [1] * len(axes) if steps is None else steps
+    if not starts or not stops or len({len(starts), len(stops), len(axes), len(steps)}) > 1 or 0 in steps:
+        raise ValueError("expected starts, ends and steps other than 0, as many as axes, got others")
+    source, lines = node.sources[0], list[tuple[Any, ...]]()
+    for axis, start, stop, step in zip(map(node.axis, axes), starts, stops, steps, strict=True):
+        if any(not isinstance(each, int) and (not isinstance(each, Symbol) or each.images) for each in (start, stop)):
+            raise UnknownShapeError("starts, ends: expected sizes in the file, or made of open ones, got others")
+        end: Any = None if step > 0 and isinstance(stop, int) and stop >= _check.LARGEST else stop
+        if start == 0 and step == 1 and (end is None or (isinstance(end, Symbol) and end.times(source, axis) == 1)):
+            continue
+        inputs = [source._replace(name="\0") if lines else source]  # of what is cut already, sizes are others
+        first, last = (each.written(inputs) if isinstance(each, Symbol) else _limited(each) for each in (start, end))
+        node.sources += [one for one in inputs[1:] if all(one.name != other.name for other in node.sources)]
+        names = [next(i for i, one in enumerate(node.sources) if one.name == other.name) for other in inputs[1:]]
+        before = lines[-1][0] if lines else "x0"
+        lines.append((str(axis), nn.Slice(axis, first, last, step), before, *(f"x{i}" for i in names)))
+    if len(lines) < 2:
+        return lines[0][1] if lines else nn.Identity()
+    if len(node.sources) == 1:
+        return nn.Sequential(*(line[1] for line in lines))
+    return nn.Graph(*lines, inputs=tuple(f"x{i}" for i in range(len(node.sources))))
 
 
-def pad(node: Node) -> nn.Layer:
-    if node.opset < 11:
-        pads, value = node.integers("pads"), node.take("value", 0.0)
-    else:
-        pads, value = node.constant(1, "pads").tolist(), scalar("value", node.optional(2, "value"))
-    node.expect("mode", "constant", "constant")
-    if value not in (None, 0) or node.optional(3, "axes") is not None:
-        raise ValueError(f"value: expected zeros on all axes, got {_check.shown(value)}")
-    if len(pads) != 8 or any((pads[0], pads[1], pads[4], pads[5])):
-        raise ValueError(f"pads: expected some for rows and columns alone, got {_check.shown(pads)}")
-    top, left, bottom, right = pads[2], pads[3], pads[6], pads[7]
-    return nn.ZeroPad2d(((top, bottom), (left, right))) if any(pads) else nn.Identity()
+def _limited(end: int | None) -> int | None:
+    return None if end is None else max(-_check.LARGEST, min(end, _check.LARGEST))
 
 
 def depth_to_space(node: Node) -> nn.Layer:
     """DepthToSpace and SpaceToDepth: blocks of pixels from channels, and back."""
     mode, block = node.take("mode", "DCR"), _check.integer("blocksize", node.take("blocksize"), 1)
-    if node.sizes is None or None in node.sizes:
-        raise UnknownShapeError("expected a value of known shape, got another")
-    whole: tuple[int, ...] = node.sizes  # type: ignore[assignment]
-    if len(whole) != 3 or mode not in ("DCR", "CRD"):
-        raise ValueError(f"expected images (N, C, H, W) and mode DCR or CRD, got {1 + len(whole)} axes, {mode}")
-    C, H, W = whole
+    if node.sizes is None or node.sizes[:1] == (None,):
+        raise UnknownShapeError("expected a value of known shape, or of open rows and columns, got another")
+    if len(node.sizes) != 3 or mode not in ("DCR", "CRD"):
+        raise ValueError(f"expected images (N, C, H, W) and mode DCR or CRD, got {1 + len(node.sizes)} axes, {mode}")
+    C: int = node.sizes[0]  # type: ignore[assignment]
+    rows, columns = node.sizes[1:]
     back = node.operator == "SpaceToDepth"
-    if (H % block or W % block) if back else C % block**2:
-        raise ValueError(f"blocksize: expected one that divides images of {whole} into blocks, got {block}")
+    inner: tuple[int | str, ...]
+    outer: tuple[int | str, ...]
+    if any(each is not None and each % block for each in (rows, columns)) if back else C % block**2:
+        raise ValueError(f"blocksize: expected one that divides images of {node.sizes} into blocks, got {block}")
     if back:
-        inner, order = (C, H // block, block, W // block, block), (0, 3, 5, 1, 2, 4)
-        outer = C * block**2, H // block, W // block
+        H, W = (
+            f"quotient(x[{axis}], {block})" if each is None else each // block
+            for axis, each in ((2, rows), (3, columns))
+        )
+        inner, order = (C, H, block, W, block), (0, 3, 5, 1, 2, 4)
+        outer = C * block**2, _extent(4, H), _extent(5, W)
     else:
         depth = C // block**2
+        H, W = "x[2]" if rows is None else rows, "x[3]" if columns is None else columns
         inner, order = (block, block, depth, H, W), (0, 3, 4, 1, 5, 2)
         if mode == "CRD":
             inner, order = (depth, block, block, H, W), (0, 1, 4, 2, 5, 3)
-        outer = depth, H * block, W * block
+        outer = (
+            depth,
+            *(f"x[{axis}] * {block}" if isinstance(each, str) else each * block for axis, each in ((2, H), (4, W))),
+        )
     return nn.Sequential(nn.Reshape(inner), nn.Transpose(order), nn.Reshape(outer))
+
+
+def _extent(axis: int, extent: int | str) -> int | str:
+    """An open extent as it stands further on, along that axis of what was transposed."""
+    return f"x[{axis}]" if isinstance(extent, str) else extent
 
 
 def cast(node: Node) -> nn.Layer:

@@ -5,7 +5,7 @@ from typing import Any
 
 from ... import nn
 from .._operators import ACTIVATIONS
-from . import arithmetic, composed, norms, reducing, reshaping, resizing, shapes, weights, windows
+from . import arithmetic, composed, norms, padding, reducing, reshaping, resizing, shapes, weights, windows
 from .fold import number
 from .node import Node
 
@@ -72,7 +72,7 @@ OPERATORS: dict[str, Converter] = {
     "Mul": arithmetic.multiply,
     "Neg": arithmetic.negated,
     "PRelu": weights.p_relu,
-    "Pad": shapes.pad,
+    "Pad": padding.pad,
     "Pow": windows.mean_of_powers,
     "ReduceL1": reducing.reduced,
     "ReduceL2": reducing.reduced,

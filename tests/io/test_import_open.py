@@ -1,0 +1,210 @@
+"""ONNX graphs whose rows and columns are open, read once and run on several sizes."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from cnnx import nn
+
+pytestmark = pytest.mark.once
+onnx = pytest.importorskip("onnx", reason="ONNX models need onnx")
+pytest.importorskip("onnxruntime", reason="it says what is right")
+io = pytest.importorskip("cnnx.io")
+
+from onnx_models import assert_close, floats, ints, run, written  # noqa: E402
+
+NAMES = [
+    "bilinear",
+    "nearest",
+    "corners",
+    "padded",
+    "cropped",
+    "shuffled",
+    "detection",
+    "gated",
+    "pyramid",
+    "attention",
+]
+OPEN = (4, "h", "w")
+
+
+@pytest.mark.parametrize("how", ["dynamo", "older"])
+@pytest.mark.parametrize("name", [*NAMES, "bordered"])
+def test_networks_of_torch_on_several_sizes(tmp_path, name, how):
+    pytest.importorskip("torch", reason="it writes the networks")
+    if how == "dynamo":
+        pytest.importorskip("onnxscript", reason="torch's default exporter needs it")
+    from open_networks import export
+
+    path = tmp_path / "model.onnx"
+    with warnings.catch_warnings(action="ignore"):
+        export(name, path, how)
+    model = io.import_onnx(path)
+    for shape in ((1, 3, 24, 32), (2, 3, 40, 16), (3, 3, 28, 36), (1, 3, 27, 33)):
+        x = np.random.default_rng(1).standard_normal(shape).astype("f4")
+        assert_close(model.forward(x), run(path, x))
+
+
+SIZE = [
+    ("Shape", "x", "s"),
+    ("Slice", "s i2 i4 i0", "hw"),
+]
+CONSTANTS = {
+    "none": np.zeros(0, "f4"),
+    "i0": ints(0),
+    "i1": ints(1),
+    "i2": ints(2),
+    "i4": ints(4),
+    "nc": ints(1, 4),
+    "two": ints(2),
+    "half": ints(7),
+}
+RESIZE = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+
+
+def sizes(*nodes, constants=(), last="size"):
+    """A Resize to a size that these nodes make of x's, of what is half of it."""
+    return (
+        [
+            *SIZE,
+            *nodes,
+            ("Concat", f"nc {last}", "target", {"axis": 0}),
+            ("MaxPool", "x", "small", {"kernel_shape": [2, 2], "strides": [2, 2]}),
+            ("Resize", "small none none target", "y", RESIZE),
+        ],
+        CONSTANTS | dict(constants),
+    )
+
+
+ARITHMETIC = {
+    "as it is": sizes(last="hw"),
+    "twice": sizes(("Mul", "hw two", "size")),
+    "plus, minus, divided": sizes(("Add", "hw i2", "a"), ("Div", "a two", "b"), ("Sub", "b i1", "size")),
+    "the rest": sizes(("Mod", "hw half", "a"), ("Add", "a i1", "size")),
+    "at least": sizes(("Max", "hw half", "size")),
+    "at most": sizes(("Min", "half hw", "size")),
+    "in float32, rounded down": sizes(
+        ("Cast", "hw", "f", {"to": 1}), ("Mul", "f scale", "g"), ("Floor", "g", "h"), ("Cast", "h", "size", {"to": 7}),
+        constants={"scale": np.array([1.7], "f4")},
+    ),
+    "in float32, rounded up": sizes(
+        ("Cast", "hw", "f", {"to": 1}), ("Div", "f scale", "g"), ("Ceil", "g", "h"), ("Cast", "h", "size", {"to": 7}),
+        constants={"scale": np.array([1.7], "f4")},
+    ),
+    "one by one": sizes(
+        ("Gather", "s first", "h", {"axis": 0}), ("Gather", "s second", "w", {"axis": 0}),
+        ("Unsqueeze", "h i0", "h1"), ("Unsqueeze", "w i0", "w1"), ("Concat", "w1 h1", "size", {"axis": 0}),
+        constants={"first": np.int64(2), "second": np.int64(-1)},
+    ),
+    "chosen by what is no size": sizes(("Equal", "hw minus", "c"), ("Where", "c i1 hw", "size"),
+                                       constants={"minus": ints(-1)}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ARITHMETIC)
+def test_arithmetic_on_open_sizes(tmp_path, name):
+    nodes, constants = ARITHMETIC[name]
+    path = written(tmp_path / "m.onnx", nodes, constants, OPEN)
+    model = io.import_onnx(path)
+    for rows, columns in ((6, 10), (7, 9), (12, 5)):
+        x = floats(1, 4, rows, columns)
+        assert_close(model.forward(x), run(path, x))
+
+
+MOVES = {
+    "Slice": ([*SIZE, ("Slice", "x i1 half i2", "a"), ("Slice", "a i0 i4 i2", "y")], {}),
+    "steps": ([("Slice", "x ones far axes steps", "y")],
+              {"ones": ints(1, -1), "far": ints(2**62, -(2**62)), "axes": ints(2, 3), "steps": ints(2, -1)}),
+    "both ends at once": (
+        [*SIZE, ("MaxPool", "x", "p", {"kernel_shape": [2, 2], "strides": [1, 1]}), ("Sub", "hw two", "ends"),
+         ("Slice", "p starts ends axes", "y")],
+        {"starts": ints(1, 0), "axes": ints(2, 3)},
+    ),
+    "SpaceToDepth": ([("SpaceToDepth", "x", "y", {"blocksize": 2})], {}),
+    "DepthToSpace": ([("DepthToSpace", "x", "y", {"blocksize": 2, "mode": "CRD"})], {}),
+    "Unsqueeze": ([("Unsqueeze", "x i1", "a"), ("Squeeze", "a i1", "y")], {}),
+    "ReduceMean": ([("ReduceMean", "x i1", "y", {"keepdims": 0})], {}),
+    "ReduceSum": ([("ReduceSum", "x i1", "y")], {}),
+    "ReduceMin": ([("ReduceMin", "x i2", "y")], {}),
+    "ReduceL2": ([("ReduceL2", "x i1", "y")], {}),
+    "ReduceMax": ([("ReduceMax", "x all", "y", {"keepdims": 0})], {"all": ints(1, 2, 3)}),
+    "Expand": ([("Shape", "x", "s"), ("GlobalAveragePool", "x", "p"), ("Expand", "p s", "y")], {}),
+    "Pad": ([("Pad", "x pads", "y", {"mode": "reflect"})], {"pads": ints(0, 0, 1, 2, 0, 0, 3, 0)}),
+    "Pad, axes": ([("Pad", "x pads value axes", "y")],
+                  {"pads": ints(1, 2, 3, 0), "value": np.float32(2.5), "axes": ints(-1, 2)}),
+    "half": ([("Resize", "x none scales", "y", RESIZE)], {"scales": np.array([1, 1, 0.5, 1.5], "f4")}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MOVES)
+def test_moves_of_open_sizes(tmp_path, name):
+    nodes, constants = MOVES[name]
+    path = written(tmp_path / "m.onnx", nodes, CONSTANTS | constants, OPEN)
+    model = io.import_onnx(path)
+    for rows, columns in ((6, 10), (8, 8), (10, 6)):
+        x = floats(2, 4, rows, columns)
+        assert_close(model.forward(x), run(path, x))
+
+
+REFUSED = [
+    # That sizes are equal is not known before they are there; 1000 of them are no more equal than any other number.
+    ([("Shape", "x", "s"), ("Equal", "s ones", "c"), ("Where", "c s ones", "t"), ("Reshape", "x t", "y")],
+     {"ones": ints(1, 4, 7, 7)}, r"\(Equal\): expected sizes that it depends on"),
+    ([("Shape", "x", "s"), ("Reshape", "x flat", "a"), ("Shape", "a", "t"), ("Reshape", "x t", "y")],
+     {"flat": ints(-1, 4)}, r"\(Reshape\): shape: expected the images' number first"),
+    ([("Resize", "x none scales", "y", {"mode": "cubic"})], CONSTANTS | {"scales": np.ones(4, "f4")},
+     "mode: expected nearest or linear, got 'cubic'"),
+    ([("Pad", "x pads", "y")], {"pads": ints(0, 1, 0, 0, 0, 0, 0, 0)}, "pads: expected some for rows and columns"),
+    ([("Pad", "x pads", "y")], {"pads": ints(0, 0, -1, 0, 0, 0, 0, 0)}, "pads: expected none below 0, which Slice"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("nodes", "constants", "message"), REFUSED)
+def test_what_open_sizes_do_not_say(tmp_path, nodes, constants, message):
+    with pytest.raises(ValueError, match=message):
+        io.import_onnx(written(tmp_path / "m.onnx", nodes, constants, OPEN))
+
+
+def test_a_scale_that_leaves_part_of_a_pixel_is_said_at_the_call(tmp_path):
+    nodes, constants = MOVES["half"]
+    model = io.import_onnx(written(tmp_path / "m.onnx", nodes, CONSTANTS | constants, OPEN))
+    with pytest.raises(ValueError, match=r"0\.5 of 7 is no whole number"):
+        model.forward(floats(1, 4, 7, 8))
+
+
+def test_weights_that_fix_the_size_say_so_at_the_call(tmp_path):
+    nodes = [("Flatten", "x", "rows"), ("Gemm", "rows w", "y", {"transB": 1})]
+    path = written(tmp_path / "m.onnx", nodes, {"w": floats(3, 4 * 6 * 5)}, OPEN)
+    model, x = io.import_onnx(path), floats(2, 4, 6, 5)
+    assert_close(model.forward(x), run(path, x))
+    with pytest.raises(ValueError, match="120"):
+        model.forward(floats(2, 4, 6, 6))
+
+
+def test_sizes_may_be_given(tmp_path):
+    nodes, constants = REFUSED[0][:2]
+    path = written(tmp_path / "m.onnx", nodes, constants, OPEN)
+    model, x = io.import_onnx(path, input_shape=(1, 4, 7, 7)), floats(1, 4, 7, 7)
+    assert_close(model.forward(x), run(path, x))
+    assert repr(io.import_onnx(path, input_shape={"x": (1, 4, 7, 7)})) == repr(model)
+    for shape, message in (
+        ((1, 3, 7, 7), r"input_shape: expected one of \[.*4, None, None\] for 'x', got \(1, 3, 7, 7\)"),
+        ((1, 4, 7), "input_shape: expected one of"),
+        ((1, 4, 0, 7), r"input_shape\[2\]: expected an integer from 1"),
+        ({"z": (1, 4, 7, 7)}, "input_shape: expected the name of an input, of .*x.*got 'z'"),
+        ((), "input_shape: expected the integers"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            io.import_onnx(path, input_shape=shape)
+
+
+def test_a_network_of_open_sizes_is_saved_and_exported(tmp_path):
+    nodes, constants = ARITHMETIC["twice"]
+    path = written(tmp_path / "m.onnx", nodes, constants, OPEN)
+    model, x = io.import_onnx(path), floats(1, 4, 6, 10)
+    io.save_model(model, tmp_path / "model.cnnx")
+    assert np.array_equal(io.load_model(tmp_path / "model.cnnx").forward(x), model.forward(x))
+    io.export_onnx(model, tmp_path / "again.onnx", (4, 6, 10))
+    assert_close(run(tmp_path / "again.onnx", x), model.forward(x))
+    assert isinstance(model, nn.Graph)
