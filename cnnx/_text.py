@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 
@@ -13,10 +14,22 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 def aligned(rows: Sequence[Sequence[str]], left: int = 1) -> Iterator[str]:
     """A table's lines: the first columns to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [max(map(width, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        cells = [*map(str.ljust, row[:left], widths), *map(str.rjust, row[left:], widths[left:])]
+        spaces = [" " * (most - width(cell)) for cell, most in zip(row, widths, strict=True)]
+        cells = [c + s if i < left else s + c for i, (c, s) in enumerate(zip(row, spaces, strict=True))]
         yield "  ".join(cells).rstrip()
+
+
+def width(text: str) -> int:
+    """How many columns of a terminal a text takes: characters of East Asia take two.
+
+    >>> width("stride"), width("畳み込み")
+    (6, 8)
+    """
+    if text.isascii():
+        return len(text)
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def time_left(seconds: float) -> str:

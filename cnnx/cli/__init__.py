@@ -15,8 +15,12 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import cnnx
+from cnnx.lang import speaking, text, translated
 
-COMMANDS = ("audit", "explain", "equations", "pages", "train", "experiment", "bench", "digest", "doctor")
+from ._language import asked_language
+
+COMMANDS = ("audit", "check", "explain", "equations", "pages", "train", "experiment", "bench", "digest", "doctor")
+IN_LANGUAGES = "check", "explain", "equations", "train"  # those with --lang
 
 
 class _Parser(argparse.ArgumentParser):
@@ -37,6 +41,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             if isinstance(stream, io.TextIOWrapper):  # escape what its encoding lacks, as in LANG=C
                 stream.reconfigure(errors="backslashreplace")
     try:
+        with speaking(_language(arguments)):
+            return _spoken(arguments)
+    except ValueError as error:  # --lang
+        print(f"cnnx: error: {_one_line(error)}", file=sys.stderr)
+        return 2
+
+
+def _language(arguments: Sequence[str]) -> str | None:
+    """What --lang asks for; only of a command that has it, as others may hand it on."""
+    return asked_language(list(arguments)) if any(a in IN_LANGUAGES for a in arguments[:1]) else None
+
+
+def _spoken(arguments: Sequence[str]) -> int:
+    try:
         code = _run(arguments)
         if sys.stdout is not None:
             sys.stdout.flush()  # here, where a closed pipe can still be handled
@@ -48,7 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except (ValueError, OSError, NotImplementedError, ImportError, RuntimeError) as error:
-        print(f"cnnx: error: {_one_line(error)}", file=sys.stderr)
+        words = translated(_one_line(error), "errors")
+        print(f"cnnx: {text('errors.error')}: {words}", file=sys.stderr)
         return 2
 
 

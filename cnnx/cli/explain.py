@@ -20,7 +20,10 @@ from cnnx.audit.data import draw, draw_like, shape_of
 from cnnx.audit.spot.benchdnn import OPS as WITH_NOTATION
 from cnnx.audit.spot.benchdnn import parse
 from cnnx.audit.trace import KernelCall, address, backward_arguments, first, forward_arguments, traced
+from cnnx.lang import text
 from cnnx.ops import OPS, Case, Draw, Op
+
+from ._language import add_language
 
 ARRAYS = tuple(dict.fromkeys(name for op in OPS for case in op.cases for name in case.arrays))
 OPTIONS = tuple(dict.fromkeys(name for op in OPS for case in op.cases for name in case.options))
@@ -40,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--backend", default="optimized", metavar="NAME", help="whose number is shown beside (default optimized)")
     add("--all", action="store_true", help="write out every term")
     add("--json", action="store_true", help="print JSON")
+    add_language(parser)
     shapes = parser.add_argument_group("shapes of arrays", "as 1,1,5,5; the op's own, in the place of the case's")
     for name in ARRAYS:
         shapes.add_argument(f"--{name.replace('_', '-')}", dest=f"array_{name}", metavar="N,...")
@@ -73,9 +77,20 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     words = [f"{name} {shape}" for name, shape in shapes.items()]
     words += [f"{name} {value}" for name, value in case.options.items()]
-    print(f"{op.name}, {', '.join(words)}; {arguments.data} numbers, {arguments.dtype}, seed {arguments.seed}")
+    drawn = text(f"explain.numbers.{arguments.data}")
+    print(
+        text(
+            "explain.head",
+            op=op.name,
+            words=", ".join(words),
+            numbers=drawn,
+            dtype=arguments.dtype,
+            seed=arguments.seed,
+        )
+    )
     print(explanation.text(every=arguments.all))
-    print(f"\n  back end {arguments.backend}: {got!r}; the equation in doubles: {float(explanation.value)!r}")
+    value = float(explanation.value)
+    print("\n  " + text("explain.beside", backend=arguments.backend, got=repr(got), value=repr(value)))
     return 0
 
 

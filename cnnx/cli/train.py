@@ -13,6 +13,7 @@ import argparse
 import copy
 import json
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
@@ -22,10 +23,12 @@ import cnnx
 from cnnx import data, nn
 from cnnx._check import integer
 from cnnx._files import check_replaceable
-from cnnx._text import time_left
+from cnnx._text import aligned, time_left
+from cnnx.lang import text
 from cnnx.nn._arguments import natural, not_negative
 from cnnx.ops._conv import Algorithm
 
+from ._language import add_language
 from ._ranks import together
 from ._speaker import Speaker
 
@@ -46,7 +49,7 @@ TASKS = {
 }
 Trained = tuple[nn.History, nn.Layer, dict[str, Any]]
 DIGITS_TEST_ROWS = 360  # a fifth
-NO_SETTINGS = "json", "plot", "run", "save"  # what has no part in the training
+NO_SETTINGS = "json", "lang", "plot", "run", "save"  # what has no part in the training
 INTERRUPTED = 130
 
 
@@ -75,6 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--log", metavar="FILE", help="write a line of JSON per pass, and one at the end")
     add("--quiet", action="store_true", help="print the result alone, and no progress")
     add("--json", action="store_true", help="print JSON, at the end")
+    add_language(parser)
 
 
 def _defaults(option: str) -> str:
@@ -193,8 +197,9 @@ def _ox(arguments: argparse.Namespace, speak: Speaker, ranks: nn.Ranks | None) -
     say = speak.say
     examples = data.ox_images("six", dtype=arguments.dtype)
     model, cost = nn.ox_network(dtype=arguments.dtype), nn.SquaredError(reduction="sum")
-    say(f"D19's network, {arguments.dtype}, back end {cnnx.get_backend()}, learning rate {arguments.learning_rate:g}")
-    say("six examples: three o and three x; C_T is the sum of their squared errors (E1, E2)\n")
+    rate = f"{arguments.learning_rate:g}"
+    say(text("train.network", dtype=arguments.dtype, backend=cnnx.get_backend(), rate=rate))
+    say(text("train.examples") + "\n")
 
     def train(model: nn.Layer, updates: int, **options: Any) -> nn.History:
         return nn.fit(
@@ -219,22 +224,28 @@ def _ox(arguments: argparse.Namespace, speak: Speaker, ranks: nn.Ranks | None) -
     if history.updates:
         train(start, 1)  # once more the first update
         totals |= {1: total(start), history.updates: total(model)}
-    say("  updates     C_T")
-    for updates, value in totals.items():
-        say(f"{updates:9} {value:7.4f}")
+    _table(say, [(text("train.updates"), "C_T"), *((f"{n}", f"{value:.4f}") for n, value in totals.items())])
 
     pair = data.ox_images("two", dtype=arguments.dtype)
     outputs = nn.predict(model, pair.images)
-    say("\n  image  output 1  output 2  target  taken for")
+    say("")
     names, targets = "ox", pair.labels.astype(int)
-    for name, output, target in zip(names, outputs, targets, strict=True):
-        say(f"{name:>7} {output[0]:9.4f} {output[1]:9.4f}  {target[0]}, {target[1]} {names[output.argmax()]:>9}")
+    head = tuple(text(f"train.{name}") for name in ("image", "output_1", "output_2", "target", "taken_for"))
+    rows = [
+        (name, f"{output[0]:.4f}", f"{output[1]:.4f}", f"{target[0]}, {target[1]}", names[output.argmax()])
+        for name, output, target in zip(names, outputs, targets, strict=True)
+    ]
+    _table(say, [head, *rows])
     apart = nn.accuracy(outputs, pair.labels) == 1
     say("")
-    speak.result(
-        f"o and x are {'' if apart else 'not '}told apart{' (stopped by Ctrl-C)' if history.interrupted else ''}"
-    )
+    stopped = text("train.stopped") if history.interrupted else ""
+    speak.result(text("train.apart" if apart else "train.not_apart") + stopped)
     return history, model, {"C_T": totals, "outputs": outputs.tolist(), "told_apart": apart}
+
+
+def _table(say: Callable[[str], None], rows: Sequence[Sequence[str]]) -> None:
+    for line in aligned(rows, left=0):
+        say(f"  {line}")
 
 
 def _kept(arguments: argparse.Namespace, ranks: nn.Ranks | None) -> dict[str, Any]:

@@ -5,11 +5,12 @@ but that file. A language is a folder here, named as ISO 639-1 has it, with the 
 one more language, and `lacking` says what it does not have yet. Texts are format strings: `{name}` is a value, `{{` a
 brace.
 
-Exceptions are English wherever they are raised, so that they can be searched for; what the command line prints of them
-is translated there.
+What is English in the code stays there: exceptions, so that they can be searched for, and docstrings. What the command
+line prints of them is `translated` by files whose English texts are theirs.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +20,9 @@ from importlib import resources
 from string import Formatter
 from typing import Any
 
-__all__ = ["ENGLISH", "keys", "lacking", "language", "languages", "placeholders", "speaking", "template", "text"]
+__all__ = [
+    "ENGLISH", "keys", "lacking", "language", "languages", "placeholders", "speaking", "template", "text", "translated",
+]  # fmt: skip
 
 ENGLISH = "en"  # has every key; what another language lacks is said in it
 _ENVIRONMENT = "LC_ALL", "LC_MESSAGES", "LANG"  # the first that is set counts, as POSIX has it
@@ -66,6 +69,35 @@ def template(key: str, lang: str | None = None) -> str:
         if found is not None:
             return found
     raise KeyError(f"no text {key!r} in cnnx/lang/{ENGLISH}/{part}.toml")
+
+
+def translated(english: str, part: str, lang: str | None = None) -> str:
+    """An English text of the code in another language, by the text of a file that it is one of; else as it is.
+
+    Parameters
+    ----------
+    english : str
+        The text. What stands where a text of the file has a value may be such a text, too.
+    part : str
+        The file, without its ending.
+    lang : str, optional
+        As for `text`.
+
+    Examples
+    --------
+    >>> translated("... 1,200 more terms", "explain", "ja")
+    '... ほか 1,200 項'
+    """
+    chosen = lang or language()
+    if chosen == ENGLISH:
+        return english
+    texts = _file(chosen, part)
+    for key, pattern in _patterns(part):
+        found = pattern.fullmatch(english)
+        if found and key in texts:
+            values = {name: translated(value, part, chosen) for name, value in found.groupdict().items()}
+            return _AsWritten().format(texts[key], **values)
+    return english
 
 
 def language(asked: str | None = None) -> str:
@@ -156,6 +188,28 @@ def lacking(lang: str) -> list[str]:
         if wants != has:
             wrong.append(f"{key}: {ENGLISH} has the values {sorted(wants)}, {lang} {sorted(has)}")
     return sorted(wrong)
+
+
+class _AsWritten(Formatter):
+    """Puts values in that are written already, whatever a text says of how to write numbers."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        return str(value)
+
+
+@cache
+def _patterns(part: str) -> tuple[tuple[str, re.Pattern[str]], ...]:
+    """What each English text of a file looks like once its values are in it, in the file's order."""
+    made = []
+    for key, template in _file(ENGLISH, part).items():
+        words, seen = "", set()
+        for literal, name, _, _ in Formatter().parse(template):
+            words += re.escape(literal)
+            if name is not None:
+                words += f"(?P={name})" if name in seen else f"(?P<{name}>.+?)"
+                seen.add(name)
+        made.append((key, re.compile(words, re.DOTALL)))
+    return tuple(made)
 
 
 def _short(name: str) -> str:

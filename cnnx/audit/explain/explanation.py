@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..._text import aligned
+from ...lang import text as said
+from ...lang import translated
 from .expression import INLINE, named, written
 
 SHOWN = 12  # terms that `Explanation.text` writes out unless asked for all
-OUTSIDE = {"Z": "removed by padding", "Delta": "beyond the output"}  # in words, by array
+OUTSIDE = {"Z": "explain.in_padding", "Delta": "explain.beyond_output"}  # texts, by array
 
 
 @dataclass(frozen=True)
@@ -116,12 +118,12 @@ class Explanation:
 
 def _written(e: Explanation, most: int) -> Iterator[str]:
     numbers = "".join(f", {name} = {written(value)}" for name, value in e.numbers.items())
-    yield f"{e.name} of kernel {e.kernel}{numbers}"
+    yield said("explain.element", name=e.name, kernel=e.kernel, numbers=numbers)
     yield ""
-    yield f"  {e.equation}"
+    yield f"  {translated(e.equation, 'elements')}"
     if e.notes:
-        yield f"  {e.notes}"
-    yield f"  {e.source}"
+        yield f"  {translated(e.notes, 'elements')}"
+    yield f"  {translated(e.source, 'elements')}"
     yield ""
     indent = " " * len(e.name)
     if len(e.terms) == 1 and e.frame == "{sum}" and not e.removed:
@@ -133,26 +135,27 @@ def _written(e: Explanation, most: int) -> Iterator[str]:
     elif not e.terms:
         yield f"  {e.name} = {written(e.value)}"
     else:
-        removed = f", {e.removed} of them removed" if e.removed else ""
-        plural = "s" * (len(e.terms) != 1)
-        framed = "" if e.frame == "{sum}" else f"{e.frame.replace('{sum}', '(sum)')}, "
-        yield f"  {e.name} = {framed}sum of {len(e.terms):,} term{plural}{removed}"
+        removed = said("explain.removed", count=e.removed) if e.removed else ""
+        total = said("explain.sum_in_brackets")
+        framed = "" if e.frame == "{sum}" else f"{e.frame.replace('{sum}', total)}, "
+        terms = said("explain.terms" if len(e.terms) != 1 else "explain.one_term", count=len(e.terms))
+        yield f"  {e.name} = {framed}{terms}{removed}"
         yield from (f"    {line}" for line in _table(e.terms, most))
         if e.frame != "{sum}":
-            yield f"  {indent} = {e.frame_numbers.replace('{sum}', '(sum)')}"
+            yield f"  {indent} = {e.frame_numbers.replace('{sum}', total)}"
         yield f"  {indent} = {written(e.value)}"
     if e.parts:
         yield ""
         for part in e.parts:
-            count = f" ({part.count:,} terms)" if part.count > INLINE + 1 else ""
+            count = said("explain.count", count=part.count) if part.count > INLINE + 1 else ""
             yield f"  {part.name} = {part.text}{count} = {written(part.value)}"
     if e.looked_at:
         yield ""
-        yield "  read as well, but not added:" if e.terms else "  read:"
+        yield f"  {said('explain.read_too' if e.terms else 'explain.read')}"
         shown = e.looked_at[:most]
         yield from (f"    {f.text} {_outside(f) or f'= {written(f.value)}'}" for f in shown)
         if len(shown) < len(e.looked_at):
-            yield f"    ... {len(e.looked_at) - len(shown):,} more"
+            yield f"    {said('explain.more', count=len(e.looked_at) - len(shown))}"
 
 
 def _table(terms: tuple[Term, ...], most: int) -> Iterator[str]:
@@ -171,10 +174,10 @@ def _table(terms: tuple[Term, ...], most: int) -> Iterator[str]:
             rows.append((f"{sign} {text}", f"= {numbers}", "" if numbers == product else f"= {product}"))
     for i, line in enumerate(aligned(rows, left=3)):
         if tail and i == len(head):
-            yield f"  ... {len(terms) - len(rows):,} more terms"
+            yield f"  {said('explain.more_terms', count=len(terms) - len(rows))}"
         yield line
 
 
 def _outside(factor: Factor) -> str:
     """What to say of a factor beyond an edge; nothing of others."""
-    return OUTSIDE[factor.array or "Z"] if factor.outside else ""
+    return said(OUTSIDE[factor.array or "Z"]) if factor.outside else ""

@@ -1,0 +1,153 @@
+"""An answer in the reader's words."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..._text import aligned
+from ...lang import text
+from ..data import Array
+from ..explain.expression import written
+from .answer import Answer, Example, Result
+from .roles import OP_NAMES
+from .unit import OPTIONS, Unit
+
+# Where each result's equation stands: its key in the sheet, and what of the sources has it.
+EQUATIONS = {
+    ("conv2d", "Y"): ("C1", "M17 (4)"),
+    ("conv2d", "dZ"): ("C5", "M17 (7)"),
+    ("conv2d", "dF"): ("C3", "M17 (5)"),
+    ("conv2d", "db"): ("C4", "M17 (6)"),
+    ("max_pool2d", "Y"): ("P1", "M17 (13)"),
+    ("max_pool2d", "dZ"): ("P2", "M17 (14)"),
+    ("avg_pool2d", "Y"): ("P3", "CN (3)"),
+    ("avg_pool2d", "dZ"): ("P3", "CN (4)"),
+    ("affine", "Y"): ("F1", "M17 (17)"),
+    ("affine", "dZ"): ("F3", "M17 (20)"),
+    ("affine", "dw"): ("F2", "M17 (18)"),
+    ("affine", "db"): ("F2", "M17 (19)"),
+    ("softmax", "Y"): ("A3", "U19"),
+    ("softmax", "dZ"): ("A3", "U19"),
+    ("cross_entropy", "E"): ("E3", "U19"),
+    ("cross_entropy", "dZ"): ("E3", "U19"),
+    ("squared_error", "E"): ("E1", "D19"),
+    ("squared_error", "dA"): ("E1", "D19 (1)"),
+}
+_ACTIVATION = {"Y": ("A1", "M17 (15)"), "dZ": ("A2", "M17 (16)")}
+MOST = 40  # numbers of an array that is printed
+BAD = ("wrong", "shape", "raised", "unclear", "slow")
+
+
+def said(answer: Answer) -> Iterator[str]:
+    """The answer's lines, in the language that is spoken."""
+    if not answer.units:
+        yield text("check.nothing", file=answer.path)
+        return
+    yield text("check.runs", file=answer.path)
+    for unit, results in answer.units:
+        yield ""
+        op = text(f"check.op.{unit.op}")
+        known = {"name": unit.name, "op": op}
+        yield text("check.head", line=unit.line, **known) if unit.line else text("check.head_mapped", **known)
+        yield from (f"  {line}" for line in _table(results))
+        if unit.planar:
+            yield f"  {text('check.planar')}"
+        lacking = [name for name in OPTIONS.get(unit.op, ()) if name not in unit.options]
+        if lacking:
+            yield f"  {text('check.not_asked', options=', '.join(lacking))}"
+    seen: set[str] = set()
+    for unit, results in answer.units:
+        for result in results:
+            if result.status in (*BAD, "convention"):
+                lines = [*_block(unit, result)]
+                if lines[1:] and "\n".join(lines[1:]) not in seen:  # one exception of all results is told once
+                    seen.add("\n".join(lines[1:]))
+                    yield ""
+                    yield from lines
+    yield ""
+    rest = [name for name in OP_NAMES if name not in {unit.op for unit, _ in answer.units}]
+    if rest:
+        yield text("check.not_found", names=", ".join(text(f"check.op.{name}") for name in rest))
+    wrong = sum(result.status in BAD for _, results in answer.units for result in results)
+    yield text("check.some_wrong", count=wrong) if wrong else text("check.all_right")
+
+
+def equation(unit: Unit, result: Result) -> tuple[str, str]:
+    """The key of a result's equation in the sheet, and where a source has it."""
+    known = EQUATIONS.get((unit.op, result.output)) or _ACTIVATION.get(result.output)
+    if known is None:  # of what is asked of all results
+        what = {"y": "Y", "x": "dZ"}.get(result.what, "dZ")
+        known = EQUATIONS.get((unit.op, what)) or _ACTIVATION[what]
+    return known
+
+
+def _table(results: list[Result]) -> Iterator[str]:
+    rows = [
+        (r.output if r.output not in ("gradient", "layout") else "", text(f"check.output.{r.output}"), _status(r))
+        for r in results
+        if r.output
+    ]
+    yield from aligned(rows, left=3)
+    yield from (_status(r) for r in results if not r.output)
+
+
+def _status(result: Result) -> str:
+    return text(f"check.status.{result.status}", cases=result.cases)
+
+
+def _block(unit: Unit, result: Result) -> Iterator[str]:
+    """What is to be said of one result: the mistake, the example, where to read on."""
+    key, source = equation(unit, result)
+    status = text(f"check.status.{result.status}") if result.status != "right" else ""
+    if result.output in ("", "gradient", "layout"):
+        yield text("check.wrong_of_all", name=unit.name, what=status)
+    else:
+        yield text(
+            "check.wrong_of", name=unit.name, output=result.output, what=status, equation=key, source=source
+        )  # fmt: skip
+    if result.status == "slow":
+        yield f"  {text('check.slow', seconds=result.seconds)}"
+        return
+    if result.status == "unclear":
+        yield f"  {text('check.unclear', words=result.words)}"
+        return
+    if result.mistake:
+        words = text(f"check.mistake.{result.mistake}", ratio=result.ratio)
+        yield f"  {text('check.note' if result.status == 'convention' else 'check.likely', words=words)}"
+    elif result.output == "gradient":
+        yield f"  {text('check.gradient_wrong', words=result.words)}"
+    elif result.plain:
+        yield f"  {text('check.suspect_plain')}"
+    elif result.suspects:
+        features = ", ".join(text(f"check.feature.{name or 'plain'}") for name in result.suspects)
+        yield f"  {text('check.suspect', features=features)}"
+    if result.words and result.output != "gradient":
+        yield f"  {text('check.raised', words=result.words)}"
+    if result.shape:
+        yield f"  {text('check.shape', got=result.shape[0], expected=result.shape[1])}"
+    if result.example is not None and result.status != "convention":
+        yield f"  {text('check.example')}"
+        yield from (f"    {line}" if line else "" for line in _example(result.example))
+    yield f"  {text('check.more', command=f'cnnx equations {key}')}"
+
+
+def _example(example: Example) -> Iterator[str]:
+    """The arrays, the element's two values, and its terms."""
+    for name, array in example.arrays.items():
+        yield from _array(name, np.asarray(array))
+    e = example.explanation
+    yield from e.text().splitlines()
+    yield text("check.your_element", name=e.name, got=written(example.got), expected=written(example.expected))
+
+
+def _array(name: str, a: Array) -> Iterator[str]:
+    """An array's shape and, where they are few, its numbers, a line for each row of the last two axes."""
+    yield f"{name} {a.shape}" + (":" if a.size <= MOST else "")
+    if a.size > MOST or a.size == 0:
+        return
+    rows = a.reshape(-1, a.shape[-1]) if a.ndim else a.reshape(1, 1)
+    images = a.shape[-2] if a.ndim > 2 else len(rows)
+    for i, line in enumerate(aligned([[written(float(v)) for v in row] for row in rows], left=0)):
+        if i and i % images == 0:
+            yield ""
+        yield f"  {line}"

@@ -1,0 +1,230 @@
+"""`cnnx check`: right homework passes, and of wrong homework the mistake is named, in every language.
+
+The wrong files are the right ones in tests/lang/homework with a line changed.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cnnx import lang
+from cnnx.audit.homework import check
+from cnnx.audit.homework.find import loaded, units
+from cnnx.audit.homework.mistakes import CONVENTIONS
+from cnnx.cli import main
+
+FILES = Path(__file__).parent / "homework"
+RIGHT = sorted(FILES.glob("right_*.py"))
+
+
+def results(answer):
+    return {(unit.name, r.output): (r.status, r.mistake) for unit, found in answer.units for r in found}
+
+
+@pytest.mark.parametrize("file", RIGHT, ids=lambda file: file.stem)
+def test_right_homework_passes(file):
+    answer = check(str(file))
+    assert answer.code == 0
+    assert answer.units
+    for _unit, found in answer.units:
+        assert {r.status for r in found} <= {"right", "convention"}
+        assert len(found) >= 2
+
+
+def test_what_is_found_by_name():
+    found = {unit.name: unit.op for unit in units(loaded(str(FILES / "right_im2col.py")))}
+    assert found == {
+        "Conv2D": "conv2d",
+        "Pooling": "max_pool2d",
+        "Affine": "affine",
+        "Relu": "relu",
+        "Sigmoid": "sigmoid",
+        "SoftmaxWithLoss": "cross_entropy",
+    }
+
+
+def test_m17_to_the_letter_is_told_so():
+    found = results(check(str(FILES / "right_m17.py")))
+    assert found["Convolution", "dF"] == found["Convolution", "db"] == ("convention", "mean_n")
+    assert found["MaxPool", "dZ"] == ("convention", "ties_all")
+
+
+ROWS = "rows = dout.transpose(0, 2, 3, 1).reshape(-1, K)"
+LOOPS, IM2COL, FUNCTIONS = "right_loops.py", "right_im2col.py", "right_functions.py"
+# A file, what is changed in it, the layer, the result that is wrong, and the mistake.
+WRONG = [
+    (LOOPS, ["np.sum(window * self.W[k])", "np.sum(window * self.W[k][:, ::-1, ::-1])"], "Convolution", "Y", "flip"),
+    (LOOPS, [" + self.b[k]", ""], "Convolution", "Y", "bias_missing"),
+    (LOOPS, ["return dxp[:, :, p : p + H, p : p + W]", "return dxp"], "Convolution", "dZ", "padding_cut"),
+    (LOOPS, ["return dxp[:, :, p : p + H, p : p + W]", "return dxp[:, :, :H, :W]"], "Convolution", "dZ",
+     "padding_cut_corner"),
+    (LOOPS, ["np.sum(dout, axis=(0, 2, 3))", "np.sum(dout[-1], axis=(1, 2))"], "Convolution", "db", "sum_n"),
+    (LOOPS, ["dxp[n, :, rows, columns] += dout[n, k, i, j] * self.W[k]",
+             "dxp[n, :, rows, columns] += dout[n, k, i, j] * self.W[k][:, ::-1, ::-1]"],
+     "Convolution", "dZ", "flip_missing"),
+    (LOOPS, ["dxp[n, :, rows, columns] += ", "dxp[n, :, i : i + R, j : j + S] += "], "Convolution", "dZ", "stride"),
+    (LOOPS, ["self.dW[k] += ", "self.dW[k] = "], "Convolution", "dF", ""),
+    (LOOPS, ["dx[winner] += dout[at]", "dx[winner] = dout[at]"], "MaxPooling", "dZ", "overwritten"),
+    (IM2COL, ["] += col[:, :, r, s]", "] = col[:, :, r, s]"], "Conv2D", "dZ", "overwritten"),
+    (IM2COL, ["return y.reshape(N, P, -1, K).transpose(0, 3, 1, 2)", "return y.reshape(N, K, P, -1)"], "Conv2D", "Y",
+     "axes"),
+    (IM2COL, [ROWS, "rows = dout.reshape(-1, K)"], "Conv2D", "dF", "axes"),
+    (IM2COL, [ROWS, "rows = dout.reshape(-1, K)"], "Conv2D", "dZ", "axes"),
+    (IM2COL, ["rows.sum(axis=0)", "rows.sum(axis=0) / len(dout)"], "Conv2D", "db", "mean_n_and_cost"),
+    (IM2COL, ["rows.sum(axis=0)", "rows.mean(axis=0)"], "Conv2D", "db", "mean_all"),
+    (IM2COL, ["self.db = dout.sum(axis=0)", "self.db = dout[0]"], "Affine", "db", "sum_n"),
+    (IM2COL, ["np.dot(self.x.T, dout)", "np.dot(self.x.T, dout) / len(dout)"], "Affine", "dw", "mean_n_and_cost"),
+    (IM2COL, ["dx[self.mask] = 0", "dx[dx < 0] = 0"], "Relu", "dZ", "mask_of_delta"),
+    (IM2COL, ["dout * (1.0 - self.out) * self.out", "dout * (1.0 - self.out)"], "Sigmoid", "dZ", "slope_part"),
+    (IM2COL, ["(self.y - self.t) / len(self.t)", "(self.y - self.t)"], "SoftmaxWithLoss", "dZ", "mean_missing"),
+    (IM2COL, ["(self.y - self.t) / len(self.t)", "(self.y - self.t) / len(self.t) ** 2"], "SoftmaxWithLoss", "dZ",
+     "mean_twice"),
+    (IM2COL, ["(self.y - self.t) / len(self.t)", "(self.t - self.y) / len(self.t)"], "SoftmaxWithLoss", "dZ", "sign"),
+    (FUNCTIONS, ["h + padding - stride * p, v + padding - stride * q", "h + padding - p, v + padding - q"],
+     "tatamikomi", "dZ", "stride"),
+    (FUNCTIONS, ["e.sum(axis=-1, keepdims=True)", "e.sum(axis=0)"], "softmax", "Y", "softmax_axis"),
+    ("right_planar.py", ["dF += delta", "dF -= delta"], "conv2d", "dF", "sign"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("file", "change", "name", "output", "mistake"), WRONG)
+def test_a_mistake_is_named(tmp_path, file, change, name, output, mistake):
+    homework = tmp_path / "homework.py"
+    text = (FILES / file).read_text(encoding="utf-8")
+    assert change[0] in text
+    homework.write_text(text.replace(*change), encoding="utf-8")
+    answer = check(str(homework))
+    status, found = results(answer)[name, output]
+    assert status in ("wrong", "shape")
+    assert found == mistake
+    assert answer.code == 1
+
+
+@pytest.mark.parametrize("name", lang.languages())
+def test_a_forgotten_stride_is_explained(capsys, name):
+    assert main(["check", str(FILES / "wrong_stride.py"), "--lang", name]) == 1
+    said = capsys.readouterr().out
+    assert lang.text("check.mistake.stride", name) in said
+    assert said.count(lang.text("check.status.wrong", name)) >= 4  # two results, in the table and below
+    assert "C5" in said
+    assert "M17 (7)" in said
+
+
+def test_the_example_is_small_and_its_numbers_are_the_equations(capsys):
+    (found,) = (f for _, f in check(str(FILES / "wrong_stride.py")).units)
+    example = next(r for r in found if r.output == "dF").example
+    # stride 2 has to stay, and two rows or columns of outputs, as at one the stride does not matter
+    assert example.arrays["Z"].size <= 3
+    assert max(example.numbers["u"], example.numbers["v"]) == 2
+    Z, Delta = example.arrays["Z"].ravel(), example.arrays["Delta"].ravel()
+    assert example.expected == sum(d * z for d, z in zip(Delta, Z[::2], strict=True))
+    assert example.got == sum(d * z for d, z in zip(Delta, Z[: len(Delta)], strict=True))
+
+
+def written(tmp_path, words):
+    file = tmp_path / "homework.py"
+    file.write_text(words, encoding="utf-8")
+    return str(file)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "there"),
+    [
+        ("x = 1\n", 3, "MyConv"),
+        ("def relu(x):\n    raise KeyError('oops')\n", 1, "homework.py:2: KeyError: 'oops'"),
+        ("def conv2d(x, w, b, s, p, mystery):\n    return x\n", 2, "conv2d(mystery)"),
+        ("def conv2d(x, w):\n    return x\n", 1, "(1, 1, 3, 3)"),
+        ("def relu(x):\n    return x * (x > 0)\n", 0, "ReLU"),
+    ],
+)
+def test_exit_codes(tmp_path, capsys, words, code, there):
+    assert main(["check", written(tmp_path, words), "--lang", "en"]) == code
+    assert there in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "there"),
+    [
+        ("1/0\n", "homework.py:1: cannot be run: ZeroDivisionError"),
+        ("def f(:\n", "homework.py:1: cannot be run: Syntax"),
+    ],
+)
+def test_a_file_that_cannot_be_run(tmp_path, capsys, words, there):
+    assert main(["check", written(tmp_path, words), "--lang", "en"]) == 2
+    assert there in capsys.readouterr().err
+
+
+def test_no_file(tmp_path, capsys):
+    assert main(["check", str(tmp_path / "none.py"), "--lang", "en"]) == 2
+    assert "which is no file" in capsys.readouterr().err
+
+
+def test_time_is_kept(tmp_path):
+    stuck = (
+        "def relu(x):\n    while True:\n        try:\n            x + 1\n        except Exception:\n            pass\n"
+    )
+    answer = check(written(tmp_path, stuck), seconds=1.0)
+    assert [r.status for _, found in answer.units for r in found] == ["slow"]
+    assert answer.code == 2
+    with pytest.raises(TimeoutError, match="__main__"):
+        check(written(tmp_path, "while True:\n    pass\n"), seconds=0.3)
+
+
+@pytest.mark.parametrize(
+    ("mapping", "there"),
+    [
+        (["conv2d"], "expected an op and a name"),
+        (["conv=relu"], "expected one of"),
+        (["relu=rely"], "expected one of"),
+    ],
+)
+def test_a_wrong_mapping_is_refused(tmp_path, mapping, there):
+    file = written(tmp_path, "def relu(x):\n    return x * (x > 0)\n")
+    with pytest.raises(ValueError, match=there):
+        check(file, mapping=tuple(mapping))
+
+
+def test_names_can_be_mapped(tmp_path):
+    file = written(tmp_path, "def f(x):\n    return x * (x > 0)\n\ndef g(d, x):\n    return d * (x > 0)\n")
+    assert check(file).code == 3
+    answer = check(file, mapping=("relu=f", "relu.backward=g"))
+    assert results(answer) == {
+        ("f", output): ("right", "") for output in ("Y", "dZ", "gradient", "layout")
+    }  # fmt: skip
+
+
+def test_input_that_is_written_to_is_found(tmp_path):
+    file = written(tmp_path, "def relu(x):\n    x[x < 0] = 0\n    return x\n")
+    assert check(file).code == 1
+
+
+def test_what_homework_prints_is_not_seen(tmp_path):
+    file = written(tmp_path, "print('hello')\ndef relu(x):\n    print('again')\n    return x * (x > 0)\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "cnnx", "check", file, "--lang", "en"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "hello" not in done.stdout
+    assert "again" not in done.stdout
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "euc_jp", "utf-8"])
+def test_any_encoding_of_the_terminal(tmp_path, encoding, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    command = [sys.executable, "-m", "cnnx", "check", str(FILES / "wrong_stride.py"), "--lang", "ja"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == 1
+    assert b"Traceback" not in done.stderr
+
+
+def test_every_mistake_has_its_words():
+    import inspect
+    import re
+
+    from cnnx.audit.homework.mistakes import costs, layers, windows
+
+    known = {key for key in lang.keys("en") if key.startswith("check.mistake.")}
+    made = {m for part in (costs, layers, windows) for m in re.findall(r'yield "(\w+)"', inspect.getsource(part))}
+    assert {f"check.mistake.{key}" for key in (*made, *CONVENTIONS)} <= known
