@@ -105,7 +105,13 @@ def rank(name: str, shape: tuple[int, ...], axes: str) -> None:
 def shape(name: str, a: Array, expected: tuple[int, ...], reason: str) -> None:
     """Raise unless `a` has the shape that `reason` asks for."""
     if a.shape != expected:
-        raise ValueError(f"{name}: expected shape {expected} {reason}, got {a.shape}")
+        extents(name, a.shape, expected, reason)
+
+
+def extents(name: str, got: tuple[int, ...], expected: tuple[int, ...], reason: str) -> None:
+    """Raise unless a shape is the one that `reason` asks for."""
+    if got != expected:
+        raise ValueError(f"{name}: expected shape {expected} {reason}, got {got}")
 
 
 def integer(name: str, value: object, least: int) -> int:

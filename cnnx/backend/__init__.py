@@ -15,6 +15,7 @@ Only this package and `native` import kernels.
 from .choice import current as current
 from .choice import get_backend as get_backend
 from .choice import kernel as kernel
+from .choice import kernels as kernels
 from .choice import set_backend as set_backend
 from .choice import use_backend as use_backend
 from .interception import Call as Call

@@ -8,14 +8,14 @@ from typing import Any
 
 from ..native import SMALLEST, with_denormals
 from .interception import interceptor
-from .registry import BUILTIN, Kernel, Kernels, MissingKernelError, known, loaded, specialise, specialised
+from .registry import BUILTIN, Kernel, Kernels, MissingKernelError, known, loaded, several, specialise, specialised
 
 # The dictionary behind os.environ and its key: to ask os.environ itself costs as much as a small kernel, at each call.
 _environment: Any = getattr(os.environ, "_data", os.environ)
 _VARIABLE: Any = "CNNX_BACKEND" if _environment is os.environ else os.environ.encodekey("CNNX_BACKEND")
 
 # Methods of what is defined elsewhere, since Python calls those of an imported name more slowly: it may be a module.
-_intercepting, _find, _loaded = interceptor.get, specialised.get, loaded.get
+_intercepting, _find, _find_several, _loaded = interceptor.get, specialised.get, several.get, loaded.get
 
 _process_choice: str | None = None
 _context_choice: ContextVar[str | None] = ContextVar("cnnx_backend", default=None)
@@ -116,6 +116,21 @@ def kernel(name: str, dtype: str, backend: str | None = None) -> Kernel:
     if not SMALLEST * 2.0 and chosen in BUILTIN:  # native.flushes(), without the call
         found = with_denormals(found)
     return found if wrap is None else wrap(name, found)
+
+
+def kernels(names: tuple[str, ...], dtype: str, backend: str | None = None) -> tuple[Kernel, ...]:
+    """What `kernel` hands out for each of the names, in one look-up: an op of small work is half look-ups."""
+    chosen = backend
+    if chosen is None:
+        chosen = _context_choice.get() or _process_choice
+        if not chosen:
+            chosen = get_backend() if _VARIABLE in _environment else "optimized"
+    if _intercepting() is not None or not SMALLEST * 2.0 or type(chosen) is not str:
+        return tuple(kernel(name, dtype, chosen) for name in names)
+    found = _find_several((chosen, names, dtype))
+    if found is None:
+        found = several[chosen, names, dtype] = tuple(kernel(name, dtype, chosen) for name in names)
+    return found
 
 
 def _raiser(error: MissingKernelError) -> Kernel:

@@ -61,6 +61,7 @@ class Kernels(dict[str, Kernel]):
 _registered: dict[str, Mapping[str, Any] | ModuleType] = {}
 loaded: dict[str, Kernels] = {}
 specialised: dict[tuple[str, str, str], Kernel] = {}  # what `choice.kernel` handed out: back end, name, dtype
+several: dict[tuple[str, tuple[str, ...], str], tuple[Kernel, ...]] = {}  # the same of `choice.kernels`
 
 
 def backends() -> tuple[str, ...]:
@@ -133,6 +134,8 @@ def _forget(name: str) -> None:
     loaded.pop(name, None)
     for key in [key for key in specialised if key[0] == name]:
         del specialised[key]
+    for names in [names for names in several if names[0] == name]:
+        del several[names]
 
 
 def registered_names() -> tuple[str, ...]:

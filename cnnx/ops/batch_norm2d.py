@@ -18,6 +18,11 @@ Statistics = tuple[Array, Array]
 
 _DOUBLE = np.zeros(1)  # plain, as arrays of statistics are
 
+_PER_CHANNEL = "(one per channel of x)"
+_STATISTICS = ("batch_norm2d_statistics_mean", "batch_norm2d_statistics_var")
+_GRADIENTS = ("batch_norm2d_grad_bias", "batch_norm2d_grad_weight", "batch_norm2d_grad_input")
+_GRADIENTS_INFERENCE = (*_GRADIENTS[:2], "batch_norm2d_grad_input_inference")
+
 
 def batch_norm2d(
     x: Array,
@@ -79,8 +84,7 @@ def batch_norm2d(
     """
     if not _check.plain(x, weight, bias):
         x, weight, bias = _check.floats(x=x, weight=weight, bias=bias)
-    _images((x.shape,))
-    _per_channel(x, "bias", bias)
+    _forward_fits((x.shape, bias.shape, weight.shape))
     if _check.flag("return_statistics", return_statistics) and not _check.flag("training", training):
         raise ValueError("return_statistics: expected False at inference, which takes none of the batch, got True")
     mean, var, small = _statistics(x, weight, running_mean, running_var, training, eps, None, backend)
@@ -138,23 +142,23 @@ def batch_norm2d_backward(
     """
     if not _check.plain(grad_output, x, weight):
         grad_output, x, weight = _check.floats(grad_output=grad_output, x=x, weight=weight)
-    _images((x.shape,))
-    _check.shape("grad_output", grad_output, x.shape, "(x's)")
+    _backward_fits((x.shape, grad_output.shape, weight.shape))
     mean, var, eps = _statistics(x, weight, running_mean, running_var, training, eps, statistics, backend)
-    dtype = _check.NAMES[x.dtype.char]
-    dg, db = _plan.new(weight.shape, np.float64), _plan.new(weight.shape, np.float64)
-    _backend.kernel("batch_norm2d_grad_bias", dtype, backend)(grad_output, db)
-    _backend.kernel("batch_norm2d_grad_weight", dtype, backend)(grad_output, x, mean, var, dg, eps=eps)
+    dtype, C = _check.NAMES[x.dtype.char], weight.size
+    sums = _plan.new((2 * C,), np.float64)  # one array: it is made and rounded once
+    dg, db = sums[:C], sums[C:]
+    of_bias, of_weight, of_input = _backend.kernels(_GRADIENTS if training else _GRADIENTS_INFERENCE, dtype, backend)
+    of_bias(grad_output, db)
+    of_weight(grad_output, x, mean, var, dg, eps=eps)
     grad_x = _plan.new(x.shape, x.dtype)
     if training:
-        kernel = _backend.kernel("batch_norm2d_grad_input", dtype, backend)
-        kernel(grad_output, x, weight, mean, var, dg, db, grad_x, eps=eps)
+        of_input(grad_output, x, weight, mean, var, dg, db, grad_x, eps=eps)
     else:
-        kernel = _backend.kernel("batch_norm2d_grad_input_inference", dtype, backend)
-        kernel(grad_output, weight, var, grad_x, eps=eps)
-    if x.dtype.char == "d":
+        of_input(grad_output, weight, var, grad_x, eps=eps)
+    if dtype == "float64":
         return grad_x, dg, db
-    return grad_x, *_rounded(dg, db, x.dtype)
+    rounded = _rounded(sums, x.dtype)
+    return grad_x, rounded[:C], rounded[C:]
 
 
 def _statistics(
@@ -171,12 +175,11 @@ def _statistics(
 
     They are the batch's when training, as saved or computed, else the running ones.
     """
-    _per_channel(x, "weight", weight)
     small = _check.real("eps", eps)
     if small <= 0:
         raise ValueError(f"eps: expected a number above 0, got {small}")
-    mean = _given(x, "running_mean", running_mean)
-    var = _given(x, "running_var", running_var, variance=True)
+    mean = None if running_mean is None else _given(x, "running_mean", running_mean)
+    var = None if running_var is None else _given(x, "running_var", running_var, variance=True)
     if not _check.flag("training", training):
         if saved is not None:
             raise ValueError("statistics: expected None at inference, which takes the running ones, got the batch's")
@@ -193,23 +196,25 @@ def _statistics(
         if mean is None or var is None:
             raise TypeError("statistics: expected two arrays (C,), got None")
         return mean, var, small
-    dtype = _check.NAMES[x.dtype.char]
-    mean = _plan.new(weight.shape, np.float64)
-    _backend.kernel("batch_norm2d_statistics_mean", dtype, backend)(x, mean)
-    var = _plan.new(weight.shape, np.float64)
-    _backend.kernel("batch_norm2d_statistics_var", dtype, backend)(x, mean, var)
+    of_mean, of_var = _backend.kernels(_STATISTICS, _check.NAMES[x.dtype.char], backend)
+    mean, var = _plan.new(weight.shape, np.float64), _plan.new(weight.shape, np.float64)
+    of_mean(x, mean)
+    of_var(x, mean, var)
     return mean, var, small
 
 
-def _rounded(dg: Array, db: Array, dtype: np.dtype[Any]) -> tuple[Array, Array]:
-    """As arrays of the dtype; what it cannot hold is infinite, without a word from NumPy."""
-    grad_weight, grad_bias = _plan.new(dg.shape, dtype), _plan.new(db.shape, dtype)
-    if dg.dot(dg) + db.dot(db) < 1e76:  # none is above 1e38; errstate takes longer than all the rest
-        grad_weight[...], grad_bias[...] = dg, db
-    else:
-        with np.errstate(over="ignore"):
-            grad_weight[...], grad_bias[...] = dg, db
-    return grad_weight, grad_bias
+def _rounded(sums: Array, dtype: np.dtype[Any]) -> Array:
+    """As an array of the dtype; what it cannot hold is infinite, without a word from NumPy."""
+    if sums.dot(sums) < 1e76:  # none is above 1e38; errstate takes longer than all the rest
+        if _plan.lender.get() is None:
+            return sums.astype(dtype)
+        rounded = _plan.new(sums.shape, dtype)
+        rounded[...] = sums
+        return rounded
+    with np.errstate(over="ignore"):
+        rounded = _plan.new(sums.shape, dtype)
+        rounded[...] = sums
+    return rounded
 
 
 def _given(x: Array, name: str, value: Array | None, *, variance: bool = False) -> Array | None:
@@ -217,17 +222,17 @@ def _given(x: Array, name: str, value: Array | None, *, variance: bool = False) 
     if value is None:
         return None
     if _check.plain(_DOUBLE, value):
-        _per_channel(x, name, value)
+        _check.shape(name, value, x.shape[1:2], _PER_CHANNEL)
         checked = value
     elif _check.plain(x, value):
-        _per_channel(x, name, value)
+        _check.shape(name, value, x.shape[1:2], _PER_CHANNEL)
         checked = value.astype(np.float64)
     else:
         given = _check.unconverted(name, value)
         if given.dtype.char not in ("d", x.dtype.char):
             also = ", or float64" if x.dtype.char == "f" else ""
             raise TypeError(f"{name}: expected dtype {x.dtype}, as x has{also}, got {given.dtype}")
-        _per_channel(x, name, given)
+        _check.shape(name, given, x.shape[1:2], _PER_CHANNEL)
         checked = np.require(given, np.float64, ["C", "A"])
     if variance and np.fmin.reduce(checked) < 0:  # fmin: a NaN hides nothing
         raise ValueError(f"{name}: expected variances of at least 0, got {checked.min()}")
@@ -235,13 +240,19 @@ def _given(x: Array, name: str, value: Array | None, *, variance: bool = False) 
 
 
 @_plan.remembered
-def _images(shapes: _plan.Shapes) -> None:
-    (x,) = shapes
+def _forward_fits(shapes: _plan.Shapes) -> None:
+    x, bias, weight = shapes
     _check.rank("x", x, _check.IMAGES)
+    _check.extents("bias", bias, x[1:2], _PER_CHANNEL)
+    _check.extents("weight", weight, x[1:2], _PER_CHANNEL)
 
 
-def _per_channel(x: Array, name: str, value: Array) -> None:
-    _check.shape(name, value, (x.shape[1],), "(one per channel of x)")
+@_plan.remembered
+def _backward_fits(shapes: _plan.Shapes) -> None:
+    x, grad_output, weight = shapes
+    _check.rank("x", x, _check.IMAGES)
+    _check.extents("grad_output", grad_output, x, "(x's)")
+    _check.extents("weight", weight, x[1:2], _PER_CHANNEL)
 
 
 def _case(name: str, x: tuple[int, ...], *, training: bool, **options: object) -> Case:
