@@ -3,10 +3,8 @@
 #
 # mnnconvert, its converter, is in MNN.tools. On import its module for statistics of use looks for aliyun.log, and where
 # there is none it runs "pip install -U aliyun-log-python-sdk" through the shell: not "python -m pip", so that a program of
-# one virtual environment changes another Python, the system's where that environment is not activated, by ten packages.
-# If the client is there afterwards, the import asks a server of the maker's for credentials, and each conversion is
-# reported with /etc/machine-id, the converter's arguments and the sizes of the model before and after. Nothing of it is
-# asked for or said beforehand. The extension module _tools converts without all that.
+# one virtual environment changes another Python, the system's where that environment is not activated. Nothing of it is
+# asked for or said beforehand. The extension module _tools converts without it.
 #
 # Here the pip on the PATH is a script that writes down how it was called and installs nothing.
 #
