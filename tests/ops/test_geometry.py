@@ -110,6 +110,18 @@ def test_gradient_of_weights_between_far_outputs_and_taps():
     assert cnnx.conv2d_backward(grad, x, weight, **options)[1].tolist() == [[[[4, 3], [2, 1]]]]
 
 
+def test_phases_of_very_many_output_channels(each_threads):
+    """Weights of more than a cache, which each of a stride's phases has its part of: no bit depends on the blocks."""
+    rng = np.random.default_rng(4)
+    x, weight = rng.integers(1, 5, (2, 3, 7, 5)).astype("float32"), rng.integers(-4, 5, (65_535, 3, 4, 3))
+    grad = rng.integers(-4, 5, (2, 65_535, 3, 2)).astype("float32")
+    options = {"stride": (3, 32_768), "padding": ((2, 3), (32_768, 2))}
+    grad_x = sums(x, weight, grad, 3, 32_768, 2, 32_768, 1, 1)[1]
+    for _ in each_threads(1, 3):
+        got, _, _ = cnnx.conv2d_backward(grad, x, weight.astype("float32"), **options)
+        np.testing.assert_array_equal(got, grad_x)
+
+
 def test_kernels_far_larger_than_the_image():
     """Of 10^11 products 14 meet the image: what they take is no more than to read the weights."""
     rng = np.random.default_rng(3)

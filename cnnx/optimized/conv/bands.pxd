@@ -8,13 +8,18 @@ from libc.string cimport memset
 from ..microkernel.multiply_accumulate cimport IN_ROWS, INTERLEAVED, ROWS
 from ..microkernel.table cimport Microkernels
 from ..pack.taps cimport pack_plane, place_taps, set_extents
-from ..runtime.integers cimport Span, ceil_div, cut, max_of, min_of
+from ..runtime.integers cimport Span, ceil_div, cut, max_of, min_of, times
 from ..runtime.memory cimport CACHE_LINE, whole_lines
 from ..simd.vector cimport lanes_of
 from .axis cimport Line, line_of, line_within
 from .bands_plan cimport Box, Layer, first_box, next_box
 from .epilogue cimport Epilogue
 from .blocks cimport Arrays, Sums, column_chunks, multiply_columns, row_block, row_blocks
+
+
+cdef enum:
+    SECOND_CACHE = 1 << 20  # bytes that weights may take of it
+    VISITS = 65536  # of phases, about
 
 
 cdef struct Room:
@@ -146,8 +151,9 @@ cdef inline void sum_box(const Layer* g, Sums* m, const Line* rows, const Line* 
 
 cdef inline void sum_units(const Layer* g, const Microkernels* kernels, const floating* Z, const floating* w,
                            const floating* start, floating* Y, const Line* rows, const Line* columns, Py_ssize_t group,
-                           Span units, Span blocks, const Room* room) noexcept nogil:
-    # Some of a group's units (band, image) in one phase, for some row blocks of output planes.
+                           Span planes, Span units, Span blocks, const Room* room) noexcept nogil:
+    # Some of a group's units (band, image) in one phase, for some row blocks of output planes: the terms of some source
+    # planes. What those before came to is in Y.
     cdef Py_ssize_t lanes = lanes_of(Y), band, n, i, c, first
     cdef floating* copy = <floating*>room.copy
     cdef const floating* weights = w
@@ -156,7 +162,7 @@ cdef inline void sum_units(const Layer* g, const Microkernels* kernels, const fl
     cdef Band outputs
     cdef Span t
     cdef Sums m
-    every = Box(Span(0, g.C), Span(0, rows.taps), Span(0, columns.taps))
+    every = Box(planes, Span(0, rows.taps), Span(0, columns.taps))
     all = every
     m.taps.kernels, m.taps.source, m.taps.source_end = kernels, g.source, g.source_end
     m.K, m.copied, m.plane.used, m.source = g.K, True, False, g.z_plane
@@ -199,39 +205,63 @@ cdef inline void sum_units(const Layer* g, const Microkernels* kernels, const fl
             break
 
 
+cdef inline void sum_phases(const Layer* g, const Microkernels* kernels, const floating* Z, const floating* w,
+                            const floating* start, floating* Y, Py_ssize_t group, Span planes, Span own, Span blocks,
+                            const Room* room) noexcept nogil:
+    # A group's own units in all phases, the terms of some source planes.
+    cdef Py_ssize_t at_once = row_blocks(g.K) if g.blocks == g.K else max_of(1, g.blocks // ROWS), a, b, k, i
+    cdef Line rows, columns, r, c
+    cdef Span some
+    cdef Band band
+    for a in range(g.rows.phases):
+        if not line_of(&g.rows, a, &rows):
+            continue
+        for b in range(g.columns.phases):
+            if not line_of(&g.columns, b, &columns):
+                continue
+            r, c, some = rows, columns, own
+            for i in range(ceil_div(own.end, g.N) - own.first // g.N if g.sparse else 1):
+                if g.sparse:
+                    band = band_of(g, &rows, &columns, own.first // g.N + i)
+                    r, c = line_within(&rows, band.rows), line_within(&columns, band.columns)
+                    some.first = max_of(own.first, (own.first // g.N + i) * g.N)
+                    some.end = min_of(own.end, (own.first // g.N + i + 1) * g.N)
+                k = blocks.first
+                while k < blocks.end and r.taps > 0 and c.taps > 0:
+                    sum_units(g, kernels, Z, w, start, Y, &r, &c, group, planes, some,
+                              Span(k, min_of(blocks.end, k + at_once)), room)
+                    k += at_once
+
+
+cdef inline Py_ssize_t planes_at_once(const Layer* g, Py_ssize_t size) noexcept nogil:
+    # Each phase takes other numbers of the same cache lines of the weights: so many source planes at a time that these
+    # lines stay in the second cache from phase to phase. Not so many times that looking at the phases costs more.
+    cdef Py_ssize_t phases = g.rows.phases * g.columns.phases, most
+    if phases == 1 or g.as_it_lies:
+        return g.C
+    most = max_of(1, VISITS // phases // (g.row_bands * g.column_bands * g.N))
+    return max_of(max_of(64, SECOND_CACHE // size // times(g.K, times(g.rows.taps, g.columns.taps))),
+                  ceil_div(g.C, most))
+
+
 cdef inline void sum_share(const Layer* g, const Microkernels* kernels, const floating* Z, const floating* w,
                            const floating* start, floating* Y, Span units, Span blocks, char* memory) noexcept nogil:
     # One thread's share: some units (group, band, image).
-    cdef Py_ssize_t of_group = g.row_bands * g.column_bands * g.N, group, a, b, k, i
-    cdef Py_ssize_t at_once = row_blocks(g.K) if g.blocks == g.K else max_of(1, g.blocks // ROWS)
+    cdef Py_ssize_t of_group = g.row_bands * g.column_bands * g.N, group, first
+    cdef Py_ssize_t at_once = planes_at_once(g, sizeof(floating))
     cdef Room room = room_of(g, memory, sizeof(floating))
-    cdef Line rows, columns, r, c
-    cdef Span own, some
-    cdef Band band
+    cdef Span own
     cdef const floating* begin
     for group in range(units.first // of_group, ceil_div(units.end, of_group)):
         begin = start
         if start != NULL:
             begin = start + group * g.K
         own = Span(max_of(0, units.first - group * of_group), min_of(of_group, units.end - group * of_group))
-        for a in range(g.rows.phases):
-            if not line_of(&g.rows, a, &rows):
-                continue
-            for b in range(g.columns.phases):
-                if not line_of(&g.columns, b, &columns):
-                    continue
-                r, c, some = rows, columns, own
-                for i in range(ceil_div(own.end, g.N) - own.first // g.N if g.sparse else 1):
-                    if g.sparse:
-                        band = band_of(g, &rows, &columns, own.first // g.N + i)
-                        r, c = line_within(&rows, band.rows), line_within(&columns, band.columns)
-                        some.first = max_of(own.first, (own.first // g.N + i) * g.N)
-                        some.end = min_of(own.end, (own.first // g.N + i + 1) * g.N)
-                    k = blocks.first
-                    while k < blocks.end and r.taps > 0 and c.taps > 0:
-                        sum_units(g, kernels, Z, w + group * g.w_group, begin, Y, &r, &c, group, some,
-                                  Span(k, min_of(blocks.end, k + at_once)), &room)
-                        k += at_once
+        first = 0
+        while first < g.C:
+            sum_phases(g, kernels, Z, w + group * g.w_group, begin, Y, group,
+                       Span(first, min_of(g.C, first + at_once)), own, blocks, &room)
+            first += at_once
 
 
 cdef inline Py_ssize_t shares_of(const Layer* g, int threads) noexcept nogil:
