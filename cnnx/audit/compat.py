@@ -13,7 +13,8 @@ results below normal numbers   rounded             rounded               may be 
 
 "as the case says": the cases have both, and the option tells the kernel which. In all of them a last window starts
 inside the image or its top or left padding, and padding never wins a maximum. "paper" is what the sources print, errata
-applied. A case that a preset cannot have is left out, and the report says so.
+applied; all other columns come from the table of conventions (`cnnx.audit.field`), "onnx" being onnxruntime's, and each
+engine there has one by its name. A case that a preset cannot have is left out, and the report says so.
 """
 
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from typing import Any, Literal
 from .. import backend as _backend
 from ..ops import Case, Op
 from ._signature import signature
+from .field import TABLE
 
 
 @dataclass(frozen=True)
@@ -59,32 +61,43 @@ class Compat:
         return replace(case, options=options, exact=case.exact and op.name == "max_pool2d")
 
 
-FIRST = {"ties": "first"}
+def _answered(question: str, engine: str, meaning: Mapping[str, Any]) -> Any:
+    return meaning.get(TABLE.answers[question][engine])
+
+
+def of_engine(engine: str, name: str = "") -> Compat:
+    """The conventions of an engine in the table: those that are an option of cnnx's; for others the case says it."""
+    options = {
+        "max_pool2d": ("ties", _answered("ties", engine, {"the first": "first", ALL: "all"})),
+        "avg_pool2d": (
+            "count_include_pad",
+            _answered("average_divisor", engine, {"padding counts": True, "padding does not count": False}),
+        ),
+        "lp_pool2d": ("normalize", _answered("lp_division", engine, {"yes": True, "no": False})),
+    }
+    keeps = all(TABLE.answers[f"nan_{place}"][engine] == "NaN" for place in ("first", "middle", "last"))
+    return Compat(
+        name or engine,
+        {op: {option: value} for op, (option, value) in options.items() if value is not None},
+        nonfinite="forward" if keeps else "nowhere",
+        flushed=True,  # whether numbers below the normal ones are kept depends on what else a process has loaded
+    )
+
+
+ALL = "all, the whole to each"
+PAPER = Compat(
+    "paper",
+    {"max_pool2d": {"ties": "all"}, "avg_pool2d": {"count_include_pad": False}, "lp_pool2d": {"normalize": True}},
+    ceil_mode=False,
+)
 COMPAT: dict[str, Compat] = {
     preset.name: preset
     for preset in (
         Compat(),
-        Compat(
-            "paper",
-            {
-                "max_pool2d": {"ties": "all"},
-                "avg_pool2d": {"count_include_pad": False},
-                "lp_pool2d": {"normalize": True},
-            },
-            ceil_mode=False,
-        ),
-        Compat(
-            "torch",
-            {"max_pool2d": FIRST, "avg_pool2d": {"count_include_pad": True}, "lp_pool2d": {"normalize": False}},
-            nonfinite="forward",
-            flushed=True,
-        ),
-        Compat(
-            "onnx",
-            {"max_pool2d": FIRST, "avg_pool2d": {"count_include_pad": False}, "lp_pool2d": {"normalize": False}},
-            nonfinite="nowhere",
-            flushed=True,
-        ),
+        PAPER,
+        of_engine("torch"),
+        of_engine("onnxruntime", "onnx"),
+        *(of_engine(engine) for engine in TABLE.engines if engine not in ("cnnx", "torch")),
     )
 }
 

@@ -27,6 +27,7 @@ from .registry import Kernel as Kernel
 from .registry import Kernels as Kernels
 from .registry import MissingKernelError as MissingKernelError
 from .registry import WithThreads as WithThreads
+from .registry import about as about
 from .registry import backends as backends
 from .registry import compat as compat
 from .registry import computed as computed

@@ -42,7 +42,10 @@ class Kernels(dict[str, Kernel]):
         work as they can; None where nobody can say how many.
     instruction_sets : by name, the environment variables that hold a new process to another instruction set; None
         where nobody can.
+    about : the library's version, its setting of precision and what else `cnnx doctor` should say, or "".
     """
+
+    about = ""
 
     def __init__(
         self,
@@ -251,6 +254,11 @@ def compat(backend: str) -> str:
     return kernels_of(known(backend)).compat
 
 
+def about(backend: str) -> str:
+    """What a back end's kernels say of their library: its version, its setting of precision; or ""."""
+    return kernels_of(known(backend)).about
+
+
 def with_threads(backend: str) -> WithThreads | None:
     """What sets the number of threads of a back end's kernels for a block, or None where it does not say."""
     return kernels_of(known(backend)).with_threads
@@ -318,7 +326,9 @@ def _load(backend: str) -> Kernels:
     held = getattr(theirs, "instruction_sets", None)
     if not isinstance(held, (Mapping, NoneType)):
         raise TypeError(f"back end {backend!r}: expected instruction_sets to be a mapping, got {type(held).__name__}")
-    return Kernels(kernels, left_out=left_out, compat=follows, with_threads=with_threads, instruction_sets=held)
+    made = Kernels(kernels, left_out=left_out, compat=follows, with_threads=with_threads, instruction_sets=held)
+    made.about = str(getattr(theirs, "about", ""))
+    return made
 
 
 def _callables(module: ModuleType) -> dict[str, Kernel]:

@@ -2,9 +2,11 @@
 
 import argparse
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -23,13 +25,29 @@ EXTRAS = {
     "audit": "mpmath",
     "bench": "scipy",
     "io": "safetensors",
+    "jax": "jax",
+    "keras": "keras",
+    "mlx": "mlx",
+    "mnn": "mnn",
+    "ncnn": "ncnn",
     "onnx": "onnx",
     "onnxruntime": "onnxruntime",
+    "opencv": "opencv-python-headless",
     "openvino": "openvino",
+    "paddle": "paddlepaddle",
     "report": "jinja2",
     "mpi": "mpi4py",
+    "tensorflow": "tensorflow-cpu",
+    "tinygrad": "tinygrad",
     "torch": "torch",
+    "tract": "tract",
 }
+
+# Back ends that are loaded here; those of other adapters in a process each, as some libraries end one that has another
+# of them (PaddlePaddle and TensorFlow). By what module they are imported, where that is not their name.
+HERE = ("numpy", "torch", "onnxruntime")
+MODULES = {"mnn": "MNN", "onnx-reference": "onnx", "opencv": "cv2"}
+SECONDS = 120  # to import a library
 
 
 # An onnxruntime session, torch.set_flush_denormal, a library that was linked with -ffast-math.
@@ -150,14 +168,38 @@ def _back_end(name: str) -> str:
     """Where a back end comes from and how many kernels it has; loading it is the test."""
     points = importlib.metadata.entry_points(group=backend.ENTRY_POINTS)
     values = [point.value for point in points if point.name == name]
+    adapter = any(value.startswith("cnnx.adapters.") for value in values)
+    if adapter and name not in HERE:
+        return _apart(name)
     try:
         count = len(backend.kernel_names(name))
     except ImportError as error:
         missing = getattr(error.__cause__, "name", None)
-        if any(value.startswith("cnnx.adapters.") for value in values) and missing == name:
+        if adapter and missing == name:
             return f"{name} is not installed"  # an extra: nothing is wrong
         raise
-    return f"{count} kernels{''.join(f' (entry point {value})' for value in values)}"
+    about = backend.about(name)
+    return f"{count} kernels{''.join(f' (entry point {value})' for value in values)}{about and f'; {about}'}"
+
+
+def _apart(name: str) -> str:
+    """What a process of its own says of a back end."""
+    if importlib.util.find_spec(MODULES.get(name, name)) is None:
+        return f"{name} is not installed"
+    code = f"from cnnx import backend as b; print(len(b.kernel_names({name!r})), b.about({name!r}), sep='\\n')"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise ImportError(f"a process that loads it ends with {last}")
+    count, about = done.stdout.strip().splitlines()[-2:]
+    return f"{count} kernels (entry point {backend.entry_point(name)}); {about}"
 
 
 def _active() -> str:

@@ -144,6 +144,6 @@ def test_extras_are_those_of_the_metadata():
     extras = {
         name: re.match(r"[\w-]+", requirements[0])[0]
         for name, requirements in project["optional-dependencies"].items()
-        if name not in ("test", "peers", "all")  # for users
+        if name not in ("test", "peers", "field", "all")  # for users
     }
     assert extras == doctor.EXTRAS

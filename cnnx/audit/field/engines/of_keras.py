@@ -1,0 +1,78 @@
+"""Keras on TensorFlow, asked by its layers and keras.ops; its images are (N, H, W, C)."""
+
+import os
+from typing import Any
+
+import numpy as np
+
+from ..asked import Array, Asked, LacksError, given
+
+os.environ["KERAS_BACKEND"] = "tensorflow"
+import keras  # it reads the variable
+import tensorflow as tf
+from keras import layers, ops
+
+
+def _last(x: Any) -> Any:
+    return ops.transpose(x, (0, 2, 3, 1))
+
+
+def _second(x: Any) -> Any:
+    return ops.transpose(x, (0, 3, 1, 2))
+
+
+class Keras(Asked):
+    distribution = "keras"
+
+    def set_threads(self, n: int) -> None:
+        tf.config.threading.set_intra_op_parallelism_threads(n)
+
+    def array(self, a: Array) -> Any:
+        return tf.constant(a)
+
+    def backward(self, function: Any, x: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = ops.sum(function(x))
+        return tape.gradient(y, x)
+
+    relu, sigmoid, tanh, elu = map(staticmethod, (ops.relu, ops.sigmoid, ops.tanh, ops.elu))
+    hard_sigmoid, softmax, matmul = map(staticmethod, (ops.hard_sigmoid, ops.softmax, ops.matmul))
+    gelu = staticmethod(keras.activations.gelu)
+
+    def leaky_relu(self, x: Any, slope: float | None = None) -> Any:
+        return layers.LeakyReLU()(x) if slope is None else layers.LeakyReLU(negative_slope=slope)(x)
+
+    def clip(self, x: Any, low: float, high: float) -> Any:
+        return ops.clip(x, low, high)
+
+    def conv2d(self, x: Any, w: Any, padding: int | str = 0, stride: int = 1) -> Any:
+        around = "same" if padding == "same" else "valid"
+        return _second(ops.conv(_last(x), ops.transpose(w, (2, 3, 1, 0)), stride, around))
+
+    def _around(self, padding: int | str, ceil: bool) -> str:
+        self.no_ceil(ceil)
+        if padding not in (0, "same"):
+            raise LacksError("pooling without explicit padding")
+        return "same" if padding else "valid"
+
+    def max_pool(self, x: Any, kernel: Any, stride: Any, padding: int | str = 0, ceil: bool = False) -> Any:
+        return _second(layers.MaxPooling2D(kernel, stride, self._around(padding, ceil))(_last(x)))
+
+    def avg_pool(
+        self, x: Any, kernel: Any, stride: Any, padding: int | str = 0, ceil: bool = False, include: bool | None = None
+    ) -> Any:
+        return _second(layers.AveragePooling2D(kernel, stride, self._around(padding, ceil))(_last(x)))
+
+    def resize(self, x: Any, size: tuple[int, int], mode: str) -> Any:
+        return _second(ops.image.resize(_last(x), size, mode, data_format="channels_last"))
+
+    def batch_norm(self, x: Array, momentum: float | None = None) -> tuple[Array, Array, Array]:
+        layer = layers.BatchNormalization(**given(momentum=momentum))
+        y = layer(_last(tf.constant(x)), training=True)
+        return np.asarray(_second(y)), np.asarray(layer.moving_mean), np.asarray(layer.moving_variance)
+
+    def cross_entropy(self, logits: Array, target: Array, weight: Array | None = None, smoothing: float = 0) -> float:
+        rows = np.eye(logits.shape[1], dtype="float32")[target]
+        cost = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
+        return float(cost(rows, logits, sample_weight=None if weight is None else weight[target]))
