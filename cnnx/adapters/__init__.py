@@ -1,4 +1,7 @@
-"""Back ends out of other people's libraries: `numpy`, `torch` and `onnxruntime`, to be judged and to judge by.
+"""Back ends out of other people's libraries, to be judged and to judge by.
+
+Most stand on one of two bases: `_onnx_nodes` for engines that run a model of one ONNX node, `_functions` for libraries
+with functions and automatic differentiation.
 
 Each module has `KERNELS`, which the entry-point group `cnnx.backends` names: kernels with the signatures of
 `cnnx.reference`, computed by the library's own functions. What a library does not have, or computes otherwise on
