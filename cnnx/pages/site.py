@@ -165,7 +165,7 @@ def _symbols() -> Page:
         (mathml(equation.SYMBOLS.get(name, name)), *(equation.meanings(lang)[name] for lang in ("en", "ja")))
         for name in names
     ]
-    terms = [k for k in text_keys(ENGLISH) if k.startswith("pages_symbol.term.")]
+    terms = [k for k in text_keys(ENGLISH) if k.startswith("glossary.")]
     return Page("symbols.html", "symbols", {
         "symbols": symbols, "terms": [tuple(text(key, lang) for lang in ("en", "ja")) for key in terms],
     })  # fmt: skip
