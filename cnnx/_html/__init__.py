@@ -8,7 +8,7 @@ from .._text import clean
 try:
     import jinja2
 except ImportError as error:
-    message = f"--report needs jinja2: python -m pip install 'cnnx[report]' ({error})"
+    message = f"HTML pages need jinja2: python -m pip install 'cnnx[report]' ({error})"
     raise ModuleNotFoundError(message, name="jinja2") from error
 
 
