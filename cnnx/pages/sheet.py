@@ -15,7 +15,7 @@ _NUMBERS = re.compile(r"\((\d+)\)(?:-\((\d+)\))?")  # (5), and (7)-(9)
 _EQUATION = re.compile(rf" {{4}}({_KEY.pattern})  \S")
 
 
-_HEAD = ("| where | as printed | cnnx |", "| --- | --- | --- |")  # of the table of errata
+ERRATA = "6"  # the number of their section
 
 
 def _numbers(text: str, source: str) -> set[int]:
@@ -80,9 +80,9 @@ class Sheet:
         parts |= {key: self._source(key, row, equations) for key, row in self._sources().items()}
         for section in self._sections:
             title = section.partition("\n")[0].removeprefix("## ")
-            number, _, name = title.partition(" ")
-            parts[number if name else title.lower()] = section
-            if name == "Errata":
+            number, _, _ = title.partition(" ")
+            parts[number if number.isdigit() else "symbols"] = section
+            if number == ERRATA:
                 parts["errata"] = section
         return parts | {op.name: self._op(op.name) for op in OPS}
 
@@ -117,7 +117,7 @@ class Sheet:
         found = ["\n".join([f"{cells[0]}: {cells[1]}", f"{cells[2]}, {cells[3]}"]), "\n".join(dict.fromkeys(blocks))]
         found += [note for note in self._notes() if mentions.search(note)]
         if rows:
-            found.append("\n".join([*_HEAD, *rows]))
+            found.append("\n".join([*self._head_of_errata(), *rows]))
         return "\n\n".join(filter(None, found))
 
     def numbered(self, source: str, number: int) -> str:
@@ -137,17 +137,25 @@ class Sheet:
             there = f"; it has {source} {', '.join(f'({n})' for n in sorted(every))}" if every else ""
             raise ValueError(f"KEY: expected an equation that the sheet mentions, got '{source} ({number})'{there}")
         parts = [head, "\n".join(dict.fromkeys(blocks)), *notes]
-        return "\n\n".join(filter(None, [*parts, "\n".join(rows and [*_HEAD, *rows])]))
+        return "\n\n".join(filter(None, [*parts, "\n".join(rows and [*self._head_of_errata(), *rows])]))
 
     def _texts(self) -> list[str]:
         return [*(b for found in self._equations().values() for b in found[1:]), *self._errata(), *self._notes()]
 
     def _errata(self) -> list[str]:
         """The rows of the table of errata."""
-        errata = next(section for section in self._sections if "Errata" in section.partition("\n")[0])
-        lines = errata.split("\n")
-        table = next(i for i, line in enumerate(lines) if line.startswith("| "))
+        lines, table = self._table_of_errata()
         return [line for line in lines[table + 2 :] if line.startswith("| ")]
+
+    def _table_of_errata(self) -> tuple[list[str], int]:
+        """The lines of the section of errata, and at which the table begins."""
+        lines = next(section for section in self._sections if section.startswith(f"## {ERRATA} ")).split("\n")
+        return lines, next(i for i, line in enumerate(lines) if line.startswith("| "))
+
+    def _head_of_errata(self) -> list[str]:
+        """The head of their table, in the sheet's language."""
+        lines, table = self._table_of_errata()
+        return lines[table : table + 2]
 
     def _notes(self) -> list[str]:
         """Paragraphs with a title of their own: **Where the 1/N lives.**"""
