@@ -172,6 +172,15 @@ def test_time_is_kept(tmp_path):
         check(written(tmp_path, "while True:\n    pass\n"), seconds=0.3)
 
 
+def test_what_catches_every_interruption_is_ended(tmp_path):
+    loop = "            while True:\n                pass\n"
+    stuck = f"def relu(x):\n    while True:\n        try:\n{loop}        except:\n            pass\n"
+    command = [sys.executable, "-m", "cnnx", "check", written(tmp_path, stuck), "--seconds", "1", "--lang", "en"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert "bare except" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("mapping", "there"),
     [

@@ -1,5 +1,6 @@
 """Homework judged: each result of each layer on small cases, exactly and within its bound, in any memory layout."""
 
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ... import backend as _backend
+from ...lang import text
 from ...ops import OPS, Case, Op
 from .. import contract
 from ..data import LAYOUTS, Array, draw, draw_like, frozen
@@ -24,8 +26,9 @@ from .probes import Probe, probes
 from .roles import COSTS
 from .unit import RaisedError, UnclearError, Unit
 
-SHRINKING = 2.0  # seconds for a finding, of a budget that has them
+SHRINKING = 8.0  # seconds for a finding, of a budget that has them
 DIGITS = "digits"  # right, but not to the last digits
+INTERRUPTIONS = 6  # that homework may catch
 ELEMENTS = 30  # that are looked at for one to show
 RIGHT = "right"
 NAMES = {"y": "Y", "x": "dZ", "weight": "dF", "bias": "db"}  # of results, by what they are or are the gradient of
@@ -90,9 +93,19 @@ def check(path: str, *, mapping: tuple[str, ...] = (), seconds: float = 50.0) ->
 
 @contextmanager
 def _alarm(seconds: float) -> Iterator[None]:
-    """A block that is interrupted when its time is up, wherever homework is in it, and again if it goes on."""
+    """A block that is interrupted when its time is up, wherever homework is in it, and again if it goes on.
+
+    Where it catches that again and again, with a bare `except` in a loop, the process ends.
+    """
+    times = 0
 
     def up(number: int, frame: object) -> None:
+        nonlocal times
+        times += 1
+        if times > INTERRUPTIONS:
+            words = f"cnnx: {text('errors.error')}: {text('check.cannot_stop', seconds=seconds)}\n"
+            os.write(2, words.encode(errors="backslashreplace"))
+            os._exit(2)
         raise _TimeUpError
 
     before = signal.signal(signal.SIGALRM, up)

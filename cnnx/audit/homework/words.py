@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..._text import aligned
-from ...lang import text
+from ...lang import ENGLISH, language, text
 from ..data import Array
 from ..explain.expression import written
 from .answer import Answer, Example, Result
@@ -128,7 +128,9 @@ def _block(unit: Unit, result: Result) -> Iterator[str]:
     if result.example is not None and result.status != "convention":
         yield f"  {text('check.example')}"
         yield from (f"    {line}" if line else "" for line in _example(result.example))
-    yield f"  {text('check.more', command=f'cnnx equations {key}')}"
+    lang = language()
+    command = f"cnnx equations {key}" + (f" --lang {lang}" if lang != ENGLISH else "")
+    yield f"  {text('check.more', command=command, page=f'{lang}/{key.lower()}.html')}"
 
 
 def _example(example: Example) -> Iterator[str]:
