@@ -13,7 +13,7 @@ import cnnx.cli
 from cnnx import backend
 from cnnx.audit import CHECKS, Report, audit
 from cnnx.audit.data import draw
-from cnnx.audit.mutants._mutant import Mutant, installed, right
+from cnnx.audit.mutants._mutant import Mutant, installed, right, truncated
 from cnnx.audit.report.junit import junit
 from cnnx.audit.run import again
 from cnnx.audit.search.corners import Corners
@@ -182,6 +182,44 @@ def test_fixed_cases_do_not_find_them(op: str, kernels: dict[str, Any]) -> None:
         report = audit([op], checks=["exact"] if op != "lp_pool2d" else ["bound"], backend=name, measure=False)
     assert list(map(str, report.discrepancies())) == []
     assert report.ok
+
+
+# -------------------------------------------------------------------- what every search begins with
+
+
+def in_bfloat16_from(terms: int) -> dict[str, Any]:
+    def wrong(Z: Any, F: Any, b: Any, Y: Any, **numbers: int) -> None:
+        wide = F[0].size >= terms
+        right("conv2d")(truncated(Z, 7) if wide else Z, F, b, Y, **numbers)
+
+    return {"conv2d": wrong}
+
+
+def in_tf32_from(features: int) -> dict[str, Any]:
+    def wrong(Z: Any, w: Any, b: Any, Y: Any) -> None:
+        right("affine")(truncated(Z, 10) if Z.shape[1] >= features else Z, w, b, Y)
+
+    return {"affine": wrong}
+
+
+def of_channels(most: int) -> dict[str, Any]:
+    def wrong(Z: Any, Y: Any, **numbers: int) -> None:
+        right("max_pool2d")(Z, Y, **numbers)
+        Y[:, most:] = 0
+
+    return {"max_pool2d": wrong}
+
+
+@pytest.mark.parametrize(
+    ("op", "kernels"),
+    [("conv2d", in_bfloat16_from(64)), ("affine", in_tf32_from(256)), ("max_pool2d", of_channels(256))],
+)
+def test_what_wide_layers_alone_have_is_found_by_the_standing_cases(op: str, kernels: dict[str, Any]) -> None:
+    """Fewer bits than the arrays have, for layers with many terms alone; one case is drawn, as there must be."""
+    report = searched(kernels, op, 1)
+    found = list(report.discrepancies())
+    assert {(d.op, d.kernel) for d in found} == {(op, *kernels)}
+    assert all(d.case.startswith("standing, ") for d in found)
 
 
 def test_a_finding_is_shrunk_and_can_be_repeated() -> None:

@@ -10,20 +10,21 @@ from typing import Any
 
 from ...ops import Case, Draw
 
+PREFIX = "standing, "  # of their names
 Shape = tuple[int, ...]
 
 
 def _conv(name: str, x: Shape, weight: Shape, **options: Any) -> Case:
-    return Case(f"standing, {name}", {"x": x, "weight": weight, "bias": (weight[0],)}, options)
+    return Case(PREFIX + name, {"x": x, "weight": weight, "bias": (weight[0],)}, options)
 
 
 def _transposed(name: str, x: Shape, weight: Shape, **options: Any) -> Case:
     arrays = {"x": x, "weight": weight, "bias": (weight[1] * options.get("groups", 1),)}
-    return Case(f"standing, {name}", arrays, options)
+    return Case(PREFIX + name, arrays, options)
 
 
 def _of_x(name: str, x: Shape, **options: Any) -> Case:
-    return Case(f"standing, {name}", {"x": x}, options)
+    return Case(PREFIX + name, {"x": x}, options)
 
 
 def _pool(name: str, x: Shape, kernel_size: Any, **options: Any) -> Case:
@@ -42,7 +43,7 @@ def _pools(more: str = "", **options: Any) -> tuple[Case, ...]:
 
 def _norm(name: str, x: Shape, kind: Any, parameters: Shape, length: int = 0, **options: Any) -> Case:
     arrays: dict[str, Any] = {"x": Draw(x, kind, length=length), "weight": parameters, "bias": parameters}
-    return Case(f"standing, {name}", arrays, options)
+    return Case(PREFIX + name, arrays, options)
 
 
 STANDING: dict[str, tuple[Case, ...]] = {
@@ -79,9 +80,9 @@ STANDING: dict[str, tuple[Case, ...]] = {
     ),
     "leaky_relu": (_of_x("slope below 0", (70,), negative_slope=-0.5),),
     "elu": (_of_x("alpha below 0", (70,), alpha=-2.0),),
-    "prelu": (Case("standing, 320 channels", {"x": (1, 320, 3), "weight": (320,)}),),
+    "prelu": (Case(f"{PREFIX}320 channels", {"x": (1, 320, 3), "weight": (320,)}),),
     **{name: (_of_x("200 classes", (8, 200)),) for name in ("softmax", "log_softmax")},
-    "affine": (Case("standing, 512 to 10", {"x": (8, 512), "weight": (10, 512), "bias": (10,)}),),
+    "affine": (Case(f"{PREFIX}512 to 10", {"x": (8, 512), "weight": (10, 512), "bias": (10,)}),),
     "batch_norm2d": (
         _norm("64 channels", (3, 64, 2, 3), "channels", (64,), training=True),
         _norm("320 channels", (2, 320, 2, 1), "channels", (320,), training=True),
@@ -90,5 +91,5 @@ STANDING: dict[str, tuple[Case, ...]] = {
     "instance_norm": (_norm("320 channels", (1, 320, 3, 2), "sets", (320,), 6),),
     "layer_norm": (_norm("768 units", (4, 768), "sets", (768,), 768, normalized_shape=(768,)),),
     "local_response_norm": (_of_x("96 channels", (1, 96, 3), size=5),),
-    "cross_entropy": (Case("standing, 200 classes", {"logits": (8, 200), "target": Draw((8,), "index", high=200)}),),
+    "cross_entropy": (Case(f"{PREFIX}200 classes", {"logits": (8, 200), "target": Draw((8,), "index", high=200)}),),
 }
