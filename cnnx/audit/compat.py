@@ -15,6 +15,10 @@ results below normal numbers   rounded             rounded               may be 
 inside the image or its top or left padding, and padding never wins a maximum. "paper" is what the sources print, errata
 applied; all other columns come from the table of conventions (`cnnx.audit.field`), "onnx" being onnxruntime's, and each
 engine there has one by its name. A case that a preset cannot have is left out, and the report says so.
+
+The sign of a zero no equation gives (max(0, -0) is either), so in no column is it held against the reference: relu(-0)
+is -0 in some libraries and 0 in others. It has to be the same wherever a number stands: `batch`, `layout`, `alignment`,
+`threads` and `repeat` compare bits, on data with zeros of both signs.
 """
 
 from collections.abc import Mapping
