@@ -9,6 +9,7 @@ import gc
 import importlib.util
 import json
 import os
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from typing import Any, TextIO
 
 WARM = 0.01  # seconds of calls before the first turn
 TURN = 0.005  # seconds of calls that a turn should have
+BLOCK = 0.0002  # seconds of calls that are timed as one
 LONG = 0.1  # seconds of a call that needs no other before it
 CALLS = 5  # at most, where they are counted: one is nearly as good
 AROUND = 0.05  # seconds of a turn, with what has to be made before each of its calls
@@ -79,13 +81,17 @@ class Timed:
         return found
 
     def turn(self, what: str = "call") -> Answer:
-        """A turn: seconds of a call."""
+        """A turn: seconds of a call, the median of short blocks of calls.
+
+        On a busy machine a process is stopped for longer than a block, and few blocks of a turn are hit.
+        """
         if self.seconds < LONG:  # others had the caches, and threads may be asleep
             self.timed(1)
         enabled = gc.isenabled()
         gc.collect(0)
         gc.disable()
-        seconds = self.timed(self.count)
+        block = min(self.count, max(1, round(BLOCK / max(self.seconds, 1e-8))))
+        seconds = statistics.median([self.timed(block) for _ in range(max(1, round(self.count / block)))])
         if enabled:
             gc.enable()
         return {"seconds": seconds}

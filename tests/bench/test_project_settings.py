@@ -131,6 +131,25 @@ def test_what_is_made_before_a_call_is_not_timed(monkeypatch):
     assert timed.making is None
 
 
+def test_a_turn_is_the_median_of_its_blocks(monkeypatch):
+    """Calls of 50 us, of which every tenth is stopped for 10 ms."""
+    clock = Clock()
+    monkeypatch.setattr(timing, "time", clock)
+    calls = []
+
+    def call():
+        calls.append(1)
+        clock.now += 50e-6 + 10e-3 * (len(calls) % 10 == 0)
+
+    timed = timing.Timed()
+    timed.call = call
+    timed.warm()
+    assert timed.seconds == pytest.approx(50e-6)
+    before = len(calls)
+    assert timed.turn() == {"seconds": pytest.approx(50e-6)}
+    assert len(calls) - before == 101
+
+
 class Node:
     name, nodeid = "test_a", "t.py::test_a"
 
