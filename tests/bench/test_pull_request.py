@@ -1,13 +1,16 @@
 """A comparison for a pull request: Markdown, annotations, and what the command writes where."""
 
+import argparse
 import html
 import re
+import shlex
 import xml.etree.ElementTree as ET
 
 import pytest
 
 pytest.importorskip("scipy", reason="extra bench: it tells changes from noise")
 
+from paths import ROOT
 from test_against import BUILDS, FIGURES
 from test_history import CONV, HOSTILE, RELU, run
 
@@ -20,6 +23,7 @@ from cnnx.bench.junit import junit
 from cnnx.bench.record import Figure
 from cnnx.bench.summary import Summary, annotations, markdown
 from cnnx.cli import main
+from cnnx.cli._bench_options import add_arguments, check
 
 pytestmark = pytest.mark.once
 
@@ -154,3 +158,23 @@ def test_the_command_writes_them(tmp_path, monkeypatch, capsys):
     assert main(["bench", "--compare", *files, "--markdown", "same", "--json", "same"]) == 2
     history.append(tmp_path / "h.jsonl", run(1, {CONV: 0.5}))
     assert main(["bench", "--history", str(tmp_path / "h.jsonl"), "--markdown", str(tmp_path / "n.md")]) == 2
+
+
+def test_the_workflow_asks_for_what_there_is(tmp_path, monkeypatch):
+    """Its command's options exist and go together; it asks for no right and no secret."""
+    text = (ROOT / "benchmarks" / "pull-request.yml").read_text()
+    (command,) = re.findall(r"^ +- run: cnnx (bench .*)$", text, re.MULTILINE)
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    asked = parser.parse_args(shlex.split(command)[1:])
+    monkeypatch.chdir(tmp_path)
+    check(asked)
+    assert (asked.against, asked.pytest, asked.bisect, asked.github) == (
+        "origin/$GITHUB_BASE_REF",
+        "benchmarks",
+        True,
+        True,
+    )
+    assert "permissions: {}" in text
+    assert "secrets" not in text
+    assert "pull_request_target" not in text
