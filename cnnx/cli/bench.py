@@ -209,7 +209,8 @@ def _against(arguments: argparse.Namespace) -> int:
     outcome.notes += plan.notes
     if arguments.json != "-":
         print("\n".join(_bench_text.outcome(outcome, plan.budgets, LEVEL, verbose=arguments.verbose)))
-    named = _bisected(outcome, checkout.behind(revision), build, plan.in_turns) if arguments.bisect else []
+    each = AGAIN if arguments.count is None else FEW
+    named = _bisected(outcome, checkout.behind(revision), build, plan.in_turns, each) if arguments.bisect else []
     if named and arguments.json != "-":
         print("\n".join(_bench_text.named(named, checkout.title)))
     if arguments.json is not None:
@@ -271,7 +272,7 @@ def _summarized(summary: Summary, arguments: argparse.Namespace) -> None:
 
 
 def _bisected(
-    outcome: Outcome, commits: Sequence[str | None], make: Callable[[str | None], Build], in_turns: InTurns
+    outcome: Outcome, commits: Sequence[str | None], make: Callable[[str | None], Build], in_turns: InTurns, rounds: int
 ) -> list[Named]:
     if outcome.interrupted or not outcome.regressions or not commits:
         return []
@@ -282,7 +283,7 @@ def _bisected(
         return made
 
     try:
-        return bisect(outcome, commits, build, in_turns)
+        return bisect(outcome, commits, build, in_turns, rounds=rounds)
     finally:
         progress("")
 
