@@ -14,7 +14,7 @@ def import_onnx(
     *,
     output: str | None = None,
     algorithm: Literal["direct", "auto"] = "direct",
-    input_shape: tuple[int, ...] | Mapping[str, tuple[int, ...]] | None = None,
+    input_shape: tuple[int | None, ...] | Mapping[str, tuple[int | None, ...]] | None = None,
 ) -> nn.Graph:
     """Read a network from an ONNX model, of opset 7 or newer, as torch's two exporters write it among others.
 
@@ -46,8 +46,8 @@ def import_onnx(
     algorithm : "direct" or "auto"
         The convolutions', as `cnnx.conv2d` takes it.
     input_shape : tuple of int, mapping of name to tuple, or None
-        The inputs' (N, C, H, W), where the file leaves extents open that it should not; N counts only where the file
-        computes with the number of images, which stays open.
+        The inputs' (N, C, H, W), where the file leaves extents open that it should not; None leaves one open. N counts
+        only where the file computes with the number of images, which stays open.
 
     Returns
     -------
@@ -83,7 +83,7 @@ def import_onnx(
         raise ValueError(f"{os.fspath(path)}: expected an ONNX model that cnnx has layers for: {why}") from None
 
 
-def _shapes(given: object, names: list[str]) -> dict[str, tuple[int, ...]]:
+def _shapes(given: object, names: list[str]) -> dict[str, tuple[int | None, ...]]:
     """The shapes of inputs that are given."""
     if given is None:
         return {}
@@ -99,5 +99,7 @@ def _shapes(given: object, names: list[str]) -> dict[str, tuple[int, ...]]:
             raise ValueError(f"input_shape: expected the name of an input, of {_check.shown(names)}, got {name!r}")
         if not isinstance(shape, (tuple, list)) or not shape:
             raise ValueError(f"input_shape: expected the integers (N, C, H, W), got {_check.shown(shape)}")
-        found[name] = tuple(_check.integer(f"input_shape[{i}]", extent, 1) for i, extent in enumerate(shape))
+        found[name] = tuple(
+            None if extent is None else _check.integer(f"input_shape[{i}]", extent, 1) for i, extent in enumerate(shape)
+        )
     return found

@@ -614,7 +614,7 @@ def test_all_that_cannot_be_read_is_said_at_once(tmp_path):
         (
             [("Slice", "x s e a", "y")],
             {"s": ints(0), "e": ints(1), "a": ints(0)},
-            r"axes: expected some behind the images'",
+            r"axis: expected an integer from 1",
         ),
         ([("Tile", "x r", "y")], {"r": ints(2, 1, 1, 1)}, "repeats: expected 1 for the images"),
         ([("Tile", "x r", "y")], {"r": ints(1, 1, 1, 2**20)}, "repeats: expected at most 4096 tiles"),

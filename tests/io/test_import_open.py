@@ -208,3 +208,57 @@ def test_a_network_of_open_sizes_is_saved_and_exported(tmp_path):
     io.export_onnx(model, tmp_path / "again.onnx", (4, 6, 10))
     assert_close(run(tmp_path / "again.onnx", x), model.forward(x))
     assert isinstance(model, nn.Graph)
+
+
+def rms(x, axis, scale, eps):
+    """The equation, in double."""
+    x = x.astype(np.float64)
+    axes = tuple(range(axis, x.ndim))
+    return (x / np.sqrt(np.mean(x**2, axis=axes, keepdims=True) + eps) * scale).astype("f4")
+
+
+@pytest.mark.parametrize(("axis", "shape"), [(-1, (7,)), (2, (5, 7)), (1, (4, 5, 7))])
+def test_rms_normalisation(tmp_path, axis, shape):
+    scale, x = floats(*shape), 3 + floats(2, 4, 5, 7)
+    nodes = [("RMSNormalization", "x w", "y", {"axis": axis, "epsilon": 0.25})]
+    path = written(tmp_path / "m.onnx", nodes, {"w": scale}, ("c", 5, 7) if axis != 1 else (4, 5, 7), opset=23)
+    model = io.import_onnx(path)
+    assert_close(model.forward(x), rms(x, axis % 4, scale, 0.25))
+    model.backward(np.ones_like(x))
+    assert model.gradients
+
+
+@pytest.mark.parametrize(
+    ("operator", "message"),
+    [
+        ("LSTM", "it is recurrent"),
+        ("QuantizeLinear", "of a quantised network"),
+        ("ArgMax", "output= takes a value before it"),
+    ],
+)
+def test_why_there_is_no_layer(tmp_path, operator, message):
+    inputs = {"LSTM": "x w r", "QuantizeLinear": "x s", "ArgMax": "x"}[operator]
+    constants = {"w": floats(1, 8, 5), "r": floats(1, 8, 2), "s": np.float32(0.5)}
+    more = {"LSTM": {"hidden_size": 2}}.get(operator, {})
+    path = written(tmp_path / "m.onnx", [(operator, inputs, "y", more)], constants, (4, 5))
+    with pytest.raises(ValueError, match=rf"\({operator}\): expected an operator .*{message}"):
+        io.import_onnx(path)
+
+
+def test_axes_come_and_go_where_the_images_are_not_first(tmp_path):
+    """What text recognition does with the queries of its attention: (N, L, 3, E) to 3 of (L, N, E)."""
+    nodes = [
+        ("Reshape", "x to", "split"),
+        ("Transpose", "split", "turned", {"perm": [2, 0, 1, 3]}),
+        ("Slice", "turned i1 i2 i0", "second"),
+        ("Squeeze", "second i0", "rows"),
+        ("Unsqueeze", "rows i0", "again"),
+        ("Squeeze", "again i0", "y"),
+    ]
+    path = written(tmp_path / "m.onnx", nodes, CONSTANTS | {"to": ints(0, -1, 3, 4)}, ("l", 12))
+    model = io.import_onnx(path)
+    for length in (5, 9):
+        x = floats(2, length, 12)
+        assert_close(model.forward(x), run(path, x))
+    shaped = io.import_onnx(path, input_shape=(1, None, 12))
+    assert shaped.forward(floats(2, 3, 12)).shape == (2, 3, 4)

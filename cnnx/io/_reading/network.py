@@ -42,7 +42,7 @@ class Network:
         file: File,
         output: str | None,
         algorithm: Algorithm,
-        shapes: Mapping[str, tuple[int, ...]] | None = None,
+        shapes: Mapping[str, tuple[int | None, ...]] | None = None,
     ) -> None:
         self._file, self._algorithm, self._shapes = file, algorithm, shapes or {}
         self._ends: list[str] = [end.name for end in file.outputs]
@@ -133,11 +133,12 @@ class Network:
         sizes = [extent.dim_value if extent.dim_value > 0 else None for extent in tensor.shape.dim]
         if wanted is not None:
             fits = not tensor.HasField("shape") or (
-                len(sizes) == len(wanted) and all(a in (None, b) for a, b in zip(sizes[1:], wanted[1:], strict=True))
+                len(sizes) == len(wanted)
+                and all(None in (a, b) or a == b for a, b in zip(sizes[1:], wanted[1:], strict=True))
             )
             if not fits:
                 raise ValueError(f"input_shape: expected one of {sizes} for {given.name!r}, got {wanted}")
-            sizes = list(wanted)
+            sizes = [a if b is None else b for a, b in zip(sizes or wanted, wanted, strict=True)]
         if not sizes:
             raise ValueError(f"input {given.name!r}: expected an axis of the images, got none")
         if any(each is not None and each > _check.LARGEST for each in sizes):
@@ -198,6 +199,8 @@ class Network:
     def _aligned(self, node: Node) -> list[Value]:
         """What a node takes, with the images where it can take them: in the first axis, or all values' in the same."""
         values = node.sources
+        if node.operator not in OPERATORS and node.operator not in ACTIVATIONS:
+            return values  # of which there is none, wherever the images are
         if node.operator not in ANYWHERE:
             return [self._placed(one, FIRST, f"{node.name} input") for one in values]
         ends = {(one.place, None if one.place == FIRST else one.rank) for one in values if not one.guessed}

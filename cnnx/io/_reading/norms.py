@@ -1,5 +1,7 @@
 """Normalisation of each example by itself: group, instance and layer normalisation."""
 
+from typing import Any
+
 import numpy as np
 
 from ... import nn
@@ -7,6 +9,7 @@ from ..._check import Array
 from .fold import number
 from .made import made
 from .node import Node, UnknownShapeError
+from .reducing import times
 
 
 def instance_norm(node: Node) -> nn.Layer:
@@ -33,6 +36,36 @@ def layer_norm(node: Node) -> nn.Layer:
     found = {"weight": _whole("Scale", scale, last)}
     found["bias"] = np.zeros_like(found["weight"]) if bias is None else _whole("B", bias, last)
     return made(node, nn.LayerNorm, last, eps=_eps(node), found=found)
+
+
+def rms_norm(node: Node) -> nn.Layer:
+    """x / sqrt(mean of squares + eps): what layer normalisation makes of x beside -x, whose mean is 0."""
+    axis, sizes = node.take("axis", -1), node.sizes
+    node.expect("stash_type", 1, 1)
+    scale = node.constant(1, "scale")
+    if sizes is None:
+        raise UnknownShapeError("expected a value of known rank, got another")
+    if node.outer_axis(axis) <= (-1 if node.place.axis is None else node.place.axis):
+        raise ValueError(f"axis: expected one behind the images', got {axis}")
+    first = node.axis(axis)
+    last = sizes[first - 1 :]
+    if None in last:
+        raise UnknownShapeError("expected a value whose last extents are known, got another")
+    return rms(node, first, last, _eps(node), _whole("scale", scale, last))  # type: ignore[arg-type]
+
+
+def rms(node: Node, axis: int, last: tuple[int, ...], eps: float, scale: Array) -> nn.Layer:
+    """The same over all axes from one of the layer's on, times a constant."""
+    lines: list[tuple[Any, ...]] = [
+        ("negative", times(node, -1), "x"),
+        ("both", nn.Concat(axis), "x", "negative"),
+        ("norm", nn.LayerNorm((2 * last[0], *last[1:]), eps=eps, affine=False, dtype=scale.dtype), "both"),
+        ("half", nn.Slice(axis, 0, last[0]), "norm"),
+    ]
+    if np.any(scale != 1):
+        given = made(node, nn.Scale, last, found={"weight": scale.reshape(-1)})
+        lines.append(("scaled", given, "half"))
+    return nn.Graph(*lines)
 
 
 def group_norm(node: Node) -> nn.Layer:

@@ -44,12 +44,14 @@ def squeeze(node: Node) -> nn.Layer:
     if sizes is None or None in sizes:
         if node.place == FIRST and node.rank == 4 and axes == [2, 3]:
             return nn.Flatten()
-        if sizes is None or axes is None or node.place != FIRST or 0 in axes:
+        if sizes is None or axes is None or node.place.axis is None or node.place.shared:
             raise UnknownShapeError("expected a value of known shape, got another")
-        if any(sizes[axis - 1] not in (1, None) for axis in axes):
+        inner = [node.place.inner(axis) for axis in axes]
+        if 0 in inner or any(sizes[axis - 1] not in (1, None) for axis in inner):
             raise ValueError(f"axes: expected axes of one element, got {axes} of shape {_shape(node)}")
+        node.gives = node.place.without(axes)
         # Of an open one that is more than one element later, a Reshape finds that its numbers do not fit.
-        return _short([each for axis, each in enumerate(kept(sizes), 1) if axis not in axes])
+        return _short([each for axis, each in enumerate(kept(sizes), 1) if axis not in inner])
     outer, images = node.place.outer(sizes), node.place.axis
     if axes is None:
         axes = [i for i, extent in enumerate(outer) if extent == 1 and (i != images or node.batch == 1)]
@@ -63,20 +65,18 @@ def squeeze(node: Node) -> nn.Layer:
 
 def unsqueeze(node: Node) -> nn.Layer:
     given = node.integers("axes") if node.opset < 13 else node.constant(1, "axes").reshape(-1).tolist()
-    if node.sizes is not None and None in node.sizes and node.place == FIRST:
-        extents_ = iter(kept(node.sizes))
-        whole = 1 + len(node.sizes) + len(given or ())
-        axes = sorted(node.outer_axis(axis, whole) for axis in given or ())
-        if axes[:1] == [0] or len(set(axes)) < len(axes):
-            raise ValueError(f"axes: expected some behind the images', each once, got {axes}")
-        return nn.Reshape(tuple(1 if axis in axes else next(extents_) for axis in range(1, whole)))
-    sizes = _whole(node)
+    is_open = node.sizes is not None and None in node.sizes and node.place.axis is not None and not node.place.shared
+    sizes = node.sizes if is_open else _whole(node)
+    assert sizes is not None, "it was looked at"
     outer = node.place.outer(sizes)
     rank = len(outer) + len(given or ())
     axes = sorted(node.outer_axis(axis, rank) for axis in given or ())
     left = iter(range(len(outer)))
     old = [None if axis in axes else next(left) for axis in range(rank)]  # which axis each was
     place = node.place if node.place.axis is None else node.place._replace(axis=old.index(node.place.axis))
+    if is_open:
+        node.gives, ahead = place, iter(kept(sizes))
+        return _short([1 if axis is None else next(ahead) for axis in old if axis is None or axis != node.place.axis])
     return _to(node, place, [1 if axis is None else outer[axis] for axis in old])  # type: ignore[misc]
 
 

@@ -29,11 +29,30 @@ def layers(node: Node) -> nn.Layer | list[nn.Layer]:
         options: dict[str, Any] = {argument: number(node.take(attribute, default))} if argument else {}
         found = kind(**options)
     else:
-        raise ValueError("expected an operator that cnnx has a layer for, got another")
+        raise ValueError(f"expected an operator that cnnx has a layer for, got another{_why(node.operator)}")
     node.take("consumed_inputs")  # a leftover of the first opsets, which says nothing
     node.done()
     return found
 
+
+def _why(operator: str) -> str:
+    """What an operator is that no layer will be, and what to do."""
+    for reason, operators in _NONE.items():
+        if operator in operators or (operator.startswith("QLinear") and "QuantizeLinear" in operators):
+            return f": {reason}"
+    return ""
+
+
+_NONE = {
+    "of a quantised network, whose float32 original can be read": {
+        *("ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QuantizeLinear"),
+    },
+    "it gives as many as there happen to be, and no gradient; output= takes a value before it": {
+        *("ArgMax", "ArgMin", "NonMaxSuppression", "NonZero", "TopK", "Unique"),
+    },
+    "it is recurrent": {"GRU", "LSTM", "RNN", "Scan"},
+    "which nodes are computed depends on the images": {"If", "Loop"},
+}
 
 OPERATORS: dict[str, Converter] = {
     "Abs": composed.magnitude,
@@ -81,6 +100,7 @@ OPERATORS: dict[str, Converter] = {
     "ReduceMin": reducing.reduced,
     "ReduceSum": reducing.reduced,
     "ReduceSumSquare": reducing.reduced,
+    "RMSNormalization": norms.rms_norm,
     "Reshape": reshaping.reshape,
     "Resize": resizing.resize,
     "Selu": composed.selu,
@@ -102,6 +122,7 @@ OPERATORS: dict[str, Converter] = {
 ANYWHERE = {
     *("Abs", "Add", "Cast", "Celu", "Clip", "Concat", "Div", "Dropout", "Expand", "Flatten", "Gather", "Gelu", "Gemm"),
     *("HardSigmoid", "LayerNormalization", "Log", "LogSoftmax", "MatMul", "Max", "Min", "Mish", "Mul", "Neg", "Pow"),
+    "RMSNormalization",
     *(operator for operator in OPERATORS if operator.startswith("Reduce")),
     *("Reshape", "Selu", "Slice", "Softmax", "Split", "Squeeze", "Sub", "Sum", "Transpose", "Unsqueeze", "Where"),
     *ACTIVATIONS,
