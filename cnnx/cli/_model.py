@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = group.add_argument
     add("--model", metavar="FILE.onnx", help="the model to judge")
     add("--input", metavar="FILE", help="what goes in: .npz, .npy, or a folder of pictures (needs Pillow); else random")
+    add("--size", nargs="+", type=int, metavar="N", help="of random input, what the graph leaves open: rows, columns")
     add(
         "--nodes", action="append", metavar="GLOB", help="names or operators to judge; may be given again; default: all"
     )
@@ -40,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def refuse_options(arguments: argparse.Namespace) -> None:
     """Raise where an option is given that only models can heed."""
-    for name in ("input", "nodes"):
+    for name in ("input", "nodes", "size"):
         if getattr(arguments, name):
             raise ValueError(f"--{name}: expected --model with it, got none")
     if arguments.precision != "model":
@@ -65,6 +66,7 @@ def run(arguments: argparse.Namespace, timeout: float | None) -> int:
         exact=arguments.precision == "model",
         timeout=timeout,
         seed=arguments.seed,
+        size=arguments.size or (),
         progress=progress,
     )
     progress("")

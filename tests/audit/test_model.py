@@ -17,6 +17,7 @@ pytest.importorskip("onnxruntime", reason="it computes the models")
 from engines import ARRAYS, NODES, SHAPE, as_bfloat16, faults, floats, in_place_of, node_of, replaced, saved  # noqa: E402
 
 from cnnx.audit import audit_model  # noqa: E402
+from cnnx.audit.model.judge import command  # noqa: E402
 from cnnx.audit.model.text import text  # noqa: E402
 
 
@@ -355,3 +356,25 @@ def test_what_a_layout_fuses_stays_fused(tmp_path):
     assert groups[-1] == "Conv+Relu"
     if groups[0] != "Conv+HardSwish":
         pytest.skip(f"this onnxruntime, or processor, has no layout that fuses them: {groups}")
+
+
+def test_open_sizes_are_given(tmp_path):
+    nodes = [onnx.helper.make_node("Relu", ["x"], ["y"])]
+    ends = [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n", 3, "h", "w"])]
+    outs = [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)]
+    model = onnx.helper.make_model(
+        onnx.helper.make_graph(nodes, "g", ends, outs), opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8
+    )
+    onnx.save(model, tmp_path / "m.onnx")
+    report = audit_model(tmp_path / "m.onnx", backend="optimized", size=(5, 7))
+    assert report.ok
+    assert "x (1, 3, 5, 7)" in report.data
+    assert "--size 5 7 --seed" in command(report, "relu")
+    for options, message in (
+        ({}, "or sizes"),
+        ({"size": (5,)}, r"size: expected 2 for \(\?, 3, \?, \?\) of input 'x', got \[5\]"),
+        ({"size": (5, 0)}, r"size\[1\]: expected an integer from 1"),
+        ({"size": (5, 7), "inputs": np.zeros((1, 3, 5, 7), "f4")}, "size: expected none with inputs"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            audit_model(tmp_path / "m.onnx", backend="optimized", **options)

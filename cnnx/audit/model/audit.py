@@ -34,6 +34,7 @@ def audit_model(
     threads: int | None = None,
     timeout: float | None = None,
     seed: int = 0,
+    size: Sequence[int] = (),
     progress: Callable[[str], None] = lambda words: None,
 ) -> ModelReport:
     """Judge every node of an ONNX model by its equation, on the inputs that it really got.
@@ -51,7 +52,7 @@ def audit_model(
     inputs : array, mapping of name to array, path or None
         What goes in. A path is a file, .npy or .npz, or a folder of pictures (PNG, JPEG; Pillow has to be there) of the
         input's size, whose numbers are from 0 to 1. None draws normal numbers of the shapes that the graph declares,
-        and the report says so.
+        with `size` where these are open, and the report says so.
     backend : str
         The engine: "onnxruntime", "openvino", or a back end of cnnx, which computes node by node.
     against : str or None
@@ -71,6 +72,8 @@ def audit_model(
         the node, and the audit goes on. None: no limit, and no process.
     seed : int
         Random inputs and elements come from it.
+    size : sequence of int
+        Of random inputs, the extents behind the first axis that the graph leaves open, in their order: (rows, columns).
     progress : callable
         Hears what is done next.
 
@@ -109,7 +112,10 @@ def audit_model(
     if against == backend:
         raise ValueError(f"against: expected another engine than {backend!r}, got it again")
     graph = _graph(path)
-    random, given, data = _inputs(inputs, graph, seed)
+    sizes = [_check.integer(f"size[{i}]", extent, 1) for i, extent in enumerate(size)]
+    if sizes and inputs is not None:
+        raise ValueError("size: expected none with inputs, whose shapes are what they are, got some")
+    random, given, data = _inputs(inputs, graph, seed, sizes)
     with _engines(filter(None, (backend, against)), threads=threads, exact=exact, timeout=timeout) as engines:
         report = ModelReport(
             os.fspath(path),
@@ -120,6 +126,7 @@ def audit_model(
             seed,
             threads,
             elements,
+            size=sizes,
         )
         try:
             isolated = Isolated(graph, engines, report, given)
@@ -150,11 +157,11 @@ def _engines(names: Iterable[str], **options: Any) -> Iterator[list[Engine]]:
         yield engines
 
 
-def _inputs(inputs: Any, graph: Graph, seed: int) -> tuple[bool, dict[str, Array], str]:
+def _inputs(inputs: Any, graph: Graph, seed: int, size: Sequence[int]) -> tuple[bool, dict[str, Array], str]:
     """Whether they are random, the arrays by name, and both in words."""
     if inputs is None:
         words = f"random: normal numbers of seed {seed}"
-        given = drawn(graph.inputs, np.random.default_rng(seed))
+        given = drawn(graph.inputs, np.random.default_rng(seed), size)
     elif isinstance(inputs, (str, os.PathLike)):
         words = os.fspath(inputs)
         given = fitting(graph.inputs, read(words, graph.inputs))

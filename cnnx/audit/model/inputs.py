@@ -14,19 +14,35 @@ PICTURES = (".png", ".jpg", ".jpeg")
 MOST = 2**28  # elements
 
 
-def drawn(inputs: Sequence[Input], rng: np.random.Generator) -> dict[str, Array]:
-    """Normal numbers of the shapes that the graph declares; the batch is 1 where it is open."""
+def drawn(inputs: Sequence[Input], rng: np.random.Generator, size: Sequence[int] = ()) -> dict[str, Array]:
+    """Normal numbers of the shapes that the graph declares; the batch is 1 where it is open, other extents are `size`,
+    in their order."""
     found = {}
+    if size and not any(one.shape is not None and None in one.shape[1:] for one in inputs):
+        raise ValueError(f"size: expected none, since the graph says its inputs' shapes, got {list(size)}")
     for one in inputs:
-        if one.shape is None or None in one.shape[1:]:
-            raise ValueError(f"input {one.name!r}: expected data (--input), since the graph leaves its shape open")
-        shape = tuple(1 if extent is None else extent for extent in one.shape)
+        if one.shape is None or (None in one.shape[1:] and not size):
+            raise ValueError(
+                f"input {one.name!r}: expected data (--input) or sizes (--size), since the graph leaves its shape open"
+            )
+        count = one.shape[1:].count(None)
+        if count not in (0, len(size)):
+            raise ValueError(f"size: expected {count} for {_open(one.shape)} of input {one.name!r}, got {list(size)}")
+        ahead = iter(size)
+        shape = tuple(
+            extent if extent is not None else 1 if axis == 0 else next(ahead) for axis, extent in enumerate(one.shape)
+        )
         if one.dtype.kind != "f":
             raise ValueError(f"input {one.name!r}: expected data (--input) for {one.dtype}, of which none is drawn")
         if np.prod(shape, dtype=float) > MOST:
             raise ValueError(f"input {one.name!r}: expected at most {MOST} numbers to draw, got shape {shape}")
         found[one.name] = rng.standard_normal(shape).astype(one.dtype)
     return found
+
+
+def _open(shape: Sequence[int | None]) -> str:
+    """A shape in words."""
+    return f"({', '.join('?' if extent is None else str(extent) for extent in shape)})"
 
 
 def fitting(inputs: Sequence[Input], given: Mapping[str, Array] | Array) -> dict[str, Array]:

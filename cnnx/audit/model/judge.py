@@ -117,6 +117,7 @@ def command(report: Any, name: str) -> str:
     """The command line that judges a node again."""
     words = ["cnnx", "audit", "--model", report.model, "--backend", report.backend, "--nodes", name]
     words += [] if report.random else ["--input", report.source or "..."]
+    words += ["--size", *map(str, report.size)] if report.size else []
     return shlex.join([*words, "--seed", str(report.seed), "--elements", str(report.elements)])
 
 

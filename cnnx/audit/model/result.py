@@ -129,6 +129,8 @@ class ModelReport:
     results : list of Judged
     notes : list of str
     interrupted : bool
+    size : list of int
+        Of random inputs, what the file leaves open.
     """
 
     model: str
@@ -144,6 +146,7 @@ class ModelReport:
     results: list[Judged] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     interrupted: bool = False
+    size: list[int] = field(default_factory=list)
 
     @property
     def backend(self) -> str:
