@@ -5,7 +5,7 @@ from typing import Any
 
 from ... import nn
 from .._operators import ACTIVATIONS
-from . import arithmetic, composed, norms, padding, reducing, reshaping, resizing, shapes, weights, windows
+from . import arithmetic, composed, einsum, norms, padding, reducing, reshaping, resizing, shapes, weights, windows
 from .fold import number
 from .node import Node
 
@@ -68,6 +68,7 @@ OPERATORS: dict[str, Converter] = {
     "DepthToSpace": shapes.depth_to_space,
     "Div": arithmetic.divide,
     "Dropout": weights.dropout,
+    "Einsum": einsum.einsum,
     "Expand": composed.expand,
     "Flatten": reshaping.flatten,
     "Gather": shapes.gather,
@@ -120,7 +121,22 @@ OPERATORS: dict[str, Converter] = {
 
 # Operators that take a value wherever the images' axis is, and say where it is in what they give (`Node.gives`).
 ANYWHERE = {
-    *("Abs", "Add", "Cast", "Celu", "Clip", "Concat", "Div", "Dropout", "Expand", "Flatten", "Gather", "Gelu", "Gemm"),
+    *(
+        "Abs",
+        "Add",
+        "Cast",
+        "Celu",
+        "Clip",
+        "Concat",
+        "Div",
+        "Dropout",
+        "Einsum",
+        "Expand",
+        "Flatten",
+        "Gather",
+        "Gelu",
+        "Gemm",
+    ),
     *("HardSigmoid", "LayerNormalization", "Log", "LogSoftmax", "MatMul", "Max", "Min", "Mish", "Mul", "Neg", "Pow"),
     "RMSNormalization",
     *(operator for operator in OPERATORS if operator.startswith("Reduce")),
