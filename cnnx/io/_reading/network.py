@@ -170,6 +170,8 @@ class Network:
             if known is not None:
                 self._values[node.outputs[0]] = known
                 return
+            if not node.sources:
+                raise ValueError("expected a value that depends on the images, got constants alone")
             if (moved := self._aligned(node)) != node.sources:
                 ahead = iter(moved)
                 inputs = [next(ahead) if isinstance(one, Value) else one for one in node.inputs]
