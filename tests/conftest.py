@@ -35,6 +35,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 KEPT = {"CNNX_TEST_BUILD", "CNNX_TEST_ISA", "CNNX_TEST_MEMO", "CNNX_MNIST", "CNNX_NEW_PICTURES", "CNNX_VNU", "CNNX_AXE"}
 for name in [name for name in os.environ if name.startswith(("CNNX_", "OMP_")) and name not in KEPT]:
     del os.environ[name]
+for name in ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"):  # tests say themselves in which language
+    if os.environ.get(name, "").startswith("ja"):
+        del os.environ[name]
 os.environ["OMP_WAIT_POLICY"] = "passive"  # tests run side by side: a thread that spins takes a core from others
 if ISA:
     os.environ["CNNX_ISA"] = ISA

@@ -19,7 +19,19 @@ from cnnx.lang import speaking, text, translated
 
 from ._language import asked_language
 
-COMMANDS = ("audit", "check", "compat", "explain", "equations", "pages", "train", "experiment", "bench", "digest", "doctor")
+COMMANDS = (
+    "audit",
+    "check",
+    "compat",
+    "explain",
+    "equations",
+    "pages",
+    "train",
+    "experiment",
+    "bench",
+    "digest",
+    "doctor",
+)
 IN_LANGUAGES = "check", "explain", "equations", "train"  # those with --lang
 
 
