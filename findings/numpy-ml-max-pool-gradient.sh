@@ -17,7 +17,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install --quiet numpy==1.26.4 scipy==1.13.1
+"$folder/venv/bin/pip" install --quiet numpy==1.26.4 scipy==1.17.1
 "$folder/venv/bin/pip" install --quiet --no-deps numpy-ml==0.1.2
 
 "$folder/venv/bin/python" -W ignore - <<'PYTHON'
