@@ -9,6 +9,7 @@ from .._html import render
 from .compare import METHOD, SAME
 from .curves import Curve, Drift, Machine, Point, by_how_much, in_words, since_when, verdict
 from .record import COPY, LIMIT, MULTIPLY_ADDS, REFERENCE, Record
+from .run_as_yardstick import RUN
 from .statistic import LEVEL
 
 # A picture's units are pixels where the page has room. The plot lies within these edges.
@@ -18,7 +19,7 @@ CROWDED = 40  # with more runs the intervals are a band instead of whiskers
 STEEP = 4  # with values this many times apart an axis is logarithmic
 FLAT = 0.25  # an axis spans at least this share of its middle, or noise would fill the picture
 SHOWN = 100  # changes of a machine in the table
-_BESIDE = {LIMIT: "of the limit", REFERENCE: "the reference"}
+_BESIDE = {LIMIT: "of the limit", REFERENCE: "the reference", RUN: "the others of its run"}
 
 
 def page(machines: Sequence[Machine], *, command: str = "") -> str:

@@ -587,7 +587,7 @@ def test_curves_are_drawn_at_any_width(width: int, columns: int, text: str, tmp_
     assert not measured["overlap"]
     assert measured["lefts"] == min(columns, 2)  # no op here has more than two figures
     assert measured["small"] > 9
-    assert measured["title"].startswith("Speed of cnnx: 1 faster of 3 figures: ")
+    assert measured["title"].startswith("Speed: 1 faster of 3 figures: ")
 
 
 def test_page_is_drawn_and_printed(text: str, tmp_path: Path) -> None:
