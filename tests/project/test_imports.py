@@ -278,7 +278,7 @@ AUDIT = (
     {"work", "workers", "asked", "run"},
     {"mutants"},
     {"model"},
-    {"gate", "order"},
+    {"gate", "order", "homework"},
 )
 
 

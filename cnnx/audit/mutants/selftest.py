@@ -113,8 +113,8 @@ def self_test(
     --------
     >>> from cnnx.audit.mutants import MUTANTS
     >>> test = self_test([m for m in MUTANTS if m.name == "relu_swallows_nan"])
-    >>> [list(found) for found in test.caught.values()]
-    [['special']]
+    >>> ["special" in found for found in test.caught.values()]
+    [True]
     """
     mutants, checks = tuple(mutants), ISOLATED if checks is None else checks
     needed = {mutant.op for mutant in mutants}
