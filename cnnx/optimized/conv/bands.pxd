@@ -18,7 +18,7 @@ from .blocks cimport Arrays, Sums, column_chunks, multiply_columns, row_block, r
 
 
 cdef enum:
-    SECOND_CACHE = 1 << 20  # bytes that weights may take of it
+    SECOND_CACHE = 1048576  # bytes that weights may take of it; no product, which a checked build cannot compile here
     VISITS = 65536  # of phases, about
 
 
