@@ -7,6 +7,8 @@ from ..data import Array
 from ..explain.explanation import Explanation
 from .unit import Unit
 
+RIGHT = "right"
+
 
 @dataclass(frozen=True)
 class Example:
