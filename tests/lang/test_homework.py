@@ -209,9 +209,50 @@ def test_names_can_be_mapped(tmp_path):
     }  # fmt: skip
 
 
-def test_input_that_is_written_to_is_found(tmp_path):
-    file = written(tmp_path, "def relu(x):\n    x[x < 0] = 0\n    return x\n")
-    assert check(file).code == 1
+@pytest.mark.parametrize(
+    ("words", "output"),
+    [
+        ("def relu(x):\n    x[x < 0] = 0\n    return x\n", "Y"),
+        # as textbooks print it
+        ("class Relu:\n    def forward(self, x):\n        self.mask = x <= 0\n        return x * ~self.mask\n"
+         "    def backward(self, dout):\n        dout[self.mask] = 0\n        return dout\n", "dZ"),
+    ],
+)  # fmt: skip
+def test_input_that_is_written_to_is_named(tmp_path, words, output):
+    answer = check(written(tmp_path, words))
+    assert answer.code == 1
+    assert {r.output: r.mistake for _, found in answer.units for r in found if r.status != "right"} == {
+        output: "writes"
+    }
+
+
+def test_input_that_is_written_to_does_not_hide_another_mistake(tmp_path):
+    words = (
+        "def relu(x):\n    return x * (x > 0)\n\ndef relu_backward(dout, x):\n    dout[dout < 0] = 0\n    return dout\n"
+    )
+    assert results(check(written(tmp_path, words)))["relu", "dZ"] == ("wrong", "mask_of_delta")
+
+
+def test_1_n_in_one_gradient_of_a_layer_alone_is_wrong(tmp_path):
+    affine = (
+        "class Affine:\n    def __init__(self, W, b):\n        self.W, self.b = W, b\n"
+        "    def forward(self, x):\n        self.x = x\n        return x @ self.W + self.b\n"
+        "    def backward(self, dout):\n        self.dW = self.x.T @ dout\n        self.db = dout.mean(axis=0)\n"
+        "        return dout @ self.W.T\n"
+    )
+    found = results(check(written(tmp_path, affine)))
+    assert found["Affine", "db"] == ("wrong", "mean_n_alone")
+    assert found["Affine", "dw"] == ("right", "")
+    both = affine.replace("self.x.T @ dout", "self.x.T @ dout / len(dout)")
+    found = results(check(written(tmp_path, both)))
+    assert found["Affine", "db"] == found["Affine", "dw"] == ("convention", "mean_n")
+
+
+@pytest.mark.parametrize("seconds", ["0", "nan", "inf", "1e30"])
+def test_time_without_end_is_refused(tmp_path, capsys, seconds):
+    file = written(tmp_path, "def relu(x):\n    return x * (x > 0)\n")
+    assert main(["check", file, "--seconds", seconds, "--lang", "en"]) == 2
+    assert "at most 86400" in capsys.readouterr().err
 
 
 def test_what_homework_prints_is_not_seen(tmp_path):

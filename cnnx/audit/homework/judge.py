@@ -13,6 +13,8 @@ from .layer import Layer
 from .roles import COSTS
 from .unit import Unit
 
+DAY = 86400  # seconds; a timer takes no number without end
+
 
 def check(path: str, *, mapping: tuple[str, ...] = (), seconds: float = 50.0) -> Answer:
     """Run a homework file and judge the layers in it.
@@ -33,14 +35,14 @@ def check(path: str, *, mapping: tuple[str, ...] = (), seconds: float = 50.0) ->
     Raises
     ------
     ValueError
-        There is no such file, a mapping is none, or `seconds` is not above 0.
+        There is no such file, a mapping is none, or `seconds` is not above 0 and at most a day.
     ImportError
         The file cannot be run.
     TimeoutError
         The file itself takes longer.
     """
-    if not seconds > 0:
-        raise ValueError(f"--seconds: expected more than 0, got {seconds:g}")
+    if not 0 < seconds <= DAY:
+        raise ValueError(f"--seconds: expected more than 0 and at most {DAY}, a day, got {seconds:g}")
     end = time.monotonic() + seconds
     answer = Answer(path)
     with np.errstate(all="ignore"):
@@ -64,6 +66,7 @@ def check(path: str, *, mapping: tuple[str, ...] = (), seconds: float = 50.0) ->
             except TimeUpError:
                 results.append(Result("", "slow", seconds=share))
     _costs_and_layers(answer)
+    _within_layers(answer)
     return answer
 
 
@@ -93,3 +96,13 @@ def _costs_and_layers(answer: Answer) -> None:
         if layers and gradient.status == RIGHT:
             for result in layers:
                 result.status, result.mistake = "wrong", "mean_n_and_cost"
+
+
+def _within_layers(answer: Answer) -> None:
+    """1/N in the gradient of one parameter of a layer, and not in that of the other: no convention has it so."""
+    for _, results in answer.units:
+        of = [r for r in results if r.output in ("dF", "dw", "db")]
+        divided = [r for r in of if r.status == "convention" and r.mistake == "mean_n"]
+        if divided and any(r.status == RIGHT for r in of):
+            for result in divided:
+                result.status, result.mistake = "wrong", "mean_n_alone"

@@ -9,6 +9,7 @@ from ...lang import ENGLISH, language, text
 from ..data import Array
 from ..explain.expression import written
 from .answer import Answer, Example, Result
+from .mistakes import DIGITS
 from .roles import OP_NAMES
 from .unit import OPTIONS, Unit
 
@@ -92,13 +93,14 @@ def _table(results: list[Result]) -> Iterator[str]:
 
 
 def _status(result: Result) -> str:
-    return text(f"check.status.{result.status}", cases=result.cases)
+    name = DIGITS if result.mistake == DIGITS else result.status
+    return text(f"check.status.{name}", cases=result.cases)
 
 
 def _block(unit: Unit, result: Result) -> Iterator[str]:
     """What is to be said of one result: the mistake, the example, where to read on."""
     key, source = equation(unit, result)
-    status = text(f"check.status.{result.status}") if result.status != "right" else ""
+    status = _status(result) if result.status != "right" else ""
     if result.output in ("", "gradient", "layout"):
         yield text("check.wrong_of_all", name=unit.name, what=status)
     else:

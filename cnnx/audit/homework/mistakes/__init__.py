@@ -36,7 +36,8 @@ MISTAKES: dict[tuple[str, str], Maker] = {
     ("squared_error", "y"): costs.squared_error_y,
     ("squared_error", "x"): costs.squared_error_x,
 }
+DIGITS = "digits"  # right, but not to the last digits
 # What is no mistake, but another convention than cnnx's: a source has it so, or the equation leaves it open.
 CONVENTIONS = (
-    "mean_n", "ties_all", "ties_last", "ties_split", "pad_zero", "kink", "sum_not_mean", "log_delta", "digits",
+    "mean_n", "ties_all", "ties_last", "ties_split", "pad_zero", "kink", "sum_not_mean", "log_delta", DIGITS,
 )  # fmt: skip
