@@ -7,14 +7,16 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 
-from ..lang import text
+from ..lang import ENGLISH
 from . import programs
 from .code import Excerpt, test
+from .edition import edition
+from .sheet import Sheet
 
 
 @dataclass(frozen=True)
 class Erratum:
-    """One row. `slug` names its program and, in all languages, its texts."""
+    """One row. `slug` names its program; its texts are the sheet's, in every language."""
 
     slug: str
     row: str  # its first column in the sheet
@@ -116,12 +118,17 @@ def told(lang: str, *, key: str = "", source: str = "") -> list[Told]:
 
 @cache
 def _told(one: Erratum, lang: str) -> Told:
-    return Told(
-        one.slug.replace("_", "-"),
-        text(f"pages_errata.{one.slug}.where", lang),
-        text(f"pages_errata.{one.slug}.printed", lang),
-        text(f"pages_errata.{one.slug}.here", lang),
-        one.program,
-        one.result,
-        one.tests,
-    )
+    where, printed, here = _rows(lang)[one.row]
+    return Told(one.slug.replace("_", "-"), where, printed, here, one.program, one.result, one.tests)
+
+
+@cache
+def _rows(lang: str) -> dict[str, list[str]]:
+    """The sheet's rows in a language, by their first column in English."""
+    pairs = zip(Sheet(edition(ENGLISH)).errata(), Sheet(edition(lang)).errata(), strict=True)
+    return {row[0]: [_plain(cell) for cell in cells] for row, cells in pairs}
+
+
+def _plain(cell: str) -> str:
+    """A cell of a table without Markdown's marks."""
+    return cell.replace("\\|", "|").replace("`", "")

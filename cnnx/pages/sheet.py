@@ -142,6 +142,10 @@ class Sheet:
     def _texts(self) -> list[str]:
         return [*(b for found in self._equations().values() for b in found[1:]), *self._errata(), *self._notes()]
 
+    def errata(self) -> list[list[str]]:
+        """The cells of every erratum's row: where, what is printed, what cnnx has."""
+        return [row.removeprefix("| ").removesuffix(" |").split(" | ") for row in self._errata()]
+
     def _errata(self) -> list[str]:
         """The rows of the table of errata."""
         lines, table = self._table_of_errata()

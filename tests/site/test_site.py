@@ -202,6 +202,8 @@ def test_errata_are_the_sheets():
         assert [told.where, told.printed, told.here] == said
         assert set(one.keys) <= set(equation.every_key())
         assert len(one.tests) == len(one.tests_named)
+    for name in languages():
+        assert len(errata.told(name)) == len(rows)  # a bar too many in a cell would raise
 
 
 @pytest.mark.parametrize(
