@@ -66,11 +66,10 @@ def write(folder: Path, say: Say = lambda words: None) -> list[Path]:
 
 def rendered(page: Page, lang: str) -> str:
     """A page as HTML."""
-    others = [name for name in languages() if name != lang]
     return render(
         f"pages/templates/{page.template}.html.j2",
         lang=lang,
-        other=others[0],
+        others=[(name, text("pages.language", name)) for name in languages() if name != lang],
         file=page.file,
         t=_texts("pages", lang),
         network=_texts("pages_network", lang),
@@ -160,14 +159,15 @@ def _index(lang: str) -> Page:
 
 
 def _symbols() -> Page:
-    names = equation.meanings(ENGLISH)
+    langs, names = languages(), equation.meanings(ENGLISH)
     symbols = [
-        (mathml(equation.SYMBOLS.get(name, name)), *(equation.meanings(lang)[name] for lang in ("en", "ja")))
-        for name in names
+        (mathml(equation.SYMBOLS.get(name, name)), [equation.meanings(lang)[name] for lang in langs]) for name in names
     ]
     terms = [k for k in text_keys(ENGLISH) if k.startswith("glossary.")]
     return Page("symbols.html", "symbols", {
-        "symbols": symbols, "terms": [tuple(text(key, lang) for lang in ("en", "ja")) for key in terms],
+        "langs": [(lang, text("pages.language", lang)) for lang in langs],
+        "symbols": symbols,
+        "terms": [[text(key, lang) for lang in langs] for key in terms],
     })  # fmt: skip
 
 
