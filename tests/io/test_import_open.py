@@ -189,8 +189,8 @@ def test_sizes_may_be_given(tmp_path):
     assert_close(model.forward(x), run(path, x))
     assert repr(io.import_onnx(path, input_shape={"x": (1, 4, 7, 7)})) == repr(model)
     for shape, message in (
-        ((1, 3, 7, 7), r"input_shape: expected one of \[.*4, None, None\] for 'x', got \(1, 3, 7, 7\)"),
-        ((1, 4, 7), "input_shape: expected one of"),
+        ((1, 3, 7, 7), r"input_shape: expected 'x' to be \[.*4, None, None\] \(None: any\), got \(1, 3, 7, 7\)"),
+        ((1, 4, 7), "input_shape: expected 'x' to be"),
         ((1, 4, 0, 7), r"input_shape\[2\]: expected an integer from 1"),
         ({"z": (1, 4, 7, 7)}, "input_shape: expected the name of an input, of .*x.*got 'z'"),
         ((), "input_shape: expected the integers"),

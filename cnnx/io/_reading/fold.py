@@ -36,9 +36,8 @@ def fold(node: Node) -> Known | None:
             exact = None
             if any(one is not None and one.exact is not None for one in known):
                 exact = symbolic(node, FOLDS[node.operator], known)
-                if (
-                    exact is None and any(map(_open, known)) and np.array_equal(first, second)
-                ):  # for these two sizes, but who knows for which else
+                # The same for these two sizes, but who knows for which others.
+                if exact is None and any(map(_open, known)) and np.array_equal(first, second):
                     raise UnknownShapeError("expected sizes that it depends on in the file, got some that are open")
             return _agreed(np.asarray(first), np.asarray(second), exact)
     except (ArithmeticError, AttributeError, IndexError, MemoryError, TypeError) as error:  # NumPy's, of odd arguments

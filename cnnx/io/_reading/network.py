@@ -137,7 +137,7 @@ class Network:
                 and all(None in (a, b) or a == b for a, b in zip(sizes[1:], wanted[1:], strict=True))
             )
             if not fits:
-                raise ValueError(f"input_shape: expected one of {sizes} for {given.name!r}, got {wanted}")
+                raise ValueError(f"input_shape: expected {given.name!r} to be {sizes} (None: any), got {wanted}")
             sizes = [a if b is None else b for a, b in zip(sizes or wanted, wanted, strict=True)]
         if not sizes:
             raise ValueError(f"input {given.name!r}: expected an axis of the images, got none")
