@@ -166,6 +166,14 @@ def test_no_file(tmp_path, capsys):
     assert "which is no file" in capsys.readouterr().err
 
 
+def test_what_is_not_judged_is_not_counted_as_wrong(tmp_path, capsys):
+    words = "def conv2d(x, w, b, s, p, mystery):\n    return x\n"
+    assert main(["check", written(tmp_path, words), "--lang", "en"]) == 2
+    said = capsys.readouterr().out
+    assert "not judged: 1" in said
+    assert "wrong:" not in said
+
+
 def test_time_is_kept(tmp_path):
     stuck = (
         "def relu(x):\n    while True:\n        try:\n            x + 1\n        except Exception:\n            pass\n"

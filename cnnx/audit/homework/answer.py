@@ -8,6 +8,8 @@ from ..explain.explanation import Explanation
 from .unit import Unit
 
 RIGHT = "right"
+WRONG = "wrong", "shape", "raised"
+OPEN = "unclear", "slow"  # not judged
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,8 @@ class Answer:
     def code(self) -> int:
         """The exit code: 1 something is wrong, 2 something could not be judged, 3 nothing was there, else 0."""
         states = {result.status for _, results in self.units for result in results}
-        if states & {"wrong", "shape", "raised"}:
+        if states & {*WRONG}:
             return 1
-        if states & {"unclear", "slow"}:
+        if states & {*OPEN}:
             return 2
         return 0 if states else 3

@@ -16,7 +16,7 @@ from ..explain.explain import explain
 from ..report.result import Discrepancy
 from ..run import audit
 from ..trace import backward_arguments, first, forward_arguments, gradients
-from .answer import RIGHT, Example, Result
+from .answer import RIGHT, WRONG, Example, Result
 from .compared import ratio_of, same
 from .mistakes import CONVENTIONS, DIGITS, MISTAKES
 from .probes import Probe, probes
@@ -48,7 +48,7 @@ class Layer:
         for what in self._outputs():
             done.append(self._one(what))
             yield done[-1]
-        if any(r.status in ("wrong", "raised", "shape") for r in done):
+        if any(r.status in WRONG for r in done):
             return
         if unit.has_forward and unit.gives and not any(r.mistake not in ("", DIGITS) for r in done):
             yield self._gradient()

@@ -8,7 +8,7 @@ from ..._text import aligned
 from ...lang import ENGLISH, language, text
 from ..data import Array
 from ..explain.expression import written
-from .answer import Answer, Example, Result
+from .answer import OPEN, WRONG, Answer, Example, Result
 from .mistakes import DIGITS
 from .roles import OP_NAMES
 from .unit import OPTIONS, Unit
@@ -36,7 +36,6 @@ EQUATIONS = {
 }
 _ACTIVATION = {"Y": ("A1", "M17 (15)"), "dZ": ("A2", "M17 (16)")}
 MOST = 40  # numbers of an array that is printed
-BAD = ("wrong", "shape", "raised", "unclear", "slow")
 
 
 def said(answer: Answer) -> Iterator[str]:
@@ -59,7 +58,7 @@ def said(answer: Answer) -> Iterator[str]:
     seen: set[str] = set()
     for unit, results in answer.units:
         for result in results:
-            if result.status in (*BAD, "convention"):
+            if result.status in (*WRONG, *OPEN, "convention"):
                 lines = [*_block(unit, result)]
                 if lines[1:] and "\n".join(lines[1:]) not in seen:  # one exception of all results is told once
                     seen.add("\n".join(lines[1:]))
@@ -69,8 +68,11 @@ def said(answer: Answer) -> Iterator[str]:
     rest = [name for name in OP_NAMES if name not in {unit.op for unit, _ in answer.units}]
     if rest:
         yield text("check.not_found", names=", ".join(text(f"check.op.{name}") for name in rest))
-    wrong = sum(result.status in BAD for _, results in answer.units for result in results)
-    yield text("check.some_wrong", count=wrong) if wrong else text("check.all_right")
+    states = [result.status for _, results in answer.units for result in results]
+    counts = {"wrong": sum(s in WRONG for s in states), "open": sum(s in OPEN for s in states)}
+    if not any(counts.values()):
+        yield text("check.all_right")
+    yield from (text(f"check.some_{kind}", count=count) for kind, count in counts.items() if count)
 
 
 def equation(unit: Unit, result: Result) -> tuple[str, str]:
