@@ -161,6 +161,14 @@ def test_a_file_that_cannot_be_run(tmp_path, capsys, words, there):
     assert there in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("encoding", ["euc_jp", "cp932", "utf-8-sig"])
+def test_a_file_in_another_encoding(tmp_path, encoding):
+    file = tmp_path / "homework.py"
+    cookie = "" if encoding == "utf-8-sig" else f"# -*- coding: {encoding} -*-\n"
+    file.write_text(cookie + "def relu(x):\n    return x * (x > 0)  # 正の部分\n", encoding=encoding)
+    assert check(str(file)).code == 0
+
+
 def test_no_file(tmp_path, capsys):
     assert main(["check", str(tmp_path / "none.py"), "--lang", "en"]) == 2
     assert "which is no file" in capsys.readouterr().err

@@ -91,7 +91,7 @@ def units(module: ModuleType, mapping: Iterable[str] = ()) -> list[Unit]:
     file = str(Path(str(module.__file__)))
     lines = {
         node.name: node.lineno
-        for node in ast.parse(Path(file).read_text(encoding="utf-8-sig")).body
+        for node in ast.parse(Path(file).read_bytes()).body
         if isinstance(node, (ast.ClassDef, ast.FunctionDef))
     }
     found = [_mapped(op, both, lines, file) for op, both in said.items()]
