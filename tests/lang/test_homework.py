@@ -242,6 +242,32 @@ def test_input_that_is_written_to_is_named(tmp_path, words, output):
     }
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "class MeanSquaredError:\n    def forward(self, y, t):\n        self.y, self.t = y, t\n"
+        "        return np.sum((y - t) ** 2) / 2 / len(y)\n"
+        "    def backward(self):\n        return (self.y - self.t) / len(self.y)\n",
+        "class MeanSquaredError:\n    def forward(self, x, y):\n        self.x, self.y = x, y\n"
+        "        return np.sum((x - y) ** 2) / 2 / len(y)\n"
+        "    def backward(self):\n        return (self.x - self.y) / len(self.y)\n",
+        "def tanh(x):\n    return np.tanh(x)\ndef tanh_backward(dout, y):\n    return dout * (1 - y) * (1 + y)\n",
+        "def sigmoid(x):\n    return 1 / (1 + np.exp(-x))\ndef sigmoid_prime(y):\n    return y * (1 - y)\n",
+    ],
+)  # fmt: skip
+def test_y_is_the_output(tmp_path, words):
+    found = [
+        (r.status, r.mistake) for _, rs in check(written(tmp_path, "import numpy as np\n" + words)).units for r in rs
+    ]
+    assert len(found) >= 2
+    assert set(found) <= {("right", ""), ("convention", "digits")}
+
+
+def test_an_output_that_nobody_gives_is_unclear(tmp_path):
+    answer = check(written(tmp_path, "def tanh_backward(dout, y):\n    return dout * (1 - y**2)\n"))
+    assert [(r.status, r.words) for _, found in answer.units for r in found] == [("unclear", "tanh_backward(y)")]
+
+
 def test_input_that_is_written_to_does_not_hide_another_mistake(tmp_path):
     words = (
         "def relu(x):\n    return x * (x > 0)\n\ndef relu_backward(dout, x):\n    dout[dout < 0] = 0\n    return dout\n"

@@ -17,6 +17,7 @@ _NAMES = {
     "columns": "poolw pw poolwidth kw kernelw kernelwidth filterw fw wp windoww",
     "grad_output": "dout delta grad gradoutput gradout dy dz dl gy d g outgrad upstream err error gradient dprev",
     "target": "t target targets label labels ytrue teacher y",
+    "output": "y out output outputs yhat",
     "cache": "cache caches saved",
     "in_channels": "inchannels inch cin nin inputdim infeatures insize inputsize indim inputchannels",
     "out_channels": "outchannels outch cout nout outputdim outfeatures outsize outputsize outdim nfilters",
@@ -29,6 +30,7 @@ ORDER = {  # of parameters whose names say nothing
     "avg_pool2d": ("x", "kernel_size", "stride", "padding"),
 }
 COSTS = ("cross_entropy", "squared_error")
+OF_OUTPUTS = ("relu", "sigmoid", "tanh", "softmax")  # whose gradients are written with y, the output
 # Ops by what is left of a name in lower case once decoration is taken off.
 _OPS = {
     "conv2d": "conv convolution convolutional conv2d convolution2d convolutional2d",
@@ -87,6 +89,8 @@ def role_of(name: str, op: str) -> str | None:
             continue
         if role == "target" and op not in COSTS:
             continue
+        if role == "output" and op not in OF_OUTPUTS:
+            continue
         return role
     if op in COSTS and word == "yhat":
         return "x"
@@ -107,8 +111,11 @@ def bound(function: Callable[..., Any], op: str, order: Iterable[str], given: Ma
     parameters = [
         p for p in inspect.signature(function).parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
     ]
+    targets = [p.name for p in parameters if role_of(p.name, op) == "target"]
     for p in parameters:
         role = role_of(p.name, op)
+        if role == "target" and len(targets) > 1 and plain(p.name) == "y":
+            role = "x"  # (y, t): what the network gives, and what it is to give; (scores, y) has one name alone
         if role is not None and role in given and role not in found.values():
             found[p.name] = role
     rest = [role for role in order if role in given and role not in found.values()]

@@ -86,6 +86,12 @@ class Unit:
             if "cache" in wanted and self.fore is not None:
                 returned = self._fore(given)[0]
                 given["cache"] = returned[1] if isinstance(returned, tuple) and len(returned) > 1 else returned
+            if "output" in wanted:
+                if self.fore is None:
+                    raise UnclearError(
+                        f"{self.name}({next(n for n in parameters if roles.role_of(n, self.op) == 'output')})"
+                    )
+                given["output"] = _first(self._fore(given)[0])
             if self.op in ("sigmoid", "tanh", "relu") and len(parameters) == 1:  # phi', without Delta
                 found = {"x": given["grad_output"] * self._call(self.back, ("x",), given)}
             else:
