@@ -10,7 +10,7 @@ import pytest
 from cnnx.audit.compat import COMPAT, Compat
 from cnnx.audit.field import QUESTIONS, TABLE, Table, lacks, run
 from cnnx.audit.field.asked import Asked
-from cnnx.audit.field.between import GROUPS, NODES, between, keys_of
+from cnnx.audit.field.between import GROUPS, NODES, between, keys_of, of_model
 from cnnx.audit.field.engines import ENGINES, engine
 from cnnx.audit.field.page import page
 from cnnx.audit.field.questions import answer
@@ -207,6 +207,40 @@ def test_compat_of_a_model_names_the_nodes(capsys: pytest.CaptureFixture[str], t
     path.write_bytes(b"no model")
     assert main(asked) == 2
     assert "--model: expected an ONNX file" in capsys.readouterr().err
+
+
+def test_nodes_within_branches_and_functions_are_looked_at(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    helper, number = onnx.helper, onnx.TensorProto.FLOAT
+    ends = [helper.make_tensor_value_info(name, number, None) for name in ("x", "y")]
+    then, other = (
+        helper.make_graph([helper.make_node("Relu", ["x"], ["y"], name)], name, [], ends[1:])
+        for name in ("then", "else")
+    )
+    branch = helper.make_node("If", ["c"], ["y"], "branch", then_branch=then, else_branch=other)
+    condition = helper.make_tensor_value_info("c", onnx.TensorProto.BOOL, [])
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    own = helper.make_function("own", "F", ["x"], ["y"], [helper.make_node("Relu", ["x"], ["y"], "inner")], opsets[:1])
+    graph = helper.make_graph([branch], "g", [condition, ends[0]], ends[1:])
+    path = tmp_path / "m.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=opsets, functions=[own]), path)
+    count, found = of_model(path, "torch", "openvino")
+    assert count == 4
+    assert sorted(node.name for node in found) == ["else", "inner", "then"]  # attributes are in any order
+
+
+@pytest.mark.parametrize(
+    ("attributes", "concerned"),
+    [
+        ({"kernel_shape": [3, 3]}, set()),
+        ({"kernel_shape": [2, 3]}, {"same_odd_pool", "same_odd_conv"}),
+        ({}, {"same_odd_pool", "same_odd_conv"}),
+        ({"kernel_shape": [3, 3], "strides": [1, 2]}, {"same_odd_pool_stride", "same_odd_conv_stride"}),
+    ],
+)
+def test_same_padding_matters_where_a_side_has_more(attributes: dict[str, list[int]], concerned: set[str]) -> None:
+    found = {key for key, (_, asks) in NODES.items() if "odd" in key and asks({"auto_pad": "SAME_UPPER", **attributes})}
+    assert found == concerned
 
 
 def test_questions_of_models_and_groups_exist() -> None:

@@ -1,6 +1,6 @@
 """What changes from one engine to another: for ops, and for the nodes of an ONNX file."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,15 @@ def _same(a: Attributes) -> bool:
     return str(a.get("auto_pad", "")).startswith("SAME")
 
 
+def _even(a: Attributes) -> bool:
+    """Whether some axis of the kernel is even, or its shape is not said: "same" then pads one side more at stride 1."""
+    return any(k % 2 == 0 for k in a.get("kernel_shape", (2,)))
+
+
+def _strided(a: Attributes) -> bool:
+    return any(stride > 1 for stride in a.get("strides", ()))
+
+
 def _padded(a: Attributes) -> bool:
     return _same(a) or any(a.get("pads", ()))
 
@@ -79,8 +88,8 @@ NODES: dict[str, tuple[str, Callable[[Attributes], bool]]] = {
     "ceil_divisor_padded": ("AveragePool", lambda a: _ceil(a) and bool(a.get("count_include_pad")) and _padded(a)),
     "ceil_start": ("MaxPool AveragePool LpPool", lambda a: _ceil(a) and _padded(a)),
     "same_divisor": ("AveragePool", lambda a: _same(a) and not a.get("count_include_pad")),
-    "same_odd_pool": ("MaxPool AveragePool LpPool", lambda a: _same(a) and max(a.get("kernel_shape", (2,))) % 2 == 0),
-    "same_odd_pool_stride": ("MaxPool AveragePool LpPool", lambda a: _same(a) and max(a.get("strides", (1,))) > 1),
+    "same_odd_pool": ("MaxPool AveragePool LpPool", lambda a: _same(a) and _even(a)),
+    "same_odd_pool_stride": ("MaxPool AveragePool LpPool", lambda a: _same(a) and _strided(a)),
     "maximum_padding": ("MaxPool", _padded),
     "maximum_of_minus_infinity": ("MaxPool GlobalMaxPool", _always),
     "nan_first": ("MaxPool", _always),
@@ -98,8 +107,8 @@ NODES: dict[str, tuple[str, Callable[[Attributes], bool]]] = {
     "variance_far_from_zero": ("BatchNormalization", lambda a: bool(a.get("training_mode"))),
     "weighted_mean": ("SoftmaxCrossEntropyLoss", _always),
     "kernel_flipped": ("Conv", _always),
-    "same_odd_conv": ("Conv", lambda a: _same(a) and max(a.get("strides", (1,))) == 1),
-    "same_odd_conv_stride": ("Conv", lambda a: _same(a) and max(a.get("strides", (1,))) > 1),
+    "same_odd_conv": ("Conv", lambda a: _same(a) and _even(a) and not _strided(a)),
+    "same_odd_conv_stride": ("Conv", lambda a: _same(a) and _strided(a)),
     "integers_exact": ("Conv", _always),
     "precision_conv": ("Conv", _always),
     "subnormal": ("Conv", _always),
@@ -122,6 +131,8 @@ class Node:
 def of_model(path: Path, one: str, other: str) -> tuple[int, list[Node]]:
     """How many nodes an ONNX file has, and those in which two engines differ, in the file's order.
 
+    Nodes of branches, bodies and of the file's own functions are among them.
+
     Raises
     ------
     ValueError
@@ -133,20 +144,33 @@ def of_model(path: Path, one: str, other: str) -> tuple[int, list[Node]]:
         message = f"--model needs onnx: python -m pip install 'cnnx[onnx]' ({error})"
         raise ModuleNotFoundError(message, name="onnx") from error
     try:
-        graph = onnx.load(path, load_external_data=False).graph
+        model = onnx.load(path, load_external_data=False)
     except onnx.checker.ValidationError as error:
         raise ValueError(f"--model: expected an ONNX file, got {path}: {error}") from None
     except Exception as error:
         if type(error).__name__ != "DecodeError":  # protobuf's, whose module differs by its implementation
             raise
         raise ValueError(f"--model: expected an ONNX file, got {path}: {error}") from None
-    found = []
-    for place, node in enumerate(graph.node):
+    nodes, found = list(_nodes(model.graph.node, onnx.AttributeProto)), []
+    for function in model.functions:
+        nodes += _nodes(function.node, onnx.AttributeProto)
+    for place, node in enumerate(nodes):
         attributes = {a.name: _plain(onnx.helper.get_attribute_value(a)) for a in node.attribute}
         rows = [row for row in _rows(node.op_type, attributes, one, other) if row.verdict != SAME]
         if rows:
             found.append(Node(node.name or f"node {place}", node.op_type, rows))
-    return len(graph.node), found
+    return len(nodes), found
+
+
+def _nodes(nodes: Iterable[Any], kinds: Any) -> Iterator[Any]:
+    """The nodes, and behind each those of its branches and bodies (If, Loop, Scan)."""
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            if attribute.type == kinds.GRAPH:
+                yield from _nodes(attribute.g.node, kinds)
+            for graph in attribute.graphs:
+                yield from _nodes(graph.node, kinds)
 
 
 def _plain(value: Any) -> Any:
