@@ -39,10 +39,12 @@ def pytest_configure(config):
 
 
 def pytest_generate_tests(metafunc):
+    for marker, fixture in ((MARKER, FIXTURE), (BUDGET, BUDGETED)):
+        own = any(mark.name == marker for mark in metafunc.definition.own_markers)
+        if own and fixture not in metafunc.fixturenames:
+            pytest.fail(f"{marker}: expected the test to have an argument `{fixture}`, and to call it", pytrace=False)
     marks = list(metafunc.definition.iter_markers(MARKER))
     if FIXTURE not in metafunc.fixturenames:
-        if any(mark.name == MARKER for mark in metafunc.definition.own_markers):
-            pytest.fail(f"{MARKER}: expected the test to have an argument `{FIXTURE}`, and to call it", pytrace=False)
         return
     if not marks:
         pytest.fail(f"{FIXTURE}: expected a marker, @pytest.mark.{MARKER}(OP, backend=...)", pytrace=False)

@@ -97,7 +97,8 @@ def check(*arguments: Any, **options: Any) -> dict[str, Any]:
     {'at_most': 1.5, 'bytes': None}
     """
     found = dict(zip(("at_most", "bytes"), arguments, strict=False)) | options
-    if len(arguments) > 2 or set(found) - {"at_most", "bytes"} or "at_most" not in found:
+    twice = len(found) < len(arguments) + len(options)
+    if len(arguments) > 2 or twice or set(found) - {"at_most", "bytes"} or "at_most" not in found:
         raise TypeError(f"expected at_most and, beside a copy, bytes, got {arguments} and {options}")
     at_most, size = found["at_most"], found.get("bytes")
     if isinstance(at_most, bool) or not isinstance(at_most, int | float) or not 0 < at_most < float("inf"):

@@ -108,6 +108,7 @@ def test_what_is_no_call(call, beside):
         ((), {}, "expected at_most"),
         ((1, 2, 3), {}, "expected at_most"),
         ((1,), {"seconds": 1}, "expected at_most"),
+        ((1,), {"at_most": 2}, "expected at_most"),
         ((0,), {}, "at_most: expected a ratio above 0, got 0"),
         (("x",), {}, "at_most"),
         ((True,), {}, "at_most"),
@@ -178,6 +179,13 @@ def test_in_a_suite(pytester):
     assert "budgeted.py" not in text  # where cnnx says it is of no use
     properties = [each.get("name") for each in ET.parse(pytester.path / "junit.xml").iter("property")]
     assert properties == ["cnnx_budget", "cnnx_budget"]
+
+
+def test_a_marker_without_the_fixture_is_no_pass(pytester):
+    pytester.makepyfile(test_speed="import pytest\n\n@pytest.mark.cnnx_budget(2)\ndef test_forgotten():\n    pass\n")
+    text, outcomes = run(pytester)
+    assert not outcomes
+    assert "cnnx_budget: expected the test to have an argument `budgeted`, and to call it" in text
 
 
 def test_without_budgets_each_call_is_made(pytester):
