@@ -59,6 +59,7 @@ def test_a_function_for_each_choice_of_its_parameters(tmp_path):
         ),
         ("functions = ['a:b', 'a:b']", "expected each name once, got 'a:b' 2 times: give a name"),
         ("build = 'make'", r"build: expected a command with \{wheels\}, .*, got 'make'"),
+        ("build = 'make \"{wheels}'", r"build: expected a command, quoted .* \(No closing quotation\)"),
         ("inherit = 1", "inherit: expected true or false, got 1"),
         ("dependencies = 'numpy'", "dependencies: expected a list of text, got 'numpy'"),
         ("budget = 5", r"budget: expected a number between 0 and 1, as 0\.05, got 5"),

@@ -61,8 +61,9 @@ class Environments:
                 self._wheel(tree, folder, name)
 
             def make_environment(folder: Path) -> None:
+                wheel = _only_wheel(kept(wheels, make_wheel, KEPT_WHEELS))
                 self._say(f"installing {name}")
-                self._install(_only_wheel(kept(wheels, make_wheel, KEPT_WHEELS)), folder, name)
+                self._install(wheel, folder, name)
 
             needed = self._needed()
             key = digest(of_wheel, needed, self._settings.inherit and sys.prefix)
@@ -95,8 +96,10 @@ class Environments:
         with tempfile.TemporaryDirectory() as sources:
             self._checkout.export(tree, Path(sources))
             if self._settings.build:
-                words = shlex.split(self._settings.build)
-                command = [word.format(python=self._python, wheels=folder) for word in words]
+                command = [
+                    word.replace("{python}", self._python).replace("{wheels}", str(folder))
+                    for word in shlex.split(self._settings.build)
+                ]
             else:
                 command = [*self._pip(self._python), "wheel", "--no-deps", "--wheel-dir", str(folder), "."]
             self._run(command, Path(sources), f"{name} cannot be built")
@@ -125,7 +128,8 @@ class Environments:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         environment.setdefault("SETUPTOOLS_SCM_PRETEND_VERSION", self._pretended())  # the sources are without git
         try:
-            run(list(command), folder, environment)
+            with tempfile.TemporaryDirectory() as temporary:  # pip that is killed by Ctrl-C leaves folders behind
+                run(list(command), folder, {**environment, "TMPDIR": temporary})
         except OSError as error:
             raise BuildError(f"{what}: {error}") from None
         except BuildError as error:

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import shlex
 import tomllib
 from collections import Counter
 from collections.abc import Mapping
@@ -99,14 +100,11 @@ def _settings(where: str, table: dict[str, Any]) -> Settings:
     budgets = table.get("budgets", {})
     if not isinstance(budgets, dict):
         raise ValueError(f"{where}.budgets: expected a table of numbers by figure, got {budgets!r}")
-    build = _word(f"{where}.build", table.get("build", ""))
-    if build and "{wheels}" not in build:
-        raise ValueError(f"{where}.build: expected a command with {{wheels}}, where the wheel has to be, got {build!r}")
     return Settings(
         functions=tuple(found),
         pytest=_word(f"{where}.pytest", table.get("pytest", "")),
         pytest_options=_words(f"{where}.pytest_options", table.get("pytest_options", [])),
-        build=build,
+        build=_command(f"{where}.build", table.get("build", "")),
         python=_word(f"{where}.python", table.get("python", "")),
         dependencies=_words(f"{where}.dependencies", table.get("dependencies", [])),
         inherit=inherit,
@@ -151,6 +149,17 @@ def _call(where: str, value: Any) -> str:
     if not isinstance(value, str) or not _CALL.fullmatch(value):
         raise ValueError(f"{where}: expected {_EXAMPLE}, got {'none' if value is None else repr(value)}")
     return value
+
+
+def _command(where: str, value: Any) -> str:
+    build = _word(where, value)
+    if build and "{wheels}" not in build:
+        raise ValueError(f"{where}: expected a command with {{wheels}}, where the wheel has to be, got {build!r}")
+    try:
+        shlex.split(build)
+    except ValueError as error:
+        raise ValueError(f"{where}: expected a command, quoted as for a shell, got {build!r} ({error})") from None
+    return build
 
 
 def _word(where: str, value: Any) -> str:
