@@ -145,7 +145,8 @@ def _legend(record: Record, peers: list[str]) -> Iterable[str]:
 
 def outcome(found: Outcome, budgets: Budgets, level: float, *, verbose: bool) -> Iterable[str]:
     """What a comparison of two builds found."""
-    yield f"{found.tree.name} against {found.base.name}, {len(found.ratios)} figures in turns"
+    figures = f"{len(found.ratios)} figure{'s' * (len(found.ratios) != 1)}"
+    yield f"{found.tree.name} against {found.base.name}, {figures} in turns"
     rows = [["figure", "change", "budget", "first rounds", "measured again", "verdict"]]
     rows += [_suspect(s, budgets) for s in found.suspects]
     if verbose:

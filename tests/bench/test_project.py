@@ -75,7 +75,7 @@ def test_what_is_there_is_not_built_again(history_of_three, monkeypatch, capsys)
     assert main(["bench", "--against", third, "--rounds", "1", "--case", "const*", "--verbose"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    assert out.startswith(f"working tree against {third}, 1 figures in turns\n")
+    assert out.startswith(f"working tree against {third}, 1 figure in turns\n")
     root.joinpath("notes.txt").write_text("not known to git")
     assert main(["bench", "--against", third, "--rounds", "1", "--case", "constant"]) == 0
     assert capsys.readouterr().err.splitlines() == ["installing working tree", "building working tree"]
