@@ -91,9 +91,11 @@ class Timed:
         gc.collect(0)
         gc.disable()
         block = min(self.count, max(1, round(BLOCK / max(self.seconds, 1e-8))))
-        seconds = statistics.median([self.timed(block) for _ in range(max(1, round(self.count / block)))])
-        if enabled:
-            gc.enable()
+        try:
+            seconds = statistics.median([self.timed(block) for _ in range(max(1, round(self.count / block)))])
+        finally:
+            if enabled:
+                gc.enable()
         return {"seconds": seconds}
 
     def tally(self) -> Answer:
