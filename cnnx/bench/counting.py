@@ -1,7 +1,8 @@
 """Instructions and cache misses of calls, counted: by the processor (perf_event_open) or by callgrind, a simulation.
 
-What is counted is the same from run to run, nearly, where seconds are not. It is no speed: instructions take from a
-quarter of a cycle to hundreds.
+What is counted does not depend on what else the machine does, but is not the same from process to process: where
+memory lies and how hashes fall moves counts of small functions by a few per cent. It is no speed: instructions take
+from a quarter of a cycle to hundreds.
 
 The standard library alone, for any Python since 3.9: it is loaded by its path where other projects are measured. Linux.
 """
