@@ -5,36 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from ..asked import Array, Asked, LacksError, given
+from ..asked import Array, LacksError, given
+from .of_tensorflow import OnTensorFlow, last, second
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 import keras  # it reads the variable
-import tensorflow as tf
 from keras import layers, ops
 
 
-def _last(x: Any) -> Any:
-    return ops.transpose(x, (0, 2, 3, 1))
-
-
-def _second(x: Any) -> Any:
-    return ops.transpose(x, (0, 3, 1, 2))
-
-
-class Keras(Asked):
+class Keras(OnTensorFlow):
     distribution = "keras"
-
-    def set_threads(self, n: int) -> None:
-        tf.config.threading.set_intra_op_parallelism_threads(n)
-
-    def array(self, a: Array) -> Any:
-        return tf.constant(a)
-
-    def backward(self, function: Any, x: Any) -> Any:
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = ops.sum(function(x))
-        return tape.gradient(y, x)
 
     relu, sigmoid, tanh, elu = map(staticmethod, (ops.relu, ops.sigmoid, ops.tanh, ops.elu))
     hard_sigmoid, softmax, matmul = map(staticmethod, (ops.hard_sigmoid, ops.softmax, ops.matmul))
@@ -48,7 +28,7 @@ class Keras(Asked):
 
     def conv2d(self, x: Any, w: Any, padding: int | str = 0, stride: int = 1) -> Any:
         around = "same" if padding == "same" else "valid"
-        return _second(ops.conv(_last(x), ops.transpose(w, (2, 3, 1, 0)), stride, around))
+        return second(ops.conv(last(x), ops.transpose(w, (2, 3, 1, 0)), stride, around))
 
     def _around(self, padding: int | str, ceil: bool) -> str:
         self.no_ceil(ceil)
@@ -57,20 +37,20 @@ class Keras(Asked):
         return "same" if padding else "valid"
 
     def max_pool(self, x: Any, kernel: Any, stride: Any, padding: int | str = 0, ceil: bool = False) -> Any:
-        return _second(layers.MaxPooling2D(kernel, stride, self._around(padding, ceil))(_last(x)))
+        return second(layers.MaxPooling2D(kernel, stride, self._around(padding, ceil))(last(x)))
 
     def avg_pool(
         self, x: Any, kernel: Any, stride: Any, padding: int | str = 0, ceil: bool = False, include: bool | None = None
     ) -> Any:
-        return _second(layers.AveragePooling2D(kernel, stride, self._around(padding, ceil))(_last(x)))
+        return second(layers.AveragePooling2D(kernel, stride, self._around(padding, ceil))(last(x)))
 
     def resize(self, x: Any, size: tuple[int, int], mode: str) -> Any:
-        return _second(ops.image.resize(_last(x), size, mode, data_format="channels_last"))
+        return second(ops.image.resize(last(x), size, mode, data_format="channels_last"))
 
     def batch_norm(self, x: Array, momentum: float | None = None) -> tuple[Array, Array, Array]:
         layer = layers.BatchNormalization(**given(momentum=momentum))
-        y = layer(_last(tf.constant(x)), training=True)
-        return np.asarray(_second(y)), np.asarray(layer.moving_mean), np.asarray(layer.moving_variance)
+        y = layer(last(self.array(x)), training=True)
+        return np.asarray(second(y)), np.asarray(layer.moving_mean), np.asarray(layer.moving_variance)
 
     def cross_entropy(self, logits: Array, target: Array, weight: Array | None = None, smoothing: float = 0) -> float:
         rows = np.eye(logits.shape[1], dtype="float32")[target]
