@@ -13,7 +13,7 @@ from .counting import CALLGRIND, OUT, command
 from .record import Figure
 from .turns import Say, Side, Turns
 
-# Of the first look, which finds suspects, and of a commit in a bisection. Counts vary less than seconds do, but those of
+# Of the first look, which finds suspects, and of a commit in a bisection. Counts vary less than seconds, but those of
 # small functions by a few per cent from round to round.
 ROUNDS = 2
 

@@ -1,8 +1,7 @@
 """Instructions and cache misses of calls, counted: by the processor (perf_event_open) or by callgrind, a simulation.
 
-What is counted does not depend on what else the machine does, but is not the same from process to process: where
-memory lies and how hashes fall moves counts of small functions by a few per cent. It is no speed: instructions take
-from a quarter of a cycle to hundreds.
+What is counted does not depend on what else the machine does. Of small functions it varies by a few per cent from
+process to process all the same. It is no speed: instructions take from a quarter of a cycle to hundreds.
 
 The standard library alone, for any Python since 3.9: it is loaded by its path where other projects are measured. Linux.
 """

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def test_functions_of_two_commits(history_of_three, monkeypatch, tmp_path, capsy
     (named,) = found["bisect"]
     assert (named["before"], named["since"]) == (first, second)
     assert err.splitlines() == [
-        line for name in (first, "working tree", second) for line in (f"installing {name}", f"building {name}")
+        line for name in (first, "working tree", second) for line in (f"building {name}", f"installing {name}")
     ]
     (record,) = read_history(kept)
     assert record.commit == third
@@ -78,7 +79,7 @@ def test_what_is_there_is_not_built_again(history_of_three, monkeypatch, capsys)
     assert out.startswith(f"working tree against {third}, 1 figure in turns\n")
     root.joinpath("notes.txt").write_text("not known to git")
     assert main(["bench", "--against", third, "--rounds", "1", "--case", "constant"]) == 0
-    assert capsys.readouterr().err.splitlines() == ["installing working tree", "building working tree"]
+    assert capsys.readouterr().err.splitlines() == ["building working tree", "installing working tree"]
     root.joinpath("notes.txt").unlink()
     assert git(root, "status", "--porcelain") == ""
     assert len(git(root, "worktree", "list").splitlines()) == 1
@@ -98,6 +99,19 @@ def test_wrong_usage(arguments, message, history_of_three, monkeypatch, capsys):
     monkeypatch.chdir(root)
     assert main(["bench", "--against", third, *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_builds_command_gets_two_names_and_leaves_no_temporary_file(tmp_path, monkeypatch, capsys):
+    command = "sh -c 'touch $TMPDIR/left; echo error: {other} $0 >&2; exit 1' {wheels}"
+    root = toy(tmp_path / "project", f'functions = ["toy:same"]\nbuild = """{command}"""')
+    first = commit(root, QUICK)
+    (temporary := tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # which is what was found first
+    monkeypatch.chdir(root)
+    assert main(["bench", "--against", first]) == 2
+    assert f"{first} cannot be built: error: {{other}} " in capsys.readouterr().err
+    assert [*temporary.iterdir()] == []
 
 
 def test_a_build_that_fails_is_said_with_its_log(tmp_path, monkeypatch, cache, capsys):
