@@ -46,14 +46,6 @@ class Table:
         engines = {**self.engines, engine: {"version": version, "date": date}}
         return Table(engines, {**self.answers, **rows})
 
-    def differing(self, one: str, other: str, keys: "tuple[str, ...] | None" = None) -> dict[str, tuple[str, str]]:
-        """By question the answers of two engines, where they are not the same."""
-        return {
-            key: (row[one], row[other])
-            for key, row in self.answers.items()
-            if (keys is None or key in keys) and row[one] != row[other]
-        }
-
 
 def _packaged() -> Table:
     return Table.read(resources.files(__package__).joinpath("conventions.toml").read_text(encoding="utf-8"))
