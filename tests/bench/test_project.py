@@ -103,7 +103,7 @@ def test_wrong_usage(arguments, message, history_of_three, monkeypatch, capsys):
 
 def test_the_builds_command_gets_two_names_and_leaves_no_temporary_file(tmp_path, monkeypatch, capsys):
     command = "sh -c 'touch $TMPDIR/left; echo error: {other} $0 >&2; exit 1' {wheels}"
-    root = toy(tmp_path / "project", f'functions = ["toy:same"]\nbuild = """{command}"""')
+    root = toy(tmp_path / "commanded", f'functions = ["toy:same"]\nbuild = """{command}"""')
     first = commit(root, QUICK)
     (temporary := tmp_path / "temporary").mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
