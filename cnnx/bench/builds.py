@@ -112,8 +112,10 @@ class Repository(Checkout):
             def make(folder: Path) -> None:
                 say(f"building {name}, for {instruction_set}")
                 self.export(tree, folder)
-                building = {**os.environ, "CNNX_BUILD_ISA": instruction_set, "CNNX_CHECKED": "0"}
-                run([sys.executable, "setup.py", "-q", "build_ext", "--inplace"], folder, building)
+                with tempfile.TemporaryDirectory() as temporary:  # a compiler killed by Ctrl-C leaves files behind
+                    building = {"CNNX_BUILD_ISA": instruction_set, "CNNX_CHECKED": "0", "TMPDIR": temporary}
+                    command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
+                    run(command, folder, {**os.environ, **building})
                 shutil.rmtree(folder / "build", ignore_errors=True)
 
             return Build(name, kept(self.root / FOLDER / self._key(tree, instruction_set), make, KEPT))
