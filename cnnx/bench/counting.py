@@ -163,7 +163,8 @@ _DUMP, _ZERO, _START, _STOP = _TOOL, _TOOL + 1, _TOOL + 4, _TOOL + 5
 def command(python: str, out: str) -> list[str]:
     """What runs Python in callgrind, which counts where `counted` says so alone."""
     return [
-        *("valgrind", "--quiet", "--tool=callgrind", "--cache-sim=yes", "--instr-atstart=no"),
+        # without its server for debuggers, whose pipes stay behind when it is killed
+        *("valgrind", "--quiet", "--vgdb=no", "--tool=callgrind", "--cache-sim=yes", "--instr-atstart=no"),
         *(f"--callgrind-out-file={out}", f"--log-file={out}.log", python),
     ]
 
