@@ -145,8 +145,11 @@ def batch_norm2d_backward(
     _backward_fits((x.shape, grad_output.shape, weight.shape))
     mean, var, eps = _statistics(x, weight, running_mean, running_var, training, eps, statistics, backend)
     dtype, C = _check.NAMES[x.dtype.char], weight.size
-    sums = _plan.new((2 * C,), np.float64)  # one array: it is made and rounded once
-    dg, db = sums[:C], sums[C:]
+    sums = _plan.new((2 * C,), np.float64) if dtype == "float32" else None  # made once, and looked at once for overflow
+    if sums is None:
+        dg, db = _plan.new(weight.shape, x.dtype), _plan.new(weight.shape, x.dtype)
+    else:
+        dg, db = sums[:C], sums[C:]
     of_bias, of_weight, of_input = _backend.kernels(_GRADIENTS if training else _GRADIENTS_INFERENCE, dtype, backend)
     of_bias(grad_output, db)
     of_weight(grad_output, x, mean, var, dg, eps=eps)
@@ -155,10 +158,12 @@ def batch_norm2d_backward(
         of_input(grad_output, x, weight, mean, var, dg, db, grad_x, eps=eps)
     else:
         of_input(grad_output, weight, var, grad_x, eps=eps)
-    if dtype == "float64":
+    if sums is None:
         return grad_x, dg, db
-    rounded = _rounded(sums, x.dtype)
-    return grad_x, rounded[:C], rounded[C:]
+    if sums.dot(sums) < 1e76:  # none is above 1e38; errstate takes longer than all the rest
+        return grad_x, _rounded(dg, x.dtype), _rounded(db, x.dtype)
+    with np.errstate(over="ignore"):
+        return grad_x, _rounded(dg, x.dtype), _rounded(db, x.dtype)
 
 
 def _statistics(
@@ -204,16 +209,11 @@ def _statistics(
 
 
 def _rounded(sums: Array, dtype: np.dtype[Any]) -> Array:
-    """As an array of the dtype; what it cannot hold is infinite, without a word from NumPy."""
-    if sums.dot(sums) < 1e76:  # none is above 1e38; errstate takes longer than all the rest
-        if _plan.lender.get() is None:
-            return sums.astype(dtype)
-        rounded = _plan.new(sums.shape, dtype)
-        rounded[...] = sums
-        return rounded
-    with np.errstate(over="ignore"):
-        rounded = _plan.new(sums.shape, dtype)
-        rounded[...] = sums
+    """As an array of the dtype, of its own memory."""
+    if _plan.lender.get() is None:
+        return sums.astype(dtype)
+    rounded = _plan.new(sums.shape, dtype)
+    rounded[...] = sums
     return rounded
 
 
