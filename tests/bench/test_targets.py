@@ -292,6 +292,9 @@ def test_cases_of_a_file_against_a_commit(small, monkeypatch, capsys):
     class Built:
         root = Path()
 
+        def __init__(self, start):
+            pass
+
         def commit(self, revision):
             return revision
 
