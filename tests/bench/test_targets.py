@@ -301,11 +301,12 @@ def test_cases_of_a_file_against_a_commit(small, monkeypatch, capsys):
         def build(self, revision, instruction_set, say):
             return Build(str(revision), Path("/nowhere"))
 
-    def against(base, tree, figures, budgets, rounds, again, say, call):
+    def against(base, tree, figures, budgets, call, rounds, again, clock):
         asked.extend(call(figure) for figure in figures)
-        return Outcome(base, tree, {figures[0]: [1.0]})
+        return Outcome(base, tree, ratios={figures[0]: [1.0]})
 
     monkeypatch.setattr("cnnx.cli.bench.Repository", Built)
+    monkeypatch.setattr("cnnx.cli.bench.in_turns", lambda call: call)
     monkeypatch.setattr("cnnx.cli.bench.against", against)
     assert main(["bench", "--against", "HEAD", "--cases", str(small)]) == 0
     assert [call.figure.case for call in asked] == ["dense forward", "dense x alone", "share forward", "t A"]

@@ -61,7 +61,7 @@ def _means(node: Node) -> list[Node]:
     ahead, seen = [node], set[str]()
     while ahead and len(seen) < _MOST_NODES:
         one = ahead.pop()
-        if one.operator == "ReduceMean" and one not in found:
+        if one.operator == "ReduceMean" and one.sources and one not in found:  # of constants it is one
             found.append(one)
         elif one.operator not in _FORMS:
             continue
