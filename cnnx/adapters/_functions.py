@@ -15,6 +15,11 @@ Function = Callable[..., Any]
 FROM_OUTPUT = "automatic differentiation starts from the input, not from the output"
 
 
+def channels_last(transpose: Function) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """An image as (N, H, W, C), and back as (N, C, H, W), by a library's own transposition."""
+    return lambda x: transpose(x, (0, 2, 3, 1)), lambda x: transpose(x, (0, 3, 1, 2))
+
+
 class Library:
     """What a library is asked for; an image is (N, C, H, W), whatever order the library itself prefers.
 

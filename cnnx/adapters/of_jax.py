@@ -8,7 +8,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from ._functions import Function, Library, Pads, Pair, of_functions
+from ._functions import Function, Library, Pads, Pair, channels_last, of_functions
 from ._kernels import Array
 
 try:
@@ -25,12 +25,7 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_default_matmul_precision", "highest")
 
 
-def _last(x: Any) -> Any:
-    return jnp.transpose(x, (0, 2, 3, 1))
-
-
-def _second(x: Any) -> Any:
-    return jnp.transpose(x, (0, 3, 1, 2))
+_last, _second = channels_last(jnp.transpose)
 
 
 class Jax(Library):

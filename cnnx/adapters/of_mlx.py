@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ._functions import Function, Library, Pads, Pair, of_functions
+from ._functions import Function, Library, Pads, Pair, channels_last, of_functions
 from ._kernels import Array
 
 try:
@@ -22,12 +22,7 @@ except ImportError as error:
 mx.set_default_device(mx.cpu)
 
 
-def _last(x: Any) -> Any:
-    return mx.transpose(x, (0, 2, 3, 1))
-
-
-def _second(x: Any) -> Any:
-    return mx.transpose(x, (0, 3, 1, 2))
+_last, _second = channels_last(mx.transpose)
 
 
 class Mlx(Library):

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from ._functions import Function, Library, Pads, Pair, of_functions
+from ._functions import Function, Library, Pads, Pair, channels_last, of_functions
 from ._kernels import Array
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # it tells of its own build otherwise
@@ -19,12 +19,7 @@ except ImportError as error:
     raise ModuleNotFoundError(message, name="tensorflow") from error
 
 
-def _last(x: Any) -> Any:
-    return tf.transpose(x, (0, 2, 3, 1))
-
-
-def _second(x: Any) -> Any:
-    return tf.transpose(x, (0, 3, 1, 2))
+_last, _second = channels_last(tf.transpose)
 
 
 class TensorFlow(Library):

@@ -7,15 +7,9 @@ import numpy as np
 from flax import linen
 from jax import numpy as jnp
 
-from ..asked import Array, Asked, by_side, given
+from ..asked import Array, Asked, adapter, by_side, given
 
-
-def _last(x: Any) -> Any:
-    return jnp.transpose(x, (0, 2, 3, 1))
-
-
-def _second(x: Any) -> Any:
-    return jnp.transpose(x, (0, 3, 1, 2))
+_last, _second = adapter("_functions").channels_last(jnp.transpose)
 
 
 class Jax(Asked):

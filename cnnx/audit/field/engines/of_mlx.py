@@ -6,17 +6,12 @@ import mlx.core as mx
 import numpy as np
 from mlx import nn
 
-from ..asked import Array, Asked, LacksError, given
+from ..asked import Array, Asked, LacksError, adapter, given
 
 mx.set_default_device(mx.cpu)
 
 
-def _last(x: Any) -> Any:
-    return mx.transpose(x, (0, 2, 3, 1))
-
-
-def _second(x: Any) -> Any:
-    return mx.transpose(x, (0, 3, 1, 2))
+_last, _second = adapter("_functions").channels_last(mx.transpose)
 
 
 class Mlx(Asked):

@@ -1,6 +1,8 @@
 """Engines that run an ONNX node, asked by one node each; what computes it is the engine's adapter."""
 
-from typing import Any
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -8,9 +10,10 @@ from ..asked import Array, Asked, LacksError, adapter
 
 
 class Nodes(Asked):
-    """An engine by its adapter's function `prepare(model, threads)`."""
+    """An engine by its adapter's function `prepare(model, threads)`, which may have further settings."""
 
     adapter = ""
+    settings: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, threads: int | None = None) -> None:
         self._threads = 2
@@ -19,7 +22,7 @@ class Nodes(Asked):
         super().__init__(threads)
 
     def prepare(self, model: bytes, threads: int) -> Any:
-        return self._adapter.prepare(model, threads)
+        return self._adapter.prepare(model, threads, **self.settings)
 
     def node(self, op: str, *inputs: Any, outputs: int = 1, wanted: int = 0, opset: int = 18, **options: Any) -> Array:
         """One output of a node; of the inputs "" is left out.
@@ -145,9 +148,7 @@ class OnnxReference(Nodes):
 
 class OpenVino(Threaded):
     distribution, adapter = "openvino", "of_openvino"
-
-    def prepare(self, model: bytes, threads: int) -> Any:
-        return self._adapter.prepare(model, threads, exact=False)
+    settings = MappingProxyType({"exact": False})  # its own precision
 
 
 class Tract(Nodes):
@@ -160,9 +161,7 @@ class OpenCV(Threaded):
 
 class Mnn(Threaded):
     distribution, adapter = "MNN", "of_mnn"
-
-    def prepare(self, model: bytes, threads: int) -> Any:
-        return self._adapter.prepare(model, threads, exact=False)
+    settings = MappingProxyType({"exact": False})
 
     def batch_norm(self, x: Array, momentum: float | None = None) -> tuple[Array, Array, Array]:
         raise LacksError("its converter ends the process at a batch normalisation that trains")
