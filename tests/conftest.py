@@ -98,7 +98,7 @@ def library_state():
     choice._process_choice = chosen
     registry._registered.clear()
     registry._registered.update(registered)
-    for cache in (registry.loaded, registry.specialised):
+    for cache in (registry.loaded, registry.specialised, registry.several):
         for key in list(cache):
             if (key if isinstance(key, str) else key[0]) not in registry.BUILTIN:
                 del cache[key]
