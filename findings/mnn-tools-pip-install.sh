@@ -26,11 +26,12 @@ chmod +x "$folder/bin/pip"
 
 called() { # the module to import
     rm -f "$folder/called"
-    PATH="$folder/bin:$PATH" "$folder/venv/bin/python" -c "import $1" > "$folder/said" 2>&1 || true
+    local how=""
+    PATH="$folder/bin:$PATH" "$folder/venv/bin/python" -c "import $1" > "$folder/said" 2>&1 || how=" and it failed"
     if [ -e "$folder/called" ]; then
-        echo "import $1: pip was called: $(sort -u "$folder/called")"
+        echo "import $1$how: pip was called: $(sort -u "$folder/called")"
     else
-        echo "import $1: pip was not called"
+        echo "import $1$how: pip was not called"
     fi
 }
 
