@@ -81,6 +81,10 @@ def drift(root, step, slow, options):
         )
     print("$ cnnx bench --history history.jsonl")
     print(bench(root, "--history", str(history)).stdout, flush=True)
+    git(root, "checkout", "--quiet", commits[-1])
+    print("$ cnnx bench --history history.jsonl --bisect")
+    found = bench(root, "--history", str(history), "--bisect").stdout
+    print(found[found.find("searching") :], flush=True)
     print(f"$ cnnx bench --against {first} --bisect {' '.join(options)}")
     print(bench(root, "--against", first, "--bisect", *options).stdout, flush=True)
 

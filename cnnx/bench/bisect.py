@@ -1,4 +1,4 @@
-"""Which commit made a figure slower? Those between two builds, each in turns with the base, a half left out a time."""
+"""Which commit made a figure slower, or faster? Those between two builds, each in turns with the base, halving them."""
 
 import math
 import statistics
@@ -18,13 +18,14 @@ Measure = Callable[[Build, Sequence[Figure]], dict[Figure, list[float]]]
 
 @dataclass
 class Named:
-    """Where a figure got slower.
+    """Where a figure got slower, or faster.
 
-    before : the last commit that was as fast as the base: it had lost less than half of what is lost at the end, by
+    before : the last commit that was as fast as the base: less than half of what is lost at the end was lost there, by
         logarithms.
     since : the first that had lost more; None is the working tree.
     ratios : by commit that was measured, the base's time over its own.
     skipped : commits between `before` and `since` that could not be built or measured, and why.
+    faster : it is gained, not lost.
     """
 
     figure: Figure
@@ -32,6 +33,7 @@ class Named:
     since: Revision
     ratios: dict[Revision, list[float]] = field(default_factory=dict)
     skipped: dict[Revision, str] = field(default_factory=dict)
+    faster: bool = False
 
 
 def bisect(
@@ -42,7 +44,7 @@ def bisect(
     rounds: int = AGAIN,
     measure: Measure | None = None,
 ) -> list[Named]:
-    """Name the commit of each regression.
+    """Name the commit of each regression; of a suspect that got faster likewise.
 
     Parameters
     ----------
@@ -73,7 +75,7 @@ def bisect(
         raise ValueError("commits: expected at least one behind the base, got none")
     base, places = outcome.base, [outcome.base.name, *commits]
     halves = {one.figure: math.log(statistics.median(one.again)) / 2 for one in outcome.regressions}
-    found = {figure: Named(figure, places[0], places[-1]) for figure in halves}
+    found = {figure: Named(figure, places[0], places[-1], faster=half > 0) for figure, half in halves.items()}
     ends = {figure: [0, len(commits)] for figure in halves}
     why: dict[int, str] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -90,8 +92,8 @@ def bisect(
                 continue
             for figure in open_there:
                 found[figure].ratios[places[place]] = ratios[figure]
-                slow = math.log(statistics.median(ratios[figure])) < halves[figure]
-                ends[figure][1 if slow else 0] = place
+                changed = math.log(statistics.median(ratios[figure])) / halves[figure] > 1
+                ends[figure][1 if changed else 0] = place
     for figure, (low, high) in ends.items():
         named = found[figure]
         named.before, named.since = places[low], places[high]

@@ -96,12 +96,22 @@ class Checkout:
         BuildError
             There is no such revision.
         """
-        between = f"{self.commit(revision)}..HEAD"
-        listed = self.git("rev-list", "--reverse", "--first-parent", between, "--", *self.SOURCES)
-        found: list[str | None] = [line[:12] for line in listed.split()]
+        found: list[str | None] = [*self.between(revision, "HEAD")]
         if self.git("status", "--porcelain", "--", *self.SOURCES):
             found.append(None)
         return found
+
+    def between(self, revision: str, last: str) -> list[str]:
+        """Commits behind a revision up to another one that may build otherwise, likewise.
+
+        Raises
+        ------
+        BuildError
+            There is no such revision.
+        """
+        between = f"{self.commit(revision)}..{self.commit(last)}"
+        listed = self.git("rev-list", "--reverse", "--first-parent", between, "--", *self.SOURCES)
+        return [line[:12] for line in listed.split()]
 
     def title(self, revision: str) -> str:
         """The first line of a commit's message."""

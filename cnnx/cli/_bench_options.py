@@ -75,7 +75,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("instructions", "misses"),
         help="with --against: count these instead of timing, by the processor or by callgrind (valgrind)",
     )
-    how("--bisect", action="store_true", help="with --against: name the commit behind REV that made a figure slower")
+    how(
+        "--bisect",
+        action="store_true",
+        help="name the commit: with --against of what is slower, with --history of the newest machine's drifts",
+    )
     how("--budgets", type=Path, metavar="FILE", help="how much slower counts (default benchmarks/budgets.toml)")
     where = parser.add_argument_group("what is written").add_argument
     where("--json", nargs="?", const="-", metavar="FILE", help="the run, or what was found, to a file or printed")
@@ -101,14 +105,16 @@ WRITTEN = ("json", "benchmark_json", "record", "report", "markdown", "junit")  #
 CHOICE = ("cases", "group", "op", "case", "direction", "dtype", "threads", "isa")
 GOES_WITH = {
     **dict.fromkeys(CHOICE, (*TIMES, "--memory")),
-    "rounds": (*TIMES, "--compare"),
+    "cases": (*TIMES, "--memory", "--history"),
+    "rounds": (*TIMES, "--compare", "--history"),
     **dict.fromkeys(("vs", "default_malloc"), ("a run",)),
     "json": (*TIMES, "--compare"),
     **dict.fromkeys(("markdown", "github", "junit"), ("--compare", "--against")),
     "record": ("a run", "--compare", "--against"),
     "benchmark_json": ("a run", "--compare"),
     **dict.fromkeys(("across_machines", "by"), ("--compare",)),
-    **dict.fromkeys(("bisect", "count", "pytest"), ("--against",)),
+    "count": ("--against",),
+    **dict.fromkeys(("bisect", "pytest"), ("--against", "--history")),
     "baseline": ("--compare", "--history"),
     "verbose": ("--compare", "--against"),
     "budgets": ("--compare", "--against", "--history"),
@@ -127,6 +133,14 @@ def check(arguments: argparse.Namespace) -> None:
             wanted = " or ".join(each for each in allowed if each.startswith("-"))
             where = f"with {mode}" if modes else f"without {wanted}"
             raise ValueError(f"--{name.replace('_', '-')}: expected none {where}")
+    if arguments.history is not None:
+        for name in ("cases", "pytest", "rounds"):
+            if getattr(arguments, name) is not None and not arguments.bisect:
+                raise ValueError(
+                    f"--{name}: with --history expected beside --bisect alone, as nothing else is measured"
+                )
+        if arguments.bisect and arguments.report is not None:
+            raise ValueError("--bisect: expected none with --report, which draws what was recorded")
     for name in ("group", "memory"):
         if getattr(arguments, name) and arguments.cases is None:
             raise ValueError(f"--{name}: expected --cases FILE beside it")

@@ -201,7 +201,7 @@ def named(found: Iterable[Named], title: Callable[[str], str]) -> Iterable[str]:
     """Which commits a bisection named."""
     for one in found:
         since = "the working tree" if one.since is None else f"{one.since} ({title(one.since)})"
-        yield f"{one.figure}: slower since {since}, after {one.before}"
+        yield f"{one.figure}: {'faster' if one.faster else 'slower'} since {since}, after {one.before}"
         for revision, ratios in one.ratios.items():
             yield f"  {revision or 'the working tree'}: {change(ratios)}"
         for revision, why in one.skipped.items():
@@ -215,6 +215,7 @@ def named_as_dict(found: Iterable[Named]) -> list[dict[str, Any]]:
             "figure": str(one.figure),
             "before": one.before,
             "since": one.since,
+            "faster": one.faster,
             "ratios": {revision or "": ratios for revision, ratios in one.ratios.items()},
             "skipped": {revision or "": why for revision, why in one.skipped.items()},
         }

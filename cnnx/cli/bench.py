@@ -16,9 +16,8 @@ from typing import Any
 
 from cnnx._files import replacing
 from cnnx._text import time_left
-from cnnx.bench.against import AGAIN, LEVEL, InTurns, Outcome, against
+from cnnx.bench.against import AGAIN, LEVEL, Outcome, against
 from cnnx.bench.against import ROUNDS as SCREENING
-from cnnx.bench.bisect import Named, bisect
 from cnnx.bench.budgets import find
 from cnnx.bench.builds import Build, Repository, is_ours
 from cnnx.bench.cases import Cases
@@ -39,7 +38,7 @@ from cnnx.bench.statistic import rounds_to_be_slower
 from cnnx.bench.summary import Summary, annotations, markdown
 from cnnx.bench.targets import WRONG
 
-from . import _bench_text, _compared, _project, _targets
+from . import _bench_text, _bisected, _compared, _project, _targets
 from ._bench_options import DTYPES, check
 from ._bench_options import add_arguments as add_arguments  # of the command
 from ._history import lines as history_lines
@@ -209,8 +208,9 @@ def _against(arguments: argparse.Namespace) -> int:
     outcome.notes += plan.notes
     if arguments.json != "-":
         print("\n".join(_bench_text.outcome(outcome, plan.budgets, LEVEL, verbose=arguments.verbose)))
-    each = AGAIN if arguments.count is None else FEW
-    named = _bisected(outcome, checkout.behind(revision), build, plan.in_turns, each) if arguments.bisect else []
+    each = AGAIN if arguments.count is None else rounds
+    commits = checkout.behind(revision) if arguments.bisect else []
+    named = _bisected.of_outcome(outcome, commits, build, plan.in_turns, each)
     if named and arguments.json != "-":
         print("\n".join(_bench_text.named(named, checkout.title)))
     if arguments.json is not None:
@@ -271,23 +271,6 @@ def _summarized(summary: Summary, arguments: argparse.Namespace) -> None:
                 log.write(text + "\n")
 
 
-def _bisected(
-    outcome: Outcome, commits: Sequence[str | None], make: Callable[[str | None], Build], in_turns: InTurns, rounds: int
-) -> list[Named]:
-    if outcome.interrupted or not outcome.regressions or not commits:
-        return []
-
-    def build(one: str | None) -> Build:
-        made = make(one)
-        progress(f"measuring {made.name}")
-        return made
-
-    try:
-        return bisect(outcome, commits, build, in_turns, rounds=rounds)
-    finally:
-        progress("")
-
-
 def _history(arguments: argparse.Namespace) -> int:
     from cnnx.bench.curves import curves
     from cnnx.bench.history import read
@@ -297,7 +280,9 @@ def _history(arguments: argparse.Namespace) -> int:
         baseline = Record.from_dict(load_json(path), path)
     machines = curves(read(arguments.history), find(arguments.budgets), baseline)
     if arguments.report is None:
-        print("\n".join(history_lines(machines)))
+        print("\n".join(history_lines(machines)), flush=True)  # before minutes of work
+        for line in _bisected.of_history(machines[0], arguments) if arguments.bisect else ():
+            print(line, flush=True)
         return 0
     from cnnx.bench.page import page
 
