@@ -93,8 +93,8 @@ def cost(root, count, options):
     """Seconds of a run and the error of its ratios, which should be 1; of cnnx bench and of two plain runs."""
     bench(root, "--against", "HEAD", "--rounds", "1", *options)  # builds
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "cnnx" / "bench"
-    environments = sorted(cache.glob(f"{root.name}-*/environments/*/bin/python"), key=lambda path: path.stat().st_ctime)
-    plain = [str(environments[-1]), "-m", "pytest", "-q", "-p", "no:cacheprovider", options[1], "--benchmark-json"]
+    newest = max(cache.glob(f"{root.name}-*/environments/*"), key=lambda path: path.stat().st_mtime)  # it was used now
+    plain = [str(newest / "bin" / "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider", options[1], "--benchmark-json"]
     found = {"cnnx bench": [], "pytest-benchmark": []}
     for number in range(1, count + 1):
         start = time.monotonic()
