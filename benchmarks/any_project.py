@@ -94,7 +94,16 @@ def cost(root, count, options):
     bench(root, "--against", "HEAD", "--rounds", "1", *options)  # builds
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "cnnx" / "bench"
     newest = max(cache.glob(f"{root.name}-*/environments/*"), key=lambda path: path.stat().st_mtime)  # it was used now
-    plain = [str(newest / "bin" / "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider", options[1], "--benchmark-json"]
+    plain = [
+        str(newest / "bin" / "python"),
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        options[1],
+        "--benchmark-json",
+    ]
     found = {"cnnx bench": [], "pytest-benchmark": []}
     for number in range(1, count + 1):
         start = time.monotonic()

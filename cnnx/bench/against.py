@@ -15,6 +15,7 @@ from pathlib import Path
 
 from .budgets import Budgets
 from .builds import Build
+from .record import BASE as BASE
 from .record import Figure, Measured
 from .statistic import holm, slower
 from .turns import Say, Turns
@@ -22,7 +23,6 @@ from .turns import Say, Turns
 LEVEL = 0.01  # the probability of a false alarm in a run, over all figures
 ROUNDS = 5
 AGAIN = 16  # rounds for suspects: 2**-16 is significant among hundreds of them
-BASE = "base"
 NOT_AGAIN = "it could be measured once, but not again"
 
 # Makes the rounds of two builds: base, tree, figures, a folder for what they need, and who is told of each figure.

@@ -12,6 +12,7 @@ from .._files import reading, replacing
 
 VERSION = 1
 LIMIT, REFERENCE = "limit", "reference"  # yardsticks that every figure has; the others are peers
+BASE = "base"  # and the commit that a tree is held against
 PEERS = ("torch", "onnxruntime", "numpy")
 # Tools, among the versions of a record that was read from their files.
 PYTEST, ASV, GOOGLE, HYPERFINE, PYPERF = TOOLS = (
@@ -78,7 +79,7 @@ class Measured:
     def yardsticks(self) -> list[str]:
         """Those that it was measured by, the one that decides first."""
         found = (name for name, ratios in self.ratios.items() if ratios)
-        return sorted(found, key=lambda name: (name != LIMIT, name != REFERENCE, name))
+        return sorted(found, key=lambda name: (*(name != each for each in (LIMIT, REFERENCE, BASE)), name))
 
     def as_dict(self) -> dict[str, Any]:
         """The figure's own fields first."""

@@ -10,7 +10,7 @@ from cnnx._text import aligned
 from cnnx.bench.against import Outcome, Suspect
 from cnnx.bench.bisect import Named
 from cnnx.bench.budgets import Budgets
-from cnnx.bench.record import COPY, LIMIT, MULTIPLY_ADDS, REFERENCE, Measured, Record
+from cnnx.bench.record import BASE, COPY, LIMIT, MULTIPLY_ADDS, REFERENCE, Measured, Record
 from cnnx.bench.statistic import interval
 
 WIDTH = 10  # characters of a whole bar
@@ -163,6 +163,10 @@ def outcome(found: Outcome, budgets: Budgets, level: float, *, verbose: bool) ->
     for figure, ratios in found.ratios.items():
         if statistics.median(ratios) - 1 > budgets.of(figure):
             yield f"faster, as far as the first rounds say: {figure}: {change(ratios)}"
+    for measured in found.measured:
+        for name, ratios in measured.ratios.items():
+            if name != BASE:
+                yield f"{name}: {statistics.median(ratios):.3g} times the time of {measured.figure}, {_ratio(ratios)}"
     for figure, why in found.missing.items():
         yield f"not in {found.base.name}: {figure}: {why}"
     for figure, why in found.failed.items():
@@ -226,6 +230,9 @@ def named_as_dict(found: Iterable[Named]) -> list[dict[str, Any]]:
 def outcome_as_dict(found: Outcome, budgets: Budgets, level: float) -> dict[str, Any]:
     """The same, for --json."""
     suspects = {s.figure: s for s in found.suspects}
+    yardsticks = {
+        one.figure: {name: ratios for name, ratios in one.ratios.items() if name != BASE} for one in found.measured
+    }
     return {
         "base": found.base.name,
         "tree": found.tree.name,
@@ -238,6 +245,7 @@ def outcome_as_dict(found: Outcome, budgets: Budgets, level: float) -> dict[str,
                 "budget": budgets.of(figure),
                 "ratios": ratios,
                 "again": suspects[figure].again if figure in suspects else [],
+                "yardsticks": yardsticks.get(figure, {}),
                 "regression": figure in suspects and suspects[figure].regression,
             }
             for figure, ratios in found.ratios.items()

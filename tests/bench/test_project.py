@@ -85,6 +85,32 @@ def test_what_is_there_is_not_built_again(history_of_three, monkeypatch, capsys)
     assert len(git(root, "worktree", "list").splitlines()) == 1
 
 
+def test_yardsticks_take_turns_with_their_function(tmp_path, monkeypatch, capsys):
+    """Another function, which gets the same argument, a copy, and one that is not there."""
+    source = "def f(n):\n    pass\ndef other(n):\n    open('called', 'w').write(str(n))\ndef same():\n    return 1\n"
+    measured = """functions = [
+        { call = "toy:f", parameters = { n = 7 }, yardsticks = { other = "toy:other", copy = 4096, none = "toy:no" } },
+        "toy:same",
+    ]"""
+    root = toy(tmp_path / "measured", measured)
+    first = commit(root, source)
+    monkeypatch.chdir(root)
+    kept = tmp_path / "history.jsonl"
+    main(["bench", "--against", first, "--json", "--rounds", "2", "--record", str(kept)])
+    one, same = json.loads(capsys.readouterr().out)["figures"]
+    assert {name: len(ratios) for name, ratios in one["yardsticks"].items()} == {"other": 2, "copy": 2}
+    assert all(ratio > 0 for ratios in one["yardsticks"].values() for ratio in ratios)
+    assert root.joinpath("called").read_text() == "7"
+    assert same["yardsticks"] == {}
+    (record,) = read_history(kept)
+    assert [figure.yardsticks() for figure in record.figures] == [["base", "copy", "other"], ["base"]]
+    assert record.figures[0].missing["none"] == "AttributeError: module 'toy' has no attribute 'no'"
+    root.joinpath("called").unlink()
+    main(["bench", "--against", first, "--rounds", "1", "--case", "toy:f*"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines if " times the time of toy:f[n=7], " in line] == ["other", "copy"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

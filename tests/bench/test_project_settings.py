@@ -35,6 +35,10 @@ def test_a_function_for_each_choice_of_its_parameters(tmp_path):
         Function("g[n=1, k='x']", "a:f", {"n": 1, "k": "x"}, "a:s", True),
         Function("g[n=2, k='x']", "a:f", {"n": 2, "k": "x"}, "a:s", True),
     )
+    (one,) = of(
+        tmp_path, "functions = [{ call = 'a:f', yardsticks = { other = 'json:loads', copy = 4096 } }]"
+    ).functions
+    assert one.yardsticks == {"other": "json:loads", "copy": 4096}
     assert (found.budget, found.budgets) == (0.03, {"a.b:c.d": 0.2})
     assert of(tmp_path, "") == Settings()
     tmp_path.joinpath("pyproject.toml").unlink()
@@ -56,6 +60,23 @@ def test_a_function_for_each_choice_of_its_parameters(tmp_path):
         (
             "functions = [{call = 'a:b', setup_each_call = true}]",
             "setup_each_call: expected true or false, and",
+        ),
+        ("functions = [{call = 'a:b', yardsticks = ['c:d']}]", r"yardsticks: expected a table, got \['c:d'\]"),
+        (
+            "functions = [{call = 'a:b', yardsticks = {c = 'd'}}]",
+            r"yardsticks\.c: expected \"module:function\", got 'd'",
+        ),
+        (
+            "functions = [{call = 'a:b', yardsticks = {c = true}}]",
+            r"yardsticks\.c: expected \"module:function\", got True",
+        ),
+        (
+            "functions = [{call = 'a:b', yardsticks = {c = 0}}]",
+            r"yardsticks\.c: expected a number of bytes above 0, got 0",
+        ),
+        (
+            "functions = [{call = 'a:b', yardsticks = {base = 9}}]",
+            "yardsticks: expected another name than 'base', which has",
         ),
         ("functions = ['a:b', 'a:b']", "expected each name once, got 'a:b' 2 times: give a name"),
         ("build = 'make'", r"build: expected a command with \{wheels\}, .*, got 'make'"),

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from ..._files import reading
+from ..record import BASE, LIMIT, REFERENCE
 
 FILE = "pyproject.toml"
 BUDGET = 0.05  # of figures that the file says nothing of
 _KEYS = ("functions", "pytest", "pytest_options", "build", "python", "dependencies", "inherit", "budget", "budgets")
-_OF_A_FUNCTION = ("call", "name", "parameters", "setup", "setup_each_call")
+_OF_A_FUNCTION = ("call", "name", "parameters", "setup", "setup_each_call", "yardsticks")
+SIDES = ("tree", BASE)
 _CALL = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _EXAMPLE = '"module:function"'
 
@@ -27,13 +29,15 @@ class Function:
     call, setup : "module:function". What `setup(**parameters)` returns is what `call` gets: a tuple by position, a
         dict by name, anything else alone, None nothing. Without a setup `call` gets the parameters.
     each : the setup is called again, and not timed, before each call.
+    yardsticks : by name, what takes turns with it in place of `call`: another function, or a copy of so many bytes.
     """
 
     name: str
-    call: str
+    call: str | int
     parameters: Mapping[str, Any] = field(default_factory=dict)
     setup: str | None = None
     each: bool = False
+    yardsticks: Mapping[str, str | int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,7 @@ def _functions(where: str, found: Any) -> list[Function]:
     for name, values in choices.items():
         if not values:
             raise ValueError(f"{where}.parameters.{name}: expected a value or a list of some, got an empty one")
+    yardsticks = _yardsticks(f"{where}.yardsticks", found.get("yardsticks", {}))
     name = _word(f"{where}.name", found.get("name", call))
     if not name:
         raise ValueError(f"{where}.name: expected a name, got none")
@@ -141,8 +146,21 @@ def _functions(where: str, found: Any) -> list[Function]:
     for choice in itertools.product(*choices.values()):
         chosen = dict(zip(choices, choice, strict=True))
         shown = ", ".join(f"{key}={value!r}" for key, value in chosen.items())
-        made.append(Function(f"{name}[{shown}]" if shown else name, call, chosen, setup, each))
+        made.append(Function(f"{name}[{shown}]" if shown else name, call, chosen, setup, each, yardsticks))
     return made
+
+
+def _yardsticks(where: str, found: Any) -> dict[str, str | int]:
+    if not isinstance(found, dict):
+        raise ValueError(f"{where}: expected a table, got {found!r}")
+    for name, value in found.items():
+        if name in (*SIDES, LIMIT, REFERENCE):
+            raise ValueError(f"{where}: expected another name than {name!r}, which has a meaning of its own")
+        if isinstance(value, bool) or not isinstance(value, int):
+            _call(f"{where}.{name}", value)
+        elif value <= 0:
+            raise ValueError(f"{where}.{name}: expected a number of bytes above 0, got {value}")
+    return found
 
 
 def _call(where: str, value: Any) -> str:

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,16 @@ from typing import Any
 from ..._text import expected_one_of
 from ..against import BASE
 from ..budgets import Budgets
-from ..builds import Build
+from ..builds import Build, digest
 from ..git import Checkout
 from ..process import Worker, WorkerError
 from ..record import Figure
 from ..turns import Say, Side, Turn, Turns
 from .environments import ABOUT, Environments
-from .settings import Settings
+from .settings import SIDES, Settings
 
 PROGRAM = Path(__file__).with_name("worker.py")
-OURS = "tree"
+OURS = SIDES[0]
 PATIENCE = 0.5  # seconds of a side's turns in a round, of calls that take long
 
 
@@ -79,18 +79,23 @@ class Project:
                 )
             return Survey(found["figures"], found["errors"], worker.about)
 
-    def side(self, build: Build, folder: Path) -> Side:
-        """A build, in its own environment."""
+    def side(self, build: Build, folder: Path, yardstick: str = "") -> Side:
+        """A build, in its own environment; or there what its functions have as a yardstick of this name."""
         about = json.loads(Path(build.folder, ABOUT).read_text())
+        functions = self.settings.functions
+        if yardstick:
+            functions = tuple(
+                replace(one, call=one.yardsticks[yardstick]) for one in functions if yardstick in one.yardsticks
+            )
         spec = {
             "root": str(self.checkout.root),
             "packages": about["packages"],
             "site": str(build.folder / about["site"]),
-            "functions": [asdict(one) for one in self.settings.functions],
-            "pytest": self.settings.pytest,
+            "functions": [asdict(one) for one in functions],
+            "pytest": "" if yardstick else self.settings.pytest,
             "options": self.settings.pytest_options,
         }
-        path = folder / f"{build.folder.name}.json"
+        path = folder / f"{digest(build.folder.name, yardstick)}.json"
         path.write_text(json.dumps(spec))
         program = build.folder / "bin"
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
@@ -101,11 +106,17 @@ class Project:
             "PYTHONPYCACHEPREFIX": str(build.folder / "pycache"),  # the working tree stays as it is
             "VIRTUAL_ENV": str(build.folder),
         }
-        return Side(build.name, lambda threads: environment, program=PROGRAM, python=program / "python")
+        return Side(yardstick or build.name, lambda threads: environment, program=PROGRAM, python=program / "python")
 
     def in_turns(self, base: Build, tree: Build, figures: Sequence[Figure], folder: Path, say: Say) -> Turns:
         """As `against` wants it."""
-        return _Turns(figures, {OURS: self.side(tree, folder), BASE: self.side(base, folder)}, say)
+        sides = {OURS: self.side(tree, folder), BASE: self.side(base, folder)}
+        asked = {figure.op for figure in figures}
+        for name in dict.fromkeys(
+            name for one in self.settings.functions if one.name in asked for name in one.yardsticks
+        ):
+            sides[name] = self.side(tree, folder, name)
+        return _Turns(figures, sides, say)
 
     def budgets(self, figures: Sequence[str]) -> Budgets:
         """Those of the settings.

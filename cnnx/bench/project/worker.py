@@ -108,6 +108,9 @@ class Project(timing.Timed):
         """Make a function's call."""
         self.forget()
         one = self.functions[name]
+        if isinstance(one["call"], int):
+            self.call = copy_of(one["call"])
+            return
         function, parameters = found(one["call"]), one["parameters"]
         if one["setup"] is None:
             self.call = partial(function, **parameters) if parameters else function
@@ -145,6 +148,13 @@ def found(call: str) -> Any:
     for name in names.split("."):
         here = getattr(here, name)
     return here
+
+
+def copy_of(size: int) -> Callable[[], Any]:
+    """A copy of so many bytes: what the memory allows at best."""
+    source, target = bytes(range(256)) * -(-size // 256), bytearray(size)
+    whole, part = memoryview(target), memoryview(source)[:size]
+    return partial(whole.__setitem__, slice(None), part)
 
 
 def called_with(function: Callable[..., Any], arguments: Any) -> Callable[[], Any]:
