@@ -8,8 +8,8 @@
     def test_speed(budgeted):
         budgeted(lambda: conv2d(x, weight), beside=lambda: reference(x, weight))
 
-README, "In your test suite" and "Speed, watched", says what the markers take. The module stands beside the package and
-imports nothing of it until a test uses it: pytest loads it in every run, also where nobody knows of cnnx.
+docs/kernels.md, "In your test suite", and docs/bench.md say what the markers take. The module stands beside the package
+and imports nothing of it until a test uses it: pytest loads it in every run, also where nobody knows of cnnx.
 """
 
 import pytest

@@ -1,4 +1,4 @@
-"""Print the README's op table: `python -m cnnx.ops`."""
+"""Print the op table of docs/ops.md: `python -m cnnx.ops`."""
 
 from . import OPS, Op
 

@@ -1,4 +1,4 @@
-"""The kernels of tests/kernels, which README shows: what the audit says of each, where its library is installed."""
+"""The kernels of tests/kernels, of docs/kernels.md: what the audit says of each, where its library is installed."""
 
 import shutil
 from typing import Any
@@ -29,8 +29,8 @@ def words(report: Report) -> str:
 def test_every_example_is_here() -> None:
     names = {path.name for path in FOLDER.glob("*.py")}
     assert names == {"numba_conv.py", "half_affine.py", "scipy_correlate.py", "torch_block.py", "c_conv.py"}
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert all(f"tests/kernels/{name}" in readme for name in names)
+    shown = (ROOT / "docs" / "kernels.md").read_text(encoding="utf-8")
+    assert all(f"tests/kernels/{name}" in shown for name in names)
 
 
 def test_numba() -> None:

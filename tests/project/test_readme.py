@@ -1,4 +1,4 @@
-"""The pages are true: the op table, the examples, the commands, what is said of the audit, where tests are."""
+"""The pages are true: README and docs, the op table, the examples, the commands, what is said of the audit, links."""
 
 import ast
 import builtins
@@ -17,19 +17,37 @@ from cnnx.pages import places as _places
 
 pytestmark = pytest.mark.once
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("docs/*.md"))}
+PAGES["README.md"] = README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLES = [name for name, text in PAGES.items() if ">>> " in text]
 
 
 def test_op_table_is_current() -> None:
     begin, end = MARKS
-    shown = README.partition(begin)[2].partition(end)[0].strip()
-    assert shown == table(), "the README's op table is not what `python -m cnnx.ops` prints"
+    shown = PAGES["docs/ops.md"].partition(begin)[2].partition(end)[0].strip()
+    assert shown == table(), "the op table of docs/ops.md is not what `python -m cnnx.ops` prints"
 
 
-def test_examples() -> None:
-    pytest.importorskip("sklearn", reason="one of the examples is an estimator")
-    test = doctest.DocTestParser().get_doctest(README, {}, "README.md", "README.md", 0)
-    assert len(test.examples) >= 10
+def test_readme_is_short_and_names_every_op_and_page() -> None:
+    assert README.count("\n") < 350
+    for op in OPS:
+        assert f"`{op.name}`" in README
+    for name in PAGES:
+        assert name == "README.md" or f"({name})" in README, name
+
+
+def test_pages_with_examples() -> None:
+    assert {"README.md", *(f"docs/{name}.md" for name in ("audit", "kernels", "networks", "ops", "sklearn"))} <= {
+        *EXAMPLES
+    }
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples(name: str) -> None:
+    if "cnnx.sklearn" in PAGES[name]:
+        pytest.importorskip("sklearn", reason="the example is an estimator")
+    test = doctest.DocTestParser().get_doctest(PAGES[name], {}, name, name, 0)
+    assert len(test.examples) >= 3
     report: list[str] = []
     runner = doctest.DocTestRunner()
     runner.run(test, out=report.append)
@@ -37,8 +55,9 @@ def test_examples() -> None:
 
 
 def test_code_blocks_import_what_they_use() -> None:
-    blocks = [ast.parse(block) for block in re.findall(r"```python\n([^>].*?)```", README, re.S)]
-    assert blocks
+    found = [block for text in PAGES.values() for block in re.findall(r"```python\n([^>].*?)```", text, re.S)]
+    blocks = [ast.parse(block) for block in found]
+    assert len(blocks) >= 3
     for block in blocks:
         names = [node for node in ast.walk(block) if isinstance(node, ast.Name)]
         bound = {node.id for node in names if isinstance(node.ctx, ast.Store)} | set(dir(builtins))
@@ -49,7 +68,7 @@ def test_code_blocks_import_what_they_use() -> None:
 
 def test_where_an_equation_stands() -> None:
     """What the command prints, but for line numbers and folders."""
-    shown = README.partition("\nWhere N5 stands, below ")[2].partition("```")[0].splitlines()[1:]
+    shown = PAGES["docs/equations.md"].partition("\nWhere N5 stands, below ")[2].partition("```")[0].splitlines()[1:]
     printed = list(_places.places("N5"))[1:]
     assert [_numberless(line) for line in shown] == [
         _numberless(line) for line in printed if "tests are those of the clone" not in line
@@ -61,8 +80,10 @@ def _numberless(line: str) -> str:
 
 
 def test_commands_stand_as_ci_runs_them() -> None:
-    commands = re.findall(r"```sh\n(.*?)\n```", README, re.S)
-    assert commands == ["python -m pip install . && cnnx audit", "python -m pip install tox && python -m tox"]
+    expected = ["python -m pip install . && cnnx audit", "python -m pip install tox && python -m tox"]
+    for name in ("README.md", "docs/install.md"):
+        commands = re.findall(r"```sh\n(.*?)\n```", PAGES[name], re.S)
+        assert commands == expected, name
     assert commands[1] in (ROOT / ".ci" / "run").read_text()
 
 
@@ -71,29 +92,39 @@ def test_tox_environments_are_named() -> None:
     names = re.search(r"^env_list = (.*)$", tox, re.M)
     assert names is not None
     for name in (*names[1].split(", "), *re.findall(r"^\[testenv:([a-z][\w-]*)\]$", tox, re.M)):
-        assert f"`{name}`" in README or f"-e {name}" in README, name
+        assert any(f"`{name}`" in text or f"-e {name}" in text for text in PAGES.values()), name
 
 
 def test_extras_are_named() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     for name in extras:
-        assert f"`{name}`" in README
+        assert f"`{name}`" in PAGES["docs/install.md"], name
 
 
 def test_audit_output_has_every_op_and_check() -> None:
-    output = README.partition("$ cnnx audit\n")[2].partition("```")[0]
+    output = PAGES["docs/audit.md"].partition("$ cnnx audit\n")[2].partition("```")[0]
     header = next(line for line in output.splitlines() if line.startswith("op "))
     assert header.split() == ["op", *CHECKS, "budget", "speed-up"]
     rows = [line.split()[0] for line in output.splitlines()[3:] if re.match(r"\w+ +[\d-]", line)]
     assert rows[: len(OPS)] == [op.name for op in OPS]
     assert f"{len(OPS)} ops: all agree" in output
+    shown = README.partition("$ cnnx audit\n")[2].partition("```")[0].splitlines()
+    beginning, dots, end = (part.strip() for part in "\n".join(shown).partition("\n...\n"))
+    assert dots
+    assert output.startswith(beginning)
+    assert output.strip().endswith(end)
+    assert len(shown) > len(OPS)
 
 
-@pytest.mark.parametrize("path", re.findall(r"\]\(([^)]+)\)", README))
-def test_links_lead_somewhere(path: str) -> None:
-    file, _, heading = path.partition("#")
-    assert (ROOT / file).exists()
-    assert not heading or f"\n## {heading.replace('-', ' ')}\n" in README.lower()
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_somewhere(name: str) -> None:
+    for link in re.findall(r"\]\(([^)]+)\)", PAGES[name]):
+        path, _, heading = link.partition("#")
+        target = (ROOT / name).parent / path if path else ROOT / name
+        assert target.exists() or re.match("https?:", link), link
+        if heading:
+            headings = re.findall(r"^##+ (.*)$", target.read_text(encoding="utf-8"), re.M)
+            assert heading in {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}, link
 
 
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
