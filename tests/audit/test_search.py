@@ -313,8 +313,9 @@ def test_no_false_alarms(seed: int) -> None:
     assert list(report.discrepancies()) == []
 
 
-# What torch's gradients are off by, on the way to them: y (1 - y) is made of a rounded y, powers of S underflow.
-OF_TORCH = {"sigmoid_grad_input", "local_response_norm_grad_input"}
+# What torch's gradients are off by, on the way to them: y (1 - y) and 1 - y^2 are made of a rounded y, so that that of
+# tanh at 9.5 is 0 in float32, where 2.2e-8 is right, whatever the instruction set; powers of S underflow.
+OF_TORCH = {"sigmoid_grad_input", "tanh_grad_input", "local_response_norm_grad_input"}
 
 
 @pytest.mark.thorough
