@@ -110,6 +110,11 @@ def _pads(Z: Array, around: Frame, R: int, S: int, fill: float) -> tuple[Array, 
     return framed(Z, around, fill), (0, 0, 0, 0)
 
 
+def _single(value: Any) -> bool:
+    """Whether an attribute is what float32 can hold, or no number."""
+    return not isinstance(value, float) or float(np.float32(value)) == value
+
+
 class _Nodes:
     """The kernels, as methods by their names."""
 
@@ -143,6 +148,8 @@ class _Nodes:
             raise self.lacks(f"{self.engine} has no {node} of {dtype} on the CPU") from None
 
     def _run(self, node: str, *inputs: Array, sizes: tuple[int, ...] = (), **options: Any) -> Array:
+        if inputs[0].dtype == np.float64 and not all(_single(value) for value in options.values()):
+            raise self.lacks("ONNX's attributes are float32")
         shapes = tuple(a.shape if self.static else (None,) * a.ndim for a in inputs)
         compute = self._prepared(
             node, inputs[0].dtype.name, shapes, tuple(sorted(options.items())), self.threads, sizes
@@ -240,6 +247,8 @@ class _Nodes:
         Y[...] = self._run("HardSigmoid", Z, alpha=alpha, beta=beta)
 
     def hard_swish(self, Z: Array, Y: Array) -> None:
+        if Z.dtype == np.float64:
+            raise self.lacks("ONNX defines HardSwish by a sixth of float32")
         Y[...] = self._run("HardSwish", Z)
 
     def prelu(self, Z: Array, w: Array, Y: Array) -> None:
@@ -265,7 +274,12 @@ class _Nodes:
 
     def batch_norm2d(self, Z: Array, g: Array, b: Array, mean: Array, var: Array, Y: Array, *, eps: float) -> None:
         kept = (mean.astype(Z.dtype), var.astype(Z.dtype))
+        if (kept[0] != mean).any() or (kept[1] != var).any():
+            raise self.lacks(
+                "ONNX's statistics are of the arrays' type; cnnx's are double where a batch has given them"
+            )
         Y[...] = self._run("BatchNormalization", Z, g, b, *kept, epsilon=eps)
 
     def local_response_norm(self, Z: Array, Y: Array, *, size: int, alpha: float, beta: float, k: float) -> None:
-        Y[...] = self._run("LRN", Z, size=size, alpha=alpha, beta=beta, bias=k)
+        images = Z.reshape(*Z.shape[:2], -1, 1)  # some engines take four axes alone
+        Y[...] = self._run("LRN", images, size=size, alpha=alpha, beta=beta, bias=k).reshape(Y.shape)

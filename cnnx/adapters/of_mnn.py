@@ -63,5 +63,11 @@ def prepare(model: bytes, threads: int, *, exact: bool = True) -> Compute:
     return compute
 
 
-KERNELS = of_nodes("mnn", prepare, {}, no_gradients="MNN's modules of a file compute no gradients", static=True)
+KERNELS = of_nodes(
+    "mnn",
+    prepare,
+    {"batch_norm2d": "MNN's converter ends the process at statistics that are no constants"},
+    no_gradients="MNN's modules of a file compute no gradients",
+    static=True,
+)
 KERNELS.about = f"MNN {MNN.version()}, precision high, float32 alone"

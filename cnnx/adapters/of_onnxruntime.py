@@ -50,3 +50,4 @@ KERNELS = of_nodes(
     },
     no_gradients="ONNX Runtime computes no gradients",
 )
+KERNELS.about = f"onnxruntime {onnxruntime.__version__}, its CPU provider, in the arrays' own type"

@@ -41,7 +41,8 @@ def prepare(model: bytes, threads: int, *, exact: bool = True) -> Compute:
     return compute
 
 
-KERNELS = of_nodes("openvino", prepare, {}, no_gradients="OpenVINO computes no gradients")
+# Static shapes: LRN of more than three channels with open shapes gives an empty array.
+KERNELS = of_nodes("openvino", prepare, {}, no_gradients="OpenVINO computes no gradients", static=True)
 KERNELS.about = (
     f"openvino {openvino.__version__.partition('-')[0]}, INFERENCE_PRECISION_HINT f32; float32 alone, "
     "as it computes float64 in float32"

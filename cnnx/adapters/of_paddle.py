@@ -1,10 +1,12 @@
 """PaddlePaddle as a back end (extra `paddle`), forward and backward, on the CPU.
 
-Of its threads those of Paddle's own and MKL's loops are set by paddle.base.core.set_num_threads.
+The number of its threads, MKL's and oneDNN's, is set by paddle.base.core.set_num_threads. Nothing tells it: what is put
+back is that of Paddle's flag.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from ._functions import Function, Library, Pads, Pair, of_functions
@@ -16,6 +18,16 @@ try:
 except ImportError as error:
     message = f"back end paddle needs it: python -m pip install 'cnnx[paddle]' ({error})"
     raise ModuleNotFoundError(message, name="paddle") from error
+
+
+@contextmanager
+def _with_threads(n: int) -> Iterator[None]:
+    (before,) = paddle.get_flags("FLAGS_paddle_num_threads").values()
+    paddle.base.core.set_num_threads(n)
+    try:
+        yield
+    finally:
+        paddle.base.core.set_num_threads(before)
 
 
 def _flat(pads: Pads) -> list[int]:
@@ -57,5 +69,5 @@ class Paddle(Library):
         return functional.avg_pool2d(x, window, stride, _flat(pads), exclusive=not include_pad)
 
 
-KERNELS = of_functions(Paddle())
-KERNELS.about = f"paddlepaddle {paddle.__version__}, in the arrays' own type; threads: its own number at import"
+KERNELS = of_functions(Paddle(), with_threads=_with_threads)
+KERNELS.about = f"paddlepaddle {paddle.__version__}, in the arrays' own type"

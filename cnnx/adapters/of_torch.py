@@ -57,6 +57,7 @@ KERNELS = Kernels(
         "SSE4": {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"},
     },
 )
+KERNELS.about = f"torch {torch.__version__}, in the arrays' own type"
 kernel = KERNELS.kernel
 _aten: Any = torch.ops.aten
 Tensor = Any

@@ -129,6 +129,23 @@ def test_onnxruntime_agrees(op: str) -> None:
     assert report.judged > 10
 
 
+def test_what_onnx_cannot_say_is_lacking() -> None:
+    """float64 with attributes that float32 cannot hold; statistics in double of float32."""
+    pytest.importorskip("onnxruntime", reason="onnxruntime is a peer, not among the extras for tests")
+    pytest.importorskip("onnx", reason="the models are made with onnx")
+    x = -np.ones(3)
+    with pytest.raises(NotImplementedError, match="attributes are float32"):
+        cnnx.leaky_relu(x, 0.01, backend="onnxruntime")
+    assert list(cnnx.leaky_relu(x, 0.25, backend="onnxruntime")) == [-0.25] * 3
+    assert cnnx.leaky_relu(x.astype("float32"), 0.01, backend="onnxruntime").shape == (3,)
+    images, one = np.array([1, 2, 4], "float32").reshape(3, 1, 1, 1), np.ones(1, "float32")
+    kernel, y = backend.kernel("batch_norm2d", "float32", "onnx-reference"), np.empty_like(images)
+    with pytest.raises(NotImplementedError, match="statistics are of the arrays' type"):
+        kernel(images, one, one, np.array([7 / 3]), np.ones(1), y, eps=0.25)
+    kernel(images, one, one, np.ones(1), np.ones(1), y, eps=0.25)
+    np.testing.assert_allclose(y.ravel(), 1 + np.array([0, 1, 3]) / np.sqrt(1.25), rtol=1e-6)
+
+
 def test_onnxruntimes_sigmoid_is_found_to_be_cut_off() -> None:
     """It approximates within -18..18: sigmoid(-50) is 1.9e-22, and it gives 1.5e-8."""
     pytest.importorskip("onnxruntime", reason="onnxruntime is a peer, not among the extras for tests")
