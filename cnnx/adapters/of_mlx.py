@@ -25,6 +25,12 @@ mx.set_default_device(mx.cpu)
 _last, _second = channels_last(mx.transpose)
 
 
+def _log_softmax(z: Any) -> Any:
+    if z.shape[1] == 1:
+        raise KERNELS.lacks("MLX's log_softmax of one class ends the process")
+    return nn.log_softmax(z, axis=1)
+
+
 class Mlx(Library):
     name = "mlx"
     max_pads = avg_pads = False
@@ -36,7 +42,7 @@ class Mlx(Library):
     }  # fmt: skip
     rows = {  # noqa: RUF012
         "softmax": functools.partial(mx.softmax, axis=1),
-        "log_softmax": functools.partial(nn.log_softmax, axis=1),
+        "log_softmax": _log_softmax,
     }
     left_out = {  # noqa: RUF012
         **dict.fromkeys(("hard_sigmoid", "hard_sigmoid_grad_input"), "mlx.nn has none"),
