@@ -18,11 +18,13 @@ class Own(Protocol):
 
     ops : by name, what they compute; bases : the op of cnnx whose cases each has.
     origin : the file and the variable that they come from, where another process can load them; or "".
+    isolated : whether other processes have its functions.
     """
 
     ops: dict[str, Op]
     bases: dict[str, Op]
     origin: str
+    isolated: bool
 
     def kinds(self, op: str) -> tuple[str, ...]:
         """The dtypes in which an op can be judged."""

@@ -8,7 +8,7 @@ from ..ops import Case, Op
 from . import elsewhere, known, repro
 from .asked import check_names, effort_of, has_any, left_out, required_of, select, select_cases
 from .checks import CHECKS, ISOLATED
-from .contract import Kernel, in_force
+from .contract import Kernel
 from .isolation.timing import speed_up as isolated_speed_up
 from .pool import Job
 from .report.report import Report
@@ -17,7 +17,7 @@ from .search.search import Effort
 from .shrink import refusal
 from .sides import Sides, promised
 from .work import explained, mistrust_zeros
-from .workers import LOAD, SPEED, workers_for
+from .workers import LOAD, SPEED, in_force, workers_for
 
 DTYPES = ("float32", "float64")
 
@@ -106,7 +106,7 @@ def audit(
         An op, dtype, check, case, preset or back end of that name does not exist, or a list of names is empty;
         `against` is `backend`; a `Case` and more than one op; `timeout` or several `jobs` and a registered back end; a
         search without the check `search`, of chosen cases, or of less than nothing; `isolated` and a back end that
-        another process cannot load, or several `jobs`.
+        another process cannot load, or several `jobs`, or kernels by contract that are no variables of a module.
 
     Examples
     --------
@@ -116,7 +116,7 @@ def audit(
     (True, True)
     """
     if not isinstance(backend, str):
-        with in_force(backend) as name:
+        with in_force(backend, isolated=isolated, limit=timeout) as name:
             return audit(
                 ops, dtypes=dtypes, backend=name, against=against, checks=checks, require=require, cases=cases,
                 compat=compat, seed=seed, measure=measure, shrink=shrink, search=search, search_cases=search_cases,
@@ -212,7 +212,7 @@ def again(
     <Report of optimized against reference: 2 cases of 1 op, all agree>
     """
     if not isinstance(backend, str):
-        with in_force(backend) as name:
+        with in_force(backend, isolated=isolated, limit=timeout) as name:
             return again(
                 words, backend=name, against=against, compat=compat, require=require, timeout=timeout, isolated=isolated
             )

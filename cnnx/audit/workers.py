@@ -1,7 +1,7 @@
 """Who does an audit's work: this process, others, or this one with the back end in a process of its own."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -9,8 +9,9 @@ from .. import backend as _backend
 from . import known
 from .checks import ISOLATED
 from .compat import conventions
-from .contract import enter
-from .isolation import LoadError, candidate
+from .contract import Kernel, enter
+from .contract import in_force as by_contract
+from .isolation import LoadError, candidate, isolated_kernels
 from .isolation import isolated as isolated_backend
 from .pool import Here, Pool
 from .sides import Sides
@@ -22,6 +23,17 @@ TIMEOUT = 60.0  # seconds that a case of an isolated back end may take, where no
 
 
 @contextmanager
+def in_force(given: Kernel | Iterable[Kernel], *, isolated: bool, limit: float | None) -> Iterator[str]:
+    """Within the block kernels with contracts are a back end, whose name is given; isolated ones in processes of their
+    own, in which a call may take so many seconds."""
+    kernels = [given] if isinstance(given, Kernel) else [*given]
+    with ExitStack() as stack:
+        if isolated and all(isinstance(kernel, Kernel) for kernel in kernels):
+            kernels = stack.enter_context(isolated_kernels(kernels, TIMEOUT if limit is None else limit))
+        yield stack.enter_context(by_contract(kernels))
+
+
+@contextmanager
 def workers_for(
     backend: str, against: str, timeout: float | None, jobs: int = 1, *, isolated: bool
 ) -> Iterator[tuple[str, Here | Pool]]:
@@ -29,12 +41,11 @@ def workers_for(
     says: this process or, with a time limit or several at once, processes of their own."""
     own = known.own(backend)
     if isolated:
-        if own is not None:
-            raise ValueError(
-                "isolated: expected a back end's name, got kernels by contract, which are called in this process"
-            )
         if jobs > 1:
             raise ValueError(f"jobs: expected 1 of an isolated back end, which is one process itself, got {jobs}")
+        if own is not None:
+            yield backend, Here(_work)
+            return
         try:
             with isolated_backend(candidate(backend, TIMEOUT if timeout is None else timeout)) as name:
                 yield name, Here(_work)

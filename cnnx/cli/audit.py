@@ -7,15 +7,18 @@ import argparse
 import json
 import math
 import sys
+from contextlib import ExitStack
 
 from cnnx._processors import usable
 from cnnx.audit import CHECKS, DTYPES, Kernel, Report, audit
 from cnnx.audit.checks import ISOLATED
 from cnnx.audit.compat import COMPAT
 from cnnx.audit.contract import load
+from cnnx.audit.isolation import isolated_file
 from cnnx.audit.report.text import text
 from cnnx.audit.run import again
 from cnnx.audit.sides import PROPERTIES
+from cnnx.audit.workers import TIMEOUT as ISOLATED_FOR
 from cnnx.backend import registered_names
 
 from . import _bits, _model, _order, _reports, _spot
@@ -112,7 +115,17 @@ def run(arguments: argparse.Namespace) -> int:
     _reports.check(arguments)
     if arguments.kernel is None:
         return _judged(arguments, arguments.backend)
-    found = load(arguments.kernel)
+    with ExitStack() as stack:
+        if arguments.isolated:
+            timeout = _timeout(arguments)
+            found = stack.enter_context(isolated_file(arguments.kernel, ISOLATED_FOR if timeout is None else timeout))
+        else:
+            found = load(arguments.kernel)
+        return _by_contract(arguments, found)
+
+
+def _by_contract(arguments: argparse.Namespace, found: dict[str, list[Kernel]]) -> int:
+    """Judge each back end of a file of kernels."""
     files = [name for name in ("json", "report", "junit", "verdict", "save", "repro") if getattr(arguments, name)]
     if files and len(found) > 1:
         each = " or ".join(f"{arguments.kernel}:{name}" for name in found)

@@ -1,9 +1,9 @@
 """A function called by its contract, as a kernel of cnnx: arrays laid out and converted, results held to its words."""
 
-import ctypes
 import math
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from ..data import Array
 from ..kinds import carrier, numbers
 from ..trace import ContractError
 from . import names
-from .command import Command
+from .callee import BrokenError, Laid, Values
 from .kernel import IN_INTS, Constant, Kernel
 from .names import Signature
 from .tail import arrays_of
@@ -34,7 +34,7 @@ def as_kernel(kernel: Kernel, which: int) -> Callable[..., None]:
     def called(*arrays: Array, **given: Any) -> None:
         beside = arrays_of(kernel.tail)
         known = dict(zip((*sig.inputs, *beside), arrays, strict=False))
-        _Call(kernel, sig, known, arrays[-1], given).run()
+        Call(kernel, sig, known, arrays[-1], given).run()
 
     called.__name__ = called.__qualname__ = sig.kernel
     return called
@@ -46,7 +46,25 @@ def lacking(kernel: Kernel, what: str) -> _backend.MissingKernelError:
     return _backend.MissingKernelError(f"{kernel.name} does not have {words}", words, NOT_SUPPORTED)
 
 
-class _Call:
+@dataclass(frozen=True)
+class Prepared:
+    """What a function is called with: `values`, and the arrays of its results, of which one is wanted.
+
+    real : of the wanted one's elements, those that are no filling of a layout; None: all.
+    """
+
+    values: Values
+    results: Mapping[str, Array]
+    mine: str
+    real: Array | None = None
+
+    @property
+    def inputs(self) -> list[Laid]:
+        """The arrays that are handed to it to be read."""
+        return [value for value in self.values.values() if isinstance(value, Laid) and value.is_input]
+
+
+class Call:
     """One call: of carriers in cnnx's order, whose result goes into one."""
 
     def __init__(
@@ -68,29 +86,54 @@ class _Call:
         ceil = "pool" in kernel.op and kernel.fixed.get(names.CEIL_MODE) != (False,)
         self.several = names.windows(kernel.op, self.numbers, self.extents, ceil=ceil)
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to compute, of which functions are not asked."""
+        return not self.output.size or not all(self.arrays[name].size for name in self.sig.inputs)
+
     def run(self) -> None:
         """Call it, and put what it gave into the output."""
-        kernel, mine = self.kernel, self.sig.output
-        shapes = {s.output: self._shape_of(s) for s in kernel.signatures}
-        if not self.output.size or not all(self.arrays[name].size for name in self.sig.inputs):
-            self.output[...] = 0  # nothing to compute, as cnnx has it: functions are not asked
+        if self.empty:
+            self.output[...] = 0  # as cnnx has it
             return
-        self.results = {name: self._empty(name, shape) for name, shape in shapes.items() if shape is not None}
-        values = {at: self._value(value) for at, value in kernel.arguments.items()}
-        inputs = [value for value in values.values() if isinstance(value, _Laid) and value.is_input]
+        self.take(self._apart() if self.kernel.remote is not None else self._here())
+
+    def prepared(self, arrays: Mapping[str, Array] | None = None) -> Prepared:
+        """What the function is called with: copies, in its layouts and dtypes. arrays : others of the same shapes."""
+        arrays, mine = self.arrays if arrays is None else arrays, self.sig.output
+        shapes = {s.output: self._shape_of(s) for s in self.kernel.signatures}
+        results = {name: self._empty(name, shape) for name, shape in shapes.items() if shape is not None}
+        values = {at: self._value(value, arrays, results) for at, value in self.kernel.arguments.items()}
+        layout = self.kernel.layouts.get(mine)
+        real = None
+        if layout is not None and self.kernel.remote is not None:
+            real = layout.put(np.ones(self.output.shape, bool))
+        return Prepared(values, results, mine, real)
+
+    def take(self, found: Array) -> None:
+        """Put a result, as the function gives it, into the output."""
+        layout = self.kernel.layouts.get(self.sig.output)
+        self.output[...] = found if layout is None else layout.take(found, self.output.shape)
+
+    def _here(self) -> Array:
+        given = self.prepared()
+        inputs = given.inputs
         before = [value.array.tobytes() for value in inputs]
-        if isinstance(kernel.function, Command):
-            given = {str(at): v.array if isinstance(v, _Laid) else v for at, v in values.items() if at not in shapes}
-            kernel.function(outputs=self.results, **given)
-            returned = None
-        else:
-            returned = self._called(values)
+        try:
+            found = self.kernel.callee.call(given.values, given.results, given.mine)
+        except BrokenError as error:
+            raise ContractError(str(error)) from None
         for value, bytes_before in zip(inputs, before, strict=True):
             if value.array.tobytes() != bytes_before:
-                raise ContractError(f"{kernel.name} wrote to its input {value.name!r}")
-        found = self._returned(returned, mine) if kernel.returns else self.results[mine]
-        layout = kernel.layouts.get(mine)
-        self.output[...] = found if layout is None else layout.take(found, self.output.shape)
+                raise ContractError(f"{self.kernel.name} wrote to its input {value.name!r}")
+        return found
+
+    def _apart(self) -> Array:
+        def others() -> Prepared:
+            return self.prepared({name: other(a) for name, a in self.arrays.items()})
+
+        found: Array = self.kernel.remote.run(self.kernel, self.prepared(), others)
+        return found
 
     def _shape_of(self, sig: Signature) -> Shape | None:
         """The shape of one of the results; None of one of which nothing says it."""
@@ -124,7 +167,7 @@ class _Call:
         if rank != len(layout.axes):
             raise lacking(self.kernel, f"{name} of {rank} axes, which {layout.word} has not")
 
-    def _value(self, value: Any) -> Any:
+    def _value(self, value: Any, arrays: Mapping[str, Array], results: Mapping[str, Array]) -> Any:
         """What an argument stands for."""
         if isinstance(value, Constant):
             return value.value
@@ -137,10 +180,10 @@ class _Call:
             if len(set(pair)) > 1:
                 raise lacking(self.kernel, f"{value[len(IN_INTS) : -1]} that differs between rows and columns")
             return pair[0]
-        if value in self.results:
-            return _Laid(value, self.results[value], is_input=False)
-        if value in self.arrays:
-            return _Laid(value, self._laid(value, self.arrays[value]), is_input=True)
+        if value in results:
+            return Laid(value, results[value], is_input=False)
+        if value in arrays:
+            return Laid(value, self._laid(value, arrays[value]), is_input=True)
         return self._number(value)
 
     def _laid(self, name: str, a: Array) -> Array:
@@ -167,47 +210,6 @@ class _Call:
             raise lacking(self.kernel, "padding that differs by side")
         raise lacking(self.kernel, f"{name} that is not known in a call of {self.sig.kernel} alone")
 
-    def _called(self, values: Mapping[str | int, Any]) -> Any:
-        kernel = self.kernel
-        function: Any = kernel.function
-        in_order = [value for at, value in values.items() if isinstance(at, int)]
-        by_name = {at: value for at, value in values.items() if isinstance(at, str)}
-        if isinstance(function, ctypes._CFuncPtr):  # type: ignore[attr-defined]
-            return function(*_for_c(function, in_order, kernel))
-        make = kernel.convert or (lambda a: a)
-        ready = [make(v.array) if isinstance(v, _Laid) else v for v in in_order]
-        return function(*ready, **{at: make(v.array) if isinstance(v, _Laid) else v for at, v in by_name.items()})
-
-    def _returned(self, returned: Any, mine: str) -> Array:
-        kernel = self.kernel
-        if returned is None:
-            raise ContractError(f"{kernel.name}: expected it to return {mine}, got None; returns=False if it writes it")
-        if len(kernel.signatures) > 1:
-            if not isinstance(returned, (tuple, list)) or len(returned) != len(kernel.signatures):
-                got = f"{len(returned)} of them" if isinstance(returned, (tuple, list)) else type(returned).__name__
-                raise ContractError(f"{kernel.name}: expected a tuple of {len(kernel.signatures)} gradients, got {got}")
-            returned = returned[[s.output for s in kernel.signatures].index(mine)]
-        try:
-            found = np.asarray(returned)
-        except Exception as error:
-            raise ContractError(
-                f"{kernel.name}: expected {mine} as an array, got {type(returned).__name__} ({error})"
-            ) from None
-        expected = self.results[mine]
-        if found.shape != expected.shape:
-            laid = f" ({kernel.layouts[mine].word})" if mine in kernel.layouts else ""
-            raise ContractError(f"{kernel.name}: expected {mine} of shape {expected.shape}{laid}, got {found.shape}")
-        if found.dtype != expected.dtype:
-            raise ContractError(f"{kernel.name}: expected {mine} of {expected.dtype}, got {found.dtype}")
-        return found
-
-
-class _Laid:
-    """An array as the function gets it."""
-
-    def __init__(self, name: str, array: Array, *, is_input: bool):
-        self.name, self.array, self.is_input = name, array, is_input
-
 
 def placed(nbytes: int, like: Array) -> Array:
     """Bytes that begin where in a cache line an array does."""
@@ -223,19 +225,10 @@ def _rows(kernel: Kernel, a: Array) -> Array:
     return a.reshape(a.shape[:2])
 
 
-def _for_c(function: Any, values: list[Any], kernel: Kernel) -> list[Any]:
-    """Arguments as ctypes takes them: pointers of arrays, by the function's argtypes."""
-    types = function.argtypes
-    if types is None:
-        raise ContractError(f"{kernel.name}: expected argtypes of a function of ctypes, which it does not have")
-    if len(types) != len(values):
-        raise ContractError(f"{kernel.name}: expected {len(types)} arguments by its argtypes, got {len(values)}")
-    made = []
-    for kind, value in zip(types, values, strict=True):
-        if not isinstance(value, _Laid):
-            made.append(value)
-        elif isinstance(kind, type) and issubclass(kind, (ctypes._Pointer, ctypes.c_void_p)):
-            made.append(value.array.ctypes.data_as(kind))
-        else:
-            made.append(value.array)  # of numpy.ctypeslib
-    return made
+def other(a: Array) -> Array:
+    """Numbers that a kernel can be called with as well: the same ones the other way round, half as large. Integers,
+    which may be indices, stay."""
+    if a.dtype.kind != "f":
+        return a
+    flip: Any = (*(slice(None, None, -1) for _ in a.shape), ...)
+    return np.asarray(a[flip] * a.dtype.type(0.5))

@@ -10,6 +10,7 @@ from .._signature import signature
 from ..kinds import HALVES, numbers
 from ..truth.precision import Precision
 from . import names
+from .callee import Callee
 from .command import Command
 from .layout import Layout
 from .names import Signature
@@ -29,7 +30,11 @@ class Constant:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Kernel:
-    """A function and its contract, as `kernel` made it: what `audit(backend=...)` takes."""
+    """A function and its contract, as `kernel` made it: what `audit(backend=...)` takes.
+
+    origin : FILE.py:NAME that it comes from, or "". remote : what calls it in a process of its own, where it is
+    isolated (`cnnx.audit.isolation.contracts`).
+    """
 
     op: str
     function: Callable[..., Any]
@@ -45,6 +50,14 @@ class Kernel:
     fixed: Mapping[str, tuple[Any, ...]]
     convert: Callable[[Any], Any] | None
     origin: str = ""
+    remote: Any = None
+
+    @property
+    def callee(self) -> Callee:
+        """The function as it is called in this process."""
+        words = {s.output: self.layouts[s.output].word for s in self.signatures if s.output in self.layouts}
+        outputs = tuple(s.output for s in self.signatures)
+        return Callee(self.name, self.function, outputs, self.returns, self.convert, words)
 
     @property
     def label(self) -> str:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cache
@@ -37,9 +38,21 @@ def load(where: str) -> dict[str, list[Kernel]]:
     ImportError
         The file cannot be run.
     """
-    path, name = _parts(where)
+    path, name = split(where)
     module = _module(path)
-    found = {n: kernels for n, value in vars(module).items() if (kernels := _kernels(value))}
+    found = {
+        n: (isinstance(value, (list, tuple)), kernels)
+        for n, value in vars(module).items()
+        if (kernels := _kernels(value))
+    }
+    return {
+        n: [replace(kernel, origin=f"{path}:{n}") for kernel in kernels]
+        for n, kernels in chosen(path, name, found).items()
+    }
+
+
+def chosen(path: str, name: str, found: Mapping[str, tuple[bool, list[Kernel]]]) -> dict[str, list[Kernel]]:
+    """The back ends of a file: by variable whether it is a list, and its kernels; `name` is one of them, or ""."""
     if name:
         if name not in found:
             known = expected_one_of(found, name) if found else f"none of {path}'s variables is one"
@@ -49,15 +62,12 @@ def load(where: str) -> dict[str, list[Kernel]]:
         raise ValueError(
             f"--kernel: expected a variable of {path} that is what cnnx.audit.kernel made, or a list of it, got none"
         )
-    grouped = {id(k) for n, kernels in found.items() if isinstance(vars(module)[n], (list, tuple)) for k in kernels}
-    return {
-        n: [replace(kernel, origin=f"{path}:{n}") for kernel in kernels]
-        for n, kernels in found.items()
-        if not (isinstance(vars(module)[n], Kernel) and id(vars(module)[n]) in grouped)
-    }
+    grouped = {id(k) for several, kernels in found.values() if several for k in kernels}
+    return {n: kernels for n, (several, kernels) in found.items() if several or id(kernels[0]) not in grouped}
 
 
-def _parts(where: str) -> tuple[str, str]:
+def split(where: str) -> tuple[str, str]:
+    """A file and a variable of it, or ""."""
     path, colon, name = where.rpartition(":")
     if colon and name.isidentifier() and path.endswith(".py"):
         return path, name

@@ -46,6 +46,7 @@ class Contracts:
         self.name = "+".join(dict.fromkeys(kernel.name for kernel in self.kernels))
         origins = {kernel.origin for kernel in self.kernels}
         self.origin = origins.pop() if len(origins) == 1 else ""
+        self.isolated = all(kernel.remote is not None for kernel in self.kernels)
         self.by_op: dict[str, list[Kernel]] = {}
         for kernel in self.kernels:
             self.by_op.setdefault(kernel.label, []).append(kernel)
@@ -166,10 +167,12 @@ class Contracts:
     def command(self, words: str, options: Mapping[str, str]) -> str:
         """What judges a case again: a command line of a file's kernel, else a line of Python."""
         if self.origin:
+            apart = ["--isolated"] if self.isolated else []
             more = [part for name, value in options.items() for part in (f"--{name}", value)]
-            return shlex.join(["cnnx", "audit", "--kernel", self.origin, *more, "--repro", words])
+            return shlex.join(["cnnx", "audit", "--kernel", self.origin, *apart, *more, "--repro", words])
         module, expression = _expression(self.kernels)
         given = "".join(f", {name}={value!r}" for name, value in options.items())
+        given += ", isolated=True" if self.isolated else ""
         imports = "cnnx.audit" + (f", {module}" if module else "")
         return f"import {imports}; print(cnnx.audit.again({words!r}, backend={expression}{given}))"
 
@@ -180,7 +183,7 @@ def _expression(kernels: tuple[Kernel, ...]) -> tuple[str, str]:
     modules = [getattr(kernel.function, "__module__", "") for kernel in kernels]
     for kernel, module in zip(kernels, modules, strict=True):
         space = vars(sys.modules[module]) if module in sys.modules else {}
-        name = next((n for n, value in space.items() if value is kernel), None)
+        name = next((n for n, v in space.items() if isinstance(v, Kernel) and v.function is kernel.function), None)
         found.append((module if name else "", name or "KERNEL"))
     where = {module for module, name in found if module and module != "__main__"}
     words = [f"{module}.{name}" if module and module != "__main__" else name for module, name in found]

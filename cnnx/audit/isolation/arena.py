@@ -38,7 +38,7 @@ class Place:
 class Layout:
     """The arrays of a kernel's run in shared memory, and what its process is told of it.
 
-    copies : of each output, where it is copied when the kernel returns.
+    names : of its inputs and outputs. copies : of each output, where it is copied when the kernel returns.
     ends : where it ends in each piece of shared memory.
     """
 
@@ -47,12 +47,16 @@ class Layout:
     outputs: list[Place]
     copies: list[Array]
     said: dict[str, Any] = field(repr=False)
+    names: Sequence[str] = ()
     ends: list[int] = field(default_factory=lambda: [0, 0])
     known: bool = False  # whether the process has been told
     pattern: int = 0
 
     def fill(self, inputs: Sequence[Array], pattern: int) -> None:
-        """Lay out inputs for a run; what lies around them and in the outputs is `pattern`."""
+        """Lay out inputs for a run; what lies around them and in the outputs is `pattern`, where numbers are of two
+        bytes each of its halves."""
+        if any(place.view.itemsize == 2 for place in self.outputs):
+            pattern = _of_halves(pattern)
         self.pattern = pattern
         for place, a in zip(self.inputs, inputs, strict=True):
             place.pages.fill(pattern)
@@ -63,6 +67,8 @@ class Layout:
     def unchanged(self, i: int) -> Array:
         """Of output i, by element, whether it is what it was before the run."""
         copy = np.ascontiguousarray(self.copies[i])
+        if copy.itemsize == 2:
+            return np.asarray(copy.view(np.uint16) == np.uint16(self.pattern & 0xFFFF))
         if copy.itemsize % 4:
             return np.zeros(copy.shape, bool)
         words = copy.reshape(-1).view(np.uint32).reshape(copy.size, copy.itemsize // 4)
@@ -119,6 +125,7 @@ class Arena:
         outputs: Sequence[Array],
         where: str,
         ends: Sequence[int] = (0, 0),
+        names: Sequence[str] = (),
     ) -> Layout:
         """Lay out a run's arrays from `ends` on, which are multiples of a page.
 
@@ -148,7 +155,7 @@ class Arena:
             raise MemoryError(str(max(at)))
         places = [self._place(*span) for span in spans]
         described = [
-            [p.area, p.offset, list(p.view.shape), p.view.dtype.str, _order(a)]
+            [p.area, p.offset, list(p.view.shape), _word(p.view.dtype), _order(a)]
             for p, (*_, a) in zip(places, spans, strict=True)
         ]
         copies = [
@@ -156,7 +163,7 @@ class Arena:
             for (_, _, offset), a in zip(copied, outputs, strict=True)
         ]
         said = {**said, "arrays": described, "outputs": copied, "guards": guards}
-        return Layout(name, places[: len(inputs)], places[len(inputs) :], copies, said, at)
+        return Layout(name, places[: len(inputs)], places[len(inputs) :], copies, said, names, at)
 
     def _place(self, area: int, start: int, stop: int, offset: int, a: Array) -> Place:
         return Place(
@@ -168,6 +175,17 @@ class Arena:
             np.ndarray(a.shape, a.dtype, self._maps[area], offset, order=_order(a)),
             np.frombuffer(self._maps[area], np.uint32, (stop - start) // 4, start),
         )
+
+
+def _of_halves(pattern: int) -> int:
+    """The same kind of pattern in numbers of two bytes: in float16 and bfloat16 large, or NaN."""
+    half = (0x7100 if pattern < NOT_A_NUMBER else 0x7FC0) + 1 + pattern % 0x3E
+    return half << 16 | half
+
+
+def _word(dtype: Any) -> str:
+    """A dtype as the other process is told it; NumPy has no word of its own for those of ml_dtypes."""
+    return str(dtype.name if dtype.kind == "V" else dtype.str)
 
 
 def _order(a: Array) -> Any:

@@ -1,13 +1,14 @@
 """What runs in the process of a back end that is isolated: it loads the back end and runs its kernels.
 
 It is started by its path and imports NumPy and, beside the back end, nothing of cnnx; what the back end imports of cnnx
-comes with it, but for the reference and the audit. A run's arrays lie in memory that the audit shares: inputs on pages
-that can only be read, every array between pages that can neither be read nor written. Requests and answers are JSON, so
-that nothing from here is run there.
+comes with it, but for the reference and the audit, for which a file of contracts gets a stand-in (`recorded.py`). A
+run's arrays lie in memory that the audit shares: inputs on pages that can only be read, every array between pages that
+can neither be read nor written. Requests and answers are JSON, so that nothing from here is run there.
 """
 
 import contextlib
 import ctypes
+import functools
 import importlib
 import importlib.abc
 import importlib.util
@@ -20,6 +21,7 @@ import struct
 import sys
 import threading
 import time
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -59,8 +61,8 @@ class Layout:
     """A kernel's run as it is repeated: the same objects at the same addresses, whatever numbers lie there."""
 
     def __init__(self, said: dict[str, Any], memory: "list[Any]") -> None:
-        self.kernel, self.dtype, self.numbers = said["kernel"], said["dtype"], said["numbers"]
-        self.guards = said["guards"]
+        self.kernel, self.dtype, self.numbers = said["kernel"], said.get("dtype", ""), said.get("numbers", {})
+        self.guards, self.contract = said["guards"], said.get("contract")
         self._said, self._memory = said["arrays"], memory
         self.make()
         outputs = [np.frombuffer(memory[OUTPUTS], np.uint8, nbytes, offset) for offset, nbytes, _ in said["outputs"]]
@@ -69,6 +71,9 @@ class Layout:
 
     def make(self) -> None:
         """The arrays, which a kernel may have given other shapes."""
+        if self.contract is not None:
+            self.arrays = _recorded().arrays(self._said, self._memory)
+            return
         self.arrays = [
             np.ndarray(shape, dtype, self._memory[area], offset, order=order)
             for area, offset, shape, dtype, order in self._said
@@ -79,7 +84,7 @@ class Layout:
         """Copy the outputs as they are now."""
         for copy, output in self._copied:
             copy[...] = output
-        if [(a.shape, a.strides) for a in self.arrays] != self._shapes:
+        if self.contract is None and [(a.shape, a.strides) for a in self.arrays] != self._shapes:
             self.make()
 
 
@@ -136,6 +141,7 @@ class Child:
         self._tasks = _tasks()
         self._guards: dict[str, list[list[int]]] = {}
         self._gate = Gate()
+        self._contracts: Any = None
         self._watched = [
             (module, name, getattr(module, name))
             for module, names in ((importlib.import_module(m), n) for m, n in WATCHED.items())
@@ -165,6 +171,10 @@ class Child:
         sys.meta_path.insert(0, self._gate)
         memory = Memory(descriptors, size)
         self._memory = memory
+        if "contracts" in candidate:
+            self._contracts = _recorded().Contracts(candidate, self._gate.asked)
+            self._tasks = _tasks()
+            return {"contracts": self._contracts.said(), "starts": memory.starts}
         self._kernels, of = _loaded(candidate)
         self._with_threads = getattr(of, "with_threads", None)
         self._tasks = _tasks()
@@ -198,14 +208,16 @@ class Child:
             said["guards"] = self._guards.setdefault(str(said["guards"]), said["guards"])  # those of a batch are one
             self._layouts[name] = Layout(said, self._memory.maps)
         layouts = [self._layouts[name] for name in runs]
+        late = self._late()
         if SIGNALS:
             self._libc.sigaction(int(signal.SIGSEGV), ctypes.byref(self._action), None)  # a library may have its own
         with np.errstate(all="ignore"):
-            kinds = [self._run(layout) for layout in layouts]
-        return {"returned": next(filter(None, kinds), None), "flushing": not SMALLEST * 2.0}
+            kinds = [self._run(layout, alone=len(layouts) == 1) for layout in layouts]
+        return {"returned": next(filter(None, kinds), None), "flushing": not SMALLEST * 2.0, "late": late}
 
     def do_forget(self) -> dict[str, Any]:
         """Keep no layouts."""
+        self._late()
         self._layouts.clear()
         self._guards.clear()
         return {}
@@ -218,9 +230,16 @@ class Child:
             _sleep(0.001)
             new &= _tasks()
         self._tasks |= new
-        return {}
+        return {"late": self._late()}
 
-    def _run(self, layout: Layout) -> str | None:
+    def _late(self) -> str | None:
+        return None if self._contracts is None else self._contracts.late()
+
+    def _run(self, layout: Layout, *, alone: bool) -> str | None:
+        if self._contracts is not None:
+            self._memory.guard(layout.guards)
+            self._contracts.run(layout, alone=alone)
+            return None
         kernel = self._kernels[layout.kernel]
         by_type = getattr(kernel, "__signatures__", None)
         if by_type and layout.dtype:
@@ -236,7 +255,8 @@ class Child:
         replaced = [f"{module.__name__}.{name}" for module, name, _ in other]
         for module, name, own in other:
             setattr(module, name, own)
-        asked, self._gate.asked = self._gate.asked, []
+        asked = [*self._gate.asked]
+        self._gate.asked.clear()
         tasks = _tasks() - self._tasks
         return {"replaced": replaced, "asked": asked, "began": len(tasks)}
 
@@ -266,6 +286,18 @@ class Child:
         """Say it."""
         words = json.dumps(said).encode()
         os.write(self._answers, struct.pack("=I", len(words)) + words)
+
+
+@functools.cache
+def _recorded() -> Any:
+    """The module beside this one, which has no package here."""
+    spec = importlib.util.spec_from_file_location("cnnx_isolated_recorded", Path(__file__).with_name("recorded.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def _error(error: BaseException) -> dict[str, Any]:

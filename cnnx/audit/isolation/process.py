@@ -80,7 +80,10 @@ class Process:
                 os.close(descriptor)
         load: dict[str, Any] = {"path": sys.path, "candidate": self._candidate, "descriptors": shared}
         try:
+            before, self.about = self.about, {}
             self.about = self._ask("", "load", self._limit + START, size=self._size, **load)
+            if before and before.get("contracts") != self.about.get("contracts"):
+                raise BreachError("its contracts are others when it is loaded again")
             if self._threads:
                 self._ask("", "threads", self._limit, count=self._threads)
         except Exception as error:
@@ -144,6 +147,7 @@ class Process:
         """A layout, kept under a key."""
         if self._process is None:
             self.start()
+        names = said["contract"]["names"] if "contract" in said else parameter_names(said["kernel"])
         if key not in self._layouts:
             if len(self._layouts) > LAYOUTS:
                 self._check_last()
@@ -151,7 +155,7 @@ class Process:
                 self._ask("", "forget", self._limit)
             assert self._arena is not None
             try:
-                self._layouts[key] = self._arena.layout(str(self._next()), said, inputs, outputs, where, ends)
+                self._layouts[key] = self._arena.layout(str(self._next()), said, inputs, outputs, where, ends, names)
             except MemoryError as error:
                 self._check_last()
                 self.close()
@@ -185,6 +189,7 @@ class Process:
         answer = self._ask(kernel, "run", self._limit, layouts[-1], runs=[layout.name for layout in layouts], new=new)
         seconds = time.perf_counter() - start
         self._began = answer["began"]
+        self._tell_late(kernel, answer)
         if answer["flushing"]:
             self.close()
             raise ContractError(f"kernel {kernel} switched flush-to-zero on and left it on")
@@ -195,9 +200,9 @@ class Process:
     def settle(self, kernel: str, layouts: list[Layout]) -> None:
         """What came after a run: threads that it left, what was written beside the outputs or after it had returned."""
         if self._began:
-            self._ask(kernel, "settle", self._limit)
+            self._tell_late(kernel, self._ask(kernel, "settle", self._limit))
         for layout in layouts:
-            outputs = parameter_names(kernel)[len(layout.inputs) :]
+            outputs = layout.names[len(layout.inputs) :]
             if (spilt := layout.spilt()) is not None:
                 i, at = spilt
                 self.close()
@@ -210,9 +215,14 @@ class Process:
         """Whether the run before wrote to its outputs after it had returned."""
         last, self._last = self._last, None
         if last is not None and (i := last[1].late()) is not None:
-            output = parameter_names(last[0])[len(last[1].inputs) + i]
+            self._tell_late(last[0], {"late": last[1].names[len(last[1].inputs) + i]})
+
+    def _tell_late(self, kernel: str, answer: Mapping[str, Any]) -> None:
+        if answer["late"] is not None:
             self.close()
-            raise BreachError(f"kernel {last[0]} still wrote to {output} after it had returned: a thread goes on")
+            raise BreachError(
+                f"kernel {kernel} still wrote to {answer['late']} after it had returned: a thread goes on"
+            )
 
     def _note(self, answer: Mapping[str, Any], who: str) -> None:
         """What it did that no kernel has to do."""
@@ -249,7 +259,7 @@ class Process:
             self._deaths[kernel] += 1
             starts = self.about["starts"] if self.about else [0, 0]
             self.close()
-            self._ended[kernel] = f"kernel {kernel} {_fault(answer, layout, starts, kernel)}"
+            self._ended[kernel] = f"kernel {kernel} {_fault(answer, layout, starts)}"
             raise BreachError(self._ended[kernel])
         self._note(answer, f"kernel {kernel}" if kernel else "while it is imported, it")
         if "error" in answer:
@@ -285,6 +295,8 @@ def _error(kernel: str, said: Mapping[str, Any]) -> Exception:
         return _backend.MissingKernelError(words, said["what"], said["why"])
     if kind == "SystemExit":
         return ContractError(f"kernel {kernel} ended the process, with exit code {said['code']}")
+    if kind == "BrokenError":
+        return ContractError(words)
     known = getattr(builtins, kind, None)
     if isinstance(known, type) and issubclass(known, Exception):
         with contextlib.suppress(TypeError):  # some take more than words
@@ -292,14 +304,13 @@ def _error(kernel: str, said: Mapping[str, Any]) -> Exception:
     return RuntimeError(f"{kind}: {words}")
 
 
-def _fault(answer: Mapping[str, Any], layout: Layout | None, starts: Sequence[int], kernel: str) -> str:
+def _fault(answer: Mapping[str, Any], layout: Layout | None, starts: Sequence[int]) -> str:
     """Which address it touched, in the words of its arrays."""
     address, wrote = answer["fault"], answer["written"]
     verb = {True: "wrote", False: "read", None: "read or wrote"}[wrote]
     nearest: tuple[int, str] | None = None
     if layout is not None:
-        names = parameter_names(kernel)
-        for name, place in zip(names, (*layout.inputs, *layout.outputs), strict=False):
+        for name, place in zip(layout.names, (*layout.inputs, *layout.outputs), strict=False):
             at = address - starts[place.area]
             if place.area == INPUTS and place.start <= at < place.stop:
                 return f"wrote to its input {name}"

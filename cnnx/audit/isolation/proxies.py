@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from ... import backend as _backend
+from .. import known
+from ..contract.call import other
 from ..data import Array
 from ..trace import BreachError, parameter_names
 from .arena import AS_GIVEN
@@ -25,6 +27,21 @@ def process_of(candidate: Candidate) -> Process:
     if candidate not in _running:
         _running[candidate] = Process(candidate.said, candidate.limit, candidate.name)
     return _running[candidate]
+
+
+@contextlib.contextmanager
+def stopped(candidate: Candidate) -> Iterator[None]:
+    """At the end of the block its process ends."""
+    try:
+        yield
+    finally:
+        process_of(candidate).close()
+        _running.pop(candidate, None)
+
+
+def where() -> str:
+    """Where arrays lie while `hunting`, or ""."""
+    return _where.get()
 
 
 @contextlib.contextmanager
@@ -48,35 +65,26 @@ class Proxy:
 
     def __call__(self, *arrays: Array, **numbers: Any) -> None:
         """Run it there, and copy what it gave."""
-        process, where = process_of(self.candidate), _where.get()
-        before = None if not where else self._decoy(process, arrays, numbers, where)
-        layout = process.run(self.kernel, self._dtype, arrays, numbers, where or AS_GIVEN)
+        process, at = process_of(self.candidate), where()
+        before = None if not at else self._decoy(process, arrays, numbers, at)
+        layout = process.run(self.kernel, self._dtype, arrays, numbers, at or AS_GIVEN)
         for i, (output, copy) in enumerate(zip(arrays[len(layout.inputs) :], layout.copies, strict=True)):
             if before is not None and (never := before[i] & layout.unchanged(i)).any():
-                at = [int(j) for j in np.argwhere(never)[0]]
+                first = [int(j) for j in np.argwhere(never)[0]]
                 name = parameter_names(self.kernel)[len(layout.inputs) + i]
-                raise BreachError(f"kernel {self.kernel} leaves {name}{at} as it was: it is not initialised")
+                raise BreachError(f"kernel {self.kernel} leaves {name}{first} as it was: it is not initialised")
             output[...] = copy
 
     def takes(self, numbers: Any) -> bool:
         """Whether its author says that it takes these numbers."""
         return all(numbers[name] in values for name, values in getattr(self, "supports", {}).items())
 
-    def _decoy(self, process: Process, arrays: Sequence[Array], numbers: Any, where: str) -> list[Array]:
+    def _decoy(self, process: Process, arrays: Sequence[Array], numbers: Any, at: str) -> list[Array]:
         """A run on other numbers; of each output, by element, whether it was left as it was."""
-        inputs, layout = process.prepared(self.kernel, self._dtype, arrays, numbers, where)
-        process.fill(layout, [_other(a) for a in inputs], large=True)
+        inputs, layout = process.prepared(self.kernel, self._dtype, arrays, numbers, at)
+        process.fill(layout, [other(a) for a in inputs], large=True)
         process.ran(self.kernel, [layout])
         return [layout.unchanged(i) for i in range(len(layout.outputs))]
-
-
-def _other(a: Array) -> Array:
-    """Numbers that a kernel can be called with as well: the same ones the other way round, half as large. Integers,
-    which may be indices, stay."""
-    if a.dtype.kind != "f":
-        return a
-    flip: Any = (*(slice(None, None, -1) for _ in a.shape), ...)
-    return np.asarray(a[flip] * a.dtype.type(0.5))
 
 
 class Threads:
@@ -108,7 +116,7 @@ def isolated(candidate: Candidate) -> Iterator[str]:
         It cannot be loaded there.
     """
     process = process_of(candidate)
-    try:
+    with stopped(candidate):
         if not process.about:
             process.start()
         about = process.about
@@ -129,11 +137,11 @@ def isolated(candidate: Candidate) -> Iterator[str]:
         )
         with _backend.registered(name, found):
             yield name
-    finally:
-        process.close()
-        _running.pop(candidate, None)
 
 
 def is_isolated(backend: str) -> bool:
-    """Whether a back end's kernels are proxies."""
+    """Whether a back end's kernels are proxies, or functions by contract that other processes have."""
+    own = known.own(backend)
+    if own is not None:
+        return own.isolated
     return isinstance(next(iter((_backend.registered_kernels(backend) or {}).values()), None), Proxy)

@@ -3,6 +3,7 @@
 from . import (
     activation,
     cheats,
+    cheats_by_contract,
     convolution,
     cost,
     layer,
@@ -25,9 +26,17 @@ _CHEATS = (
     for name, cheat in cheats.CHEATS.items()
 )
 
+_BY_CONTRACT = (
+    Mutant(
+        name, op, bug, seen, {op: getattr(cheats_by_contract, name).function},
+        f"{cheats_by_contract.__file__}:{name}", by_contract=True,
+    )
+    for name, (op, bug, seen) in cheats_by_contract.BUGS.items()
+)  # fmt: skip
+
 MUTANTS: tuple[Mutant, ...] = tuple(
     sorted(
-        (*(mutant for file in _FILES for mutant in file.BUGS.all), *_CHEATS),
+        (*(mutant for file in _FILES for mutant in file.BUGS.all), *_CHEATS, *_BY_CONTRACT),
         key=lambda mutant: list(CASES).index(mutant.op),
     )
 )

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from ... import backend as _backend
+from ..contract import in_force
 from ..data import Array
-from ..isolation import candidate, isolated
+from ..isolation import candidate, isolated, isolated_file
 
 Kernel = Callable[..., Any]
 Element = Callable[..., Any]
@@ -28,6 +29,7 @@ class Mutant:
     seen : where the field saw it, where that is known.
     kernels : the wrong kernels, by the name of the right ones.
     file : FILE.py:NAME of a back end that is isolated, which has just the wrong kernels; they run nowhere else.
+    by_contract : whether NAME is a contract, what `cnnx.audit.kernel` made.
     elements : for a bug that the reference shares, wrong equations: kernel -> output -> `wrong(right, *inputs, *index,
         **numbers)`, which computes one element and is given the right equation. The mutant's kernels then compute
         just them, so that nothing shows where back end and reference are compared.
@@ -39,6 +41,7 @@ class Mutant:
     seen: str = ""
     kernels: Mapping[str, Kernel] = field(default_factory=dict)
     file: str = ""
+    by_contract: bool = False
     elements: Mapping[str, Mapping[str, Element]] = field(default_factory=dict)
 
     @property
@@ -70,6 +73,10 @@ def installed(mutant: Mutant | None, name: str = "mutant") -> Iterator[str]:
 
     The reference's equations are replaced for the block too, where they share the bug.
     """
+    if mutant is not None and mutant.by_contract:
+        with isolated_file(mutant.file, LIMIT) as found, in_force(*found.values()) as apart:
+            yield apart
+        return
     if mutant is not None and mutant.file:
         with isolated(candidate(name, LIMIT, mutant.file)) as apart:
             yield apart
