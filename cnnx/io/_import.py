@@ -28,12 +28,13 @@ def import_onnx(
     InstanceNormalization, GroupNormalization, LayerNormalization, RMSNormalization, LRN, Resize and Upsample
     (nearest and linear), PRelu, Dropout, Relu, LeakyRelu, Elu, Gelu (both forms), Clip, HardSigmoid, HardSwish,
     Sigmoid, Tanh, Softplus, Softmax, LogSoftmax (also as Log behind Softmax), Selu, Celu, Mish and Identity; of
-    GELU in parts, and of normalisation over any axes in parts, in whatever order they are computed; of Add, Sum,
-    Sub, Mul, Max and Min of values, or of a value and a constant, Einsum of products of matrices, Div by a
-    constant, Pow by 1, 2 or 3, Neg, Abs, Where by a constant condition (what it hides has to be finite); of
-    ReduceSum, ReduceSumSquare, ReduceL1, ReduceL2, ReduceMin; of Concat (also with constants), Split, Slice, Gather
-    (by constants), Expand, Tile, Pad, Flatten, Reshape, Squeeze, Unsqueeze, DepthToSpace, SpaceToDepth and
-    Transpose; all in float32 or float64.
+    GELU in parts, and of normalisation over any axes in parts, by deviations or by the root of the mean of squares,
+    in whatever order they are computed; of Add, Sum, Sub, Mul, Max and Min of values, or of a value and a constant,
+    Einsum of products of matrices, of values or with an array of the file, Div by a constant, Pow by 1, 2 or 3,
+    Neg, Abs, Where by a constant condition (what it hides has to be finite); of ReduceSum, ReduceSumSquare,
+    ReduceL1, ReduceL2, ReduceMin; of Concat (also with constants), Split, Slice, Gather (by constants), Expand,
+    Tile, Pad, Flatten, Reshape, Squeeze, Unsqueeze, DepthToSpace, SpaceToDepth and Transpose; all in float32 or
+    float64.
 
     The images come in along the first axis, and the output has them there. In between their axis may move and be part
     of another, as in transformers that compute on (L, N, E) with heads beside the images: the layers have the images

@@ -64,6 +64,77 @@ def test_the_images_may_move(tmp_path):
     assert_close(io.import_onnx(path).forward(a, b), run(path, a, b))
 
 
+@pytest.mark.parametrize("left", [False, True])
+@pytest.mark.parametrize(
+    ("equation", "first", "array"),
+    [
+        ("nij,jk->nik", (5, 4), (4, 3)),
+        ("nij,jhd->nihd", (5, 4), (4, 2, 3)),  # to heads
+        ("nihd,hdj->nij", (5, 2, 3), (2, 3, 4)),  # and back
+        ("nhid,hdk->nhik", (2, 5, 3), (2, 3, 4)),  # a matrix for each head
+        ("nhid,khd->nikh", (2, 5, 3), (4, 2, 3)),
+        ("nchw,kc->nkhw", (4, 3, 5), (6, 4)),
+        ("nchw,c->nchw", (4, 3, 5), (4,)),  # a factor for each channel
+        ("nchw,hc->nwch", (4, 3, 5), (3, 4)),
+        ("nchw,c->nhw", (4, 3, 5), (4,)),
+        ("nchw,cw->nh", (4, 3, 5), (4, 5)),
+        ("nij,kl->nijkl", (5, 4), (2, 3)),
+        ("nij,jkl->nik", (5, 4), (4, 2, 3)),  # l is summed whatever the images are
+        ("nc,kc->nk", (4,), (3, 4)),
+    ],
+)
+def test_of_a_value_and_an_array_of_the_file(tmp_path, equation, first, array, left):
+    terms, out = equation.split("->")
+    given = "w a" if left else "a w"
+    equation = f"{','.join(terms.split(',')[::-1])}->{out}" if left else equation
+    model = model_of([("Einsum", given, "y", {"equation": equation})], {"w": floats(*array)}, first, inputs=("a",))
+    onnx.save(model, tmp_path / "m.onnx")
+    model, x = io.import_onnx(tmp_path / "m.onnx"), floats(3, *first)
+    assert_close(model.forward(x), run(tmp_path / "m.onnx", x))
+    io.export_onnx(model, tmp_path / "again.onnx", first)
+    assert_close(run(tmp_path / "again.onnx", x), model.forward(x))
+
+
+def test_an_array_where_extents_are_open(tmp_path):
+    for equation, first, array, sizes in (
+        ("nchw,kc->nkhw", (4, "h", "w"), (6, 4), ((4, 3, 5), (4, 2, 7))),
+        ("nij,jhd->nihd", ("i", 4), (4, 2, 3), ((5, 4), (1, 4))),
+    ):
+        constants = {"w": floats(*array)}
+        model = model_of([("Einsum", "a w", "y", {"equation": equation})], constants, first, inputs=("a",))
+        onnx.save(model, tmp_path / "m.onnx")
+        network = io.import_onnx(tmp_path / "m.onnx")
+        for size in sizes:
+            x = floats(2, *size)
+            assert_close(network.forward(x), run(tmp_path / "m.onnx", x))
+
+
+def test_an_array_that_the_images_move_beside(tmp_path):
+    """Images along the last axis, put there by one and taken back by the other."""
+    nodes = [("Einsum", "a w", "t", {"equation": "nij,kj->ikn"}), ("Einsum", "t v", "y", {"equation": "ikn,k->nik"})]
+    model = model_of(nodes, {"w": floats(3, 4), "v": floats(3)}, (5, 4), inputs=("a",))
+    onnx.save(model, tmp_path / "m.onnx")
+    x = floats(2, 5, 4)
+    assert_close(io.import_onnx(tmp_path / "m.onnx").forward(x), run(tmp_path / "m.onnx", x))
+
+
+@pytest.mark.parametrize(
+    ("equation", "array", "message"),
+    [
+        ("bij,bk->bik", (4, 3), "expected a letter for each axis of an array, none of them 'b'"),
+        ("bij,jk->bik", (3, 3), "expected one extent for 'j', got 4 and 3"),
+        ("bij,jk->bk", (4, 3), "expected sums over axes of both values alone"),
+        ("bij,ij->b", (5, 4), "expected an axis beside the images'"),
+    ],
+)
+def test_arrays_that_are_refused(tmp_path, equation, array, message):
+    constants = {"w": floats(*array)}
+    model = model_of([("Einsum", "a w", "y", {"equation": equation})], constants, (5, 4), inputs=("a",))
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(ValueError, match=rf"\(Einsum\): equation: {message}"):
+        io.import_onnx(tmp_path / "m.onnx")
+
+
 @pytest.mark.parametrize(
     ("equation", "second", "message"),
     [
@@ -72,6 +143,7 @@ def test_the_images_may_move(tmp_path):
         ("...ij,...kj->...ik", (5, 4), "expected letters, each once"),
         ("bii,bkj->bik", (5, 4), "expected letters, each once"),
         ("bij,bkj", (5, 4), "expected letters, each once"),
+        ("bij,bij->b", (4, 4), "expected an axis beside the images'"),
         ("bij->bi", None, "expected another order of a value's axes"),
     ],
 )

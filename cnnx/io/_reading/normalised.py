@@ -1,7 +1,7 @@
 """Normalisation that exporters write in parts, in whatever order they compute it: recognised by what it comes to."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from ..._check import Array
 from .fold import number
 from .made import operand
 from .node import Known, Node, UnknownShapeError, Value
+from .norms import rms
 
 # Sums of products: of x, its mean m, the mean q of its squares, its variance v, and r = 1 / sqrt(v + eps); a product's
 # factors in the order of their names, with the constant before it.
@@ -21,18 +22,42 @@ _ONE = np.array(1.0)
 
 
 def normalised(node: Node) -> nn.Layer | None:
-    """The layers of g (x - m) r + b, where a node gives that of some value x; None if it does not."""
-    for mean in _means(node):
-        reader = _Reader(node, mean)
+    """The layers of g (x - m) r + b, or of g x r + b with r of the mean of squares, where a node gives that of some
+    value x; None if it does not."""
+    for reader in _readers(node):
         found = reader.of(node)
-        if found is None or reader.eps is None or not found.keys() <= {("r", "x"), ("m", "r"), ()}:
+        if found is None or reader.eps is None or not found.keys() <= {("r", "x"), *reader.centre, ()}:
             continue
         factor, summand = found.get(("r", "x")), found.get((), np.array(0.0))
-        back = found.get(("m", "r"))
-        if factor is None or back is None or not np.all(factor == -back):
+        if factor is None or any(not np.all(factor == -found.get(key, 0.0)) for key in reader.centre):
             continue
         return _layers(node, reader, factor, summand)
     return None
+
+
+def _readers(node: Node) -> Iterator["_Reader"]:
+    """What a node may be a normalisation of: where the mean is not known as such, of what is squared in one."""
+    means = _means(node)
+    for mean in means:
+        yield _Reader(node, mean, mean.sources[0])
+    for mean in means:
+        squared = _squared(node, mean.sources[0])
+        if squared is not None:
+            yield _Reader(node, mean, squared, centred=False)
+
+
+def _squared(node: Node, value: Value) -> Value | None:
+    """The value of which this is the square."""
+    maker = node.maker(value)
+    if maker is None or maker.operator not in ("Mul", "Pow") or len(maker.inputs) != 2:
+        return None
+    first, second = maker.inputs
+    if not isinstance(first, Value):
+        return None
+    if maker.operator == "Mul":
+        return first if first == second else None
+    two = isinstance(second, Known) and second.first.size == 1 and second.first.item() == 2
+    return first if two else None
 
 
 def _layers(node: Node, reader: "_Reader", factor: Array, summand: Array) -> nn.Layer:
@@ -45,9 +70,14 @@ def _layers(node: Node, reader: "_Reader", factor: Array, summand: Array) -> nn.
         raise UnknownShapeError("expected a value whose extents are known where they are normalised, got another")
     order = (0, *(axis for axis in range(1, 1 + len(x.sizes)) if axis not in axes), *axes)
     assert reader.eps is not None, "it was looked at"
-    layers: list[nn.Layer] = [nn.LayerNorm(shape, eps=number(reader.eps), affine=False, dtype=x.dtype)]  # type: ignore[arg-type]
+    eps = number(reader.eps)
+    if reader.centred:
+        norm: nn.Layer = nn.LayerNorm(shape, eps=eps, affine=False, dtype=x.dtype)  # type: ignore[arg-type]
+    else:
+        norm = rms(node, len(order) - len(axes), shape, eps, np.ones(1, x.dtype))  # type: ignore[arg-type]
+    layers = [norm]
     if order != tuple(range(len(order))):
-        layers = [nn.Transpose(order), *layers, nn.Transpose(tuple(map(order.index, range(len(order)))))]
+        layers = [nn.Transpose(order), norm, nn.Transpose(tuple(map(order.index, range(len(order)))))]
     if np.any(factor != 1):
         layers.append(operand(node, nn.Scale, "weight", factor.astype(x.dtype)))
     if np.any(summand != 0):
@@ -74,10 +104,11 @@ def _means(node: Node) -> list[Node]:
 
 
 class _Reader:
-    """What a node gives, in terms of the value x of whose mean this is."""
+    """What a node gives, in terms of the value x of whose mean this is, or of whose squares' mean."""
 
-    def __init__(self, node: Node, mean: Node) -> None:
-        self._node, self.x = node, mean.sources[0]
+    def __init__(self, node: Node, mean: Node, x: Value, *, centred: bool = True) -> None:
+        self._node, self.x, self.centred = node, x, centred
+        self.centre = [("m", "r")] if centred else []  # what comes off for the mean
         self.outer, self.axes = mean.outer_axes(1, 18), mean.axes(1, 18) or [0]
         self.eps: float | None = None
         self._known: dict[str, Terms | None] = {}
@@ -123,7 +154,8 @@ class _Reader:
         """1 / sqrt(v + eps), by the name of r, where this is its square."""
         eps = given.get(())
         spread = {key: a for key, a in given.items() if key}
-        if eps is None or eps.size != 1 or not any(_same(spread, form) for form in _SPREADS):
+        forms = _SPREADS if self.centred else _SQUARES
+        if eps is None or eps.size != 1 or not any(_same(spread, form) for form in forms):
             return None
         if self.eps is not None and self.eps != float(eps.item()):
             return None
@@ -144,6 +176,7 @@ _MEANS: dict[str, dict[tuple[str, ...], float]] = {
     "v": {("x", "x"): 1, ("m", "x"): -2, ("m", "m"): 1},
 }
 _SPREADS: list[dict[tuple[str, ...], float]] = [{("v",): 1}, {("q",): 1, ("m", "m"): -1}]
+_SQUARES: list[dict[tuple[str, ...], float]] = [{("q",): 1}]
 
 
 def _times(a: Terms, b: Terms) -> Terms | None:
