@@ -15,6 +15,7 @@ def import_onnx(
     output: str | None = None,
     algorithm: Literal["direct", "auto"] = "direct",
     input_shape: tuple[int | None, ...] | Mapping[str, tuple[int | None, ...]] | None = None,
+    batch_axis: int = 0,
 ) -> nn.Graph:
     """Read a network from an ONNX model, of opset 7 or newer, as torch's two exporters write it among others.
 
@@ -36,9 +37,10 @@ def import_onnx(
     Tile, Pad, Flatten, Reshape, Squeeze, Unsqueeze, DepthToSpace, SpaceToDepth and Transpose; all in float32 or
     float64.
 
-    The images come in along the first axis, and the output has them there. In between their axis may move and be part
-    of another, as in transformers that compute on (L, N, E) with heads beside the images: the layers have the images
-    first all the same. What makes one image depend on another is refused.
+    The images come in along the first axis of the file's inputs, or along `batch_axis`, as in a transformer that is
+    given (L, N, E), and the output has them there. The network that is read has the images first, (N, L, E), and so
+    have its layers, also where the images' axis moves within the file and is part of another, as that of heads. What
+    makes one image depend on another is refused.
 
     Parameters
     ----------
@@ -48,8 +50,10 @@ def import_onnx(
     algorithm : "direct" or "auto"
         The convolutions', as `cnnx.conv2d` takes it.
     input_shape : tuple of int, mapping of name to tuple, or None
-        The inputs' (N, C, H, W), where the file leaves extents open that it should not; None leaves one open. N counts
-        only where the file computes with the number of images, which stays open.
+        The inputs' (N, C, H, W) as the file has them, where the file leaves extents open that it should not; None
+        leaves one open. N counts only where the file computes with the number of images, which stays open.
+    batch_axis : int
+        The axis of the file's inputs along which the images are, from 0; an output may have them there or first.
 
     Returns
     -------
@@ -77,9 +81,11 @@ def import_onnx(
     ValueError: /tmp/...: expected an ONNX model that cnnx has layers for: ...
     """
     _check.choice("algorithm", algorithm, ("direct", "auto"))
+    _check.integer("batch_axis", batch_axis, 0)
     try:
         file = File(path)
-        return Network(file, output, algorithm, _shapes(input_shape, [one.name for one in file.inputs])).model()
+        shapes = _shapes(input_shape, [one.name for one in file.inputs])
+        return Network(file, output, algorithm, shapes, batch_axis).model()
     except ValueError as error:
         why = " ".join(str(error).split())  # onnx writes paragraphs
         raise ValueError(f"{os.fspath(path)}: expected an ONNX model that cnnx has layers for: {why}") from None

@@ -12,7 +12,7 @@ onnx = pytest.importorskip("onnx", reason="ONNX models need onnx")
 pytest.importorskip("onnxruntime", reason="it says what is right")
 io = pytest.importorskip("cnnx.io")
 
-from onnx_models import assert_close, floats, ints, run, written  # noqa: E402
+from onnx_models import assert_close, floats, ints, model_of, run, written  # noqa: E402
 
 ROWS = (5, 8)
 SCALE = np.float32(0.7071067690849304)
@@ -309,3 +309,58 @@ def test_torchs_transformers(tmp_path, capsys, options, count):
         model = io.import_onnx(path)
         assert_close(model.forward(x.numpy()), network(x).detach().numpy())
         assert_close(model.forward(some.numpy()), run(path, some.numpy()))
+
+
+SEQUENCES = {
+    "attention": (ATTENTION[1:-1], 2),
+    "a mean of rows": ([("Relu", "rows", "r"), ("ReduceMean", "r", "o5", {"axes": [0], "keepdims": 0})], 1),
+    "nothing moves": ([("Tanh", "rows", "o5")], 2),
+}
+
+
+@pytest.mark.parametrize("count", [1, 3, "N"])
+@pytest.mark.parametrize(("nodes", "rank"), SEQUENCES.values(), ids=SEQUENCES)
+def test_files_that_take_the_images_along_another_axis(tmp_path, nodes, rank, count):
+    """(L, N, E) in, and out; or what is left of it, with the images first."""
+    shapes = {"packed": ints(5, 1, 3, 8), "heads": ints(5, 2, 4), "flat": ints(5, 8), "back": ints(5, 1, 8)}
+    constants = CONSTANTS | (shapes if count == 1 else {})
+    model = model_of(nodes, constants, ROWS, opset=17, batch=count, inputs=("rows",), outputs=("o5",))
+    model.graph.input[0].CopyFrom(onnx.helper.make_tensor_value_info("rows", 1, [5, count, 8]))
+    onnx.save(model, tmp_path / "model.onnx")
+    network, x = io.import_onnx(tmp_path / "model.onnx", batch_axis=1), floats(1 if count == 1 else 3, *ROWS)
+    expected = run(tmp_path / "model.onnx", np.ascontiguousarray(x.swapaxes(0, 1)))
+    assert_close(network.forward(x), np.ascontiguousarray(expected.swapaxes(0, 1)) if rank == 2 else expected)
+    assert_close(network.forward(x[:1]), network.forward(x)[:1])
+    if rank == 2 and len(nodes) > 2:
+        with pytest.raises(ValueError, match="expected"):
+            io.import_onnx(tmp_path / "model.onnx")  # attention among the images
+
+
+def test_shapes_of_files_that_take_the_images_along_another_axis(tmp_path):
+    """Given as the file has them."""
+    model = model_of(ATTENTION[1:-1], CONSTANTS, ROWS, opset=17, inputs=("rows",), outputs=("o5",))
+    model.graph.input[0].CopyFrom(onnx.helper.make_tensor_value_info("rows", 1, ["l", 2, "e"]))
+    onnx.save(model, tmp_path / "model.onnx")
+    network, x = io.import_onnx(tmp_path / "model.onnx", batch_axis=1, input_shape=(5, 7, 8)), floats(2, *ROWS)
+    expected = run(tmp_path / "model.onnx", np.ascontiguousarray(x.swapaxes(0, 1)))
+    assert_close(network.forward(x), np.ascontiguousarray(expected.swapaxes(0, 1)))
+    with pytest.raises(ValueError, match=r"input 'rows': expected axis 3, of the images, got 3 axes"):
+        io.import_onnx(tmp_path / "model.onnx", batch_axis=3)
+    with pytest.raises(ValueError, match=r"batch_axis: expected an integer from 0 to"):
+        io.import_onnx(tmp_path / "model.onnx", batch_axis=-1)
+    path = written(tmp_path / "model.onnx", [("Transpose", "x", "y", {"perm": [0, 2, 1]})], {}, ROWS)
+    with pytest.raises(ValueError, match=r"output 'y': expected .*the images first, got axis 2"):
+        io.import_onnx(path, batch_axis=1)
+
+
+def test_torchs_encoder_of_sequences(tmp_path):
+    """batch_first=False, the whole model."""
+    torch = pytest.importorskip("torch", reason="it writes the file")
+    pytest.importorskip("onnxscript", reason="torch's default exporter needs it")
+    torch.manual_seed(0)
+    encoder, x, path = torch.nn.TransformerEncoderLayer(8, 2, 16).eval(), torch.randn(5, 3, 8), tmp_path / "m.onnx"
+    for options in {}, {"dynamic_shapes": ({1: torch.export.Dim("batch")},)}:
+        with warnings.catch_warnings(action="ignore"):
+            torch.onnx.export(encoder, (x,), path, external_data=False, verbose=False, **options)
+        found = io.import_onnx(path, batch_axis=1).forward(np.ascontiguousarray(x.numpy().swapaxes(0, 1)))
+        assert_close(np.ascontiguousarray(found.swapaxes(0, 1)), run(path, x.numpy()))

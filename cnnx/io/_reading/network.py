@@ -43,8 +43,10 @@ class Network:
         output: str | None,
         algorithm: Algorithm,
         shapes: Mapping[str, tuple[int | None, ...]] | None = None,
+        batch_axis: int = 0,
     ) -> None:
         self._file, self._algorithm, self._shapes = file, algorithm, shapes or {}
+        self._place = Place(batch_axis)
         self._ends: list[str] = [end.name for end in file.outputs]
         self.output = self._chosen(output)
         self._lines: dict[str, _Line] = {}
@@ -127,26 +129,29 @@ class Network:
         dtype = next((ours for ours, theirs in DTYPES.items() if theirs == tensor.elem_type), None)
         if dtype is None:
             raise ValueError(f"input {given.name!r}: expected float32 or float64, got ONNX's type {tensor.elem_type}")
-        wanted = self._shapes.get(given.name)
+        wanted, axis = self._shapes.get(given.name), self._place.axis or 0
         if not tensor.HasField("shape") and wanted is None:
-            return Value(given.name, dtype, None)
+            return Value(given.name, dtype, None, place=self._place)
         sizes = [extent.dim_value if extent.dim_value > 0 else None for extent in tensor.shape.dim]
         if wanted is not None:
             fits = not tensor.HasField("shape") or (
                 len(sizes) == len(wanted)
-                and all(None in (a, b) or a == b for a, b in zip(sizes[1:], wanted[1:], strict=True))
+                and all(
+                    None in (a, b) or a == b or i == axis for i, (a, b) in enumerate(zip(sizes, wanted, strict=True))
+                )
             )
             if not fits:
                 raise ValueError(f"input_shape: expected {given.name!r} to be {sizes} (None: any), got {wanted}")
             sizes = [a if b is None else b for a, b in zip(sizes or wanted, wanted, strict=True)]
-        if not sizes:
-            raise ValueError(f"input {given.name!r}: expected an axis of the images, got none")
+        if axis >= len(sizes):
+            which = f"axis {axis}, of the images, got {len(sizes)} axes" if axis else "an axis of the images, got none"
+            raise ValueError(f"input {given.name!r}: expected {which}")
         if any(each is not None and each > _check.LARGEST for each in sizes):
             raise ValueError(
                 f"input {given.name!r}: expected at most {_check.LARGEST} elements along an axis, got {sizes}"
             )
-        self._batch = self._batch or sizes[0]
-        return Value(given.name, dtype, tuple(sizes[1:]))
+        self._batch = self._batch or sizes[axis]
+        return Value(given.name, dtype, (*sizes[:axis], *sizes[axis + 1 :]), place=self._place)
 
     def _given(self, name: str) -> Known | Value | None:
         if name and name not in self._values and name in self._file:
@@ -257,6 +262,8 @@ class Network:
         found = self._values.get(self.output)
         if not isinstance(found, Value):
             return self.output, []
+        if found.place == self._place:
+            return found.name, []
         try:
             return self._placed(found, FIRST, "output").name, []
         except ValueError as error:
