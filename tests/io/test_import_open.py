@@ -262,3 +262,84 @@ def test_axes_come_and_go_where_the_images_are_not_first(tmp_path):
         assert_close(model.forward(x), run(path, x))
     shaped = io.import_onnx(path, input_shape=(1, None, 12))
     assert shaped.forward(floats(2, 3, 12)).shape == (2, 3, 4)
+
+
+LOWER = {"auto_pad": "SAME_LOWER", "strides": [2, 3]}
+W4, T4 = floats(3, 4, 3, 4), floats(4, 3, 3, 4)
+WINDOWS = {
+    "Conv": ([("Conv", "x w", "y", LOWER)], {"w": W4}),
+    "Conv, steps of one": ([("Conv", "x w", "y", {"auto_pad": "SAME_LOWER"})], {"w": W4}),
+    "MaxPool": ([("MaxPool", "x", "y", LOWER | {"kernel_shape": [3, 4]})], {}),
+    "MaxPool, ceil_mode": ([("MaxPool", "x", "y", LOWER | {"kernel_shape": [2, 3], "ceil_mode": 1})], {}),
+    "AveragePool": ([("AveragePool", "x", "y", LOWER | {"kernel_shape": [3, 4]})], {}),
+    "AveragePool, padding counted": (
+        [("AveragePool", "x", "y", LOWER | {"kernel_shape": [3, 4], "count_include_pad": 1})],
+        {},
+    ),
+    "MaxPool, windows beyond": (
+        [("MaxPool", "x", "y", {"kernel_shape": [3, 2], "strides": [2, 2], "ceil_mode": 1})],
+        {},
+    ),
+    "AveragePool, windows beyond": (
+        [("AveragePool", "x", "y", {"kernel_shape": [3, 2], "strides": [2, 2], "pads": [1, 0, 1, 1], "ceil_mode": 1})],
+        {},
+    ),
+    "AveragePool, steps of one": (
+        [("AveragePool", "x", "y",
+          {"kernel_shape": [3, 2], "pads": [1, 0, 1, 1], "ceil_mode": 1, "count_include_pad": 1})],
+        {},
+    ),
+    "ConvTranspose, a smaller output": (
+        [("ConvTranspose", "x w", "y", {"strides": [2, 2], "output_shape": [9, 8]})],
+        {"w": T4},
+    ),
+    "ConvTranspose, SAME_UPPER, a smaller output": (
+        [("ConvTranspose", "x w", "y", {"strides": [2, 2], "output_shape": [9, 8], "auto_pad": "SAME_UPPER"})],
+        {"w": T4},
+    ),
+    "ConvTranspose, output_padding": (
+        [("ConvTranspose", "x w", "y", {"strides": [2, 2], "output_shape": [10, 8], "output_padding": [1, 0]})],
+        {"w": T4},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("nodes", "constants"), WINDOWS.values(), ids=WINDOWS)
+def test_windows_on_open_sizes(tmp_path, nodes, constants):
+    path = written(tmp_path / "m.onnx", nodes, constants, OPEN, opset=20)
+    model = io.import_onnx(path)
+    for rows, columns in ((5, 4), (6, 9), (7, 5), (8, 7)):
+        x = floats(2, 4, rows, columns) - 3  # a zero beyond would be the largest
+        assert_close(model.forward(x), run(path, x))
+    io.export_onnx(model, tmp_path / "again.onnx", x.shape[1:])
+    assert_close(run(tmp_path / "again.onnx", x), model.forward(x))
+
+
+@pytest.mark.parametrize(
+    ("operator", "options"),
+    [("Conv", {"dilations": [3, 1]}), ("MaxPool", {"kernel_shape": [1, 2]}), ("LpPool", {"kernel_shape": [1, 2]})],
+)
+def test_windows_that_onnxruntime_does_not_take(tmp_path, operator, options):
+    """Dilated ones, and such as leave pixels out: the same as where the file has the sizes."""
+    constants = {"w": W4} if operator == "Conv" else {}
+    nodes = [(operator, "x w" if constants else "x", "y", LOWER | options)]
+    model = io.import_onnx(written(tmp_path / "open.onnx", nodes, constants, OPEN))
+    for rows, columns in ((5, 4), (6, 9), (8, 11)):
+        fixed = io.import_onnx(written(tmp_path / "fixed.onnx", nodes, constants, (4, rows, columns)))
+        x = floats(2, 4, rows, columns) - 3
+        assert np.array_equal(model.forward(x), fixed.forward(x))
+
+
+def test_windows_on_open_sizes_that_are_refused(tmp_path):
+    """At once where it can be known, else at the call."""
+    left_out = [("AveragePool", "x", "y", LOWER | {"kernel_shape": [1, 2]})]
+    with pytest.raises(
+        ValueError, match=r"\(AveragePool\): auto_pad: expected NOTSET, VALID or SAME_UPPER where windows"
+    ):
+        io.import_onnx(written(tmp_path / "m.onnx", left_out, {}, OPEN))
+    larger = [("ConvTranspose", "x w", "y", {"strides": [2, 2], "output_shape": [9, 8]})]
+    model = io.import_onnx(written(tmp_path / "m.onnx", larger, {"w": T4}, OPEN))
+    assert model.forward(floats(1, 4, 4, 3)).shape == (1, 3, 9, 8)
+    for rows, columns in ((3, 3), (4, 2)):
+        with pytest.raises(ValueError, match="start: expected an integer of at least"):
+            model.forward(floats(1, 4, rows, columns))
