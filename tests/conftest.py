@@ -32,7 +32,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # The developer's settings; cnnx and OpenMP read them when the first kernel is wanted.
 # the tests' own; the last two name an HTML validator's jar and axe-core's script (site/test_site.py)
-KEPT = {"CNNX_TEST_BUILD", "CNNX_TEST_ISA", "CNNX_TEST_MEMO", "CNNX_MNIST", "CNNX_NEW_PICTURES", "CNNX_VNU", "CNNX_AXE"}
+KEPT = {
+    "CNNX_SITE",
+    "CNNX_TEST_BUILD",
+    "CNNX_TEST_ISA",
+    "CNNX_TEST_MEMO",
+    "CNNX_MNIST",
+    "CNNX_NEW_PICTURES",
+    "CNNX_VNU",
+    "CNNX_AXE",
+}
 for name in [name for name in os.environ if name.startswith(("CNNX_", "OMP_")) and name not in KEPT]:
     del os.environ[name]
 for name in ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"):  # tests say themselves in which language

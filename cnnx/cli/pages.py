@@ -1,5 +1,7 @@
 """Write the equations as a site of HTML pages that needs no network and no script (extra `report`).
 
+Where DIR/api has the reference of the public names (`tox -e docs`), pages link to it.
+
 Exit code 0: written; 2: usage, or DIR cannot be written.
 """
 

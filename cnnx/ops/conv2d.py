@@ -49,13 +49,13 @@ def conv2d(
         infinity may spread within its tile. Errors in float32, relative to the largest output, for normally
         distributed numbers and 64 / 256 channels:
 
-        ============  ===============  ===============
-        .             root mean square largest
-        ============  ===============  ===============
-        direct        0.9e-7 / 1.6e-7  1.1e-6 / 1.8e-6
-        2 x 2 tiles   0.5e-7 / 1.0e-7  0.4e-6 / 0.7e-6
-        4 x 4 tiles   3.4e-7 / 5.7e-7  6.4e-6 / 11e-6
-        ============  ===============  ===============
+        ============  ================  ===============
+        .             root mean square  largest
+        ============  ================  ===============
+        direct        0.9e-7 / 1.6e-7   1.1e-6 / 1.8e-6
+        2 x 2 tiles   0.5e-7 / 1.0e-7   0.4e-6 / 0.7e-6
+        4 x 4 tiles   3.4e-7 / 5.7e-7   6.4e-6 / 11e-6
+        ============  ================  ===============
 
         It needs memory for the transformed kernels, 16/9 or 4 times the weight's, and for each thread 2 to 3 MiB
         (more beyond 1,100 input channels of a group); where that would pass 16 MiB for each thread, some kernels at a

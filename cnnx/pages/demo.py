@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 from .. import backend as _backend
 from ..audit import Explanation
 from ..audit._signature import signature
-from ..lang import text
+from ..lang import text, translated
 from ..ops import OPS
 from . import picture, places
 from .worked import Element, Index, Worked, worked
@@ -22,6 +22,7 @@ WITHIN = {"R1": "R3", "R2": "R3", "R4": "R5", "T4": "T1", "G4": "G1"}
 LONG = 36  # characters of a term
 SHOWN = 16  # terms that a state writes out
 CALLS = 7  # worked calls of one output
+FIGURES = "figures"  # the texts that name figures
 OF = {kernel: op.name for op in reversed(OPS) for kernel in (*op.kernels, *op.frozen_kernels)}
 
 
@@ -120,7 +121,7 @@ def _much(e: Explanation) -> int:
 
 
 def label(call: Worked, lang: str, *, several: bool = False) -> str:
-    """What a call is about: in words, or its options. A figure's name is English in every language."""
+    """What a call is about: in words, or its options."""
     if call.call.label:
         return text(f"pages.call.{call.call.label}", lang)
     options = call.call.numbers
@@ -128,9 +129,8 @@ def label(call: Worked, lang: str, *, several: bool = False) -> str:
         return f"{call.call.op}({options})" if options else call.call.op
     if call.call.figure is None:
         return options or call.call.op
-    name: str = Markup('<span lang="en">{}</span>').format(call.call.figure.name)
-    said: str = Markup("{}: {}").format(name, options)
-    return said if options else name
+    name = translated(call.call.figure.name, FIGURES, lang)
+    return f"{name}: {options}" if options else name
 
 
 def _drawn(call: Worked, element: Element, links: dict[Index, str], lang: str) -> Markup:

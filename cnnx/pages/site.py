@@ -4,14 +4,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import cnnx
 
 from .._html import render
-from ..lang import ENGLISH, languages, text
+from ..lang import ENGLISH, languages, text, translated
 from ..lang import keys as text_keys
-from . import demo, equation, errata, networks, sheet, source
+from . import api, demo, equation, errata, networks, sheet, source
 from .code import code
 from .formula import formulas, mathml
 
@@ -34,6 +35,8 @@ class Page:
 def write(folder: Path, say: Say = lambda words: None) -> list[Path]:
     """Write the site into a folder, which is made where it is missing. Files of the same names are replaced.
 
+    Where Sphinx has written the reference of the public names into its folder `api`, pages link to that.
+
     Parameters
     ----------
     folder : Path
@@ -49,22 +52,25 @@ def write(folder: Path, say: Say = lambda words: None) -> list[Path]:
     ------
     OSError
         As the file system has it.
+    ValueError
+        `api/objects.inv` is none of Sphinx's.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    known = api.entries(folder)
     written = []
     for name in ASSETS:
-        source = resources.files(__package__).joinpath("templates", name)
-        written.append(_file(folder / name, source.read_text(encoding="utf-8")))
+        asset = resources.files(__package__).joinpath("templates", name)
+        written.append(_file(folder / name, asset.read_text(encoding="utf-8")))
     written.append(_file(folder / "index.html", _entrance()))
     for lang in languages():
         (folder / lang).mkdir(exist_ok=True)
-        for page in pages(lang):
+        for page in pages(lang, known):
             say(f"{lang}/{page.file}")
-            written.append(_file(folder / lang / page.file, rendered(page, lang)))
+            written.append(_file(folder / lang / page.file, rendered(page, lang, known)))
     return written
 
 
-def rendered(page: Page, lang: str) -> str:
+def rendered(page: Page, lang: str, known: api.Entries = MappingProxyType({})) -> str:
     """A page as HTML."""
     return render(
         f"pages/templates/{page.template}.html.j2",
@@ -73,7 +79,9 @@ def rendered(page: Page, lang: str) -> str:
         file=page.file,
         t=_texts("pages", lang),
         network=_texts("pages_network", lang),
+        figure=lambda words: translated(words, demo.FIGURES, lang),
         version=cnnx.__version__,
+        names=f"../{api.FOLDER}/index.html" if known else "",
         links=[(name, text(f"pages.{title}", lang)) for name, title in LINKS],
         **page.values,
     )
@@ -87,12 +95,12 @@ def _texts(part: str, lang: str) -> Callable[..., str]:
     return lambda key, **values: text(f"{part}.{key}", lang, **values)
 
 
-def pages(lang: str) -> Iterator[Page]:
+def pages(lang: str, known: api.Entries = MappingProxyType({})) -> Iterator[Page]:
     """All pages in a language."""
     yield _index(lang)
     yield _symbols()
     for key in equation.every_key():
-        yield _equation(key, lang)
+        yield _equation(key, lang, known)
     yield from _networks(lang)
     for one in source.all_sources(lang):
         yield Page(f"source-{one.key.lower()}.html", "source", {
@@ -175,7 +183,7 @@ def _title(key: str, lang: str) -> str:
     return text(f"pages_equation.{key}.title", lang)
 
 
-def _equation(key: str, lang: str) -> Page:
+def _equation(key: str, lang: str, known: api.Entries) -> Page:
     special, general = formulas(key)
     found = code(key)
     tests, more = equation.excerpts(found.tests, TESTS)
@@ -193,6 +201,7 @@ def _equation(key: str, lang: str) -> Page:
         "drawings": list(equation.drawings(key, lang)),
         "drawings_said": equation.drawings_said(key, lang),
         "sources": equation.sources(key),
+        "functions": api.of_equation(key, known),
         "demos": demos,
         "symbols": equation.symbols(key, lang),
         "reference": found.reference,

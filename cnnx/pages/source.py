@@ -50,9 +50,10 @@ def all_sources(lang: str) -> list[Source]:
 
 def _source(key: str, row: str, lang: str) -> Source:
     _, title, author, date = (cell.strip() for cell in row.strip("| ").split(" | "))
-    nobody = text("pages.source.not_given", lang)
-    said = (nobody if part == "not given" else part for part in (author, date))
-    about = text("pages.source.about", lang, **dict(zip(("author", "date"), said, strict=True)))
+    said = {name: part for name, part in (("author", author), ("date", date)) if part != "not given"}
+    lacking = {name: text(f"pages.source.no_{name}", lang) for name in ("author", "date") if name not in said}
+    both = text("pages.source.no_author_and_date", lang)
+    about = text("pages.source.about", lang, **said, **lacking) if said else both
     network = NETWORKS.get(key)
     page = (f"{network.replace('_', '-')}.html", text(f"pages.{network}", lang)) if network else None
     return Source(key, re.sub(r" \([^()]*\)$", "", title), about, page)

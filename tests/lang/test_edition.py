@@ -5,7 +5,9 @@ import re
 import pytest
 
 from cnnx import backend, lang
+from cnnx.audit.checks import _taylor
 from cnnx.audit.explain.explain import _docstring
+from cnnx.audit.figures import FIGURES
 from cnnx.cli import main
 from cnnx.ops import OPS
 from cnnx.pages.edition import PART, edition
@@ -82,6 +84,26 @@ def test_the_words_of_the_elements_are_translated(other):
                         ("Y[", "dZ", "dA", "dB", "dE")
                     ):
                         assert lang.translated(text, "elements", other) != text, text
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_the_words_of_figures_are_translated(other):
+    """What a page calls a figure, and where it comes from; names of modes are the same everywhere."""
+    for figure in FIGURES:
+        for words in (figure.name, figure.source):
+            said = lang.translated(words, "figures", other)
+            assert said != words or words in ("2x2", "asymmetric", "ReLU6") or re.match("M17 2.5", words), words
+            assert not re.search(r"\b(the|of|and|by|at|is|as|with|slopes?|less|gives)\b", said), said
+            assert {*re.findall(r"\d+", words)} <= {*re.findall(r"\d+", said)}, said
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_what_a_gradient_check_says_is_translated(other):
+    kinds = [_taylor.Remainder(kind, 1.02, 1e-5).words() for kind in ("wrong", "one side", "flat", "right", "noisy")]
+    at = "x[0, 1]: gradient and difference quotient differ by 0.5 (3e+09 of the tolerance)"
+    for words in (at, "x, direction 1", *kinds, *(f"{at}; {words}" for words in kinds)):
+        said = lang.translated(words, "gradient", other)
+        assert not re.search(r"\b(the|gradient|falls|direction|values)\b", said), said
 
 
 def test_equations_in_japanese(say):
