@@ -127,6 +127,8 @@ def _said(module: ModuleType, mapping: Iterable[str]) -> dict[str, dict[str, Any
             value = getattr(module, value)
         if not callable(value):
             raise ValueError(f"{where}: expected a class or a function, got {type(value).__name__}")
+        if op in roles.MODAL and not inspect.isclass(value):
+            raise ValueError(f"{where}: expected a class for {op}, which keeps something from call to call")
         found.setdefault(op, {})["back" if key.endswith(BACKWARD) else "fore"] = value
     return found
 
@@ -151,7 +153,7 @@ def _classes(things: Iterable[tuple[str, Any]], but: set[str], lines: Mapping[st
 def _functions(things: Iterable[tuple[str, Any]], but: set[str], lines: Mapping[str, int], file: str) -> list[Unit]:
     """Functions by op: each forward one with the backward one whose name is most like its own."""
     named = [(n, v, said) for n, v in things if inspect.isfunction(v) and (said := roles.op_of(n)) is not None]
-    named = [(n, v, (op, back)) for n, v, (op, back) in named if op not in but]
+    named = [(n, v, (op, back)) for n, v, (op, back) in named if op not in (*but, *roles.MODAL)]
     backs = [(n, v, op) for n, v, (op, back) in named if back]
     found: list[Unit] = []
     used: set[str] = set()

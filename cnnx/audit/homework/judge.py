@@ -9,7 +9,9 @@ from . import find
 from .answer import RIGHT, Answer, Result
 from .budget import TimeUpError, alarm
 from .cost import Cost
+from .drop import Drop
 from .layer import Layer
+from .norm import Norm
 from .roles import COSTS
 from .unit import Unit
 
@@ -74,6 +76,10 @@ def _judged(unit: Unit, end: float) -> Iterator[Result]:
     """The results of a unit, one after another: the forward pass, each gradient, and what is asked of all."""
     if unit.op in COSTS:
         yield from Cost(unit, end).results()
+    elif unit.op == "dropout":
+        yield from Drop(unit).results()
+    elif unit.op == "batch_norm2d":
+        yield from Norm(unit, end).results()
     else:
         yield from Layer(unit, end).results()
 
@@ -101,7 +107,7 @@ def _costs_and_layers(answer: Answer) -> None:
 def _within_layers(answer: Answer) -> None:
     """1/N in the gradient of one parameter of a layer, and not in that of the other: no convention has it so."""
     for _, results in answer.units:
-        of = [r for r in results if r.output in ("dF", "dw", "db")]
+        of = [r for r in results if r.output in ("dF", "dw", "dg", "db")]
         divided = [r for r in of if r.status == "convention" and r.mistake == "mean_n"]
         if divided and any(r.status == RIGHT for r in of):
             for result in divided:

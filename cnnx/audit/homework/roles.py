@@ -8,8 +8,8 @@ from typing import Any
 # By what it stands for, the names of a parameter, without case, underscores and digits at the end.
 _NAMES = {
     "x": "x z inp input inputs img image images data a xin inputdata aprev",
-    "weight": "w weight weights f filter filters kernel kernels fil v",
-    "bias": "b bias biases",
+    "weight": "w weight weights f filter filters kernel kernels fil v gamma scale gain",
+    "bias": "b bias biases beta shift",
     "stride": "stride strides s u step",
     "padding": "pad padding p padsize pads zeropad paddings",
     "kernel_size": "kernelsize ksize k size poolsize window pool windowsize filtersize kernel kernelshape poolshape",
@@ -19,8 +19,17 @@ _NAMES = {
     "target": "t target targets label labels ytrue teacher y",
     "output": "y out output outputs yhat",
     "cache": "cache caches saved",
-    "in_channels": "inchannels inch cin nin inputdim infeatures insize inputsize indim inputchannels",
+    "in_channels": "inchannels inch cin nin inputdim infeatures insize inputsize indim inputchannels "
+    "numfeatures nfeatures features channels dim",
     "out_channels": "outchannels outch cout nout outputdim outfeatures outsize outputsize outdim nfilters",
+    "rate": "rate ratio dropoutratio dropoutrate dropratio droprate dropprob dropoutprob dropoutprobability "
+    "probability prob p q dropout keepprob keep keepratio keeprate keepprobability",
+    "training": "train training trainflg trainflag istrain istraining trainmode trainingmode",
+    "mode": "mode phase",
+    "momentum": "momentum decay",
+    "eps": "eps epsilon",
+    "running_mean": "runningmean movingmean runmean avgmean meanrunning testmean",
+    "running_var": "runningvar movingvar runvar avgvar varrunning testvar runningvariance movingvariance",
     "settings": "convparam poolparam param params convparams poolparams hparam hparameters",
 }
 ORDER = {  # of parameters whose names say nothing
@@ -28,8 +37,11 @@ ORDER = {  # of parameters whose names say nothing
     "affine": ("x", "weight", "bias"),
     "max_pool2d": ("x", "kernel_size", "stride", "padding"),
     "avg_pool2d": ("x", "kernel_size", "stride", "padding"),
+    "dropout": ("x", "rate"),
+    "batch_norm2d": ("x", "weight", "bias"),
 }
 COSTS = ("cross_entropy", "squared_error")
+MODAL = ("dropout", "batch_norm2d")  # which train or do not; classes alone, as they keep something from call to call
 OF_OUTPUTS = ("relu", "sigmoid", "tanh", "softmax")  # whose gradients are written with y, the output
 # Ops by what is left of a name in lower case once decoration is taken off.
 _OPS = {
@@ -44,15 +56,20 @@ _OPS = {
     "softmax": "softmax",
     "cross_entropy": "softmaxwithloss softmaxcrossentropy softmaxloss softmaxwithcrossentropy softmaxcrossentropyloss",
     "squared_error": "squarederror meansquarederror mse mseloss squaredloss sumsquarederror",
+    "dropout": "dropout",
+    "batch_norm2d": "batchnorm batchnormalization batchnormalisation batchnorm2d batchnorm1d batchnormalization2d bn",
 }
 OP_NAMES = tuple(_OPS)
+_OF_WINDOWS = ("stride", "padding", "kernel_size", "rows", "columns")
+_OF_MODES = ("rate", "training", "mode", "momentum", "eps", "running_mean", "running_var")
 _DECORATION = re.compile(r"(my|simple|naive|numpy|np|the|fast|loops?|im2col|kadai|ex|hw)+|layer")
 _BACK = re.compile(r"(backward|backprop|bwd|back|gradients?|grads?|derivative|deriv|diff|prime)")
 _FORE = re.compile(r"(forward|fwd)")
 _GRADIENTS = {
     "x": "dx dz dinput dimg gradx gradinput xgrad",
-    "weight": "dw df dweight dweights gradw gradweight gradf wgrad weightgrad dkernel dfilter gw gradweights",
-    "bias": "db dbias gradb gradbias bgrad biasgrad gb",
+    "weight": "dw df dweight dweights gradw gradweight gradf wgrad weightgrad dkernel dfilter gw gradweights dgamma "
+    "gradgamma gammagrad dscale",
+    "bias": "db dbias gradb gradbias bgrad biasgrad gb dbeta gradbeta betagrad dshift",
 }
 
 
@@ -85,7 +102,9 @@ def role_of(name: str, op: str) -> str | None:
     for role, words in _NAMES.items():
         if word not in words.split():
             continue
-        if role == "weight" and op not in ("conv2d", "affine"):
+        if role == "weight" and op not in ("conv2d", "affine", "batch_norm2d"):
+            continue
+        if (role in _OF_WINDOWS and op in MODAL) or (role in _OF_MODES and op not in MODAL):
             continue
         if role == "target" and op not in COSTS:
             continue

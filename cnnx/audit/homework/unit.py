@@ -11,7 +11,7 @@ import numpy as np
 from ..data import Array
 from . import roles
 
-ARRAYS = {"conv2d": ("x", "weight", "bias"), "affine": ("x", "weight", "bias")}
+ARRAYS = dict.fromkeys(("conv2d", "affine", "batch_norm2d"), ("x", "weight", "bias"))
 OPTIONS = {
     "conv2d": ("stride", "padding"),
     "max_pool2d": ("kernel_size", "stride", "padding"),
@@ -40,6 +40,7 @@ class Unit:
     fore: Callable[..., Any] | None = None
     back: Callable[..., Any] | None = None
     transposed: bool = False  # affine: its weight has inputs before outputs
+    only_training: bool = False  # nothing tells it that it does not train
     planar: bool = False  # it takes one image of one channel, without axes for examples and channels
     saying: str = ""  # the gradients in the order in which a tuple has them
     options: tuple[str, ...] = field(init=False, default=())

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..._text import aligned
-from ...lang import ENGLISH, language, text
+from ...lang import ENGLISH, language, text, translated
 from ..data import Array
 from ..explain.expression import written
 from .answer import OPEN, WRONG, Answer, Example, Result
@@ -13,7 +13,7 @@ from .mistakes import DIGITS
 from .roles import OP_NAMES
 from .unit import OPTIONS, Unit
 
-# Where each result's equation stands: its key in the sheet, and what of the sources has it.
+# Where each result's equation stands: its key in the sheet, and what of the sources has it; "" none.
 EQUATIONS = {
     ("conv2d", "Y"): ("C1", "M17 (4)"),
     ("conv2d", "dZ"): ("C5", "M17 (7)"),
@@ -29,12 +29,18 @@ EQUATIONS = {
     ("affine", "db"): ("F2", "M17 (19)"),
     ("softmax", "Y"): ("A3", "U19"),
     ("softmax", "dZ"): ("A3", "U19"),
+    **{("dropout", output): ("D1", "") for output in ("Y", "mask", "inference", "dZ")},
+    **{("batch_norm2d", output): ("N2", "") for output in ("Y", "inference")},
+    **{("batch_norm2d", output): ("N3", "") for output in ("dg", "db")},
+    ("batch_norm2d", "dZ"): ("N4", ""),
+    ("batch_norm2d", "running"): ("N1", ""),
     ("cross_entropy", "E"): ("E3", "U19"),
     ("cross_entropy", "dZ"): ("E3", "U19"),
     ("squared_error", "E"): ("E1", "D19"),
     ("squared_error", "dA"): ("E1", "D19 (1)"),
 }
 _ACTIVATION = {"Y": ("A1", "M17 (15)"), "dZ": ("A2", "M17 (16)")}
+SHORT = "Y", "dZ", "dA", "dF", "dw", "dg", "db", "E"  # results that have a name in the equations
 MOST = 40  # numbers of an array that is printed
 
 
@@ -52,6 +58,8 @@ def said(answer: Answer) -> Iterator[str]:
         yield from (f"  {line}" for line in _table(results))
         if unit.planar:
             yield f"  {text('check.planar')}"
+        if unit.only_training:
+            yield f"  {text('check.only_training')}"
         lacking = [name for name in OPTIONS.get(unit.op, ()) if name not in unit.options]
         if lacking:
             yield f"  {text('check.not_asked', options=', '.join(lacking))}"
@@ -86,7 +94,7 @@ def equation(unit: Unit, result: Result) -> tuple[str, str]:
 
 def _table(results: list[Result]) -> Iterator[str]:
     rows = [
-        (r.output if r.output not in ("gradient", "layout") else "", text(f"check.output.{r.output}"), _status(r))
+        (r.output if r.output in SHORT else "", text(f"check.output.{r.output}"), _status(r))
         for r in results
         if r.output
     ]
@@ -106,9 +114,9 @@ def _block(unit: Unit, result: Result) -> Iterator[str]:
     if result.output in ("", "gradient", "layout"):
         yield text("check.wrong_of_all", name=unit.name, what=status)
     else:
-        yield text(
-            "check.wrong_of", name=unit.name, output=result.output, what=status, equation=key, source=source
-        )  # fmt: skip
+        output = result.output if result.output in SHORT else text(f"check.output.{result.output}")
+        source = source or text("check.standard")
+        yield text("check.wrong_of", name=unit.name, output=output, what=status, equation=key, source=source)
     if result.status == "slow":
         yield f"  {text('check.slow', seconds=result.seconds)}"
         return
@@ -116,16 +124,16 @@ def _block(unit: Unit, result: Result) -> Iterator[str]:
         yield f"  {text('check.unclear', words=result.words)}"
         return
     if result.mistake:
-        words = text(f"check.mistake.{result.mistake}", ratio=result.ratio)
+        words = text(f"check.mistake.{result.mistake}", ratio=result.ratio, words=result.words)
         yield f"  {text('check.note' if result.status == 'convention' else 'check.likely', words=words)}"
     elif result.output == "gradient":
-        yield f"  {text('check.gradient_wrong', words=result.words)}"
+        yield f"  {text('check.gradient_wrong', words=translated(result.words, 'gradient'))}"
     elif result.plain:
         yield f"  {text('check.suspect_plain')}"
     elif result.suspects:
         features = ", ".join(text(f"check.feature.{name or 'plain'}") for name in result.suspects)
         yield f"  {text('check.suspect', features=features)}"
-    if result.words and result.output != "gradient":
+    if result.words and result.output != "gradient" and result.mistake != "drop_share":
         yield f"  {text('check.raised', words=result.words)}"
     if result.shape:
         yield f"  {text('check.shape', got=result.shape[0], expected=result.shape[1])}"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ...data import Array
-from . import costs, layers, windows
+from . import costs, layers, norm, windows
 
 # A mistake's key, and what would come out.
 Made = Iterator[tuple[str, Array]]
@@ -31,6 +31,11 @@ MISTAKES: dict[tuple[str, str], Maker] = {
     ("sigmoid", "x"): layers.sigmoid_x,
     ("tanh", "x"): layers.tanh_x,
     ("softmax", "y"): layers.softmax_y,
+    ("batch_norm2d", "y"): norm.norm_y,
+    ("batch_norm2d", "inference"): norm.norm_inference,
+    ("batch_norm2d", "x"): norm.norm_x,
+    ("batch_norm2d", "weight"): norm.norm_weight,
+    ("batch_norm2d", "bias"): norm.norm_bias,
     ("cross_entropy", "y"): costs.cross_entropy_y,
     ("cross_entropy", "x"): costs.cross_entropy_x,
     ("squared_error", "y"): costs.squared_error_y,
@@ -40,4 +45,5 @@ DIGITS = "digits"  # right, but not to the last digits
 # What is no mistake, but another convention than cnnx's: a source has it so, or the equation leaves it open.
 CONVENTIONS = (
     "mean_n", "ties_all", "ties_last", "ties_split", "pad_zero", "kink", "sum_not_mean", "log_delta", DIGITS,
+    "drop_keep", "drop_at_inference", "drop_rows", "norm_eps",
 )  # fmt: skip
