@@ -313,13 +313,22 @@ def test_no_false_alarms(seed: int) -> None:
     assert list(report.discrepancies()) == []
 
 
-# What torch's gradients are off by, on the way to them: y (1 - y) and 1 - y^2 are made of a rounded y, so that that of
-# tanh at 9.5 is 0 in float32, where 2.2e-8 is right, whatever the instruction set; powers of S underflow.
-OF_TORCH = {"sigmoid_grad_input", "tanh_grad_input", "local_response_norm_grad_input"}
+# What torch's kernels are off by: y (1 - y) and 1 - y^2 are made of a rounded y, so that the slope of tanh at 9.5 is 0
+# in float32, where 2.2e-8 is right, whatever the instruction set; powers of S underflow; in log(1 + exp(z)) exp(z) is
+# rounded as well, 1.03 of the budget; and where a place lies between two pixels a rounded scale says which is nearest
+# (findings/torch-nearest-by-whole-factors.sh).
+OF_TORCH = {
+    "sigmoid_grad_input",
+    "tanh_grad_input",
+    "local_response_norm_grad_input",
+    "softplus",
+    "upsample2d_nearest",
+    "upsample2d_nearest_grad_input",
+}
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("seed", range(1, 6))
+@pytest.mark.parametrize("seed", range(1, 21))
 def test_no_false_alarms_of_torch(seed: int) -> None:
     pytest.importorskip("torch", reason="extra torch: a peer that is right")
     report = audit(checks=["search"], search_cases=12, backend="torch", measure=False, seed=seed)
