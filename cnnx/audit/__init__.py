@@ -10,6 +10,7 @@ search/     cases that are drawn, beside the fixed ones
 mutants/    bugs that the audit has to catch
 gate/       the audit in a test suite, in a script, as a verdict in JSON
 order/      in which order a black box sums
+engines/    whole audits of other people's engines, kept as data (docs/engines.md); field/: what engines mean
 model/      deployed networks in ONNX files, node by node (extra `onnx`, and an engine)
 run         all checks of all ops; work: one check of one op; trial: one case of it
 contract/   other people's kernels, described: layouts, arguments, arithmetic, what is fused

@@ -278,6 +278,7 @@ AUDIT = (
     {"work", "workers", "asked", "run"},
     {"mutants"},
     {"model"},
+    {"engines"},
     {"gate", "order", "homework"},
 )
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .child import MARK
 from .questions import QUESTIONS
@@ -30,7 +30,7 @@ def ask(engine: str, keys: Iterable[str] = QUESTIONS, *, seconds: float = SECOND
     threads = THREADS in left
     left = [key for key in left if key != THREADS]
     while left:
-        said, ended, last = _child(engine, 0, left, seconds)
+        said, ended, last = child((*CHILD, engine, "0", *left), seconds)
         version = version or next((one["version"] for one in said if "version" in one), "")
         if not version:
             return Answers("", last, {})
@@ -50,7 +50,7 @@ def ask(engine: str, keys: Iterable[str] = QUESTIONS, *, seconds: float = SECOND
 def _threads(engine: str, seconds: float) -> str:
     digests = []
     for n in (1, 2):
-        said, ended, _ = _child(engine, n, [THREADS], seconds)
+        said, ended, _ = child((*CHILD, engine, str(n), THREADS), seconds)
         found = next((one["answer"] for one in said if "key" in one), ended)
         if len(found) != 64:  # not a digest but a reason
             return found
@@ -58,9 +58,9 @@ def _threads(engine: str, seconds: float) -> str:
     return "yes" if digests[0] == digests[1] else "no"
 
 
-def _child(engine: str, threads: int, keys: list[str], seconds: float) -> tuple[list[dict[str, str]], str, str]:
-    """What a process said, how it ended if that was not as it should, and the last line of its errors."""
-    command = [sys.executable, *CHILD, engine, str(threads), *keys]
+def child(arguments: Iterable[str], seconds: float) -> tuple[list[dict[str, Any]], str, str]:
+    """What a process of Python said, how it ended if that was not as it should, and the last line of its errors."""
+    command = [sys.executable, *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=seconds, check=False,
                               env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})  # fmt: skip
