@@ -34,6 +34,16 @@ def in_force(given: Kernel | Iterable[Kernel], *, isolated: bool, limit: float |
 
 
 @contextmanager
+def known_by_name(backend: str | Kernel | Iterable[Kernel], *, isolated: bool, limit: float | None) -> Iterator[str]:
+    """A back end's name; within the block kernels with contracts have one."""
+    if isinstance(backend, str):
+        yield backend
+        return
+    with in_force(backend, isolated=isolated, limit=limit) as name:
+        yield name
+
+
+@contextmanager
 def workers_for(
     backend: str, against: str, timeout: float | None, jobs: int = 1, *, isolated: bool
 ) -> Iterator[tuple[str, Here | Pool]]:

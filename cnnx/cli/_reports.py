@@ -30,7 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write the verdict as JSON, for loops that write kernels: score, reasons, speed; -: print it instead of "
         "the report (cnnx/audit/gate/verdict.schema.json)",
     )
-    add("--baseline", metavar="NAME", help=f"the back end beside which --verdict times a good one (default {BASELINE})")
+    add(
+        "--baseline",
+        metavar="NAME",
+        help=f"the back end beside which --verdict times a good one (default {BASELINE}); of kernels by contract also "
+        "FILE.py:NAME, another one",
+    )
 
 
 def check(arguments: argparse.Namespace) -> None:

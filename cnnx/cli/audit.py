@@ -19,6 +19,7 @@ from cnnx.audit.report.text import text
 from cnnx.audit.run import again
 from cnnx.audit.sides import PROPERTIES
 from cnnx.audit.workers import TIMEOUT as ISOLATED_FOR
+from cnnx.audit.workers import known_by_name
 from cnnx.backend import registered_names
 
 from . import _bits, _model, _order, _reports, _spot
@@ -137,8 +138,13 @@ def _by_contract(arguments: argparse.Namespace, found: dict[str, list[Kernel]]) 
     return code
 
 
-def _judged(arguments: argparse.Namespace, backend: str | list[Kernel]) -> int:
+def _judged(arguments: argparse.Namespace, given: str | list[Kernel]) -> int:
     """Audit a back end, print, and return the exit code."""
+    with known_by_name(given, isolated=arguments.isolated, limit=_timeout(arguments)) as backend:
+        return _judged_by_name(arguments, backend)
+
+
+def _judged_by_name(arguments: argparse.Namespace, backend: str) -> int:
     require = _bits.required(arguments)
     if arguments.repro is not None:
         return _again(arguments, backend)
@@ -215,7 +221,7 @@ def _self_test(arguments: argparse.Namespace) -> int:
     return _field.run(arguments) if arguments.self_test == "field" else _self_test.run(arguments)
 
 
-def _again(arguments: argparse.Namespace, backend: str | list[Kernel]) -> int:
+def _again(arguments: argparse.Namespace, backend: str) -> int:
     refuse(
         "--repro",
         arguments,

@@ -15,7 +15,7 @@ import cnnx
 import cnnx.cli
 from cnnx import backend
 from cnnx.audit import assert_kernel, verdict
-from cnnx.audit.gate.speed import _lowest
+from cnnx.audit.gate.interval import lowest
 from cnnx.audit.gate.verdict import of_report, schema
 from cnnx.audit.mutants._mutant import right
 from cnnx.audit.report.report import Report
@@ -293,7 +293,7 @@ def test_the_schema_refuses_what_contradicts_itself() -> None:
 def test_the_interval_covers_the_median(rounds: int, low: int) -> None:
     """The k-th of n rounds from either end: 1 - 2 sum over i < k of C(n, i) / 2^n is at least 95 %. By tables of the
     sign test n = 6 and 8 allow the ends alone, 9 and 11 the second, 12 the third."""
-    assert _lowest(rounds) == low
+    assert lowest(rounds) == low
 
 
 # --------------------------------------------------------------------------------------------- command line

@@ -1,7 +1,7 @@
 """A function called by its contract, as a kernel of cnnx: arrays laid out and converted, results held to its words."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from ... import backend as _backend
+from ...ops import Op
 from ..data import Array
 from ..kinds import carrier, numbers
-from ..trace import ContractError
+from ..trace import ContractError, KernelCall, inputs_count
 from . import names
 from .callee import BrokenError, Laid, Values
 from .kernel import IN_INTS, Constant, Kernel
@@ -29,15 +30,34 @@ public: ContextVar[tuple[Mapping[str, Array], Mapping[str, Any]]] = ContextVar("
 
 def as_kernel(kernel: Kernel, which: int) -> Callable[..., None]:
     """`kernel(inputs, /, outputs, *, numbers)` of cnnx, for one of the function's results."""
-    sig = kernel.signatures[which]
 
-    def called(*arrays: Array, **given: Any) -> None:
-        beside = arrays_of(kernel.tail)
-        known = dict(zip((*sig.inputs, *beside), arrays, strict=False))
-        Call(kernel, sig, known, arrays[-1], given).run()
+    def run(*arrays: Array, **given: Any) -> None:
+        called(kernel, which, arrays, given).run()
 
-    called.__name__ = called.__qualname__ = sig.kernel
-    return called
+    run.__name__ = run.__qualname__ = kernel.signatures[which].kernel
+    return run
+
+
+def called(kernel: Kernel, which: int, arrays: Sequence[Array], given: Mapping[str, Any]) -> "Call":
+    """A call of the function for one of its results, on the arrays and numbers of cnnx's kernel."""
+    sig, beside = kernel.signatures[which], arrays_of(kernel.tail)
+    return Call(kernel, sig, dict(zip((*sig.inputs, *beside), arrays, strict=False)), arrays[-1], given)
+
+
+def empty_call(op: Op, arguments: Mapping[str, Any], backend: str) -> KernelCall:
+    """The kernel that an op calls forward, and with what; it does not run."""
+    found: list[KernelCall] = []
+
+    def note(name: str, kernel: _backend.Kernel) -> _backend.Kernel:
+        def noted(*arrays: Array, **numbers: Any) -> None:
+            count = inputs_count(name)
+            found.append(KernelCall(name, tuple(a.copy() for a in arrays[:count]), arrays[count:], numbers))
+
+        return noted
+
+    with _backend.use_backend(backend), _backend.intercept(note):
+        op.forward(**arguments)
+    return found[0]
 
 
 def lacking(kernel: Kernel, what: str) -> _backend.MissingKernelError:

@@ -7,6 +7,7 @@ else of the audit; so it imports NumPy alone.
 import ctypes
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -47,26 +48,26 @@ class Callee:
 
         results : what it writes, and of what it returns the shape and dtype.
         """
+        return self.result(self.ready(values, results)(), results, mine)
+
+    def ready(self, values: Values, results: Mapping[str, Array]) -> Callable[[], Any]:
+        """The call itself, of which arguments are converted before."""
         if getattr(self.function, "by_files", False) is True:  # a Command
             given = {str(at): v.array if isinstance(v, Laid) else v for at, v in values.items() if at not in results}
-            self.function(outputs=dict(results), **given)
-            return results[mine]
-        returned = self._called(values)
-        return self._returned(returned, results[mine], mine) if self.returns else results[mine]
-
-    def ready(self, values: Values) -> tuple[list[Any], dict[str, Any]]:
-        """What the function is called with, in order and by name."""
+            return partial(self.function, outputs=dict(results), **given)
         in_order = [value for at, value in values.items() if isinstance(at, int)]
         by_name = {at: value for at, value in values.items() if isinstance(at, str)}
         if isinstance(self.function, ctypes._CFuncPtr):  # type: ignore[attr-defined]
-            return _for_c(self.function, in_order, self.name), {}
+            return partial(self.function, *_for_c(self.function, in_order, self.name))
         make = self.convert or (lambda a: a)
         made = [make(v.array) if isinstance(v, Laid) else v for v in in_order]
-        return made, {at: make(v.array) if isinstance(v, Laid) else v for at, v in by_name.items()}
+        named = {at: make(v.array) if isinstance(v, Laid) else v for at, v in by_name.items()}
+        return partial(self.function, *made, **named)
 
-    def _called(self, values: Values) -> Any:
-        in_order, by_name = self.ready(values)
-        return self.function(*in_order, **by_name)
+    def result(self, returned: Any, results: Mapping[str, Array], mine: str) -> Array:
+        """One of the results, of what the call returned."""
+        written = getattr(self.function, "by_files", False) is True or not self.returns
+        return results[mine] if written else self._returned(returned, results[mine], mine)
 
     def _returned(self, returned: Any, like: Array, mine: str) -> Array:
         if returned is None:

@@ -3,10 +3,9 @@
 Each call of one side is followed or preceded by the other's on the same arrays. A round is a ratio of medians.
 """
 
-import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,10 @@ import numpy as np
 from ... import backend as _backend
 from ... import native as _native
 from ...ops import OPS, Op
+from .. import known
 from ..asked import CHECK_SEARCH
 from ..checks import CHECKS
+from ..contract import Kernel
 from ..data import Arrays, draw
 from ..report.result import Result
 from ..sides import Sides
@@ -25,36 +26,18 @@ from ..supervise import Supervisor
 from ..trace import KernelCall, Trace, forward_arguments, inputs_count
 from ..trial import Trial
 from ..work import Say
+from . import contracts
+from .interval import DTYPE, Speed
 
 ROUNDS, TURNS = 9, 4
-COVERED = 0.95
-DTYPE = "float32"
-
-
-@dataclass(frozen=True)
-class Speed:
-    """How many times as fast as the baseline: the median of the rounds and an interval that covers it.
-
-    case : the op's first benchmark case, which was called forward, in float32.
-    low, high : order statistics of the rounds that hold the median with 95 % (`rounds` of at least 6).
-    """
-
-    case: str
-    ratio: float
-    low: float
-    high: float
-    rounds: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {**vars(self), "dtype": DTYPE, "direction": "forward"}
 
 
 def measured(
-    op: str, sides: Sides, baseline: str, seed: int, *, rounds: int = ROUNDS, timeout: float | None = None
+    op: str, sides: Sides, baseline: str | Kernel, seed: int, *, rounds: int = ROUNDS, timeout: float | None = None
 ) -> Speed | Result | str:
     """How fast a back end's forward kernel of an op is beside another's.
 
+    baseline : its name; of functions by contract also a file of kernels, or a contract.
     timeout : seconds that it may take, in a process of its own; None: here.
 
     Returns
@@ -62,6 +45,9 @@ def measured(
     Speed, Result or str
         A result has findings: what was timed is wrong, hangs or dies. A text says why nothing could be timed.
     """
+    if known.own(sides.backend) is not None:
+        return contracts.measured(op, sides, baseline, seed, rounds=rounds, timeout=timeout)
+    assert isinstance(baseline, str)  # as of_report has seen to it
     if timeout is None:
         return _work(op, "speed", sides, baseline, seed, rounds)
     with Supervisor(_work, timeout) as supervisor:
@@ -100,9 +86,7 @@ def _work(
         return trial.result
     if not trial.result.elements:
         return "no element of what was timed could be judged"
-    low = _lowest(rounds)
-    ordered = sorted(ratios)
-    return Speed(case.name, float(np.median(ordered)), ordered[low], ordered[-1 - low], rounds)
+    return Speed.of_rounds(case.name, ratios)
 
 
 def _round(op: Op, trial: Trial, baseline: str, swapped: bool) -> float:
@@ -144,11 +128,3 @@ def _timed(op: Op, trial: Trial, arrays: Arrays, backend: str) -> tuple[float, l
 def _split(call: KernelCall) -> KernelCall:
     count = inputs_count(call.kernel)
     return KernelCall(call.kernel, call.inputs[:count], call.inputs[count:], call.numbers)
-
-
-def _lowest(rounds: int) -> int:
-    """By how many places the interval's ends stand inside the ordered rounds: binomial, for any distribution."""
-    low = 0
-    while 1 - 2 * sum(math.comb(rounds, i) for i in range(low + 2)) / 2**rounds >= COVERED:
-        low += 1
-    return low

@@ -7,14 +7,18 @@ from typing import Any
 
 from ... import backend as _backend
 from ..compat import COMPAT
+from ..contract import Kernel
 from ..report.machine import facts
 from ..report.report import Report
 from ..report.result import Discrepancy, Result, number
 from ..run import audit
 from ..sides import Sides
+from ..workers import known_by_name
 from . import speed as _speed
 from .assertion import SHRINK
 from .backends import Ops, given
+from .contracts import is_file
+from .interval import Speed
 from .suite import OF_THE_REFERENCE
 from .words import used_share
 
@@ -28,7 +32,7 @@ def verdict(
     backend: Any,
     op: Ops = None,
     *,
-    baseline: str | None = BASELINE,
+    baseline: str | Kernel | None = BASELINE,
     rounds: int = _speed.ROUNDS,
     shrink: float = SHRINK,
     **options: Any,
@@ -45,9 +49,11 @@ def verdict(
     ----------
     backend, op
         As `assert_kernel` takes them.
-    baseline : str or None
+    baseline : str, Kernel or None
         The back end beside which a good one is timed, forward, on inputs whose results are judged as well; None, or the
-        same one: not at all.
+        same one: not at all. Of kernels by contract the functions are timed, on arrays that are laid out and converted
+        before; the baseline is the back end's op, and one for each step of a tail, or another contract: "FILE.py:NAME",
+        or what `kernel` made.
     rounds : int
         So many rounds, at least 6; each is a ratio of medians of four calls a side.
     shrink : float
@@ -77,16 +83,17 @@ def verdict(
     """
     check_timing(baseline, rounds)
     what = given(backend, op)
-    with what.at_hand() as name:
+    isolated, limit = options.get("isolated", False), options.get("timeout")
+    with what.at_hand() as known_as, known_by_name(known_as, isolated=isolated, limit=limit) as name:
         report = audit(what.ops, backend=name, shrink=shrink, **{"measure": False, **options})
         return of_report(report, baseline=baseline, rounds=rounds, timeout=options.get("timeout"))
 
 
-def check_timing(baseline: str | None, rounds: int = _speed.ROUNDS) -> None:
+def check_timing(baseline: str | Kernel | None, rounds: int = _speed.ROUNDS) -> None:
     """Raise, before anything is judged, where nothing could be timed so."""
     if rounds < 6:
         raise ValueError(f"rounds: expected at least 6, of which an interval follows, got {rounds}")
-    if baseline is not None:
+    if isinstance(baseline, str) and not is_file(baseline):
         with _backend.use_backend(baseline):
             pass
 
@@ -98,7 +105,7 @@ def schema() -> dict[str, Any]:
 
 
 def of_report(
-    report: Report, *, baseline: str | None = None, rounds: int = _speed.ROUNDS, timeout: float | None = None
+    report: Report, *, baseline: str | Kernel | None = None, rounds: int = _speed.ROUNDS, timeout: float | None = None
 ) -> dict[str, Any]:
     """The verdict on a report, whose back end is timed beside `baseline` if it is good."""
     check_timing(baseline, rounds)
@@ -108,10 +115,12 @@ def of_report(
         why = f"refused: the verdict is {_WORDS[code]}"
     elif baseline == report.backend:
         why = f"the baseline is {baseline} itself"
-    elif report.isolated:  # here it would hold the clock
+    elif report.isolated and not report.contracts:  # here it would hold the clock
         why = "an isolated back end is timed by the audit alone: its report has the speed-up"
     elif report.backend not in _backend.backends():
         why = "the back end was known to the audit alone"
+    elif not report.contracts and not (baseline is None or (isinstance(baseline, str) and not is_file(baseline))):
+        why = f"a contract as the baseline is one for contracts, and {report.backend} has none"
     elif baseline is not None:
         speed, why, wrong = _timed(report, baseline, rounds, timeout)
         if wrong:
@@ -140,7 +149,7 @@ def of_report(
 
 
 def _timed(
-    report: Report, baseline: str, rounds: int, timeout: float | None
+    report: Report, baseline: str | Kernel, rounds: int, timeout: float | None
 ) -> tuple[dict[str, Any] | None, str, list[Result]]:
     """The speed of each op that ran, why there is none, and what is wrong with what was timed."""
     sides = Sides(report.backend, report.against, COMPAT[report.compat])
@@ -149,13 +158,14 @@ def _timed(
     wrong: list[Result] = []
     for op in report.ops:
         one = _speed.measured(op, sides, baseline, report.seed, rounds=rounds, timeout=timeout)
-        if isinstance(one, _speed.Speed):
+        if isinstance(one, Speed):
             by_op[op] = one.as_dict()
         elif isinstance(one, Result):
             wrong.append(one)
         else:
             whys.append(f"{op}: {one}")
-    return {"baseline": baseline, "ops": by_op} if by_op else None, "; ".join(whys), wrong
+    name = baseline.name if isinstance(baseline, Kernel) else baseline
+    return {"baseline": name, "ops": by_op} if by_op else None, "; ".join(whys), wrong
 
 
 def _counts(result: Result) -> bool:

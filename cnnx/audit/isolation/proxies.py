@@ -1,6 +1,7 @@
 """Kernels that run in the process of an isolated back end, and are called like any other."""
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
@@ -19,6 +20,7 @@ from .process import Process
 TYPES = {"float": "float32", "double": "float64"}  # C types of Cython's fused kernels
 
 _running: dict[Candidate, Process] = {}
+_held: Counter[Candidate] = Counter()
 _where: ContextVar[str] = ContextVar("cnnx_isolated_where", default="")
 
 
@@ -31,12 +33,15 @@ def process_of(candidate: Candidate) -> Process:
 
 @contextlib.contextmanager
 def stopped(candidate: Candidate) -> Iterator[None]:
-    """At the end of the block its process ends."""
+    """At the end of the block its process ends; of blocks within each other, at that of the outermost."""
+    _held[candidate] += 1
     try:
         yield
     finally:
-        process_of(candidate).close()
-        _running.pop(candidate, None)
+        _held[candidate] -= 1
+        if not _held[candidate]:
+            process_of(candidate).close()
+            _running.pop(candidate, None)
 
 
 def where() -> str:

@@ -125,10 +125,7 @@ def _batch(trial: Trial, calls: list[KernelCall]) -> float:
         key = f"{trial.op.name}, {kernel}, call {i} of {len(calls)}"
         layouts.append(process.laid_out(said, call.inputs, call.outputs, START, key, ends))
         ends = layouts[-1].ends
-    if not all(layout.known for layout in layouts):
-        guards = [guard for layout in layouts for guard in layout.said["guards"]]
-        for layout in layouts:
-            layout.said["guards"] = guards  # all of them while any runs, since to set them takes time
+    process.guard_all(layouts)
     for layout, call in zip(layouts, calls, strict=True):
         process.fill(layout, call.inputs, large=False)
     taken = process.send(kernel, layouts)
