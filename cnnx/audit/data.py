@@ -6,8 +6,8 @@ from typing import Any, Literal
 import numpy as np
 
 from ..ops import Case, Draw, Op
+from .kinds import HALVES, held
 from .kinds import Array as Array
-from .kinds import held
 
 Arrays = dict[str, Array]
 Mode = Literal["integer", "real", "far", "edge", "dyadic", "bits"]
@@ -20,8 +20,11 @@ FARTHEST = {"float16": 4.0, "bfloat16": 100.0, "float32": 100.0, "float64": 700.
 OFFSET = 100.0
 
 # How far channels lie from 0 beside a spread of 1, and how large they are; a mean rounded to float32 loses them.
-OFFSETS = {"float32": (OFFSET, 1e4, 1e6, 1e7), "float64": (OFFSET, 1e4, 1e7, 1e12)}
-HUGE = 1e20
+OFFSETS = {
+    "float16": (OFFSET, 1e3, 1e4), "bfloat16": (OFFSET, 1e4, 1e6, 1e7),
+    "float32": (OFFSET, 1e4, 1e6, 1e7), "float64": (OFFSET, 1e4, 1e7, 1e12),
+}  # fmt: skip
+HUGE = {"float16": 1e3, "bfloat16": 1e20, "float32": 1e20, "float64": 1e20}
 
 # What a softmax is of: a number added to all of a row changes nothing, and exp of the row overflows or is 0.
 SHIFTED = {"softmax": "x", "log_softmax": "x", "cross_entropy": "logits"}
@@ -41,7 +44,7 @@ def draw(op: Op, case: Case, dtype: str, mode: Mode, rng: np.random.Generator) -
     """
     kinks = op.kinks(case.options) if callable(op.kinks) else op.kinks
     drawn = {name: _draw_one(spec, kinks, dtype, mode, rng) for name, spec in case.arrays.items()}
-    if mode == "far" and op.name in SHIFTED and dtype in OFFSETS:
+    if mode == "far" and op.name in SHIFTED and dtype not in HALVES:
         name = SHIFTED[op.name]
         drawn[name] = held(_shifted(drawn[name], case.options.get("axis", 1), rng), dtype)
     return {name: frozen(a) for name, a in drawn.items()}
@@ -136,7 +139,7 @@ def _offset(numbers: Array, dtype: str, rng: np.random.Generator) -> Array:
     for c in range(1, numbers.shape[1]):
         kind = (first + c) % kinds
         if kind == len(OFFSETS[dtype]):
-            moved[:, c] *= HUGE
+            moved[:, c] *= HUGE[dtype]
         else:
             moved[:, c] += OFFSETS[dtype][kind] * rng.choice([-1.0, 1.0])
     moved[:, :1] = OFFSET

@@ -1,6 +1,7 @@
 """Contracts: other people's kernels, described, so that an audit can judge them as they are.
 
 kernel      a function and what it computes, of what, in which order and arithmetic
+checked     what it is told, checked; callee: how it is called, in whatever process
 layout      NHWC, HWIO, nChw16c
 names       what arrays and numbers are called
 tail        what is fused behind an op, and the equation of all at once

@@ -15,7 +15,8 @@ from ..kinds import carrier, numbers
 from ..trace import ContractError, KernelCall, inputs_count
 from . import names
 from .callee import BrokenError, Laid, Values
-from .kernel import IN_INTS, Constant, Kernel
+from .checked import IN_INTS
+from .kernel import Constant, Kernel
 from .names import Signature
 from .tail import arrays_of
 
@@ -97,7 +98,7 @@ class Call:
             self.arrays = {name: _rows(kernel, a) for name, a in self.arrays.items()}
             self.output = _rows(kernel, output)
         self.dtype = (
-            next(d for d in kernel.dtypes if carrier(d) == output.dtype.name)
+            next(d for d in kernel.dtypes if carrier(d) == self.arrays[sig.inputs[0]].dtype.name)
             if len(kernel.dtypes) > 1
             else kernel.dtypes[0]
         )

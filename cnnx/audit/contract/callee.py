@@ -83,6 +83,8 @@ class Callee:
             raise BrokenError(
                 f"{self.name}: expected {mine} as an array, got {type(returned).__name__} ({error})"
             ) from None
+        if like.shape == (1,) and found.shape == ():  # of a cost
+            found = found.reshape(1)
         if found.shape != like.shape:
             laid = f" ({self.words[mine]})" if mine in self.words else ""
             raise BrokenError(f"{self.name}: expected {mine} of shape {like.shape}{laid}, got {found.shape}")

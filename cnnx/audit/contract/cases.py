@@ -22,29 +22,43 @@ def adapted(kernels: Sequence[Kernel], base: Op, case: Case) -> Case | None:
         return None
     if options.pop("algorithm", "direct") != "direct":
         return None
+    if kernel.op == "cross_entropy" and _of_indices(case) != (kernel.variant == names.INDEX):
+        return None
     arrays = {name: spec for name, spec in case.arrays.items() if name not in _BESIDE}
     for one in kernels:
         made = _limited(one, arrays, options)
         if made is None:
             return None
         arrays, options = made
+    if kernel.op == "batch_norm2d" and "running_mean" not in arrays:  # a case of training
+        channels = shape_of(Case("", arrays), "x")[1:2]
+        arrays |= {"running_mean": channels, "running_var": Draw(channels, "positive")}
     if not _takes_bias(kernel):
         arrays.pop("bias", None)
     parameters = signature(base.forward).parameters
     options = {n: v for n, v in options.items() if n not in parameters or v != parameters[n].default}
-    plain = replace(case, arrays=arrays, options=options)
+    before = {n: v for n, v in case.options.items() if n not in parameters or v != parameters[n].default}
+    exact = case.exact and (kernel.op not in names.ROUNDED or kernel.variant == "nearest" or options == before)
+    plain = replace(case, arrays=arrays, options=options, exact=exact)
     if not kernel.tail and plain == case:
         return case
     shape = output_shape(base, plain)
     if shape is None or not kernel.tail:
         return None if shape is None else plain
-    return replace(plain, arrays={**arrays, **_beside(kernel, shape)}, exact=case.exact and _exact(kernel))
+    return replace(plain, arrays={**arrays, **_beside(kernel, shape)}, exact=exact and _exact(kernel))
+
+
+def _of_indices(case: Case) -> bool:
+    spec = case.arrays["target"]
+    return isinstance(spec, Draw) and spec.kind == "index"
 
 
 def _takes_bias(kernel: Kernel) -> bool:
     """Whether the op's own bias is an argument: that of a tail is the tail's, and gradients do not ask for it."""
     in_tail = any(step.name == "bias" for step in kernel.tail)
-    return bool(kernel.gradients) or (not in_tail and "bias" in kernel.arguments.values())
+    return (
+        bool(kernel.gradients) or kernel.op == "batch_norm2d" or (not in_tail and "bias" in kernel.arguments.values())
+    )
 
 
 def _exact(kernel: Kernel) -> bool:

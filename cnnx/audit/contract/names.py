@@ -8,14 +8,14 @@ from ...ops import OPS, Op
 from .._signature import signature
 from .layout import IMAGES, KERNELS, MATRIX, ROWS, TRANSPOSED
 
-# Ops whose kernels take and give numbers of one kind alone: no masks, indices, statistics in double or costs.
+# Ops of one forward kernel, of given statistics where there are some.
 CONTRACTED = (
     "conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d", "lp_pool2d", "global_avg_pool2d", "global_max_pool2d",
     "relu", "sigmoid", "tanh", "step", "identity", "leaky_relu", "elu", "softplus", "gelu", "clip", "hard_sigmoid",
     "hard_swish", "silu", "prelu", "softmax", "log_softmax", "affine", "add", "multiply", "matmul",
-    "local_response_norm",
+    "local_response_norm", "batch_norm2d", "upsample2d", "dropout", "squared_error", "cross_entropy",
 )  # fmt: skip
-IN_LAYOUTS = (*CONTRACTED[:7], "affine", "local_response_norm")
+IN_LAYOUTS = (*CONTRACTED[:7], "affine", "local_response_norm", "batch_norm2d", "upsample2d")
 ROWWISE = ("softmax", "log_softmax")  # whose kernels see (before the axis, axis, behind it)
 
 ARRAYS = {
@@ -23,17 +23,33 @@ ARRAYS = {
     "dZ": "grad_x", "dF": "grad_weight", "dw": "grad_weight", "db": "grad_bias", "dA": "grad_a", "dB": "grad_b",
 }  # fmt: skip
 
+# Where an op's own names differ.
+_OF_OP = {
+    "batch_norm2d": {"g": "weight", "mean": "running_mean", "var": "running_var", "dg": "grad_weight"},
+    "dropout": {"mask": "mask"},
+    "squared_error": {"A": "y", "T": "target", "E": "loss", "dA": "grad_y"},
+    "cross_entropy": {"Z": "logits", "t": "target", "E": "loss", "dZ": "grad_logits"},
+}
+GIVEN = ("running_mean", "running_var", "mask", "target")  # arrays of which there are no gradients
+KINDS = {"mask": "bool"}  # of arrays that hold no real numbers
+INDICES = ("int32", "int64")
+MODE, INDEX = "mode", "index"
+ROUNDED = {"upsample2d", "dropout", "squared_error"}  # whose options say whether integers stay integers
+TRAINING = {"batch_norm2d_grad_input"}  # kernels of statistics that depend on x
+
 # Numbers by their public names: of one each, and of two.
 SINGLE = {
     "negative_slope": "slope", "min": "low", "max": "high", "norm_type": "rho", "count_include_pad": "include_pad",
 }  # fmt: skip
 PAIRS = {"stride": ("u", "v"), "padding": ("p_h", "p_w"), "dilation": ("d_h", "d_w"), "kernel_size": ("R", "S")}
-PADS, OUTPUT_PADDING, CEIL_MODE = "pads", "output_padding", "ceil_mode"
+PADS, OUTPUT_PADDING, CEIL_MODE, SIZE = "pads", "output_padding", "ceil_mode", "size"
 # By the option that they come from, all the names under which a function may be handed it.
 SAID = {
     **{public: {public, own} for public, own in SINGLE.items()},
     **{public: {public, *own} for public, own in PAIRS.items()},
     "padding": {"padding", PADS, "p_h", "p_w"},
+    SIZE: {SIZE, "P", "Q"},
+    "reduction": {"divisor"},
 }
 
 Places = dict[str, tuple[tuple[str, int], ...]]
@@ -54,7 +70,9 @@ _IMAGES = {"x": "NCHW", "grad_x": "NCHW", "y": "NKPQ", "grad_output": "NKPQ"}
 _KERNELS = {"weight": "K.RS", "grad_weight": "K.RS"}
 _ROWS = {"x": "NJ", "grad_x": "NJ", "weight": "IJ", "grad_weight": "IJ", "y": "NI", "grad_output": "NI"}
 _TRANSPOSED = {"weight": "..RS", "grad_weight": "..RS"}
-_LETTERS = {"conv2d": _KERNELS, "conv_transpose2d": _TRANSPOSED, "affine": _ROWS}
+_LOGITS = {"logits": "NM", "grad_logits": "NM"}
+_LETTERS = {"conv2d": _KERNELS, "conv_transpose2d": _TRANSPOSED, "affine": _ROWS, "cross_entropy": _LOGITS}
+SPOKEN = {"affine": "NJI", "cross_entropy": "NM", "dropout": "", "squared_error": ""}  # of others NCHWKRSPQ
 
 
 @dataclass(frozen=True)
@@ -78,20 +96,29 @@ def of_kernel(kernel: str) -> Signature:
     inputs = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]
     outputs = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
     numbers = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
-    known = {k: v for k, v in ARRAYS.items() if k != "B"} if outputs == ["dZ"] else ARRAYS  # B: winners
+    own = next((names for op, names in _OF_OP.items() if kernel.startswith(op)), {})
+    known = {k: v for k, v in {**ARRAYS, **own}.items() if k != "B" or outputs != ["dZ"]}  # B: winners
     (output,) = (known[name] for name in outputs)
     return Signature(kernel, tuple(known[name] for name in inputs), output, numbers)
 
 
-def gradients_of(op: Op) -> dict[str, str]:
+def forward_of(op: Op, variant: str = "") -> str:
+    """An op's forward kernel; of a variant (`Kernel.variant`) where there are several."""
+    return f"{op.name}_{variant}" if variant else op.kernels[0]
+
+
+def gradients_of(op: Op, variant: str = "") -> dict[str, str]:
     """The kernels of an op's gradients by the name of what they are of: "x" -> "conv2d_grad_input"."""
     found: dict[str, str] = {}
     for kernel in op.kernels:
-        if "_grad_" in kernel and "winograd" not in kernel:
-            try:
-                found.setdefault(of_kernel(kernel).output.removeprefix("grad_"), kernel)
-            except KeyError:  # of winners, of a saved output
-                continue
+        if "_grad_" not in kernel or "winograd" in kernel or kernel in TRAINING:
+            continue
+        if variant and not kernel.startswith(forward_of(op, variant)):
+            continue
+        try:
+            found.setdefault(of_kernel(kernel).output.removeprefix("grad_"), kernel)
+        except KeyError:  # of winners, of a saved output
+            continue
     return found
 
 
@@ -109,7 +136,7 @@ def axes_of(op: str, array: str) -> str | None:
 
 def extents(op: str, shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
     """Extents by their letters: N, C, H, W, K, R, S, P, Q; of affine N, J, I."""
-    letters = _ROWS if op == "affine" else {**_IMAGES, **_LETTERS.get(op, {})}
+    letters = _LETTERS[op] if op in ("affine", "cross_entropy") else {**_IMAGES, **_LETTERS.get(op, {})}
     found: dict[str, int] = {}
     for name, shape in shapes.items():
         word = letters.get(name, "")
@@ -127,6 +154,8 @@ def windows(op: str, numbers: dict[str, Any], extent: dict[str, int], *, ceil: b
     """
     known = {**{k: v for k, v in extent.items() if k in "RS"}, **numbers}
     found: dict[str, Any] = {name: (known[a], known[b]) for name, (a, b) in PAIRS.items() if a in known and b in known}
+    if op == "upsample2d" and "P" in extent and "Q" in extent:
+        found[SIZE] = (extent["P"], extent["Q"])
     if "padding" not in found or not all(k in known for k in "RS") or not all(k in extent for k in "HWPQ"):
         return found
     image, counts, steps = (extent["H"], extent["W"]), (extent["P"], extent["Q"]), found["stride"]

@@ -82,7 +82,10 @@ def in_public(base: Op) -> Callable[..., Any]:
 
     def wrapped(*given: Any, **options: Any) -> Any:
         arguments = own.bind(*given, **options).arguments
-        numbers = _captured(base, {n: v for n, v in arguments.items() if n in forward})[2]
+        try:
+            numbers = _captured(base, {n: v for n, v in arguments.items() if n in forward})[2]
+        except TypeError:  # the backward function is not handed all that the forward one wants
+            numbers = {}
         call.public.set(({n: a for n, a in arguments.items() if isinstance(a, np.ndarray)}, numbers))
         return base.backward(*given, **options)
 

@@ -14,7 +14,8 @@ from ..kinds import HALVES, limits
 from ..truth.precision import Precision
 from . import call, names
 from .cases import adapted
-from .kernel import Kernel, listed
+from .checked import listed
+from .kernel import Kernel
 from .ops import without_cases
 from .tail import arrays_of, fused
 
@@ -142,6 +143,8 @@ class Contracts:
             return HALVED[check]
         if check == "worked" and (kernel.tail or set(kernel.dtypes) & set(HALVES)):
             return "printed figures are of ops alone" if kernel.tail else HALVED[check]
+        if check == "worked" and kernel.variant == names.INDEX:
+            return "printed figures are of rows of probabilities"
         if check in ("exact", "adjoint") and set(kernel.accumulators.values()) & set(HALVES):
             return f"integers' sums are rounded in {kernel.accumulators[kernel.dtypes[0]]}"
         if check == "adjoint" and set(kernel.dtypes) & set(HALVES):
