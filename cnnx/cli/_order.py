@@ -9,6 +9,7 @@ import cnnx
 from cnnx import native
 from cnnx._text import aligned
 from cnnx.audit import DTYPES
+from cnnx.audit.contract import load
 from cnnx.audit.order import SummationOrder, summation_order
 from cnnx.audit.order.probe import OPS
 
@@ -18,7 +19,7 @@ from ._speaker import progress
 NOTHING_RAN = 3
 OTHERS = (
     *("check", "case", "against", "compat", "repro", "search", "search_cases", "no_shrink", "budgets", "timeout"),
-    *("kernel", "isolated", "jobs", "self_test", "no_speed", "ledger", "reproducible", "require", "save", "report"),
+    *("isolated", "jobs", "self_test", "no_speed", "ledger", "reproducible", "require", "save", "report"),
     *("junit", "verdict", "baseline"),
 )
 
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--order",
         action="store_true",
         help=f"show in which order back ends sum ({', '.join(OPS)}), and in what arithmetic; --backend may name "
-        "several, with commas",
+        "several, with commas; --kernel: those of a file, of float16 and bfloat16 too",
     )
     add("--terms", type=int, metavar="N", help="about how many products a sum has that --order looks at")
 
@@ -40,6 +41,9 @@ def run(arguments: argparse.Namespace) -> int:
     refuse("--order", arguments, OTHERS, "which judges nothing")
     if arguments.terms is not None and arguments.terms < 2:
         raise ValueError(f"--terms: expected at least 2, got {arguments.terms}")
+    if arguments.kernel is not None:
+        refuse("--kernel", arguments, ("op", "backend", "dtype"), "whose contract says what is asked")
+        return _printed(arguments, _of_file(arguments))
     names = tuple(dict.fromkeys((arguments.backend or "optimized").split(",")))
     for name in names:
         with cnnx.use_backend(name):
@@ -50,6 +54,26 @@ def run(arguments: argparse.Namespace) -> int:
             for name in names:
                 progress(f"{op}: {name}, {dtype}")
                 found.append(summation_order(op, name, dtype=dtype, terms=arguments.terms, seed=arguments.seed))
+    return _printed(arguments, found)
+
+
+def _of_file(arguments: argparse.Namespace) -> list[SummationOrder]:
+    """Of the kernels of a file those that have an order."""
+    kernels = [kernel for some in load(arguments.kernel).values() for kernel in some]
+    found = []
+    for kernel in kernels:
+        if kernel.op in OPS and not kernel.tail and not kernel.gradients:
+            for dtype in kernel.dtypes:
+                progress(f"{kernel.op}: {kernel.name}, {dtype}")
+                found.append(
+                    summation_order(kernel.op, kernel, dtype=dtype, terms=arguments.terms, seed=arguments.seed)
+                )
+    if not found:
+        raise ValueError(f"--order: expected a kernel of {', '.join(OPS)} without a tail, got {arguments.kernel}")
+    return found
+
+
+def _printed(arguments: argparse.Namespace, found: list[SummationOrder]) -> int:
     progress("")
     if arguments.json:
         print(json.dumps([{**one.as_dict(), "version": version(one.backend)} for one in found], indent=2))

@@ -359,7 +359,7 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "message"),
     [
         (["--order", "--check", "bound"], "--check: expected none with --order, which judges nothing"),
-        (["--order", "--kernel", "mine.py"], "--kernel: expected none with --order"),
+        (["--order", "--kernel", "mine.py"], "--kernel: expected a Python file, or FILE.py:NAME, got 'mine.py'"),
         (["--order", "--isolated"], "--isolated: expected none with --order"),
         (["--order", "--jobs", "2"], "--jobs: expected none with --order"),
         (["--order", "--backend", "numpy,nobody"], "no back end is called 'nobody'"),

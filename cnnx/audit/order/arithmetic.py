@@ -8,17 +8,19 @@ import numpy as np
 from ... import backend as _backend
 from ...ops import conv2d
 from ..data import Array
-from .probe import LARGE, Sums
+from ..kinds import carrier
+from .probe import LARGE, UNIT, Sums
 from .tree import Tree, leaves
 
-BITS = {"float32": 24, "float64": 53}
+BITS = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
 NAMES = {8: "bfloat16", 11: "float16 or TF32", 24: "float32", 53: "float64", 64: "80-bit floats"}
-MOST = {"float32": 70, "float64": 110}  # bits up to which an accumulator is asked for
+MOST = {"float16": 54, "bfloat16": 70, "float32": 70, "float64": 110}  # bits up to which an accumulator is asked for
 FEW_LEAVES = 24  # products that are looked at for being fused
 SEPARATE, FUSED, EXACT = "rounded", "fused", "exact"
 WORDS = {SEPARATE: "no fused multiply-add", FUSED: "fused multiply-add", EXACT: "products exact"}
 IMAGE = 15  # rows and columns of outputs in which a transform shows its tile
 LARGEST_TILE = 6
+LOW = 15  # bits that 2^14 has above 1
 
 
 @dataclass(frozen=True)
@@ -55,26 +57,26 @@ def numbers(sums: Sums, tree: Tree) -> Numbers:
     """What a sum of this tree is computed in."""
     inputs = _inputs(sums)
     accumulator = _accumulator(sums, tree)
-    products = _products(sums, tree, accumulator, min(inputs)) if sums.bias else ""
+    products = "" if sums.mean else _products(sums, tree, accumulator, min(inputs))
     return Numbers(inputs, accumulator, products)
 
 
 def _inputs(sums: Sums) -> tuple[int, ...]:
     """How many bits of a number survive where it is the only one: of each factor."""
     most = BITS[sums.dtype]
-    rows = np.zeros((most, sums.summands), sums.dtype)
+    rows = np.zeros((most, sums.summands), sums.carrier)
     steps = [1 + 2.0**-k for k in range(most)]
     rows[:, 0] = steps
-    if not sums.bias:  # by n, which may be no power of two
+    if sums.mean:  # by n, which may be no power of two
         kept = sums.everywhere(rows)[:, 0].astype(float) * sums.count
         return (1 + max(k for k in range(most) if abs(kept[k] - steps[k]) < 2.0**-k / 2),)
-    kept = sums.at_one_place(rows, np.ones(sums.count, sums.dtype))
+    kept = sums.at_one_place(rows, np.ones(sums.count, sums.carrier))
     of_weights = 1 + max(k for k in range(most) if kept[k] == steps[k])
-    ones = np.zeros((1, sums.summands), sums.dtype)
+    ones = np.zeros((1, sums.summands), sums.carrier)
     ones[:, 0] = 1
     of_images = 0
     for k in range(most):
-        other = np.zeros(sums.count, sums.dtype)
+        other = np.zeros(sums.count, sums.carrier)
         other[0] = steps[k]
         if sums.at_one_place(ones, other)[0] == steps[k]:
             of_images = 1 + k
@@ -83,17 +85,36 @@ def _inputs(sums: Sums) -> tuple[int, ...]:
 
 def _accumulator(sums: Sums, tree: Tree) -> int:
     """How many bits the sum of a first pair keeps: of 1 + 2^-k - 1."""
-    i, j = _first_pair(tree)
-    other = next((leaf for leaf in leaves(tree) if leaf not in (i, j)), None)
+    i, j = sorted(_first_pair(tree))  # the bias, which has no factor, is the smaller number
+    other = next((leaf for leaf in leaves(tree) if leaf not in (i, j, sums.count)), None)
     if other is None:
         return BITS[sums.dtype]
-    rows = np.zeros((MOST[sums.dtype], sums.summands), sums.dtype)
+    if sums.dtype == "float16":
+        return _accumulator_of_halves(sums, i, j, other)
+    rows = np.zeros((MOST[sums.dtype], sums.summands), sums.carrier)
     for k, row in enumerate(rows):
         row[i], row[j], row[other] = 1, 2.0**-k, -1
     kept = sums.everywhere(rows)[:, 0].astype(float)
-    scale = 1 if sums.bias else sums.count
+    scale = sums.count if sums.mean else 1
     good = [abs(kept[k] * scale - 2.0**-k) < 2.0**-k / 4 for k in range(len(rows))]
     return good.index(False) if False in good else len(rows)
+
+
+def _accumulator_of_halves(sums: Sums, i: int, j: int, other: int) -> int:
+    """The same of float16, whose numbers do not reach so far: of 2^14 (1 + 2^-k - 1), and from there on of 2^30."""
+    for k in range(MOST[sums.dtype]):
+        row, factors = np.zeros((1, sums.summands), sums.carrier), np.zeros(sums.count, sums.carrier)
+        top = 7 if k < LOW else 15
+        row[0, i] = factors[i] = 2.0**top
+        row[0, other], factors[other] = -(2.0**top), 2.0**top
+        if j == sums.count:
+            row[0, j] = 2.0 ** (2 * top - k)
+        else:
+            row[0, j], factors[j] = 2.0 ** (top - k // 2), 2.0 ** (top - (k + 1) // 2)
+        kept = float(sums.at_one_place(row, factors)[0])
+        if not abs(kept - 2.0 ** (2 * top - k)) < 2.0 ** (2 * top - k - 2):
+            return k
+    return MOST[sums.dtype]
 
 
 def _first_pair(tree: Tree) -> tuple[int, int]:
@@ -132,8 +153,8 @@ def _products(sums: Sums, tree: Tree, accumulator: int, inputs: int) -> str:
     exact = []
     for leaf in list(siblings)[:FEW_LEAVES]:
         partner = leaves(siblings[leaf])[0]
-        row = np.zeros((1, sums.summands), sums.dtype)
-        other = np.zeros(sums.count, sums.dtype)
+        row = np.zeros((1, sums.summands), sums.carrier)
+        other = np.zeros(sums.count, sums.carrier)
         row[0, leaf] = other[leaf] = a
         row[0, partner] = -rest
         if partner < sums.count:
@@ -161,15 +182,15 @@ def transform(backend: str, dtype: str, channels: int, options: Any) -> tuple[in
     for axis in (0, 1):
         spoilt: dict[int, set[int]] = {}
         for tap in range(3):
-            weight = np.zeros((8, channels, 3, 3), dtype)
+            weight = np.zeros((8, channels, 3, 3), carrier(dtype))
             weight[(slice(None), 0, *((tap, 1) if axis == 0 else (1, tap)))] = 1
-            x = np.ones((1, channels, IMAGE + 2, IMAGE + 2), dtype)
+            x = np.full((1, channels, IMAGE + 2, IMAGE + 2), UNIT[dtype], carrier(dtype))
             for at in range(IMAGE + 2):
                 huge = x.copy()
                 huge[(0, 0, *((at, slice(None)) if axis == 0 else (slice(None), at)))] = LARGE[dtype]
                 with np.errstate(all="ignore"), _backend.use_backend(backend):
                     y: Array = np.moveaxis(conv2d(huge, weight, **options), 2 + axis, -1)[0, 0, 0]
-                lost = ~(np.abs(y - 1) < 0.5)  # transforms in fractions do not even give 1
+                lost = ~(np.abs(y / UNIT[dtype] - 1) < 0.5)  # transforms in fractions do not even give 1
                 spoilt.setdefault(at, set()).update(int(q) for q in np.flatnonzero(lost) if q != at - tap)
         tile[axis] = max(max(some) - min(some) + 1 if some else 0 for some in spoilt.values())
     return (tile[0], tile[1]) if any(tile) else None

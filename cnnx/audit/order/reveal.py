@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from ... import backend as _backend
+from ..contract import Kernel, in_force
 from ..data import Array
 from .arithmetic import LARGEST_TILE, Numbers, numbers, transform
-from .probe import OPS, Sums, masked, sums
+from .probe import OPS, Sums, fits, masked, sums
 from .simulate import DRAWS, explained
 from .tree import NoTreeError, Pair, Tree, revealed
 from .words import SHORT, described, written
@@ -89,7 +90,7 @@ class SummationOrder:
 
     def trees(self) -> list[str]:
         """The trees of few summands, in brackets."""
-        asked = Sums(self.op, self.backend, self.dtype, self.axes)
+        asked = Sums(self.op, self.backend, self.dtype, self.axes, with_bias=self.bias)
         if asked.summands > SHORT:
             return []
         return [written(o.tree, asked.names) for o in self.orders if o.tree is not None]
@@ -136,9 +137,9 @@ def _at(places: tuple[int, int]) -> str:
 
 def summation_order(
     op: str,
-    backend: str = "optimized",
+    backend: str | Kernel = "optimized",
     *,
-    dtype: str = "float32",
+    dtype: str | None = None,
     terms: int | None = None,
     options: Mapping[str, Any] | None = None,
     seed: int = 0,
@@ -154,9 +155,10 @@ def summation_order(
     ----------
     op : str
         "conv2d" (3 x 3, stride 1), "affine" or "avg_pool2d" (a mean).
-    backend : str
-        Whose.
-    dtype : "float32" or "float64"
+    backend : str or Kernel
+        Whose; or somebody's function by contract, of float16 or bfloat16 too.
+    dtype : "float32", "float64" or None
+        None is float32, and of a contract its own.
     terms : int or None
         About how many products a sum has; None: 72, 96 and 49. Libraries cut long sums into blocks.
     options : mapping or None
@@ -172,7 +174,7 @@ def summation_order(
     Raises
     ------
     ValueError
-        Another op, or no back end of that name.
+        Another op, or no back end of that name; a contract of another op, with a tail, or of gradients.
 
     Examples
     --------
@@ -182,8 +184,34 @@ def summation_order(
     """
     if op not in OPS:
         raise ValueError(f"op: expected one of {', '.join(OPS)}, got {op!r}")
+    if isinstance(backend, Kernel):
+        return of_contract(op, backend, dtype, terms, dict(options or {}), seed)
+    return _revealed(sums(op, backend, dtype or "float32", terms, dict(options or {})), seed)
+
+
+def of_contract(
+    op: str, kernel: Kernel, dtype: str | None, terms: int | None, options: dict[str, Any], seed: int
+) -> SummationOrder:
+    """That of a function by contract, on arrays of its dtype."""
+    if kernel.op != op or kernel.tail or kernel.gradients:
+        raise ValueError(f"backend: expected a kernel of {op} and nothing fused, got {kernel!r}")
+    dtype = kernel.dtypes[0] if dtype is None else dtype
+    if dtype not in kernel.dtypes:
+        raise ValueError(f"dtype: expected {' or '.join(kernel.dtypes)}, as the contract says, got {dtype!r}")
+    with_bias = "bias" in kernel.arguments.values()
+    with in_force(kernel) as name:
+        asked = sums(op, name, dtype, terms, options, with_bias=with_bias)
+        about = SummationOrder(op, name, dtype, asked.axes, asked.options, asked.bias)
+        if asked.mean and dtype == "float16":
+            return replace(about, lacking="float16 has no numbers between which a mean of ones would show")
+        if (why := fits(kernel, asked)) is not None:
+            return replace(about, lacking=why)
+        return _revealed(asked, seed)
+
+
+def _revealed(asked: Sums, seed: int) -> SummationOrder:
     rng = np.random.default_rng(seed)
-    asked = sums(op, backend, dtype, terms, dict(options or {}))
+    op, backend, dtype = asked.op, asked.backend, asked.dtype
     about = SummationOrder(op, backend, dtype, asked.axes, asked.options, asked.bias)
     try:
         asked.look_at_channels(rng)
@@ -202,7 +230,7 @@ def _orders(asked: Sums, rng: np.random.Generator) -> tuple[Order, ...]:
         def sizes(pairs: Sequence[Pair]) -> list[int]:
             found = asked.everywhere(masked(asked.summands, pairs, asked.dtype))
             seen.append(found)
-            left = found[:, place].astype(float) * (1 if asked.bias else asked.count)
+            left = found[:, place].astype(float) / asked.unit * (asked.count if asked.mean else 1)
             whole = np.rint(left)
             wrong = ~(np.abs(left - whole) < 1e-3) | (whole < 0) | (whole > asked.summands - 2)
             if wrong.any():

@@ -26,12 +26,12 @@ def rounded(value: Fraction, bits: int) -> Fraction:
 
 def explained(sums: Sums, tree: Tree, numbers: Numbers, rng: np.random.Generator) -> int:
     """How many of `DRAWS` sums of random numbers come to the bits that the tree gives in this arithmetic."""
-    rows = rng.standard_normal((DRAWS, sums.summands)).astype(sums.dtype)
-    if not sums.bias:
+    rows = sums.random(rng, DRAWS, sums.summands)
+    if sums.mean:
         got = sums.everywhere(rows)[:, 0]
         right = [_mean(tree, row, numbers, sums, float(y)) for row, y in zip(rows, got, strict=True)]
         return sum(right)
-    other = rng.standard_normal(sums.count).astype(sums.dtype)
+    other = sums.random(rng, sums.count)
     got = sums.at_one_place(rows, other)
     return sum(float(y) in _sums(tree, row, other, numbers, sums) for row, y in zip(rows, got, strict=True))
 
