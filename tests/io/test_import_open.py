@@ -343,3 +343,18 @@ def test_windows_on_open_sizes_that_are_refused(tmp_path):
     for rows, columns in ((3, 3), (4, 2)):
         with pytest.raises(ValueError, match="start: expected an integer of at least"):
             model.forward(floats(1, 4, rows, columns))
+
+
+def test_a_table_of_open_sizes_is_refused_as_that(tmp_path):
+    """Places of a grid, as detectors have them; with the sizes it is read."""
+    size = [("Shape", "x", "s"), ("Gather", "s two", "h"), ("Gather", "s three", "w"), ("Range", "zero h one", "rows"),
+            ("Range", "zero w one", "columns"), ("Unsqueeze", "rows i1", "column"), ("Add", "column columns", "sums"),
+            ("Cast", "sums", "grid", {"to": 1}), ("Add", "x grid", "y")]  # fmt: skip
+    constants = {"two": np.int64(2), "three": np.int64(3), "zero": np.int64(0), "one": np.int64(1), "i1": ints(1)}
+    path = written(tmp_path / "m.onnx", size, constants, OPEN)
+    with pytest.raises(
+        ValueError, match=r"\(Add\): expected no table of open sizes, which input_shape= fixes, got one"
+    ):
+        io.import_onnx(path)
+    x = floats(2, 4, 5, 6)
+    assert_close(io.import_onnx(path, input_shape=(1, 4, 5, 6)).forward(x), run(path, x))

@@ -16,6 +16,10 @@ from .symbols import Symbol, shape_symbols, symbolic
 _LARGEST = 2**28  # elements of what a node makes; such that are all the same take no memory, and may be more
 
 
+class _RoomError(ValueError):
+    """Too many elements."""
+
+
 def fold(node: Node) -> Known | None:
     """What a node gives whose inputs are all known; None if it is none of these.
 
@@ -40,6 +44,10 @@ def fold(node: Node) -> Known | None:
                 if exact is None and any(map(_open, known)) and np.array_equal(first, second):
                     raise UnknownShapeError("expected sizes that it depends on in the file, got some that are open")
             return _agreed(np.asarray(first), np.asarray(second), exact)
+    except _RoomError as error:
+        if any(one is not None and one.first is not one.second for one in known):
+            raise UnknownShapeError("expected no table of open sizes, which input_shape= fixes, got one") from None
+        raise ValueError(str(error)) from None
     except (ArithmeticError, AttributeError, IndexError, MemoryError, TypeError) as error:  # NumPy's, of odd arguments
         raise ValueError(f"expected constants that it can be computed of: {error}") from None
 
@@ -100,7 +108,7 @@ def pairs_of(known: Known) -> list[tuple[int, int]]:
 def room(count: int) -> None:
     """Raise for too many elements: what is the same everywhere takes no memory until it is copied."""
     if count > _LARGEST:
-        raise ValueError(f"expected constants of at most {_LARGEST} elements, got {count}")
+        raise _RoomError(f"expected constants of at most {_LARGEST} elements, got {count}")
 
 
 def _elementwise(function: Callable[..., Any]) -> Callable[..., Array]:
