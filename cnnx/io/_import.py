@@ -24,18 +24,18 @@ def import_onnx(
     computed at each call, as `cnnx.nn.Reshape` and others take it. Arrays may stand in other files, as long as these
     are in the model's folder.
 
-    Layers are made of: Conv, ConvTranspose, Gemm, MatMul (by a constant, with the Add behind it, or of two values),
-    MaxPool, AveragePool, LpPool, GlobalAveragePool, GlobalMaxPool, ReduceMean, ReduceMax, BatchNormalization,
-    InstanceNormalization, GroupNormalization, LayerNormalization, RMSNormalization, LRN, Resize and Upsample
-    (nearest and linear), PRelu, Dropout, Relu, LeakyRelu, Elu, Gelu (both forms), Clip, HardSigmoid, HardSwish,
-    Sigmoid, Tanh, Softplus, Softmax, LogSoftmax (also as Log behind Softmax), Selu, Celu, Mish and Identity; of
-    GELU in parts, and of normalisation over any axes in parts, by deviations or by the root of the mean of squares,
-    in whatever order they are computed; of Add, Sum, Sub, Mul, Max and Min of values, or of a value and a constant,
-    Einsum of products of matrices, of values or with an array of the file, Div by a constant, Pow by 1, 2 or 3,
-    Neg, Abs, Where by a constant condition (what it hides has to be finite); of ReduceSum, ReduceSumSquare,
-    ReduceL1, ReduceL2, ReduceMin; of Concat (also with constants), Split, Slice, Gather (by constants), Expand,
-    Tile, Pad, Flatten, Reshape, Squeeze, Unsqueeze, DepthToSpace, SpaceToDepth and Transpose; all in float32 or
-    float64.
+    Layers are made of: Conv, ConvTranspose (these, pooling and BatchNormalization of (N, C, L) too), Gemm, MatMul
+    (by a constant, with the Add behind it, or of two values), MaxPool, AveragePool, LpPool, GlobalAveragePool,
+    GlobalMaxPool, ReduceMean, ReduceMax, BatchNormalization, InstanceNormalization, GroupNormalization,
+    LayerNormalization, RMSNormalization, LRN, Resize and Upsample (nearest and linear), PRelu, Dropout, Relu,
+    LeakyRelu, Elu, Gelu (both forms), Clip, HardSigmoid, HardSwish, Sigmoid, Tanh, Softplus, Softmax, LogSoftmax
+    (also as Log behind Softmax), Selu, Celu, Mish and Identity; of GELU in parts, and of normalisation over any
+    axes in parts, by deviations or by the root of the mean of squares, in whatever order they are computed; of Add,
+    Sum, Sub, Mul, Max and Min of values, or of a value and a constant, Einsum of products of matrices, of values or
+    with an array of the file, Div by a constant, Pow by 1, 2 or 3, Neg, Abs, Where by a constant condition (what it
+    hides has to be finite); of ReduceSum, ReduceSumSquare, ReduceL1, ReduceL2, ReduceMin; of Concat (also with
+    constants), Split, Slice, Gather (by constants), Expand, Tile, Pad, Flatten, Reshape, Squeeze, Unsqueeze,
+    DepthToSpace, SpaceToDepth and Transpose; all in float32 or float64.
 
     The images come in along the first axis of the file's inputs, or along `batch_axis`, as in a transformer that is
     given (L, N, E), and the output has them there. The network that is read has the images first, (N, L, E), and so

@@ -13,6 +13,7 @@ from ...io._reading import windows
 from ...io._reading.fold import FOLDS, fold
 from ...io._reading.node import Known, Node, Value
 from ...io._reading.place import FIRST, NOWHERE, Place
+from ...io._reading.rows import of_rows
 from ...io._reading.table import ANYWHERE, layers
 from ...nn._flat import Flat
 from ...nn.evaluate import evaluating
@@ -29,7 +30,7 @@ MOVES = {
 
 # Operators that are judged otherwise than by the layer that import_onnx makes of them: one line each.
 OWN: dict[str, Callable[[Node], Any]] = {
-    "AveragePool": windows.average,  # also where runtimes disagree: the audit is to say so
+    "AveragePool": of_rows(windows.average),  # also where runtimes disagree: the audit is to say so
 }
 
 # Operators of two values, where import_onnx makes a layer that holds an operand which is in the file.

@@ -8,6 +8,7 @@ from .._operators import ACTIVATIONS
 from . import arithmetic, composed, einsum, norms, padding, reducing, reshaping, resizing, shapes, weights, windows
 from .fold import number
 from .node import Node
+from .rows import of_rows
 
 Converter = Callable[[Node], nn.Layer | list[nn.Layer]]  # a list: a layer for each output
 
@@ -57,14 +58,14 @@ _NONE = {
 OPERATORS: dict[str, Converter] = {
     "Abs": composed.magnitude,
     "Add": arithmetic.add,
-    "AveragePool": windows.average_pool,
-    "BatchNormalization": weights.batch_norm,
+    "AveragePool": of_rows(windows.average_pool),
+    "BatchNormalization": of_rows(weights.batch_norm),
     "Cast": shapes.cast,
     "Celu": composed.celu,
     "Clip": weights.clip,
     "Concat": shapes.concat,
-    "Conv": windows.conv,
-    "ConvTranspose": windows.conv_transpose,
+    "Conv": of_rows(windows.conv),
+    "ConvTranspose": of_rows(windows.conv_transpose),
     "DepthToSpace": shapes.depth_to_space,
     "Div": arithmetic.divide,
     "Dropout": weights.dropout,
@@ -74,8 +75,8 @@ OPERATORS: dict[str, Converter] = {
     "Gather": shapes.gather,
     "Gelu": weights.gelu,
     "Gemm": weights.gemm,
-    "GlobalAveragePool": windows.global_average_pool,
-    "GlobalMaxPool": windows.global_max_pool,
+    "GlobalAveragePool": of_rows(windows.global_average_pool),
+    "GlobalMaxPool": of_rows(windows.global_max_pool),
     "GroupNormalization": norms.group_norm,
     "HardSigmoid": weights.hard_sigmoid,
     "InstanceNormalization": norms.instance_norm,
@@ -83,10 +84,10 @@ OPERATORS: dict[str, Converter] = {
     "LayerNormalization": norms.layer_norm,
     "Log": composed.logarithm,
     "LogSoftmax": weights.softmax,
-    "LpPool": windows.lp_pool,
+    "LpPool": of_rows(windows.lp_pool),
     "MatMul": weights.mat_mul,
     "Max": composed.extreme,
-    "MaxPool": windows.max_pool,
+    "MaxPool": of_rows(windows.max_pool),
     "Min": composed.extreme,
     "Mish": composed.mish,
     "Mul": arithmetic.multiply,
