@@ -95,6 +95,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             module = nodeid.partition("::")[0]
             return module if shares(module) else nodeid
 
+        def _assign_work_unit(self, node: Any) -> None:
+            """Some tests at once while there are many: a process does not wait for the next one."""
+            super()._assign_work_unit(node)
+            while self._pending_of(self.assigned_work[node]) < min(16, len(self.workqueue) // 64):
+                super()._assign_work_unit(node)
+
+        def _reschedule(self, node: Any) -> None:
+            """What is done is forgotten: xdist looks through all that a process ever had after each of its tests."""
+            work = self.assigned_work[node]
+            for scope in [scope for scope, tests in work.items() if all(tests.values())]:
+                del work[scope]
+            super()._reschedule(node)
+
     return Scheduling(config, log)
 
 
