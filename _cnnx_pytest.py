@@ -19,7 +19,10 @@ FIXTURE = "audited"
 BUDGET, BUDGETED = "cnnx_budget", "budgeted"
 
 
-def pytest_addoption(parser):
+def pytest_addoption(parser, pluginmanager):
+    # pytest rewrites the assertions of a package that brings a plugin when it is first imported: cnnx, of hundreds of
+    # modules, has none to show.
+    getattr(pluginmanager.rewrite_hook, "_must_rewrite", set()).discard("cnnx")
     add = parser.getgroup("cnnx").addoption
     add("--cnnx-repro", metavar="TEXT", help="judge the one case that a finding of cnnx's audit names")
     add("--cnnx-no-budgets", action="store_true", help=f"make calls that have a {BUDGET} once, and judge no time")

@@ -168,3 +168,17 @@ def test_where_nothing_uses_it_nothing_is_loaded(pytester: pytest.Pytester) -> N
     )
     others = [f"no:{name}" for name in ("xdist", "benchmark", "hypothesispytest")]  # which may load what they like
     run(pytester, *[word for name in others for word in ("-p", name)]).assert_outcomes(passed=1)
+
+
+def test_cnnx_s_own_assertions_are_left_as_they_are(pytester: pytest.Pytester) -> None:
+    """Where cnnx is installed, pytest means to rewrite all of its modules."""
+    pytester.makepyfile(
+        test_loader="""
+        import cnnx
+
+        def test_loader():
+            assert "Rewrit" in type(__loader__).__name__
+            assert "Rewrit" not in type(cnnx.__loader__).__name__
+        """
+    )
+    run(pytester).assert_outcomes(passed=1)
