@@ -441,7 +441,8 @@ def large_call(op, function, case, least, dtype="float32"):
         return {k: v for k, v in ({key: array(key, N) for key in shapes} | dict(case.options)).items() if k in known}
 
     one = np.size(np.asarray(op.forward(**call(op.forward, 2))[0])) if not op.cost else np.inf
-    N = -(-least // min(one, *(np.prod(shapes[key][1:], dtype=int) for key in batch if key != "target")))
+    rows = [np.prod(shapes[key][1:], dtype=int) for key in batch if key != "target"]
+    N = -(-least // min([one] if op.broadcasts else [one, *rows]))  # where one number meets many, results are split
     N = max(int(N), 2)
     arguments = call(function, N)
     if "grad_output" in inspect.signature(function).parameters:
