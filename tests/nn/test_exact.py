@@ -107,7 +107,7 @@ def test_parts_come_to_what_the_whole_batch_does(name):
 
 
 @needs_mpi
-@pytest.mark.parametrize("ranks", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("ranks", [1, 2, 3, pytest.param(4, marks=pytest.mark.thorough), 8])
 def test_any_number_of_ranks_ends_at_the_same_bits(tmp_path, ranks):
     (tmp_path / "runs.py").write_text(RUNS)
     program = tmp_path / "program.py"
