@@ -1,5 +1,6 @@
 """Error budgets are tight: how much of them is used, kernel by kernel; and what is ten times beyond them is caught."""
 
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -225,16 +226,25 @@ def test_share_of_the_budget_that_spot_checks_use() -> None:
 
 # ----------------------------------------------------------------------------- floors, and mutants of the audit itself
 
+of_other_builds = pytest.mark.skipif(
+    os.environ.get("CNNX_TEST_BUILD") == "shipped", reason="of this build the self-test asks it: test_selftest.py"
+)
 
+
+def test_floors_are_shares() -> None:
+    assert max(share for shares in floors.known().values() for share in shares.values()) <= 1
+
+
+@of_other_builds
 def test_every_output_has_a_floor_that_is_reached() -> None:
     known = floors.known()
     for op in (op for op in OPS if op.kernels):
         found = floors.used(op)
         assert floors.below(found, known) == []
         assert {kernel.split()[0] for kernel in (what.partition(": ")[2] for what in found)} <= set(op.kernels)
-    assert max(share for shares in known.values() for share in shares.values()) <= 1
 
 
+@of_other_builds
 @pytest.mark.parametrize("name", floors.BUDGETS)
 def test_a_budget_of_the_search_a_hundred_times_too_wide_is_seen(name: str) -> None:
     op, numbers = floors.BUDGETS[name]
