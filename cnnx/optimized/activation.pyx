@@ -1,4 +1,5 @@
-"""Activations: A1, A2 and A5. The loops are in activation_loops.pxd, the formulas in activation_formulas.pxd."""
+"""Activations: A1, A2 and A5. The loops are in activation_loops.pxd and activation_exp_loops.pxd, the
+formulas in activation_formulas.pxd."""
 
 from cython cimport floating
 from cython.parallel cimport prange
@@ -7,11 +8,14 @@ from libc.math cimport fabs
 from libc.stdlib cimport free
 
 from ._threads cimport EXP, MEMORY, threads_for
+from .activation_exp_loops cimport (
+    elu_dZ, elu_dZ_in_double, elu_Y, gelu_dZ, gelu_Y, sigmoid_dZ, sigmoid_Y, silu_dZ, silu_Y, softplus_dZ, softplus_Y,
+    tanh_dZ, tanh_Y,
+)
 from .activation_loops cimport (
-    clip_dZ, clip_Y, elu_dZ, elu_dZ_in_double, elu_Y, gelu_dZ, gelu_Y, hard_sigmoid_dZ, hard_sigmoid_Y, hard_swish_dZ,
-    hard_swish_Y, identity_dZ, identity_Y, leaky_relu_dZ, leaky_relu_Y, prelu_part, prelu_row, relu_dZ, relu_Y,
-    sigmoid_dZ, sigmoid_dZ_output, sigmoid_Y, silu_dZ, silu_Y, softplus_dZ, softplus_Y, step_dZ, step_Y, tanh_dZ,
-    tanh_dZ_output, tanh_Y,
+    clip_dZ, clip_Y, hard_sigmoid_dZ, hard_sigmoid_Y, hard_swish_dZ, hard_swish_Y, identity_dZ, identity_Y,
+    leaky_relu_dZ, leaky_relu_Y, prelu_part, prelu_row, relu_dZ, relu_Y, sigmoid_dZ_output, step_dZ, step_Y,
+    tanh_dZ_output,
 )
 from .channel_sums cimport channel_sums
 from .runtime.integers cimport ceil_div, min_of, times

@@ -2,12 +2,17 @@
 # y = phi(z), that slope too.
 #
 # There is no branch in a formula, so that a loop over it becomes vectors (simd/exp.pxd). Comparisons are written so
-# that NaN passes through phi.
+# that NaN passes through phi. What needs an exponential takes it as an argument, from a loop of its own (exp_strip in
+# activation_exp_loops.pxd).
 
 from cython cimport floating
 
-from .simd.exp cimport bell, exp_negative, expm1_negative, large_exp, log1p_fraction, mills, of_large, signed, size
+from .simd.exp cimport bell, large_exp, log1p_fraction, mills, of_large, signed, size
 from .simd.multiply_add cimport multiply_add
+
+ctypedef fused factor:  # the precision in which alpha and its products are taken
+    float
+    double
 
 
 cdef inline floating relu_phi(floating z) noexcept nogil:
@@ -18,18 +23,13 @@ cdef inline floating relu_prime(floating z) noexcept nogil:
     return 1 if z > 0 else 0
 
 
-cdef inline floating sigmoid_phi(floating z) noexcept nogil:
+cdef inline floating sigmoid_phi(floating t, floating z) noexcept nogil:
     # With t = exp(-|z|), which does not overflow: 1 / (1 + t), or t / (1 + t) for z < 0.
-    return sigmoid_of(exp_negative(-size(z)), z)
-
-
-cdef inline floating sigmoid_of(floating t, floating z) noexcept nogil:
     return (t if z < 0 else <floating>1) / (<floating>1 + t)
 
 
-cdef inline floating sigmoid_prime(floating z) noexcept nogil:
+cdef inline floating sigmoid_prime(floating t) noexcept nogil:
     # y (1 - y), where 1 - y would cancel.
-    cdef floating t = exp_negative(-size(z))
     return t / ((t + <floating>1) * (t + <floating>1))
 
 
@@ -37,14 +37,13 @@ cdef inline floating sigmoid_slope(floating y) noexcept nogil:
     return y * (<floating>1 - y)
 
 
-cdef inline floating tanh_phi(floating z) noexcept nogil:
-    cdef floating e = expm1_negative(-size(z + z))
+cdef inline floating tanh_phi(floating e, floating z) noexcept nogil:
+    # e = exp(-2 |z|) - 1.
     return signed(e / (e + <floating>2), z)
 
 
-cdef inline floating tanh_prime(floating z) noexcept nogil:
+cdef inline floating tanh_prime(floating t) noexcept nogil:
     # 1 - y^2, which would cancel: 4 t / (1 + t)^2 with t = exp(-2 |z|).
-    cdef floating t = exp_negative(-size(z + z))
     return <floating>4 * t / ((t + <floating>1) * (t + <floating>1))
 
 
@@ -76,21 +75,25 @@ cdef inline double leaky_relu_prime(double z, double slope) noexcept nogil:
     return 1 if z > 0 else slope
 
 
-cdef inline floating elu_phi(floating z, double alpha) noexcept nogil:
-    # alpha may be no float32: its products are taken in double.
-    return <floating>(alpha * expm1_negative(z if z < 0 else 0)) if z < 0 else z
+cdef inline floating elu_phi(floating e, floating z, factor alpha) noexcept nogil:
+    # e = exp(z) - 1 of z < 0.
+    e = <floating>(alpha * e)
+    return e if z < 0 else z
 
 
-cdef inline floating elu_prime(floating z, double alpha) noexcept nogil:
-    return 1 if z > 0 else <floating>(alpha * exp_negative(0 if z > 0 else z))
+cdef inline floating elu_prime(floating t, floating z, factor alpha) noexcept nogil:
+    # t = exp(z) of z <= 0.
+    t = <floating>(alpha * t)
+    return 1 if z > 0 else t
 
 
-cdef inline floating softplus_phi(floating z) noexcept nogil:
-    return (z if z > 0 else 0) + log1p_fraction(exp_negative(-size(z)))
+cdef inline floating softplus_phi(floating t, floating z) noexcept nogil:
+    # t = exp(-|z|), as below.
+    return (z if z > 0 else 0) + log1p_fraction(t)
 
 
-cdef inline floating softplus_prime(floating z) noexcept nogil:
-    return sigmoid_phi(z)
+cdef inline floating softplus_prime(floating t, floating z) noexcept nogil:
+    return sigmoid_phi(t, z)
 
 
 cdef inline floating gelu_range(floating z) noexcept nogil:
@@ -126,7 +129,8 @@ cdef inline double clip_prime(double z, double low, double high) noexcept nogil:
 cdef inline floating hard_sigmoid_phi(floating z, double alpha, double beta) noexcept nogil:
     # Rounded first, which keeps the order and both ends: choices among doubles for floats take three times as long.
     cdef floating t = <floating>(alpha * z + beta)
-    return 0 if t <= 0 else (1 if t > 1 else t)
+    t = 1 if t > 1 else t
+    return 0 if t <= 0 else t
 
 
 cdef inline double hard_sigmoid_prime(double z, double alpha, double beta) noexcept nogil:

@@ -1,18 +1,17 @@
 # Activations: A1, A2 in loops over strips, one for each formula of activation_formulas.pxd; A5 over runs of a channel.
+# What takes exponentials is in activation_exp_loops.pxd.
 #
 # What memory binds takes its numbers strip by strip (`load_strip` in simd/elementwise.pxd).
 
 from cython cimport floating
 
 from .activation_formulas cimport (
-    clip_phi, clip_prime, elu_phi, elu_prime, gelu_phi, gelu_prime, hard_sigmoid_phi, hard_sigmoid_prime,
-    hard_swish_phi, hard_swish_prime, identity_phi, identity_prime, leaky_relu_phi, leaky_relu_prime, prelu_phi,
-    prelu_prime, relu_phi, relu_prime, sigmoid_of, sigmoid_prime, sigmoid_slope, silu_phi, silu_prime, softplus_phi,
-    softplus_prime, step_phi, step_prime, tanh_phi, tanh_prime, tanh_slope,
+    clip_phi, clip_prime, hard_sigmoid_phi, hard_sigmoid_prime, hard_swish_phi, hard_swish_prime, identity_phi,
+    identity_prime, leaky_relu_phi, leaky_relu_prime, prelu_phi, prelu_prime, relu_phi, relu_prime, sigmoid_slope,
+    step_phi, step_prime, tanh_slope,
 )
 from .runtime.integers cimport min_of
 from .simd.elementwise cimport STRIP, load_strip
-from .simd.exp cimport exp_least, large_exp, of_large, size
 
 
 cdef inline void relu_Y(const floating* Z, floating* Y, Py_ssize_t strips, const double* _) noexcept nogil:
@@ -38,26 +37,6 @@ cdef inline void relu_dZ(const floating* Delta, const floating* Z, floating* dZ,
             dZ[i * STRIP + j] = delta[j] * relu_prime(z[j])
 
 
-cdef inline void sigmoid_Y(const floating* Z, floating* Y, Py_ssize_t strips, const double* _) noexcept nogil:
-    cdef floating z[STRIP]
-    cdef floating t[STRIP]
-    cdef Py_ssize_t i
-    cdef int j
-    for i in range(strips):
-        load_strip(Z, i, z)
-        for j in range(STRIP):  # a loop of its own: gcc would make two cases of all that follows
-            t[j] = exp_least(-size(z[j]))
-        for j in range(STRIP):
-            Y[i * STRIP + j] = sigmoid_of(large_exp(t[j]) * of_large[floating](NULL), z[j])
-
-
-cdef inline void sigmoid_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t strips,
-                            const double* _) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(strips * STRIP):
-        dZ[i] = Delta[i] * sigmoid_prime(Z[i])
-
-
 cdef inline void sigmoid_dZ_output(const floating* Delta, const floating* Y, floating* dZ, Py_ssize_t strips,
                                    const double* _) noexcept nogil:
     cdef floating delta[STRIP]
@@ -69,19 +48,6 @@ cdef inline void sigmoid_dZ_output(const floating* Delta, const floating* Y, flo
         load_strip(Y, i, y)
         for j in range(STRIP):
             dZ[i * STRIP + j] = delta[j] * sigmoid_slope(y[j])
-
-
-cdef inline void tanh_Y(const floating* Z, floating* Y, Py_ssize_t strips, const double* _) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(strips * STRIP):
-        Y[i] = tanh_phi(Z[i])
-
-
-cdef inline void tanh_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t strips,
-                         const double* _) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(strips * STRIP):
-        dZ[i] = Delta[i] * tanh_prime(Z[i])
 
 
 cdef inline void tanh_dZ_output(const floating* Delta, const floating* Y, floating* dZ, Py_ssize_t strips,
@@ -147,56 +113,6 @@ cdef inline void leaky_relu_dZ(const floating* Delta, const floating* Z, floatin
         load_strip(Z, i, z)
         for j in range(STRIP):
             dZ[i * STRIP + j] = <floating>(delta[j] * leaky_relu_prime(z[j], slope))
-
-
-cdef inline void elu_Y(const floating* Z, floating* Y, Py_ssize_t strips, const double* number) noexcept nogil:
-    cdef double alpha = number[0]
-    cdef Py_ssize_t i
-    for i in range(strips * STRIP):
-        Y[i] = elu_phi(Z[i], alpha)
-
-
-cdef inline void elu_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t strips,
-                        const double* number) noexcept nogil:
-    cdef double alpha = number[0]
-    cdef Py_ssize_t i
-    for i in range(strips * STRIP):
-        dZ[i] = Delta[i] * elu_prime(Z[i], alpha)
-
-
-cdef inline void elu_dZ_in_double(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t strips,
-                                  const double* number) noexcept nogil:
-    # Where alpha is no normal float32: as one, the slope would be infinite or 0, and its product with Delta need not.
-    cdef double alpha = number[0]
-    cdef Py_ssize_t i
-    for i in range(strips * STRIP):
-        dZ[i] = Delta[i] if Z[i] > 0 else <floating>(Delta[i] * (alpha * elu_prime(Z[i], 1)))
-
-
-cdef inline void softplus_Y(const floating* Z, floating* Y, Py_ssize_t strips, const double* _) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(strips * STRIP):
-        Y[i] = softplus_phi(Z[i])
-
-
-cdef inline void softplus_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t strips,
-                             const double* _) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(strips * STRIP):
-        dZ[i] = Delta[i] * softplus_prime(Z[i])
-
-
-cdef inline void gelu_Y(const floating* Z, floating* Y, Py_ssize_t strips, const double* _) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(strips * STRIP):
-        Y[i] = gelu_phi(Z[i])
-
-
-cdef inline void gelu_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t strips,
-                         const double* _) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(strips * STRIP):
-        dZ[i] = Delta[i] * gelu_prime(Z[i])
 
 
 cdef inline void clip_Y(const floating* Z, floating* Y, Py_ssize_t strips, const double* bounds) noexcept nogil:
@@ -271,19 +187,6 @@ cdef inline void hard_swish_dZ(const floating* Delta, const floating* Z, floatin
         load_strip(Z, i, z)
         for j in range(STRIP):
             dZ[i * STRIP + j] = delta[j] * hard_swish_prime(z[j])
-
-
-cdef inline void silu_Y(const floating* Z, floating* Y, Py_ssize_t strips, const double* _) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(strips * STRIP):
-        Y[i] = silu_phi(Z[i])
-
-
-cdef inline void silu_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t strips,
-                         const double* _) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(strips * STRIP):
-        dZ[i] = Delta[i] * silu_prime(Z[i])
 
 
 cdef inline void prelu_part(const floating* Delta, const floating* Z, const floating* w, floating* Y, Py_ssize_t C,

@@ -155,17 +155,16 @@ cdef inline floating exp_least(floating x) noexcept nogil:
     return least if least > x else x
 
 
-cdef inline floating exp_negative(floating x) noexcept nogil:
-    # exp(x), x <= 0.
-    return large_exp(exp_least(x)) * of_large[floating](NULL)
+cdef inline floating expm1_least(floating x) noexcept nogil:
+    # x, or what has a result of -1 below too.
+    cdef floating least = -20 if floating is float else -40
+    return least if least > x else x
 
 
-cdef inline floating expm1_negative(floating x) noexcept nogil:
-    # exp(x) - 1, x <= 0.
-    cdef floating least = -20 if floating is float else -40  # the result there is -1
+cdef inline floating expm1(floating x) noexcept nogil:
+    # exp(x) - 1, -20 (-40) <= x <= 0.
     cdef floating whole = offset[floating](0, NULL)
     cdef floating sum, r, scale
-    x = least if x < least else x
     sum = multiply_add(x, <floating>LOG2_E, whole)
     r = rest(x, sum - whole)
     scale = power(sum)
