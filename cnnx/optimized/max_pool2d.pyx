@@ -12,15 +12,18 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from ._threads cimport threads_for
-from .pool.grad_input cimport EQUAL, Ring, gather, next_row, ring_at, ring_length, slot
+from .pool.grad_input cimport (
+    EQUAL, OFFSET, Ring, gather, gathers_winners, next_row, ring_at, ring_length, slot,
+)
 from .pool.max_2x2 cimport covers_image, part_Y_2x2, part_dZ_2x2, tiles_2x2
 from .pool.max_row cimport Y_row, set_margins, winners_row
-from .pool.planes cimport by_planes, groups_of, planes_length, pool_planes_part
+from .pool.planes cimport by_planes, groups_of, planes_length, pool_planes, pool_planes_part
 from .pool.row cimport LARGEST, WINNERS, pooling
-from .pool.scatter cimport TOGETHER, Places, add_row, set_places
+from .pool.scatter cimport TOGETHER, Places, Table, add_plane, add_row, set_places, set_table
+from .pool.whole cimport dZ_plane, dZ_whole, is_whole
 from .pool.window cimport (
-    Place, Window, clip, column_begin, column_end, memory_for, next_place, numbers_ahead, place_of, prefetch_rows,
-    row_begin, row_end, row_length, row_margin, window_of,
+    Place, Window, clip, memory_for, next_place, numbers_ahead, place_of, prefetch_rows, row_length, row_margin,
+    window_of,
 )
 from .runtime.integers cimport end_output, first_output, min_of
 from .runtime.memory cimport align_to_line, scratch
@@ -111,14 +114,21 @@ cdef inline void dZ_part(const floating* Delta, const floating* Z, const int32_t
     cdef Py_ssize_t pixels = g.H * g.W, outputs = g.P * g.Q
     cdef bint together
     cdef Places places
+    cdef Table table
     if B != NULL and covers_image(g):
         begin = part_dZ_2x2(Delta, B, dZ, begin, end, planes * g.P, g)
     elif B == NULL:
         set_margins(memory, memory + length, length)
     set_places(&places, g)
+    set_table(&table, &places, B != NULL, g)
     while begin < end:
         plane = begin // g.H
         together = B != NULL and begin == plane * g.H and begin + TOGETHER * g.H <= end
+        if together and table.known:
+            memset(dZ + plane * pixels, 0, TOGETHER * pixels * sizeof(floating))
+            add_plane(Delta + plane * outputs, B + plane * outputs, dZ + plane * pixels, g, &places, &table, TOGETHER)
+            begin += TOGETHER * g.H
+            continue
         stop = min_of(end - plane * g.H, g.H)
         dZ_rows(Delta + plane * outputs, Z + plane * pixels if Z != NULL else NULL,
                 B + plane * outputs if B != NULL else NULL, dZ + plane * pixels, begin - plane * g.H, stop, g, &places,
@@ -126,17 +136,77 @@ cdef inline void dZ_part(const floating* Delta, const floating* Z, const int32_t
         begin = (plane + (TOGETHER - 1 if together else 0)) * g.H + stop
 
 
+cdef inline void dZ_planes_part(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t planes,
+                                Py_ssize_t begin, Py_ssize_t end, const Window* g, floating* memory) noexcept nogil:
+    # The groups begin ... end - 1 of small planes, whose winners are found again a group at a time.
+    cdef Py_ssize_t lanes = lanes_of(dZ), first = begin * lanes, pixels = g.H * g.W, outputs = g.P * g.Q, count
+    cdef floating* y = memory + planes_length(g, dZ)
+    cdef int32_t* B = <int32_t*>(y + outputs * lanes)
+    while first < min_of(planes, end * lanes):
+        count = min_of(lanes, planes - first)
+        pool_planes(Z + first * pixels, y, B, count, g, NULL, NULL, NULL, memory, WINNERS)
+        dZ_part(Delta + first * outputs, NULL, B, dZ + first * pixels, count, 0, count * g.H, g, memory)
+        first += lanes
+
+
+cdef void grad_input_again(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t planes,
+                           const Window* g) except *:
+    # Without winners.
+    cdef Py_ssize_t pixels = g.H * g.W, groups = groups_of(planes, dZ), part
+    cdef Py_ssize_t length = planes_length(g, dZ) + 2 * g.P * g.Q * lanes_of(dZ)
+    cdef int threads = threads_for(<double>planes * (pixels + <double>g.P * g.Q * g.R * g.S))
+    cdef void* raw
+    cdef floating* memory
+    if is_whole(g):
+        for part in prange(threads, nogil=True, schedule="static", num_threads=threads):
+            dZ_whole(Delta, Z, dZ, planes * part // threads, planes * (part + 1) // threads, pixels)
+    elif by_planes(g, planes, dZ):
+        raw = scratch("max_pool2d_grad_input", threads * length, dZ)
+        memory = align_to_line(raw, dZ)
+        for part in prange(threads, nogil=True, schedule="static", num_threads=threads):
+            dZ_planes_part(Delta, Z, dZ, planes, groups * part // threads, groups * (part + 1) // threads, g,
+                           memory + part * length)
+        free(raw)
+    else:
+        grad_input(Delta, Z, NULL, dZ, planes, g)
+
+
+cdef inline void dZ_gathered(const floating* Delta, const int32_t* B, floating* dZ, Py_ssize_t begin, Py_ssize_t end,
+                             const Window* g, floating* memory) noexcept nogil:
+    # The rows begin, ..., end - 1 of all rows of the image, each from the windows over it.
+    cdef Ring ring = ring_at(begin, memory, g)
+    cdef Py_ssize_t i, q, at
+    cdef floating* row
+    for i in range(begin, end):
+        while ring.next_row < min_of(ring.end + 1, g.P):
+            row = slot(&ring, ring.next_row, dZ)
+            at = (ring.plane * g.P + ring.next_row) * g.Q
+            memcpy(row, Delta + at, g.Q * sizeof(floating))
+            if floating is float:
+                memcpy(row + ring.size, B + at, g.Q * sizeof(int32_t))
+            else:
+                for q in range(g.Q):
+                    (<int64_t*>(row + ring.size))[q] = B[at + q]
+            ring.next_row += 1
+        gather(&ring, g, OFFSET, <const floating*>NULL, dZ + i * g.W)
+        next_row(&ring, g)
+
+
 cdef void grad_input(const floating* Delta, const floating* Z, const int32_t* B, floating* dZ, Py_ssize_t planes,
                      const Window* g) except *:
     cdef Py_ssize_t rows = planes * g.H, part
     cdef Py_ssize_t together = 2 if covers_image(g) else 1  # both rows of a window to one thread
     cdef Py_ssize_t cuts = rows // together
-    cdef Py_ssize_t length = 1 if B != NULL else 2 * (row_length(g, lanes_of(dZ)) + g.Q)
+    cdef bint gathered = B != NULL and not covers_image(g) and gathers_winners(g, dZ)
+    cdef Py_ssize_t length = 2 * (row_length(g, lanes_of(dZ)) + g.Q) if B == NULL else ring_length(g) if gathered else 1
     cdef int threads = threads_for(<double>rows * g.W + <double>planes * g.P * g.Q * (1 if B != NULL else g.R * g.S))
     cdef floating* memory = memory_for("max_pool2d_grad_input", threads, length, dZ)
     for part in prange(threads, nogil=True, schedule="static", num_threads=threads):
-        dZ_part(Delta, Z, B, dZ, planes, cuts * part // threads * together, cuts * (part + 1) // threads * together, g,
-                memory + part * length)
+        if gathered:
+            dZ_gathered(Delta, B, dZ, rows * part // threads, rows * (part + 1) // threads, g, memory + part * length)
+        else:
+            dZ_part(Delta, Z, B, dZ, planes, cuts * part // threads * together,
+                    cuts * (part + 1) // threads * together, g, memory + part * length)
     free(memory)
 
 
@@ -177,25 +247,6 @@ cdef void grad_input_all(const floating* Delta, const floating* Z, floating* dZ,
         dZ_part_all(Delta, Z, dZ, planes, rows * part // threads, rows * (part + 1) // threads, g,
                     memory + part * length)
     free(memory)
-
-
-cdef inline Py_ssize_t first_maximum(const floating* Z, Py_ssize_t p, Py_ssize_t q, const Window* g) noexcept nogil:
-    # Where it lies in the plane: the first NaN, if there is one.
-    cdef Py_ssize_t at = row_begin(g, p) * g.W + column_begin(g, q), h, w
-    for h in range(row_begin(g, p), row_end(g, p)):
-        for w in range(column_begin(g, q), column_end(g, q)):
-            if Z[h * g.W + w] > Z[at] or (Z[h * g.W + w] != Z[h * g.W + w] and Z[at] == Z[at]):
-                at = h * g.W + w
-    return at
-
-
-cdef inline void dZ_plane(const floating* Delta, const floating* Z, floating* dZ, const Window* g) noexcept nogil:
-    # Window by window, in the order of the sums: for windows in which an offset may take more bits than a float has.
-    cdef Py_ssize_t p, q
-    memset(dZ, 0, g.H * g.W * sizeof(floating))
-    for p in range(g.P):
-        for q in range(g.Q):
-            dZ[first_maximum(Z, p, q, g)] += Delta[p * g.Q + q]
 
 
 cdef void grad_input_wide(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t planes,
@@ -254,7 +305,7 @@ def max_pool2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, 
     if dZ.shape[0] > 0 and g.R > INT32_MAX // g.S:
         grad_input_wide(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], &dZ[0, 0, 0, 0], dZ.shape[0] * dZ.shape[1], &g)
     elif dZ.shape[0] > 0:
-        grad_input(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], NULL, &dZ[0, 0, 0, 0], dZ.shape[0] * dZ.shape[1], &g)
+        grad_input_again(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], &dZ[0, 0, 0, 0], dZ.shape[0] * dZ.shape[1], &g)
 
 
 def max_pool2d_grad_input_all(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z, /,

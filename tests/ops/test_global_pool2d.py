@@ -28,6 +28,23 @@ def test_torch_computes_the_same(shape, dtype):
         np.testing.assert_allclose(grad_x, given.grad.numpy(), rtol=rtol)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("pixels", [255, 256, 257, 263, 264, 319, 320, 383, 384, 1031])
+def test_the_first_maximum_of_many_receives_the_gradient(pixels, dtype):
+    """Once or twice in a map, or a NaN: about where vectors, and several side by side, begin and end."""
+    rng = np.random.default_rng(pixels)
+    x = rng.integers(-9, 3, (2, 40, 1, pixels)).astype(dtype)
+    flat = x.reshape(80, pixels)
+    flat[np.arange(80), rng.integers(0, pixels, 80)] = 7
+    flat[np.arange(40), rng.integers(0, pixels, 40)] = 7
+    flat[np.arange(10), rng.integers(0, pixels, 10)] = np.nan
+    flat[40], flat[41, -1], flat[42, 0] = 7, 8, 8
+    delta = rng.integers(1, 9, (2, 40, 1, 1)).astype(dtype)
+    expected = np.zeros_like(flat)
+    expected[np.arange(80), flat.argmax(axis=1)] = delta.ravel()  # of NumPy's maxima a NaN is the largest, too
+    np.testing.assert_array_equal(cnnx.global_max_pool2d_backward(delta, x), expected.reshape(x.shape))
+
+
 @pytest.mark.parametrize("backend", ["reference", "optimized"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_ties_nan_and_large_numbers(backend, dtype):

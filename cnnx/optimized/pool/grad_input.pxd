@@ -7,20 +7,22 @@
 from cython cimport floating
 from libc.string cimport memset
 
-from ..runtime.integers cimport end_output, first_output, max_of, min_of
-from ..simd.select cimport broadcast_index, load_strided, store_partial, where_equal
+from ..runtime.integers cimport ceil_div, end_output, first_output, max_of, min_of
+from ..simd.select cimport broadcast_index, load_strided, store_partial, where_equal, where_index
 from ..simd.shuffle cimport interleave
-from ..simd.vector cimport VECTOR_BYTES, doubles, floats, lanes_in, load, store, vector
+from ..simd.vector cimport VECTOR_BYTES, doubles, floats, lanes_in, lanes_of, load, store, vector
 from .window cimport Window
 
-# Who wins: every member of the window; those that equal the key.
+# Who wins: every member of the window; those that equal the key; the one whose offset is the key.
 cdef enum:
     EVERY = 0
     EQUAL = 1
+    OFFSET = 2
 
 cdef enum:
     # Numbers before and behind a slot's row: two vectors, and as many outputs as hold one column.
     MARGIN = 48
+    ASKED = 4  # windows over a pixel
     COVERING = 16  # with more of them than this, or a larger stride, a row is summed number by number
 
 cdef struct Ring:
@@ -30,6 +32,11 @@ cdef struct Ring:
     Py_ssize_t plane, h  # of the image: the row in hand
     Py_ssize_t p, end  # output rows whose windows hold it
     Py_ssize_t next_row  # the first row that is not in the ring yet
+
+
+cdef inline bint gathers_winners(const Window* g, const floating* tag) noexcept nogil:
+    # Whether vectors that ask every window over a pixel for its winner are faster than going from window to window.
+    return g.v == 1 and g.W >= lanes_of(tag) and 2 <= g.S <= ASKED and ceil_div(g.R, g.u) <= ASKED // g.S
 
 
 cdef inline Py_ssize_t ring_slots(const Window* g) noexcept nogil:
@@ -79,12 +86,14 @@ cdef inline void next_row(Ring* ring, const Window* g) noexcept nogil:
     ring.next_row = max_of(ring.next_row, ring.p)
 
 
-cdef inline void contribution(vector* d, const void* row, Py_ssize_t key, Py_ssize_t j, int wins,
-                              vector z) noexcept nogil:
-    # Gradient contribution of the outputs j, j + 1, ... to the pixels z in their windows.
+cdef inline void contribution(vector* d, const void* row, Py_ssize_t key, Py_ssize_t j, int wins, vector z,
+                              Py_ssize_t offset) noexcept nogil:
+    # Gradient contribution of the outputs j, j + 1, ... to the pixels z in their windows, at that offset (of stride 1).
     d[0] = load(row, j, d)
     if wins == EQUAL:
         d[0] = where_equal(d[0], z, load(row, key + j, d))
+    elif wins == OFFSET:
+        d[0] = where_index(d[0], load(row, key + j, d), broadcast_index(offset, d))
 
 
 cdef inline void sum_contributions(vector* total, const Ring* ring, const Window* g, int wins, Py_ssize_t S, int v,
@@ -100,7 +109,7 @@ cdef inline void sum_contributions(vector* total, const Ring* ring, const Window
         else:
             row = slot[double](ring, p, NULL)
         for t in range((S - 1 - f + v) // v - 1, -1, -1):
-            contribution(&d, row, ring.size, j - t, wins, z)
+            contribution(&d, row, ring.size, j - t, wins, z, (ring.h + g.p_h - g.u * p) * S + f + v * t)
             total[0] = total[0] + d
 
 
@@ -168,7 +177,7 @@ cdef inline void gather_2_rows(const Ring* ring, const Window* g, int wins, int 
             y, z = z, y
         for i in range(n):
             for s in range(S - 1, -1, -1):
-                contribution(&d, rows[i], ring.size, (j if s % 2 else j + odd) - s // 2, wins, z if s % 2 else y)
+                contribution(&d, rows[i], ring.size, (j if s % 2 else j + odd) - s // 2, wins, z if s % 2 else y, 0)
                 if s % 2:  # sums, as P2 and P4 have them: -0 becomes 0
                     b = (none if i == 0 and s + 2 >= S else b) + d
                 else:

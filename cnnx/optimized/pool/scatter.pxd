@@ -11,6 +11,7 @@ from .window cimport Window
 
 cdef enum:
     TABLE = 256  # members of a window up to which tables say where they lie; beyond, a division does
+    SMALL = 1024  # rows and columns of a plane whose windows have a table
 
 
 cdef struct Places:
@@ -19,8 +20,17 @@ cdef struct Places:
     Py_ssize_t columns[TABLE]
     bint known
 
+
+cdef struct Table:
+    # Of each window of a small plane: where it begins in the plane, and its first column.
+    int at[TABLE]
+    int columns[TABLE]
+    bint known, inside  # inside: no window leaves the image
+
+
 cdef enum:
     TOGETHER = 4  # planes
+
 
 cdef inline void set_places(Places* places, const Window* g) noexcept nogil:
     cdef Py_ssize_t r, s
@@ -30,6 +40,41 @@ cdef inline void set_places(Places* places, const Window* g) noexcept nogil:
             for s in range(g.S):
                 places.at[r * g.S + s] = r * g.W + s
                 places.columns[r * g.S + s] = s
+
+
+cdef inline void set_table(Table* table, const Places* places, bint wanted, const Window* g) noexcept nogil:
+    # Where a plane has few windows and none lies far beyond it.
+    cdef Py_ssize_t p, q
+    table.known = (wanted and places.known and g.P <= TABLE // g.Q and g.H <= SMALL and g.W <= SMALL
+                   and g.p_h <= SMALL and g.p_w <= SMALL and (g.u <= SMALL or g.P == 1) and (g.v <= SMALL or g.Q == 1))
+    table.inside = (g.p_h == 0 and g.p_w == 0 and g.R <= g.H - g.u * (g.P - 1) and g.S <= g.W - g.v * (g.Q - 1))
+    for p in range(g.P if table.known else 0):
+        for q in range(g.Q):
+            table.at[p * g.Q + q] = <int>((g.u * p - g.p_h) * g.W + g.v * q - g.p_w)
+            table.columns[p * g.Q + q] = <int>(g.v * q - g.p_w)
+
+
+cdef inline void add_windows(const floating* Delta, const int32_t* B, floating* dZ, const Window* g,
+                             const Places* places, const Table* table, bint inside, int planes) noexcept nogil:
+    cdef size_t members = g.R * g.S, pixels = g.H * g.W, W = g.W
+    cdef Py_ssize_t outputs = g.P * g.Q, o, at, winner
+    cdef int i
+    for o in range(outputs):
+        for i in range(planes):
+            winner = B[i * outputs + o]
+            if <size_t>winner < members:
+                at = table.at[o] + places.at[winner]
+                if inside or (<size_t>at < pixels and <size_t>(table.columns[o] + places.columns[winner]) < W):
+                    dZ[i * pixels + at] += Delta[i * outputs + o]
+
+
+cdef inline void add_plane(const floating* Delta, const int32_t* B, floating* dZ, const Window* g,
+                           const Places* places, const Table* table, int planes) noexcept nogil:
+    # All windows of small planes, whose rows are too short for what a row costs.
+    if table.inside:
+        add_windows(Delta, B, dZ, g, places, table, True, planes)
+    else:
+        add_windows(Delta, B, dZ, g, places, table, False, planes)
 
 
 cdef inline void add_any(floating delta, Py_ssize_t winner, floating* dZ, Py_ssize_t h, Py_ssize_t w,
