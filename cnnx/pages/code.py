@@ -120,7 +120,7 @@ def _index(kind: str) -> dict[str, dict[tuple[str, int], str]]:
 
 
 def _kernels(key: str) -> Iterator[Excerpt]:
-    """The functions whose comments cite a key, the kernels that compute it, and their innermost loops."""
+    """The kernels that compute an equation, the functions whose comments cite it, and their innermost loops."""
     if key in FORMULAS:
         path = "cnnx/optimized/activation_formulas.pxd"
         yield from (cython(path, name) for name in _functions(path) if name.endswith(FORMULAS[key]))
@@ -129,13 +129,12 @@ def _kernels(key: str) -> Iterator[Excerpt]:
         name = _enclosing(path, line)
         if name:
             cites.setdefault((path, name), []).append(line)
+    for (path, _), name in sorted(places.twins(key).items()):
+        yield cython(path, name, tuple(cites.pop((path, name), ())))
     for (path, name), lines in cites.items():
         yield cython(path, name, tuple(lines))
     for path, name in INNER.get(key, ()):
         yield cython(f"cnnx/optimized/{path}", name)
-    for (path, _), name in sorted(places.twins(key).items()):
-        if (path, name) not in cites:
-            yield cython(path, name)
 
 
 # -------------------------------------------------------------------------------------------- cutting
