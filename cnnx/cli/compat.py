@@ -80,11 +80,19 @@ def _table(op: str, engine: str) -> Iterator[str]:
         yield f"{key} ({', '.join(question.ops)}): {question.text}"
         if engine:
             yield f"  {row[engine]}"
+            yield from _elsewhere(key, engine)
             continue
         by_answer: dict[str, list[str]] = {}
         for name, answer in row.items():
             by_answer.setdefault("does not have it" if lacks(answer) else answer, []).append(name)
         yield from (f"  {answer}: {', '.join(names)}" for answer, names in _missing_last(by_answer))
+        yield from _elsewhere(key, *TABLE.engines)
+
+
+def _elsewhere(key: str, *engines: str) -> Iterator[str]:
+    """What was answered on another processor."""
+    found = TABLE.elsewhere.get(key, {})
+    yield from (f"  elsewhere {name}: {found[name]}" for name in engines if name in found)
 
 
 def _missing_last(by_answer: dict[str, list[str]]) -> list[tuple[str, list[str]]]:
@@ -99,6 +107,7 @@ def _json_table(op: str, engine: str) -> str:
             "ops": QUESTIONS[key].ops,
             "question": QUESTIONS[key].text,
             "answers": {name: TABLE.answers[key][name] for name in names},
+            "elsewhere": {name: one for name, one in TABLE.elsewhere.get(key, {}).items() if name in names},
         }
         for key in keys_of(op)
     ]
@@ -108,11 +117,13 @@ def _json_table(op: str, engine: str) -> str:
 def _rows(rows: list[Row], one: str, other: str) -> Iterator[str]:
     yield f"from {_title(one)} to {_title(other)}"
     for row in rows:
-        if row.verdict == DIFFERENT:
+        elsewhere = [*_elsewhere(row.key, one, other)]
+        if row.verdict == DIFFERENT or elsewhere:
             yield ""
             yield f"{row.key}: {QUESTIONS[row.key].text}"
             yield f"  {one}: {row.answers[0]}"
             yield f"  {other}: {row.answers[1]}"
+            yield from elsewhere
     yield ""
     same, missing = ([row.key for row in rows if row.verdict == kind] for kind in (SAME, MISSING))
     if missing:

@@ -35,6 +35,23 @@ def test_the_table_is_written_as_it_is_read() -> None:
     assert Table.read(TABLE.text()) == TABLE
 
 
+def test_what_another_processor_answered_is_kept() -> None:
+    def asked(table: Table, processor: str, answer: str, version: str = "1") -> Table:
+        about = {"version": version, "date": "2026-12-01", "processor": processor}
+        return table.replaced("e", about, {"q": answer, "r": "a"})
+
+    first = asked(Table({}, {}), "one", "yes")
+    assert first.elsewhere == {}
+    second = asked(first, "two", "no")
+    assert second.elsewhere == {"q": {"e": "yes (one)"}}
+    assert Table.read(second.text()) == second
+    assert asked(second, "two", "no").elsewhere == second.elsewhere
+    assert asked(second, "three", "no").elsewhere == second.elsewhere
+    assert asked(second, "one", "yes").elsewhere == {"q": {"e": "no (two)"}}
+    assert asked(second, "two", "yes").elsewhere == {}
+    assert asked(second, "two", "no", "2").elsewhere == {}
+
+
 def test_the_page_is_the_tables() -> None:
     docs = ROOT / "docs" / "conventions.md"
     assert docs.read_text(encoding="utf-8") == page(), "python -m cnnx.audit.field.page > docs/conventions.md"
@@ -85,6 +102,9 @@ class Wrong(Asked):
         windows = np.lib.stride_tricks.sliding_window_view(framed, (kernel, kernel), (2, 3))[:, :, ::stride, ::stride]
         return np.nanmax(windows, (4, 5))
 
+    def lp_pool(self, x, p, kernel):
+        return np.full((1, 1, 1, 1), np.nan, x.dtype)
+
     def relu(self, x):
         y = np.maximum(x, np.float32(0)) + np.float32(0)
         y[:, 32:] = x[:, 32:]
@@ -96,8 +116,9 @@ class Wrong(Asked):
 
 def test_probes_see_what_an_engine_does() -> None:
     wrong = Wrong()
-    found = {key: answer(QUESTIONS[key], wrong) for key in ("maximum_padding", "nan_first", "relu_minus_zero", "ties")}
-    assert found == {
+    keys = ("lp_sign", "maximum_padding", "nan_first", "relu_minus_zero", "ties")
+    assert {key: answer(QUESTIONS[key], wrong) for key in keys} == {
+        "lp_sign": "no, NaN",
         "maximum_padding": "yes, it is 0",
         "nan_first": "lost",
         "relu_minus_zero": "kept in the last 5 of 37",
@@ -153,16 +174,27 @@ def test_compat_prints_an_op_and_an_engine(capsys: pytest.CaptureFixture[str]) -
     assert main(["compat", "gelu", "jax"]) == 0
     text = capsys.readouterr().out
     assert "which gelu, where nothing is said\n  by tanh\n" in text
+    assert "elsewhere" not in text
     assert "relu_slope" not in text
     assert main(["compat"]) == 0
     text = capsys.readouterr().out
     assert [key for key in QUESTIONS if f"\n{key} (" not in text] == []
 
 
+def test_compat_says_what_another_processor_answered(capsys: pytest.CaptureFixture[str]) -> None:
+    key, row = next(iter(TABLE.elsewhere.items()))
+    name, answer = next(iter(row.items()))
+    assert main(["compat", QUESTIONS[key].ops[0], name]) == 0
+    assert f"  elsewhere {name}: {answer}\n" in capsys.readouterr().out
+    assert main(["compat", QUESTIONS[key].ops[0], "--from", name, "--to", name]) == 0
+    assert f"  elsewhere {name}: {answer}\n" in capsys.readouterr().out
+
+
 def test_compat_as_json_is_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compat", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert {one["key"]: one["answers"] for one in found["questions"]} == TABLE.answers
+    assert {one["key"]: one["elsewhere"] for one in found["questions"] if one["elsewhere"]} == TABLE.elsewhere
     assert main(["compat", "relu", "--from", "torch", "--to", "jax", "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert [one["verdict"] for one in found["questions"]] == [row.verdict for row in between("torch", "jax", "relu")]

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from ..._text import aligned
+from ...native import processor
 from .engines import ENGINES
 from .questions import QUESTIONS
 from .run import SECONDS, ask
@@ -42,14 +43,15 @@ def main() -> int:
             flush=True,
         )
         rows += [(name, key, was, is_now) for key, was, is_now in changed]
-        table = table.replaced(name, found.version, datetime.date.today().isoformat(), found.answers)
+        about = {"version": found.version, "date": datetime.date.today().isoformat(), "processor": processor()}
+        table = table.replaced(name, about, found.answers)
     if rows:
         print("", *aligned([("engine", "question", "was", "is"), *rows], left=4), sep="\n")
     if arguments.write is not None and asked:
         ordered = {key: table.answers[key] for key in QUESTIONS if key in table.answers}
         engines = {name: table.engines[name] for name in ENGINES if name in table.engines}
         answers = {key: {name: row[name] for name in engines if name in row} for key, row in ordered.items()}
-        arguments.write.write_text(Table(engines, answers).text(), encoding="utf-8")
+        arguments.write.write_text(Table(engines, answers, table.elsewhere).text(), encoding="utf-8")
     return 0 if asked else 3
 
 

@@ -31,9 +31,11 @@ def page(table: Table = TABLE) -> str:
 
 def _lines(table: Table) -> Iterator[str]:
     yield HEAD
-    yield "| engine | version | asked on |"
-    yield "| --- | --- | --- |"
-    yield from (f"| {name} | {one['version']} | {one['date']} |" for name, one in table.engines.items())
+    yield "| engine | version | asked on | processor |"
+    yield "| --- | --- | --- | --- |"
+    yield from (
+        f"| {name} | {one['version']} | {one['date']} | {one['processor']} |" for name, one in table.engines.items()
+    )
     left = dict.fromkeys(table.answers)
     for group, title in TITLES.items():
         keys = [key for key in left if not group or {*GROUPS[group]} & {*QUESTIONS[key].ops}]
@@ -41,6 +43,9 @@ def _lines(table: Table) -> Iterator[str]:
         for key in keys:
             del left[key]
             yield from _question(key, table.answers[key])
+            if key in table.elsewhere:
+                others = "; ".join(f"{name} {answer}" for name, answer in table.elsewhere[key].items())
+                yield f"\nThe same version on another processor, before: {others}."
 
 
 def _question(key: str, row: dict[str, str]) -> Iterator[str]:

@@ -153,7 +153,7 @@ def nan_last(e: Asked) -> str:
 def lp_sign(e: Asked) -> str:
     y = e.call("lp_pool", _f(-1, shape=(1, 1, 2, 2)), p=3, kernel=2)
     size = abs(float(y[0, 0, 0, 0]))  # the cubic root of 4, or of 1 where it is divided by 4
-    return _among(y[0, 0, 0, 0], {"yes": size, "no, signs stay": -size, "no, NaN": np.nan})
+    return _among(y[0, 0, 0, 0], {"no, NaN": np.nan, "yes": size, "no, signs stay": -size})
 
 
 @_question("lp_pool2d", "Lp pooling: is the sum divided by the number of members?")
