@@ -319,3 +319,15 @@ def test_a_function_that_hangs_is_a_finding_of_its_case(tmp_path: Path, monkeypa
     with isolated_file(str(path), 3.0) as found, in_force(found["R"]) as backend:
         (first, *_) = found_by_isolation(backend)
     assert first.what == "kernel f hangs: no result after 3 s"
+
+
+def test_a_program_ends_with_the_process_that_waits_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "HANGS", 1)
+    mark = tmp_path / "pid"
+    program = f"import os, time; open({str(mark)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    path = file(tmp_path, f"R = kernel('relu', Command([sys.executable, '-c', {program!r}, '{{x}}', '{{y}}']))\n")
+    with isolated_file(str(path), 3.0) as found, in_force(found["R"]) as backend:
+        (first, *_) = found_by_isolation(backend)
+    assert "hangs: no result after 3 s" in first.what
+    state = Path(f"/proc/{mark.read_text()}/stat")
+    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] in "ZX"  # dead, if nobody asked yet

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -73,7 +74,11 @@ class Process:
         command = [sys.executable, "-P", str(Path(__file__).with_name("child.py")), str(theirs), str(said)]
         try:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, pass_fds=(theirs, said, *shared), close_fds=True
+                command,
+                stdin=subprocess.DEVNULL,
+                pass_fds=(theirs, said, *shared),
+                close_fds=True,
+                start_new_session=True,  # so that what it started ends with it
             )
         finally:
             for descriptor in (theirs, said, *shared):
@@ -93,7 +98,8 @@ class Process:
     def close(self) -> None:
         """End it; the next call starts another."""
         if self._process is not None:
-            self._process.kill()
+            if self._process.poll() is None:  # as long as it is not reaped its number is nobody else's
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             for descriptor in (self._requests, self._answers):
                 os.close(descriptor)
