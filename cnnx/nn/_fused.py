@@ -1,4 +1,4 @@
-"""Networks for inference: what follows a convolution channel by channel becomes part of its weights."""
+"""Networks for inference: what follows a convolution, or a norm, channel by channel becomes part of its weights."""
 
 import copy
 from collections import Counter
@@ -53,7 +53,7 @@ def _channels(layer: Layer, before: Layer) -> Channels | None:
     """What `layer` does to the channels that `before` gives, if it is such a layer and `before` can do so itself."""
     if type(layer) not in (BatchNorm2d, Scale, Bias) or not _takes_channels(before):
         return None
-    K, images = (before.out_features, False) if isinstance(before, Affine) else (before.out_channels, True)
+    K, images = _given(before), not isinstance(before, Affine)
     if isinstance(layer, BatchNorm2d) and images:
         g, b, mean, var = (a.astype(np.float64) for a in {**layer.parameters, **layer.buffers}.values())
         factor = g / np.sqrt(var + layer.eps)
@@ -64,8 +64,16 @@ def _channels(layer: Layer, before: Layer) -> Channels | None:
     return None
 
 
-def _takes_channels(layer: Layer) -> TypeGuard[Conv2d | ConvTranspose2d | Affine]:
-    return type(layer) in (Conv2d, ConvTranspose2d, Affine)  # what a class of one's own does is its own affair
+def _takes_channels(layer: Layer) -> TypeGuard[Conv2d | ConvTranspose2d | Affine | BatchNorm2d]:
+    # What a class of one's own does is its own affair.
+    return type(layer) in (Conv2d, ConvTranspose2d, Affine, BatchNorm2d)
+
+
+def _given(layer: Conv2d | ConvTranspose2d | Affine | BatchNorm2d) -> int:
+    """How many channels, or features, a layer gives."""
+    if isinstance(layer, BatchNorm2d):
+        return layer.channels
+    return layer.out_features if isinstance(layer, Affine) else layer.out_channels
 
 
 def _one_behind_the_other(first: Channels | None, then: Channels) -> Channels:
@@ -89,9 +97,12 @@ def _copied(layer: Layer, channels: Channels | None) -> Layer:
         wide = (groups * channels.factor.reshape(layer.groups, 1, -1, 1, 1)).reshape(wide.shape)
     else:
         wide = wide * channels.factor.reshape(-1, *[1] * (wide.ndim - 1))
-    before = layer._parameters["bias"].astype(np.float64) if layer.bias else None
+    own = layer._parameters.get("bias")
+    before = None if own is None else own.astype(np.float64)
     bias = _one_behind_the_other(Channels(np.ones(1), before), channels).summand
     layer._parameters = {"weight": wide.astype(w.dtype)}
     if bias is not None:
-        layer.bias, layer._parameters["bias"] = True, bias.astype(w.dtype)
+        layer._parameters["bias"] = bias.astype(w.dtype)
+        if not isinstance(layer, BatchNorm2d):
+            layer.bias = True
     return layer

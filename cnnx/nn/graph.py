@@ -276,11 +276,12 @@ class Graph(Layer):
     def fuse(self) -> "Graph":
         """A copy for inference, in which what follows a convolution channel by channel is part of its weights.
 
-        Batch normalisation, `Scale` and `Bias` go into the convolution, transposed convolution or affine layer whose
-        value they alone take, for N2 F[k] g[k] / d[k] and (b[k] - mean[k]) g[k] / d[k] + beta[k] with
-        d[k] = sqrt(var[k] + eps), in float64 and rounded once. Results are others in their last digits, which is why
-        nothing does it unasked. Dropout and Identity, which do nothing in evaluation, are left out. Layers keep their
-        names; those within layers are put with all others.
+        Batch normalisation, `Scale` and `Bias` go into the convolution, transposed convolution or affine layer
+        whose value they alone take, for N2 F[k] g[k] / d[k] and (b[k] - mean[k]) g[k] / d[k] + beta[k] with d[k] =
+        sqrt(var[k] + eps), in float64 and rounded once; `Scale` and `Bias` behind a batch normalisation that stays,
+        as before a ReLU and a convolution, into its g and beta. Results are others in their last digits, which is
+        why nothing does it unasked. Dropout and Identity, which do nothing in evaluation, are left out. Layers keep
+        their names; those within layers are put with all others.
 
         Returns
         -------

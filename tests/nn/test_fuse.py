@@ -76,6 +76,24 @@ def test_affine():
     assert len(fused) == 1
 
 
+def test_a_norm_without_a_convolution_before_it():
+    """g = (3, 4), beta = (5, 6), times (2, -1), plus 0.5: g = (6, -4), beta = (10.5, -5.5); then a norm of mean 1,
+    deviation 2: g = (3, -2), beta = (4.75, -3.25). The statistics stay."""
+    norm = normed(2, (3, 4), (5, 6), (7, 1), (8, 3), eps=1.0)
+    factor, summand = nn.Scale(2, dtype="float64"), nn.Bias((1, 1, 1), dtype="float64")
+    factor.parameters["weight"][:], summand.parameters["bias"][:] = (2, -1), 0.5
+    again = normed(2, (1, 1), (0, 0), (1, 1), (3, 3), eps=1.0)
+    model = nn.Sequential(norm, factor, summand, again, nn.ReLU(), nn.Conv2d(2, 1, 1, dtype="float64", seed=0)).eval()
+    fused = model.fuse()
+    assert [name for name, *_ in fused.lines] == ["0", "4", "5"]
+    assert fused.parameters["0.weight"].tolist() == [3, -2]
+    assert fused.parameters["0.bias"].tolist() == [4.75, -3.25]
+    assert fused.buffers["0.running_mean"].tolist() == [7, 1]
+    assert norm.parameters["weight"].tolist() == [3, 4]
+    x = RNG.standard_normal((2, 2, 3, 3))
+    np.testing.assert_allclose(fused(x), model(x), rtol=0, atol=1e-13)
+
+
 def test_what_is_left_alone():
     """A value that is wanted elsewhere, a norm that comes first, factors of another shape, a layer of one's own."""
 
