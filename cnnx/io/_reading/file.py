@@ -64,6 +64,13 @@ class File:
         self.inputs = [one for one in graph.input if one.name not in self._tensors]
         self.outputs = list(graph.output)
 
+    def forget(self) -> None:
+        """Let go of the model, once all that is wanted of it is known."""
+        self._model = None
+        self._tensors.clear()
+        for held in (self.nodes, self.inputs, self.outputs):
+            held.clear()
+
     def __contains__(self, name: str) -> bool:
         return name in self._tensors
 

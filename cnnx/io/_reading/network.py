@@ -33,6 +33,11 @@ class _Line:
     refusal: str = ""
     fills: list[tuple[Array, Array]] = field(default_factory=list)
 
+    def fill(self) -> None:
+        """Give the layer its numbers; the file's are let go of then."""
+        while self.fills:
+            np.copyto(*self.fills.pop())
+
 
 class Network:
     """A file's nodes, one after the other, as far as `output` needs them."""
@@ -60,7 +65,10 @@ class Network:
             self._read(node)
 
     def model(self) -> nn.Graph:
-        """A Sequential where each layer takes what the one before gives, else a Graph; in evaluation mode."""
+        """A Sequential where each layer takes what the one before gives, else a Graph; in evaluation mode.
+
+        Once: what was read is let go of, so that weights are there twice at most.
+        """
         last, why = self._last()
         names = self._reached(last)
         if refusals := [*(self._lines[name].refusal for name in names if self._lines[name].refusal), *why]:
@@ -71,14 +79,17 @@ class Network:
         total = sum(target.nbytes for line in lines for target, _ in line.fills)
         if total > _MOST + 4 * self._file.size:
             raise ValueError(f"expected weights of at most {_MOST + 4 * self._file.size} bytes, got {total}")
+        given = [one.name for one in self._file.inputs]
+        self._file.forget()
+        self._makers.clear()  # a circle: each of them has all of them
+        self._values.clear()
         for line in lines:
-            for target, source in line.fills:
-                np.copyto(target, source)
+            line.fill()
             if isinstance(line.layer, nn.Conv2d):
                 line.layer.algorithm = self._algorithm
         taken = {source for line in lines for source in line.sources}
         # Some converters leave inputs behind that no node takes any more.
-        inputs = [one.name for one in self._file.inputs if one.name in taken]
+        inputs = [name for name in given if name in taken]
         before = [*inputs, *names[:-1]] if len(inputs) == 1 else []
         if all(line.sources == [name] for line, name in zip(lines, before, strict=False)) and before:
             return nn.Sequential(*(line.layer for line in lines if line.layer)).eval()
