@@ -129,6 +129,7 @@ VECTORS_WRITTEN_OUT = ["-fno-tree-vectorize"]
 NO_REGISTER_BLOCKS = ["-DCNNX_NO_REGISTER_BLOCKS"]
 LOOPS_ALONE = [*NO_REGISTER_BLOCKS, "--param=max-inline-insns-single=70"]  # the latter is what -O2 has
 FLAGS = {
+    "_limits": NO_REGISTER_BLOCKS,  # Cython 3.1 has a recursive inline function for size_t, which cannot be forced
     "_microkernels": VECTORS_WRITTEN_OUT,
     "activation": NO_REGISTER_BLOCKS,
     "affine": LOOPS_ALONE,
