@@ -9,6 +9,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
 from ._threads cimport threads_for
+from .affine_layers cimport Layers, layers_of
 from .conv.blocks cimport Arrays, Sums, copy_size
 from .conv.epilogue cimport Epilogue, finish_images
 from .conv.forward cimport forward_sums
@@ -30,8 +31,10 @@ from .runtime.memory cimport CACHE_LINE, SCRATCH, align_to_line, allocate, no_me
 from .simd.vector cimport lanes_of
 
 from ._microkernels import TABLES
+from .affine import LAYERS
 
 cdef const Tables* tables = tables_of(TABLES)
+cdef const Layers* layers = layers_of(LAYERS)
 cdef Py_ssize_t scratch_limit = SCRATCH
 cdef Epilogue NOTHING_MORE = Epilogue(used=False, away=0, low=0, high=0)
 
@@ -44,6 +47,19 @@ def _limit_scratch(Py_ssize_t bytes):
 
 cdef inline double multiply_adds(const floating[:, :, :, ::1] Y, const floating[:, :, :, ::1] F) noexcept nogil:
     return <double>Y.shape[0] * Y.shape[1] * Y.shape[2] * Y.shape[3] * F.shape[1] * F.shape[2] * F.shape[3]
+
+
+cdef inline bint is_affine(const floating[:, :, :, ::1] Z, const floating[:, :, :, ::1] F,
+                           const floating[:, :, :, ::1] Y, const Numbers* o) noexcept nogil:
+    # Whether a window is the image: outputs are then those of an affine layer, and so are the gradients, term by term.
+    return (Y.shape[2] == 1 and Y.shape[3] == 1 and F.shape[2] == Z.shape[2] and F.shape[3] == Z.shape[3]
+            and o.groups == 1 and o.p_h == 0 and o.p_w == 0 and (o.d_h == 1 or F.shape[2] == 1)
+            and (o.d_w == 1 or F.shape[3] == 1))
+
+
+cdef inline Py_ssize_t weights_of(const floating[:, :, :, ::1] F) noexcept nogil:
+    # Of one output channel.
+    return F.shape[1] * F.shape[2] * F.shape[3]
 
 
 cdef void sum_images_of(const Job* job, const Arrays* arrays, int threads, floating* scratch) noexcept nogil:
@@ -79,6 +95,12 @@ cdef int convolve(str kernel, const floating[:, :, :, ::1] Z, const floating[:, 
     cdef void* memory
     cdef bint banded
     if Y.shape[0] == 0:
+        return 0
+    if is_affine(Z, F, Y, o):
+        layers.outputs[sizeof(floating) // sizeof(double)](kernel, &Z[0, 0, 0, 0], &F[0, 0, 0, 0], b, &Y[0, 0, 0, 0],
+                                                           Z.shape[0], F.shape[0], weights_of(F))
+        if epilogue.used:
+            finish_images(epilogue, kernels_of(tables, scratch), Y, threads)
         return 0
     banded = multiply_adds(Y, F) > <double>MANY * Y.shape[0]
     if banded:
@@ -146,6 +168,9 @@ cdef int convolve_back(str kernel, const floating[:, :, :, ::1] Delta, const flo
     cdef bint banded
     if dZ.shape[0] == 0:
         return 0
+    if b == NULL and is_affine(dZ, F, Delta, o):
+        return layers.grad_input[sizeof(floating) // sizeof(double)](
+            kernel, &Delta[0, 0, 0, 0], &F[0, 0, 0, 0], &dZ[0, 0, 0, 0], Delta.shape[0], F.shape[0], weights_of(F))
     phases = min_of(u, dZ.shape[2]) * min_of(v, dZ.shape[3])
     parts = min_of(phases, F.shape[2] * F.shape[3])  # one that no kernel row or column reaches needs no sums
     shared = phases_room(F, dZ.shape[2], dZ.shape[3], u, v, parts, groups)
@@ -219,9 +244,13 @@ cdef int pair_up(str kernel, const floating[:, :, :, ::1] Delta, const floating[
     cdef void* memory
     cdef Plan g
     cdef Scratch scratch
+    cdef Numbers numbers = Numbers(u, v, p_h, p_w, d_h, d_w, groups)
     if work == 0:
         dF[...] = 0
         return 0
+    if is_affine(Z, dF, Delta, &numbers):
+        return layers.grad_weight[sizeof(floating) // sizeof(double)](
+            kernel, &Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], &dF[0, 0, 0, 0], Z.shape[0], dF.shape[0], weights_of(dF))
     clamp_step(&d_h, dF.shape[2], &p_h, Z.shape[2], u, Delta.shape[2])
     clamp_step(&d_w, dF.shape[3], &p_w, Z.shape[3], v, Delta.shape[3])
     clamp_step(&u, Delta.shape[2], &p_h, Z.shape[2], d_h, dF.shape[2])

@@ -7,7 +7,7 @@ from libc.string cimport memset
 
 from ..microkernel.multiply_accumulate cimport IN_ROWS, INTERLEAVED, ROWS
 from ..microkernel.table cimport Microkernels
-from ..pack.taps cimport pack_plane, place_taps, set_extents
+from ..pack.taps cimport copy_of, pack_plane, place_taps, set_extents
 from ..runtime.integers cimport Span, ceil_div, cut, max_of, min_of, times
 from ..runtime.memory cimport CACHE_LINE, whole_lines
 from ..simd.vector cimport lanes_of
@@ -186,7 +186,7 @@ cdef inline void sum_units(const Layer* g, const Microkernels* kernels, const fl
             box = first_box(&all, &g.copied)
             while True:
                 place_box(&m, g, rows, columns, &box, &outputs, room, lanes)
-                memset(copy, 0, m.planes * m.taps.S * m.taps.plane * sizeof(floating))
+                memset(copy, 0, copy_of(&m.taps, m.planes) * sizeof(floating))
                 t = Span(t.end, t.end + m.planes * m.taps.R * m.taps.S)
                 begin = start
                 if t.first > 0 or all.c.first > 0 or all.r.first > 0 or all.s.first > 0:
@@ -196,7 +196,7 @@ cdef inline void sum_units(const Layer* g, const Microkernels* kernels, const fl
                     first = n * g.z_image + group * g.z_group
                     for c in range(m.planes):
                         pack_plane(&m.taps, Z + first + (box.c.first + c) * g.z_plane,
-                                   copy + c * m.taps.S * m.taps.plane)
+                                   copy + copy_of(&m.taps, c))
                     sum_box(g, &m, rows, columns, &outputs, t, blocks, weights, begin,
                             Y + n * g.y_image + group * g.y_group, room, <const floating*>copy)
                 if not next_box(&all, &g.copied, &box):

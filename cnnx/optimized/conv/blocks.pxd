@@ -20,6 +20,8 @@ cdef enum:
     SHORT_ROW = 4096  # bytes of a row of weights
     PANEL_BLOCKS = 8  # that follow one another while some of the weights stay in that cache
     MIN_SHARING = 8  # so many row blocks make a panel worth its copy
+    STREAMED_PLANES = 8  # of the source, read side by side where all of them fall on one another in the cache
+    STREAMED_BYTES = 4096  # of each
 
 
 cdef struct Sums:
@@ -196,6 +198,29 @@ cdef inline bint in_panels(const Sums* m) noexcept nogil:
     return PANEL > 0 and m.K >= MIN_SHARING * ROWS and terms(m) > 0 and not m.plane.used
 
 
+cdef inline bint is_streamed(const Sums* m, Py_ssize_t size) noexcept nogil:
+    # Whether planes that serve as they are fall on one another in the cache.
+    return not m.copied and times(m.source, size) % STREAMED_BYTES == 0
+
+
+cdef inline void stream_columns(const Sums* m, const Arrays* a, const floating* x, Span columns,
+                                Span blocks) noexcept nogil:
+    # Some row blocks by some columns, a part of few planes at a time.
+    cdef Py_ssize_t step = STREAMED_BYTES // <Py_ssize_t>sizeof(floating), end = columns.end, c, block
+    cdef Operands o
+    while columns.first < end:
+        columns.end = min_of(end, columns.first + step)
+        c = 0
+        while c < m.taps.C:
+            for block in range(blocks.first, blocks.end):
+                o.x, o.taps, o.y_stride = x + c * m.source, m.taps.tap, m.y_k
+                o.Y = <floating*>a.Y + row_block_begin(m.K, block) * m.y_k
+                multiply_row_block(m, a, &o, block, Span(c, min_of(m.taps.C, c + STREAMED_PLANES)), columns,
+                                   columns.first, <const floating*>NULL)
+            c += STREAMED_PLANES
+        columns.first = columns.end
+
+
 cdef inline void multiply_columns(const Sums* m, const Arrays* a, const floating* x, Span t, Py_ssize_t end,
                                   Py_ssize_t parts, Py_ssize_t part, bint shared, Span blocks,
                                   floating* panel) noexcept nogil:
@@ -208,6 +233,9 @@ cdef inline void multiply_columns(const Sums* m, const Arrays* a, const floating
     cdef Operands o
     if in_panels(m):
         multiply_panel(m, a, x, t, columns, blocks, panel)
+        return
+    if is_streamed(m, sizeof(floating)):
+        stream_columns(m, a, x, columns, blocks)
         return
     for block in range(blocks.first, blocks.end):
         next = columns.end + block * lanes
@@ -234,4 +262,4 @@ cdef inline Py_ssize_t column_chunks(const Sums* m, Py_ssize_t columns, Py_ssize
     if (not m.copied and m.K > ROWS and columns * size >= 2 * VECTORS * VECTOR_BYTES
             and m.K * terms(m) * size <= L2_BYTES // 2):
         return blocks
-    return min_of(blocks, m.planes * m.taps.S * m.taps.plane * size // L2_BYTES + 1)
+    return min_of(blocks, copy_of(&m.taps, m.planes) * size // L2_BYTES + 1)

@@ -2,12 +2,12 @@
 
 from cython cimport floating
 
-from ..microkernel.multiply_accumulate cimport IN_ROWS, VECTORS
+from ..microkernel.multiply_accumulate cimport IN_ROWS, ROWS, VECTORS
 from ..microkernel.table cimport Microkernels
 from ..pack.taps cimport plan_taps, set_extents
 from ..simd.vector cimport lanes_of
 from .bands_layers cimport Numbers
-from .blocks cimport Sums, planes_at_a_time
+from .blocks cimport STREAMED_BYTES, Sums, planes_at_a_time
 from .depthwise cimport plan_plane
 from .epilogue cimport Epilogue
 
@@ -38,11 +38,12 @@ cdef inline bint forward_sums(Sums* m, Py_ssize_t* offsets, const floating[:, :,
     m.y_k = P * Q
     m.w = 0
     m.w_group = m.K * F.shape[1] * F.shape[2] * F.shape[3]
-    # A window of one number needs no copy, but for planes that fall on one another in the cache, and for small ones of
-    # several images, whose tails share vectors.
+    # A window of one number needs no copy, but for planes that fall on one another in the cache, where there are many
+    # outputs (few are a matter of reading: stream_columns), and for small ones of several images, whose tails share
+    # vectors.
     m.copied = not (F.shape[2] * F.shape[3] == 1 and o.u == 1 and o.v == 1 and P * Q == size
                     and P * Q >= (2 if Z.shape[0] == 1 else 2 * VECTORS) * lanes
-                    and size * <Py_ssize_t>sizeof(floating) % 4096 != 0)
+                    and (2 * m.K <= ROWS or size * <Py_ssize_t>sizeof(floating) % STREAMED_BYTES != 0))
     if not plan_taps(&m.taps, lanes):
         return False
     m.planes = planes_at_a_time(m, sizeof(floating))

@@ -6,7 +6,8 @@ from cython.parallel cimport prange, threadid
 from libc.string cimport memset
 
 from ..microkernel.multiply_accumulate cimport PANEL, ROWS, VECTORS
-from ..pack.taps cimport pack_plane
+from ..pack.phases cimport interleave_rows
+from ..pack.taps cimport copy_of, pack_plane
 from ..runtime.integers cimport Span, ceil_div, max_of, min_of
 from ..runtime.memory cimport CACHE_LINE, whole_lines
 from ..simd.vector cimport VECTOR_BYTES, lanes_of
@@ -85,11 +86,11 @@ cdef inline void sum_image(const Sums* m, const Arrays* a, Py_ssize_t tail_width
                   0, m.plane.bands, scratch, &m.epilogue)
         return
     if m.copied and clear:
-        memset(scratch, 0, m.planes * m.taps.S * m.taps.plane * sizeof(floating))
+        memset(scratch, 0, copy_of(&m.taps, m.planes) * sizeof(floating))
     while c < m.taps.C:
         if m.copied:
             for i in range(c, min_of(m.taps.C, c + m.planes)):
-                pack_plane(&m.taps, Z + i * m.source, scratch + (i - c) * m.taps.S * m.taps.plane)
+                pack_plane(&m.taps, Z + i * m.source, scratch + copy_of(&m.taps, i - c))
             x = scratch
         for i in range(parts):
             multiply_columns(m, a, x, terms_of(m, c), columns, parts, i, False, Span(0, row_blocks(m.K)), panel)
@@ -98,30 +99,28 @@ cdef inline void sum_image(const Sums* m, const Arrays* a, Py_ssize_t tail_width
         c += m.planes
 
 
+cdef inline const floating* phase_row(const Job* job, const floating* planes, Py_ssize_t c, Py_ssize_t h,
+                                      Py_ssize_t b) noexcept nogil:
+    # Of plane c the part of row h that is phase b of the columns; NULL where no tap reaches it.
+    cdef int part = job.part[h % job.u * min_of(job.v, job.W) + b]
+    cdef const Sums* m = &job.parts[part]
+    return planes + m.y + c * m.y_k + h // job.u * m.taps.Q if part >= 0 else NULL
+
+
 cdef inline void interleave_phases(const Job* job, const floating* planes, floating* Y, Py_ssize_t c,
                                    const floating* start) noexcept nogil:
     # Put the phases of plane c together; where no tap reaches, a sum stays what it begins with.
-    cdef Py_ssize_t a, b, h, j, v = min_of(job.v, job.W), J
+    cdef Py_ssize_t b, h, j, v = min_of(job.v, job.W)
     cdef const floating* row
-    cdef floating* to
-    cdef const Sums* m
     for h in range(job.H):
-        a = h % job.u
+        if v == 2:
+            interleave_rows(phase_row(job, planes, c, h, 0), phase_row(job, planes, c, h, 1), start + c,
+                            Y + h * job.W, job.W)
+            continue
         for b in range(v):
-            to = Y + h * job.W + b
-            J = ceil_div(job.W - b, job.v)
-            if job.part[a * v + b] < 0:
-                for j in range(J):
-                    to[j * job.v] = start[c]
-                continue
-            m = &job.parts[job.part[a * v + b]]
-            row = planes + m.y + c * m.y_k + h // job.u * J
-            if job.v == 2:
-                for j in range(J):
-                    to[2 * j] = row[j]
-            else:
-                for j in range(J):
-                    to[j * job.v] = row[j]
+            row = phase_row(job, planes, c, h, b)
+            for j in range(ceil_div(job.W - b, job.v)):
+                Y[h * job.W + b + j * job.v] = row[j] if row != NULL else start[c]
 
 
 cdef inline void one_image(const Job* job, const Arrays* all, Py_ssize_t task, Py_ssize_t tail_width, floating* tail,
@@ -187,8 +186,8 @@ cdef inline void pack_share(const Sums* m, const floating* Z, Span planes, float
     # One worker's share of the source planes.
     cdef Py_ssize_t c, count = planes.end - planes.first
     for c in range(count * worker // workers, count * (worker + 1) // workers):
-        memset(copy + c * m.taps.S * m.taps.plane, 0, m.taps.S * m.taps.plane * sizeof(floating))
-        pack_plane(&m.taps, Z + (planes.first + c) * m.source, copy + c * m.taps.S * m.taps.plane)
+        memset(copy + copy_of(&m.taps, c), 0, copy_of(&m.taps, 1) * sizeof(floating))
+        pack_plane(&m.taps, Z + (planes.first + c) * m.source, copy + copy_of(&m.taps, c))
 
 
 cdef inline void multiply_share(const Sums* m, const Arrays* a, const floating* x, Py_ssize_t c, Py_ssize_t task,

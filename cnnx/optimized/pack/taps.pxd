@@ -1,6 +1,7 @@
 # A copy of an image in which a window moves over contiguous columns: for every kernel column a copy of its own,
 # shifted and strided so that the outputs q lie side by side (S copies, not the R S of an unrolled matrix), and the
-# rows of one phase of the stride one after the other, so that output positions run flat over P Q.
+# rows of one phase of the stride one after the other, so that output positions run flat over P Q. A single row of
+# outputs needs but one copy, whose rows are longer.
 
 from cython cimport floating
 from libc.stdlib cimport free, malloc
@@ -25,7 +26,10 @@ cdef struct Taps:
     const void* source  # the array that holds the planes, and its end
     const void* source_end
     # Where things lie in the copy, in numbers.
+    Py_ssize_t copies  # of a plane: S, or one in whose rows all kernel columns find theirs
     Py_ssize_t plane  # from one (c, s) to the next
+    Py_ssize_t pitch  # from one row to the next
+    Py_ssize_t left  # the least column offset, if there is one copy of several columns
     Py_ssize_t phases  # of the row stride that rows are taken from, at most R
     Py_ssize_t* phase  # rows u i + phase[a]
     Py_ssize_t* begin  # of the phase's rows
@@ -50,8 +54,8 @@ cdef inline Py_ssize_t padded_plane(Py_ssize_t count, Py_ssize_t lanes) noexcept
 
 
 cdef inline Py_ssize_t copy_of(const Taps* g, Py_ssize_t planes) noexcept nogil:
-    # Numbers of the S copies of so many planes.
-    return times(times(planes, g.S), g.plane)
+    # Numbers of the copies of so many planes.
+    return times(times(planes, g.copies), g.plane)
 
 
 cdef inline Py_ssize_t tables_size(const Taps* g) noexcept nogil:
@@ -76,6 +80,19 @@ cdef inline Py_ssize_t phase_of(const Taps* g, Py_ssize_t down) noexcept nogil:
     while a < g.phases and g.phase[a] != down - floor_div(down, g.u) * g.u:
         a += 1
     return a
+
+
+cdef inline void set_copies(Taps* g) noexcept nogil:
+    # Of a single row of outputs a longer copy serves all kernel columns: no output is followed by another row's.
+    cdef Py_ssize_t s, right = g.right[0]
+    g.copies, g.pitch, g.left = g.S, g.Q, g.right[0]
+    if g.P > 1 or g.v > 1 or g.S == 1:
+        return
+    for s in range(1, g.S):
+        g.left = min_of(g.left, g.right[s])
+        right = max_of(right, g.right[s])
+    if right - g.left <= g.Q:
+        g.copies, g.pitch = 1, g.Q + right - g.left
 
 
 cdef inline bint plan_taps(Taps* g, Py_ssize_t lanes) noexcept nogil:
@@ -121,12 +138,13 @@ cdef inline void place_taps(Taps* g, void* tables, Py_ssize_t lanes) noexcept no
             g.first[a] = e
         else:
             g.count[a] = max_of(g.count[a], e - g.first[a] + g.P)
+    set_copies(g)
     for a in range(g.phases):
-        g.begin[a] = times(rows, g.Q)
+        g.begin[a] = times(rows, g.pitch)
         g.low[a] = min_of(g.count[a], max_of(0, -g.first[a]))
         g.high[a] = max_of(g.low[a], min_of(g.count[a], floor_div(g.H - 1 - g.phase[a], g.u) + 1 - g.first[a]))
         rows += g.count[a]
-    g.plane = padded_plane(times(rows, g.Q), lanes)
+    g.plane = padded_plane(times(rows, g.pitch), lanes)
     if copy_of(g, g.C) > SATURATED // 8:  # no memory holds that, and offsets within it would overflow
         return
     for r in range(g.R):
@@ -134,7 +152,9 @@ cdef inline void place_taps(Taps* g, void* tables, Py_ssize_t lanes) noexcept no
         a = phase_of(g, g.down[r])
         for c in range(g.C):
             for s in range(g.S):
-                g.tap[(c * g.R + r) * g.S + s] = (c * g.S + s) * g.plane + g.begin[a] + (e - g.first[a]) * g.Q
+                g.tap[(c * g.R + r) * g.S + s] = ((c * g.S + s) * g.plane if g.copies == g.S
+                                                  else c * g.plane + g.right[s] - g.left)
+                g.tap[(c * g.R + r) * g.S + s] += g.begin[a] + (e - g.first[a]) * g.pitch
     for c in range(g.C * g.R * g.S):
         g.tap[g.C * g.R * g.S + c] = c * lanes
 
@@ -171,10 +191,15 @@ cdef inline void pack_rows(const Taps* g, const floating* row, Py_ssize_t step, 
 
 
 cdef inline void pack_plane(const Taps* g, const floating* Z, floating* copy) noexcept nogil:
-    # The S copies of one plane into memory that is zero where they have rows beyond the image, and stays so.
+    # The copies of one plane into memory that is zero where they have rows beyond the image, and stays so.
     cdef Py_ssize_t a, s, step = min_of(g.u, g.H) * g.W  # beyond the image there is no second row of a phase
     cdef bint moved = g.u == 1 and g.v == 1 and g.Q == g.W and g.H * g.W <= L1_PLANE
     for a in range(g.phases):
+        if g.copies < g.S and g.low[a] < g.high[a]:
+            pack_rows(g, Z + (g.u * (g.first[a] + g.low[a]) + g.phase[a]) * g.W + g.left, step,
+                      copy + g.begin[a] + g.low[a] * g.pitch, g.pitch, g.pitch, g.high[a] - g.low[a],
+                      max_of(0, min_of(g.pitch, -g.left)), max_of(0, min_of(g.pitch, g.W - g.left)))
+            continue
         for s in range(g.S if g.low[a] < g.high[a] else 0):
             if moved:
                 shift_plane(Z + (g.first[0] + g.low[0]) * g.W, g.W, g.high[0] - g.low[0], g.right[s],
