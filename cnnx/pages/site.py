@@ -61,7 +61,7 @@ def write(folder: Path, say: Say = lambda words: None) -> list[Path]:
     for name in ASSETS:
         asset = resources.files(__package__).joinpath("templates", name)
         written.append(_file(folder / name, asset.read_text(encoding="utf-8")))
-    written.append(_file(folder / "index.html", _entrance()))
+    written.append(_file(folder / "index.html", _entrance(known)))
     for lang in languages():
         (folder / lang).mkdir(exist_ok=True)
         for page in pages(lang, known):
@@ -122,13 +122,15 @@ def _networks(lang: str) -> Iterator[Page]:
     })  # fmt: skip
 
 
-def _entrance() -> str:
+def _entrance(known: api.Entries) -> str:
     """The page in front of all languages."""
     links = "\n".join(
         f'<li><a href="{lang}/index.html" lang="{lang}" hreflang="{lang}">{text("pages.language", lang)}: '
         f"{text('pages.index.title', lang)}</a></li>"
         for lang in languages()
     )
+    if known:
+        links += f'\n<li><a href="{api.FOLDER}/index.html">{text("pages.reference", ENGLISH)}</a></li>'
     policy = "default-src 'none'; style-src 'self' file:"
     return f"""<!DOCTYPE html>
 <html lang="{ENGLISH}">

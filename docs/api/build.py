@@ -86,7 +86,7 @@ def page(title: str, *blocks: list[str]) -> str:
 
 def module_page(module: str) -> str:
     """A part: what it is for, and tables of its names."""
-    blocks = [[f".. py:module:: {module}"], inspect.getdoc(importlib.import_module(module)).partition("\n\n")[:1]]
+    blocks = [[f".. py:module:: {module}"], [first_line(module)]]
     for heading, some in groups(module).items():
         if heading:
             blocks.append([heading, "-" * len(heading)])
@@ -94,6 +94,11 @@ def module_page(module: str) -> str:
     pages = [f"   {module}.{name}" for some in groups(module).values() for name in some]
     blocks.append([".. toctree::", "   :hidden:", "", *pages])
     return page(module, *blocks)
+
+
+def first_line(module: str) -> str:
+    """What a part says of itself first."""
+    return (inspect.getdoc(importlib.import_module(module)) or "").partition("\n")[0]
 
 
 def commands_page() -> str:
@@ -120,11 +125,13 @@ def help_texts(commands: tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
 
 def write(folder: Path) -> None:
     """All pages as Sphinx takes them."""
-    contents = [".. toctree::", "   :maxdepth: 1", "", *(f"   {module}" for module in MODULES), "   commands"]
+    parts = [f":doc:`{module}`\n    {first_line(module)}" for module in MODULES]
+    parts.append(":doc:`commands`\n    What each command says by ``--help``.")
+    contents = [".. toctree::", "   :hidden:", "", *(f"   {module}" for module in MODULES), "   commands"]
     text = (
         "Every public name, from its docstring. `The equations <../index.html>`__ have a site of their own around this."
     )
-    (folder / "index.rst").write_text(page("cnnx: reference", [text], contents))
+    (folder / "index.rst").write_text(page("cnnx: reference", [text], parts, contents))
     (folder / "commands.rst").write_text(commands_page())
     for module in MODULES:
         (folder / f"{module}.rst").write_text(module_page(module))

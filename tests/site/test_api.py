@@ -108,6 +108,8 @@ def test_an_equation_links_to_the_names_that_are_there(tmp_path):
     page = site.rendered(site._equation("F1", "ja", known), "ja", known)
     assert 'href="../api/cnnx.affine.html#cnnx.affine"' in page
     assert "api/" not in site.rendered(site._equation("F1", "ja", {}), "ja")
+    assert 'href="api/index.html"' in site._entrance(known)
+    assert "api/" not in site._entrance({})
 
 
 def test_a_damaged_inventory_is_refused(tmp_path, capsys):
