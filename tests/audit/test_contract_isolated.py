@@ -21,6 +21,7 @@ from cnnx.audit.checks import ISOLATED
 from cnnx.audit.contract import in_force
 from cnnx.audit.isolation import isolated_file, process, proxies
 from cnnx.audit.mutants import CASES, MUTANTS, installed
+from cnnx.audit.mutants.selftest import OF_CHEATS
 from cnnx.audit.run import again
 from cnnx.audit.sides import Sides
 from cnnx.audit.work import judge
@@ -200,6 +201,15 @@ def test_what_passes_for_right_is_named(name: str, words: str) -> None:
     with installed(mutant) as backend:
         found = found_by_isolation(backend)
     assert any(words in discrepancy.what for discrepancy in found), found
+
+
+def test_a_right_one_is_clean_where_mutants_are_tried(tmp_path: Path) -> None:
+    text = "R = kernel('relu', lambda x: np.maximum(x, 0), name='r', dtype=('float32', 'float64'))\n"
+    with isolated_file(str(file(tmp_path, text)), 60.0) as found, in_force(found["R"]) as backend:
+        for check in OF_CHEATS:
+            for case in CASES["relu"]:
+                for dtype in ("float32", "float64"):
+                    assert judge(RELU, ISOLATED[check], case, dtype, Sides(backend), 0).discrepancies == []
 
 
 def test_every_mutant_by_contract_is_asked_for_above() -> None:
