@@ -454,7 +454,9 @@ def test_torchs_normalisations(tmp_path, capsys, options):
 # ------------------------------------------------------------------------------------------ published networks
 
 
-@pytest.mark.parametrize("name", ["squeezenet", "shufflenet", "inception_v1"])
+@pytest.mark.parametrize(
+    "name", ["densenet121", "inception_v1", "inception_v2", "resnet50", "shufflenet", "squeezenet"]
+)
 def test_a_published_network(name, tmp_path):
     """Of onnx's test data, whose weights are all alike, so that outputs say nothing: with others in their place."""
     path = Path(onnx.__file__).parent / "backend/test/data/light" / f"light_{name}.onnx"
