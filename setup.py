@@ -26,6 +26,7 @@ import sys
 import sysconfig
 import tempfile
 import warnings
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import Cython
@@ -317,7 +318,8 @@ class BuildKernels(build_ext):
         # What build_info() and the choice of an instruction set at run time ask for.
         macros = {"_threads": [("CNNX_CHECKED", checked)], "_cpu": [("CNNX_BUILT_FOR", f'"{" ".join(sets)}"')]}
         remove_orphans(Path(self.build_lib), self.extensions)
-        c_files = self.write_c(CHECKED if checked == "1" else DIRECTIVES)
+        with self.folder_of_c() as folder:
+            c_files = self.write_c(folder, CHECKED if checked == "1" else DIRECTIVES)
         for extension in self.extensions:
             folder, stem = kernels_of(extension)
             extension.extra_compile_args = flags + INSTRUCTION_SETS.get(folder, []) + FLAGS.get(stem, [])
@@ -338,10 +340,24 @@ class BuildKernels(build_ext):
         self.compiler_version = subprocess.run([*command, "--version"], capture_output=True, check=False).stdout
         super().build_extensions()
 
-    def write_c(self, directives):
+    @contextmanager
+    def folder_of_c(self):
+        """Where C is written, for this process alone: all kinds of builds have the same, but for checked ones."""
+        folder = Path(self.build_temp)
+        if kind() not in ("", "checked") and folder.parent.name == kind():
+            folder = folder.parent.parent / folder.name
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / "lock", "w") as lock:
+            with suppress(ImportError):  # elsewhere than on POSIX two kinds had better not be built at once
+                import fcntl
+
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield folder
+
+    def write_c(self, build_dir, directives):
         """The C file of every source, written anew where it is not what Cython would write now."""
         settings = (Cython.__version__, directives, DISPATCH.pattern)
-        folder = Path(self.build_temp, OPTIMIZED)
+        folder = build_dir / OPTIMIZED
         c_files = {stem: folder / f"{stem}.c" for stem in (*SOURCES, CYUTILITY)}
         records = {stem: folder / f"{stem}.fingerprint" for stem in c_files}
         stale = [
@@ -355,7 +371,7 @@ class BuildKernels(build_ext):
             cythonize(
                 [Extension(f"cnnx.optimized.{s}", [SOURCES[s].as_posix()] if s in SOURCES else []) for s in stale],
                 shared_utility_qualified_name=f"cnnx.optimized.{CYUTILITY}",
-                build_dir=self.build_temp,  # no .c file among the sources, hence none in a wheel
+                build_dir=str(build_dir),  # no .c file among the sources, hence none in a wheel
                 compiler_directives=directives,
                 depfile=True,
                 force=True,

@@ -349,6 +349,7 @@ def test_a_build_makes_what_changed(tmp_path, compiled):
     assert compiled(sources, CNNX_BUILD_ISA=first)["code"] != 0
     edit("mistakes.pyx", "Z[", "Z[i + 1]")
     assert again() == ({"mistakes"}, {f"{first}/mistakes"})
+    assert again(CNNX_OPENMP="auto") == (set(), every)  # another kind of build, of the same C
     assert again(CFLAGS="-DOTHER_FLAGS") == (set(), every)
     assert again(CFLAGS="-DOTHER_FLAGS", FAKE_VERSION="another") == (set(), every)
     if FOLDERS[1:]:
