@@ -6,8 +6,8 @@
 from cython cimport floating
 
 from .activation_formulas cimport (
-    elu_phi, elu_prime, factor, gelu_phi, gelu_prime, sigmoid_phi, sigmoid_prime, silu_phi, silu_prime, softplus_phi,
-    softplus_prime, tanh_phi, tanh_prime,
+    elu_phi, elu_prime, factor, gelu_phi, gelu_prime, sigmoid_phi, sigmoid_prime, silu_phi, silu_prime, silu_range,
+    softplus_phi, softplus_prime, tanh_phi, tanh_prime,
 )
 from .simd.elementwise cimport STRIP, load_strip
 from .simd.exp cimport exp_least, expm1, expm1_least, large_exp, of_large, size
@@ -202,13 +202,33 @@ cdef inline void gelu_dZ(const floating* Delta, const floating* Z, floating* dZ,
 
 
 cdef inline void silu_Y(const floating* Z, floating* Y, Py_ssize_t strips, const double* _) noexcept nogil:
+    cdef floating z[STRIP]
+    cdef floating t[STRIP]
     cdef Py_ssize_t i
-    for i in range(strips * STRIP):
-        Y[i] = silu_phi(Z[i])
+    cdef int j
+    for i in range(strips):
+        load_strip(Z, i, z)
+        for j in range(STRIP):
+            t[j] = -silu_range(z[j])
+        for j in range(STRIP):
+            t[j] = large_exp(t[j])
+        for j in range(STRIP):
+            Y[i * STRIP + j] = silu_phi(z[j], t[j])
 
 
 cdef inline void silu_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t strips,
                          const double* _) noexcept nogil:
+    cdef floating delta[STRIP]
+    cdef floating z[STRIP]
+    cdef floating t[STRIP]
     cdef Py_ssize_t i
-    for i in range(strips * STRIP):
-        dZ[i] = Delta[i] * silu_prime(Z[i])
+    cdef int j
+    for i in range(strips):
+        load_strip(Delta, i, delta)
+        load_strip(Z, i, z)
+        for j in range(STRIP):
+            t[j] = -silu_range(z[j])
+        for j in range(STRIP):
+            t[j] = large_exp(t[j])
+        for j in range(STRIP):
+            dZ[i * STRIP + j] = delta[j] * silu_prime(z[j], t[j])

@@ -7,7 +7,7 @@
 
 from cython cimport floating
 
-from .simd.exp cimport bell, large_exp, log1p_fraction, mills, of_large, signed, size
+from .simd.exp cimport bell, log1p_fraction, mills, of_large, signed, size
 from .simd.multiply_add cimport multiply_add
 
 ctypedef fused factor:  # the precision in which alpha and its products are taken
@@ -159,21 +159,17 @@ cdef inline floating silu_range(floating z) noexcept nogil:
     return most if a > most else a
 
 
-cdef inline floating silu_phi(floating z) noexcept nogil:
-    # With t = exp(-|z|): z / (1 + t), or z t / (1 + t) for z < 0, which is as exact where t is subnormal.
-    cdef floating a = silu_range(z)
-    cdef floating large = large_exp(-a)
-    cdef floating y = -a if z < 0 else z
+cdef inline floating silu_phi(floating z, floating large) noexcept nogil:
+    # With t = exp(-|z|), large_exp's: z / (1 + t), or z t / (1 + t) for z < 0, which is as exact where t is subnormal.
+    cdef floating y = -silu_range(z) if z < 0 else z
     y = (y if z > 0 else y * large) / (large * of_large[floating](NULL) + <floating>1)
     return y if z > 0 else y * of_large[floating](NULL)
 
 
-cdef inline floating silu_prime(floating z) noexcept nogil:
+cdef inline floating silu_prime(floating z, floating large) noexcept nogil:
     # Of z < 0 it is g = t (1 + t - |z|) / (1 + t)^2, t = exp(-|z|), of z > 0 it is 1 - g.
-    cdef floating a = silu_range(z)
-    cdef floating large = large_exp(-a)
     cdef floating t = large * of_large[floating](NULL)
-    cdef floating g = large * ((<floating>1 - a + t) / ((t + <floating>1) * (t + <floating>1)))
+    cdef floating g = large * ((<floating>1 - silu_range(z) + t) / ((t + <floating>1) * (t + <floating>1)))
     g = g * of_large[floating](NULL)
     return <floating>1 - g if z > 0 else g
 
