@@ -27,7 +27,7 @@ _last, _second = channels_last(mx.transpose)
 
 def _log_softmax(z: Any) -> Any:
     if z.shape[1] == 1:
-        raise KERNELS.lacks("MLX's log_softmax of one class ends the process")
+        raise KERNELS.lacks("MLX's log_softmax of one class is left out")
     return nn.log_softmax(z, axis=1)
 
 

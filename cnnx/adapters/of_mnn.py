@@ -66,7 +66,7 @@ def prepare(model: bytes, threads: int, *, exact: bool = True) -> Compute:
 KERNELS = of_nodes(
     "mnn",
     prepare,
-    {"batch_norm2d": "MNN's converter ends the process at statistics that are no constants"},
+    {"batch_norm2d": "MNN's converter takes statistics that are constants alone"},
     no_gradients="MNN's modules of a file compute no gradients",
     static=True,
 )
