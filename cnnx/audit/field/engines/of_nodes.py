@@ -164,4 +164,4 @@ class Mnn(Threaded):
     settings = MappingProxyType({"exact": False})
 
     def batch_norm(self, x: Array, momentum: float | None = None) -> tuple[Array, Array, Array]:
-        raise LacksError("its converter ends the process at a batch normalisation that trains")
+        raise LacksError("its converter does not take a batch normalisation that trains")
