@@ -345,6 +345,21 @@ def test_windows_on_open_sizes_that_are_refused(tmp_path):
             model.forward(floats(1, 4, rows, columns))
 
 
+def test_an_operator_without_a_layer_is_named_behind_others_that_are_refused(tmp_path):
+    """Also where it takes a size of them: a state of zeros, as recurrent networks have it."""
+    nodes = [
+        ("Reshape", "x mixed", "r"),
+        ("Shape", "r", "s"),
+        ("Gather", "s i1", "n"),
+        ("Concat", "i1 n i7", "e", {"axis": 0}),
+        ("ConstantOfShape", "e", "h"),
+        ("LSTM", "r w w w h h", "y", {"hidden_size": 7}),
+    ]
+    constants = {"mixed": ints(7, -1, 4), "i1": ints(1), "i7": ints(7), "w": floats(1, 28, 4)}
+    with pytest.raises(ValueError, match=r"\(Reshape\): .*\(LSTM\): expected an operator .*: it is recurrent"):
+        io.import_onnx(written(tmp_path / "m.onnx", nodes, constants, OPEN))
+
+
 def test_a_table_of_open_sizes_is_refused_as_that(tmp_path):
     """Places of a grid, as detectors have them; with the sizes it is read."""
     size = [("Shape", "x", "s"), ("Gather", "s two", "h"), ("Gather", "s three", "w"), ("Range", "zero h one", "rows"),

@@ -253,7 +253,8 @@ class Network:
     def _refuse(self, node: Node, error: Exception, names: list[str] | None = None) -> None:
         """Keep the reason, for when the value is wanted; none if it is only that a node before has been refused."""
         guessed = [each for each in node.sources if each.guessed]
-        consequence = bool(guessed) and (
+        none = not any(node.operator in known for known in (OPERATORS, ACTIVATIONS, FOLDS, ("Shape",)))  # for any shape
+        consequence = bool(guessed and not none) and (
             isinstance(error, UnknownShapeError) or any(each.dtype.kind in "iub" for each in guessed)  # shapes
         )
         refusal = "" if consequence else f"node {node.name!r} ({node.operator}): {error}"
