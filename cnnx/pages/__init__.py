@@ -5,6 +5,7 @@ site        all pages; equation, source, errata, networks: what is on them; temp
 demo        an output's elements, drawn, with their terms
 code        lines of the real files: the reference's, the kernels', the tests'
 worked      small calls, whose elements are explained; ox: D19's network; programs: what shows an erratum
+homework    the page of `cnnx check`
 api         links to the reference of names beside the site
 picture     arrays as SVG; formula: LaTeX as MathML
 """

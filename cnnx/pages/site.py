@@ -12,7 +12,7 @@ import cnnx
 from .._html import render
 from ..lang import ENGLISH, languages, text, translated
 from ..lang import keys as text_keys
-from . import api, demo, equation, errata, networks, sheet, source
+from . import api, demo, equation, errata, homework, networks, sheet, source
 from .code import code
 from .formula import formulas, mathml
 
@@ -87,7 +87,12 @@ def rendered(page: Page, lang: str, known: api.Entries = MappingProxyType({})) -
     )
 
 
-LINKS = (("network-d19.html", "network_d19"), ("network-cn.html", "network_cn"), ("symbols.html", "glossary"))
+LINKS = (
+    ("network-d19.html", "network_d19"),
+    ("network-cn.html", "network_cn"),
+    ("homework.html", "homework"),
+    ("symbols.html", "glossary"),
+)
 
 
 def _texts(part: str, lang: str) -> Callable[..., str]:
@@ -102,6 +107,9 @@ def pages(lang: str, known: api.Entries = MappingProxyType({})) -> Iterator[Page
     for key in equation.every_key():
         yield _equation(key, lang, known)
     yield from _networks(lang)
+    yield Page("homework.html", "homework", {
+        "example": homework.example(), "answer": homework.answer(lang), "layers": homework.layers(lang),
+    })  # fmt: skip
     for one in source.all_sources(lang):
         yield Page(f"source-{one.key.lower()}.html", "source", {
             "source": one, "equations": source.equations(one.key, lang), "errata": errata.told(lang, source=one.key),

@@ -7,6 +7,7 @@ import pytest
 from paths import ROOT
 
 from cnnx.cli import main
+from cnnx.pages import homework
 
 pytestmark = pytest.mark.once
 
@@ -30,6 +31,13 @@ def test_a_command_prints_what_is_shown(command, output, tmp_path, monkeypatch, 
     printed = capsys.readouterr().out
     beginning, dots, _ = output.partition("\n...\n")
     assert printed.startswith(beginning) if dots else printed == output
+
+
+def test_the_site_has_the_same_homework_and_answer():
+    assert FILES["homework.py"] == homework.example()
+    answer = dict(SHOWN)["check homework.py --lang ja"]
+    printed = homework.answer("ja").replace("4 行目", "5 行目")  # without the comment that names the file
+    assert printed.strip() == answer.strip()
 
 
 @pytest.mark.parametrize("path", re.findall(r"\]\(([^)#]+)\)", README))

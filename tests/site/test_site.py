@@ -272,7 +272,7 @@ def test_from_a_source_to_line_and_test_in_three_clicks(parsed):
 # -------------------------------------------------------------------------------------------------- in a browser
 
 WIDTHS = (360, 800, 1400)
-LOOKED_AT = ("index", "network-d19", "network-cn", "source-m17", "c1", "c5", "p2", "a2", "n4", "symbols")
+LOOKED_AT = ("index", "network-d19", "network-cn", "source-m17", "c1", "c5", "p2", "a2", "n4", "symbols", "homework")
 
 
 @pytest.mark.slow

@@ -6,7 +6,8 @@ unit        one of them, called: a class with forward and backward, or functions
 probes      small cases, each with one thing more than the plain one
 mistakes/   what comes out if something is forgotten: what homework gave is looked for among it
 settle      how a unit wants its arrays
-layer, cost a unit's results, judged; compared: which mistake gives the same numbers
+layer, cost, drop, norm  a unit's results, judged; compared: which mistake gives the same numbers
+modes       one object of a class that trains or does not
 judge       all of it, within a budget of time
 answer      what was found, as data; words: in the reader's language
 """

@@ -92,6 +92,12 @@ def equation(unit: Unit, result: Result) -> tuple[str, str]:
     return known
 
 
+def pages_of(op: str) -> tuple[str, ...]:
+    """The keys of the equations that an op's results are held against."""
+    found = [key for (name, _), (key, _) in EQUATIONS.items() if name == op]
+    return tuple(dict.fromkeys(found or [key for key, _ in _ACTIVATION.values()]))
+
+
 def _table(results: list[Result]) -> Iterator[str]:
     rows = [
         (r.output if r.output in SHORT else "", text(f"check.output.{r.output}"), _status(r))
