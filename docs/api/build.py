@@ -10,12 +10,14 @@ import inspect
 import re
 import sys
 import tempfile
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
 MODULES = ("cnnx", "cnnx.nn", "cnnx.data", "cnnx.io", "cnnx.audit", "cnnx.plot", "cnnx.sklearn", "cnnx.experiments")
+WIDTH = 80  # of what commands say
 DATA = {  # public names that are no functions and no classes
     "cnnx.audit.CHECKS": "The checks of an audit, by name.",
     "cnnx.audit.DTYPES": "The dtypes that an audit asks about, where nothing else is said: float32 and float64.",
@@ -113,14 +115,20 @@ def commands_page() -> str:
 
 
 def help_texts(commands: tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
-    """The lines of each command's --help."""
+    """The lines of each command's --help, no wider than a page."""
     import argparse
 
     for name in commands:
         module = importlib.import_module(f"cnnx.cli.{name}")
-        parser = argparse.ArgumentParser(prog=f"cnnx {name}", description=module.__doc__.partition("\n")[0])
+        parser = argparse.ArgumentParser(
+            prog=f"cnnx {name}",
+            description=module.__doc__.partition("\n")[0],
+            formatter_class=lambda prog: argparse.HelpFormatter(prog, width=WIDTH),
+        )
         module.add_arguments(parser)
-        yield name, parser.format_help().rstrip().splitlines()
+        lines = parser.format_help().rstrip().splitlines()
+        long = {"width": WIDTH, "subsequent_indent": " " * 8, "break_on_hyphens": False}
+        yield name, [part for line in lines for part in (textwrap.wrap(line, **long) or [""])]
 
 
 def write(folder: Path) -> None:
