@@ -124,3 +124,50 @@ def bilinear_of_matrices(x: Array, size: tuple[int, int]) -> Array:
     """Right, but that NaN spreads to all rows and columns."""
     rows, columns = (blended(np.eye(n), to, 0) for n, to in zip(x.shape[2:], size, strict=True))
     return np.einsum("ph,nchw,qw->ncpq", rows, x.astype(float), columns).astype(x.dtype)
+
+
+def own_statistics(a: Array, axes: Any, eps: float) -> Array:
+    mean = a.mean(axis=axes, keepdims=True)
+    var = ((a - mean) ** 2).mean(axis=axes, keepdims=True)
+    return np.asarray((a - mean) / np.sqrt(var + a.dtype.type(eps)))
+
+
+def layer(x: Array, weight: Array, bias: Array, eps: float) -> Array:
+    return own_statistics(x, 1, eps) * weight + bias
+
+
+def layer_in_double(x: Array, weight: Array, bias: Array, eps: float) -> Array:
+    return (own_statistics(x.astype(float), 1, eps) * weight + bias).astype(x.dtype)
+
+
+def layer_of_moments(x: Array, weight: Array, bias: Array, eps: float) -> Array:
+    """E x^2 - (E x)^2, which cancels far from 0."""
+    mean = x.mean(axis=1, keepdims=True)
+    var = (x * x).mean(axis=1, keepdims=True) - mean * mean
+    return (x - mean) / np.sqrt(np.maximum(var, 0) + SINGLE(eps)) * weight + bias
+
+
+def layer_of_moments_in_double(x: Array, weight: Array, bias: Array, eps: float) -> Array:
+    return layer_of_moments(x.astype(float), weight.astype(float), bias.astype(float), eps).astype(x.dtype)
+
+
+def layer_unbiased(x: Array, weight: Array, bias: Array, eps: float) -> Array:
+    var = x.var(axis=1, keepdims=True, ddof=1)
+    return (x - x.mean(axis=1, keepdims=True)) / np.sqrt(var + SINGLE(eps)) * weight + bias
+
+
+def groups(x: Array, num_groups: int, weight: Array, bias: Array, eps: float) -> Array:
+    N, C, places = x.shape
+    normed = own_statistics(x.reshape(N, num_groups, -1), 2, eps).reshape(N, C, places)
+    return normed * weight[:, None] + bias[:, None]
+
+
+def groups_interleaved(x: Array, num_groups: int, weight: Array, bias: Array, eps: float) -> Array:
+    """Channels of a group are every num_groups-th."""
+    N, C, places = x.shape
+    apart = x.reshape(N, C // num_groups, num_groups, places)
+    return own_statistics(apart, (1, 3), eps).reshape(x.shape) * weight[:, None] + bias[:, None]
+
+
+def instances(x: Array, eps: float) -> Array:
+    return own_statistics(x, 2, eps)

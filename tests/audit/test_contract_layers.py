@@ -14,6 +14,8 @@ STATISTICS = ["x", "weight", "bias", "running_mean", "running_var", "eps"]
 COST = ["y", "target", "divisor"]
 LOGITS = ["logits", "target", "divisor"]
 INDICES = {"logits": "float32", "target": "int64"}
+ROWS = {"arguments": ["x", "weight", "bias", "eps"]}
+GROUPS = {"arguments": ["x", "num_groups", "weight", "bias", "eps"]}
 BILINEAR = {"mode": "bilinear"}
 
 RIGHT: list[tuple[str, str, dict[str, Any]]] = [
@@ -33,6 +35,12 @@ RIGHT: list[tuple[str, str, dict[str, Any]]] = [
     ("entropy", "cross_entropy", {"arguments": LOGITS, "dtype": {**INDICES, "target": "int32"}}),
     ("entropy_of_rows", "cross_entropy", {"arguments": LOGITS, "accumulator": "float64"}),
     ("nearest", "upsample2d", {"arguments": ["x", "P", "Q"]}),
+    ("layer", "layer_norm", ROWS),
+    ("layer", "layer_norm", {**ROWS, "dtype": ("float32", "float64")}),
+    ("layer_in_double", "layer_norm", {**ROWS, "accumulator": "float64"}),
+    ("layer_in_double", "layer_norm", {**ROWS, "dtype": "float16", "accumulator": "float64"}),
+    ("groups", "group_norm", GROUPS),
+    ("instances", "instance_norm", {"arguments": ["x", "eps"]}),
     ("bilinear", "upsample2d", {"arguments": ["x", "size"], "accumulator": "float64", "only": BILINEAR}),
 ]
 WRONG: list[tuple[str, str, dict[str, Any], str]] = [
@@ -45,6 +53,9 @@ WRONG: list[tuple[str, str, dict[str, Any], str]] = [
     ("entropy_unshifted", "cross_entropy", {"arguments": LOGITS, "dtype": INDICES}, "bound"),
     ("nearest_floor", "upsample2d", {"arguments": ["x", "P", "Q"]}, "exact"),
     ("nearest", "upsample2d", {"arguments": ["x", "P", "Q"], "only": BILINEAR}, "bound"),
+    ("layer_unbiased", "layer_norm", ROWS, "bound"),
+    ("layer_of_moments_in_double", "layer_norm", {**ROWS, "accumulator": "float64"}, "bound"),  # far from 0
+    ("groups_interleaved", "group_norm", GROUPS, "bound"),
     (
         "bilinear_of_matrices",
         "upsample2d",
@@ -98,13 +109,17 @@ def test_cases_are_those_that_a_contract_has() -> None:
 @pytest.mark.parametrize(
     ("op", "contract", "message"),
     [
-        ("squared_error", {"arguments": COST, "tail": ["relu"]}, "tail: expected none of a cost"),
+        ("squared_error", {"arguments": COST, "tail": ["relu"]}, "tail: expected none of squared_error"),
         ("upsample2d", {"arguments": ["x", "size"], "only": {"mode": ["nearest", "bilinear"]}}, "expected one mode"),
         ("upsample2d", {"arguments": ["x"]}, "arguments: expected 'size' among them"),
         ("dropout", {"arguments": ["x", "mask"]}, "arguments: expected 'rate' among them"),
         ("dropout", {"arguments": ["x", "mask", "rate"], "dtype": {"x": "float32", "mask": "float32"}}, "of 'mask'"),
         ("squared_error", {"arguments": COST, "dtype": {"y": "float32", "target": "int64"}}, "dtype: expected one of"),
-        ("layer_norm", {}, "op: expected"),
+        ("layer_norm", {**ROWS, "tail": ["relu"]}, "tail: expected none of layer_norm"),
+        ("layer_norm", {**ROWS, "gradients": "x"}, "gradients: expected none of layer_norm"),
+        ("layer_norm", {**ROWS, "layouts": {"x": "CN"}}, "layouts: expected none of layer_norm"),
+        ("group_norm", ROWS, "arguments: expected 'num_groups' among them"),
+        ("concat", {}, "op: expected"),
     ],
 )
 def test_what_does_not_fit_is_said(op: str, contract: dict[str, Any], message: str) -> None:

@@ -5,6 +5,7 @@ checked     what it is told, checked; callee: how it is called, in whatever proc
 layout      NHWC, HWIO, nChw16c
 names       what arrays and numbers are called
 tail        what is fused behind an op, and the equation of all at once
+whole       norms that compute their own statistics; stepwise: what is fused, by ops one after the other
 call        the function, called as a kernel of cnnx
 command     a program that reads and writes .npy files
 session     contracts as a back end, for as long as an audit lasts

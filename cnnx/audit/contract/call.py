@@ -13,7 +13,7 @@ from ...ops import Op
 from ..data import Array
 from ..kinds import carrier, numbers
 from ..trace import ContractError, KernelCall, inputs_count
-from . import names
+from . import names, whole
 from .callee import BrokenError, Laid, Values
 from .checked import IN_INTS
 from .kernel import Constant, Kernel
@@ -97,6 +97,10 @@ class Call:
         if kernel.op in names.ROWWISE:
             self.arrays = {name: _rows(kernel, a) for name, a in self.arrays.items()}
             self.output = _rows(kernel, output)
+        groups = {names.NUM_GROUPS: output.shape[1]} if kernel.op == "group_norm" else {}
+        if kernel.op in whole.OPS:
+            self.arrays = {name: whole.plain(kernel.op, a) for name, a in self.arrays.items()}
+            self.output = whole.plain(kernel.op, output)
         self.dtype = (
             next(d for d in kernel.dtypes if carrier(d) == self.arrays[sig.inputs[0]].dtype.name)
             if len(kernel.dtypes) > 1
@@ -105,7 +109,7 @@ class Call:
         shapes = {name: a.shape for name, a in self.arrays.items()} | {sig.output: self.output.shape}
         self.extents = names.extents(kernel.op, shapes)
         ceil = "pool" in kernel.op and kernel.fixed.get(names.CEIL_MODE) != (False,)
-        self.several = names.windows(kernel.op, self.numbers, self.extents, ceil=ceil)
+        self.several = {**names.windows(kernel.op, self.numbers, self.extents, ceil=ceil), **groups}
 
     @property
     def empty(self) -> bool:

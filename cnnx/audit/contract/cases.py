@@ -7,7 +7,7 @@ from typing import Any
 from ...ops import Case, Draw, Op
 from .._signature import signature
 from ..data import shape_of
-from . import names
+from . import names, whole
 from .kernel import Kernel
 from .ops import output_shape
 from .tail import arrays_of
@@ -35,6 +35,11 @@ def adapted(kernels: Sequence[Kernel], base: Op, case: Case) -> Case | None:
         arrays |= {"running_mean": channels, "running_var": Draw(channels, "positive")}
     if not _takes_bias(kernel):
         arrays.pop("bias", None)
+    if kernel.op in whole.OPS:
+        if "weight" not in kernel.arguments.values():
+            arrays.pop("weight", None)
+        if {*kernel.accumulators.values()} != {"float64"}:  # sums have no bound of rows that lie far from 0
+            arrays["x"] = shape_of(Case("", arrays), "x")
     parameters = signature(base.forward).parameters
     options = {n: v for n, v in options.items() if n not in parameters or v != parameters[n].default}
     before = {n: v for n, v in case.options.items() if n not in parameters or v != parameters[n].default}

@@ -83,7 +83,7 @@ def arguments(
     more = {names.PADS, names.CEIL_MODE} if "p_h" in numbers_ else set()
     more |= {names.OUTPUT_PADDING} if op == "conv_transpose2d" else set()
     letters = set(names.SPOKEN.get(op, "NCHWKRSPQ"))
-    more |= {names.SIZE} if op == "upsample2d" else set()
+    more |= {"upsample2d": {names.SIZE}, "group_norm": {names.NUM_GROUPS}}.get(op, set())
     singles = {public for public, own in names.SINGLE.items() if own in numbers_}
     known = (*inputs, *outputs, *sorted(numbers_ | pairs | more | singles | (letters - numbers_)))
     for value in found.values():
@@ -128,7 +128,16 @@ def variant(op: str, kinds: Mapping[str, Any], only: Mapping[str, Any]) -> str:
 def options(op: str) -> dict[str, Any]:
     """An op's options that make another equation, with their defaults."""
     base = names.op_of(op)
-    arrays = {*base.differentiable, *names.GIVEN, "x", "backend", "algorithm", "return_winners", "return_statistics"}
+    arrays = {
+        *base.differentiable,
+        *names.GIVEN,
+        names.NORMALIZED,
+        "x",
+        "backend",
+        "algorithm",
+        "return_winners",
+        "return_statistics",
+    }
     found = {n: p.default for n, p in signature(base.forward).parameters.items() if n not in arrays}
     if op in names.ROWWISE:
         found["axis"] = -1  # their functions are handed rows

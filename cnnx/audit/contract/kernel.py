@@ -7,7 +7,7 @@ from typing import Any
 
 from ..._text import expected_one_of
 from ..truth.precision import Precision
-from . import checked, names
+from . import checked, names, whole
 from .callee import Callee
 from .command import Command
 from .layout import Layout
@@ -63,7 +63,7 @@ class Kernel:
         """The kernels of cnnx that the function stands for: the op's own, or those of its gradients."""
         op = names.op_of(self.op)
         if not self.gradients:
-            return (names.of_kernel(names.forward_of(op, self.variant)),)
+            return (names.forward_signature(op, self.variant),)
         known = names.gradients_of(op, self.variant)
         return tuple(names.of_kernel(known[gradient]) for gradient in self.gradients)
 
@@ -142,8 +142,9 @@ def kernel(
         N or 1) or public ones, which are pairs (stride, padding, dilation, kernel_size, output_padding, of upsample2d
         size), "pads" (top, left, bottom, right), or "int(stride)" for one number where both are alike; of extents (N,
         C, H, W, K, R, S, P, Q; of affine N, J, I; of cross_entropy N, M). All others are constants, and so is
-        `Constant("same")`. Activations, dropout and squared_error have arrays of one axis. None: the arrays in cnnx's
-        order, then the tail's, then the result if it is written.
+        `Constant("same")`. None: the arrays in cnnx's order, then the tail's, then the result if it is written.
+        Activations, dropout and squared_error have arrays of one axis; layer_norm has rows and group_norm and
+        instance_norm (N, C, places), whatever else x had.
     dtype : str, sequence or mapping
         Of the data: "float16", "bfloat16" (ml_dtypes; extra `audit`), "float32" or "float64"; several of the last two
         for a function that takes both. A mapping says it array by array, x among them: {"x": "bfloat16", "y":
@@ -200,12 +201,13 @@ def kernel(
     known_gradients = names.gradients_of(base, variant)
     for gradient in wanted:
         if gradient not in known_gradients:
-            raise ValueError(f"gradients: {expected_one_of(known_gradients, gradient)}")
+            known = expected_one_of(known_gradients, gradient) if known_gradients else f"expected none of {op}"
+            raise ValueError(f"gradients: {known}")
     if wanted and steps:
         raise ValueError("gradients: expected none of a kernel with a tail")
-    if steps and base.cost:
-        raise ValueError("tail: expected none of a cost")
-    forward = names.of_kernel(names.forward_of(base, variant))
+    if steps and (base.cost or op in whole.OPS):
+        raise ValueError(f"tail: expected none of {op}")
+    forward = names.forward_signature(base, variant)
     signatures = [names.of_kernel(known_gradients[g]) for g in wanted] or [forward]
     outputs = tuple(s.output for s in signatures)
     if isinstance(function, Command):

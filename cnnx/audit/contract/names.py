@@ -6,6 +6,7 @@ from typing import Any
 from ... import backend as _backend
 from ...ops import OPS, Op
 from .._signature import signature
+from . import whole
 from .layout import IMAGES, KERNELS, MATRIX, ROWS, TRANSPOSED
 
 # Ops of one forward kernel, of given statistics where there are some.
@@ -14,6 +15,7 @@ CONTRACTED = (
     "relu", "sigmoid", "tanh", "step", "identity", "leaky_relu", "elu", "softplus", "gelu", "clip", "hard_sigmoid",
     "hard_swish", "silu", "prelu", "softmax", "log_softmax", "affine", "add", "multiply", "matmul",
     "local_response_norm", "batch_norm2d", "upsample2d", "dropout", "squared_error", "cross_entropy",
+    "layer_norm", "group_norm", "instance_norm",
 )  # fmt: skip
 IN_LAYOUTS = (*CONTRACTED[:7], "affine", "local_response_norm", "batch_norm2d", "upsample2d")
 ROWWISE = ("softmax", "log_softmax")  # whose kernels see (before the axis, axis, behind it)
@@ -31,6 +33,7 @@ _OF_OP = {
     "cross_entropy": {"Z": "logits", "t": "target", "E": "loss", "dZ": "grad_logits"},
 }
 GIVEN = ("running_mean", "running_var", "mask", "target")  # arrays of which there are no gradients
+NUM_GROUPS, NORMALIZED = "num_groups", "normalized_shape"  # the second is as long as the weight
 KINDS = {"mask": "bool"}  # of arrays that hold no real numbers
 INDICES = ("int32", "int64")
 MODE, INDEX = "mode", "index"
@@ -72,7 +75,11 @@ _ROWS = {"x": "NJ", "grad_x": "NJ", "weight": "IJ", "grad_weight": "IJ", "y": "N
 _TRANSPOSED = {"weight": "..RS", "grad_weight": "..RS"}
 _LOGITS = {"logits": "NM", "grad_logits": "NM"}
 _LETTERS = {"conv2d": _KERNELS, "conv_transpose2d": _TRANSPOSED, "affine": _ROWS, "cross_entropy": _LOGITS}
-SPOKEN = {"affine": "NJI", "cross_entropy": "NM", "dropout": "", "squared_error": ""}  # of others NCHWKRSPQ
+SPOKEN = {
+    "affine": "NJI",
+    "cross_entropy": "NM",
+    **dict.fromkeys(("dropout", "squared_error", *whole.OPS), ""),
+}  # letters that a function may be handed; of other ops NCHWKRSPQ
 
 
 @dataclass(frozen=True)
@@ -107,9 +114,18 @@ def forward_of(op: Op, variant: str = "") -> str:
     return f"{op.name}_{variant}" if variant else op.kernels[0]
 
 
+def forward_signature(op: Op, variant: str = "") -> Signature:
+    """The op's forward kernel, by public names."""
+    if op.name in whole.OPS:
+        return Signature(whole.kernel_of(op.name), ("x", "weight", "bias"), "y", ("eps",))
+    return of_kernel(forward_of(op, variant))
+
+
 def gradients_of(op: Op, variant: str = "") -> dict[str, str]:
     """The kernels of an op's gradients by the name of what they are of: "x" -> "conv2d_grad_input"."""
     found: dict[str, str] = {}
+    if op.name in whole.OPS:  # they are of statistics that a function does not hand out
+        return found
     for kernel in op.kernels:
         if "_grad_" not in kernel or "winograd" in kernel or kernel in TRAINING:
             continue

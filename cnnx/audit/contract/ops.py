@@ -12,7 +12,7 @@ from ...ops import Case, Op
 from .._signature import signature
 from ..data import Array, draw
 from ..trace import forward_arguments
-from . import call
+from . import call, whole
 
 UNSAID = "no kernel of it was given"
 
@@ -63,6 +63,11 @@ def with_tail(base: Op, label: str, more: tuple[str, ...]) -> Callable[..., Any]
     forward.__signature__ = made  # type: ignore[attr-defined]
     forward.__name__ = label
     return forward
+
+
+def whole_forward(base: Op) -> Callable[..., Any]:
+    """The forward function of a norm whose statistics are its function's own."""
+    return whole.forward(base, _captured)
 
 
 def no_backward(base: Op, label: str) -> Callable[..., Any]:

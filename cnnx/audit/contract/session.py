@@ -12,11 +12,11 @@ from ...ops import Case, Op
 from .. import known
 from ..kinds import HALVES, limits
 from ..truth.precision import Precision
-from . import call, names
+from . import call, names, whole
 from .cases import adapted
 from .checked import listed
 from .kernel import Kernel
-from .ops import without_cases
+from .ops import whole_forward, without_cases
 from .tail import arrays_of, fused
 
 # Checks that say nothing of a function that is called by a contract, and why.
@@ -58,6 +58,7 @@ class Contracts:
             for label, some in self.by_op.items()
             if some[0].tail
         }
+        self.made |= {whole.kernel_of(label): whole.equation(label) for label in self.by_op if label in whole.OPS}
         self.ops: dict[str, Op] = {}
 
     def _check(self) -> None:
@@ -118,7 +119,8 @@ class Contracts:
         some = self.by_op[label]
         kernels = tuple(label if k.tail else s.kernel for k in some for s in k.signatures)
         tail = arrays_of(some[0].tail) if some[0].tail else None
-        return without_cases(self.bases[label], label, kernels, tail, back=any(k.gradients for k in some))
+        made = without_cases(self.bases[label], label, kernels, tail, back=any(k.gradients for k in some))
+        return replace(made, forward=whole_forward(made)) if label in whole.OPS else made
 
     # ------------------------------------------------------------------------- what known.Own has
 
@@ -145,6 +147,12 @@ class Contracts:
             return "printed figures are of ops alone" if kernel.tail else HALVED[check]
         if check == "worked" and kernel.variant == names.INDEX:
             return "printed figures are of rows of probabilities"
+        if (
+            check == "worked"
+            and kernel.op in whole.OPS
+            and not {"weight", "bias"} <= {*map(str, kernel.arguments.values())}
+        ):
+            return "printed figures have a weight and a bias"
         if check in ("exact", "adjoint") and set(kernel.accumulators.values()) & set(HALVES):
             return f"integers' sums are rounded in {kernel.accumulators[kernel.dtypes[0]]}"
         if check == "adjoint" and set(kernel.dtypes) & set(HALVES):
