@@ -116,6 +116,33 @@ FORGETS = kernel("relu", forgets, dtype="bfloat16", accumulator="float32", argum
         assert "kernel forgets leaves y[0] as it was" in words(report)
 
 
+def test_masks_indices_and_costs(tmp_path: Path) -> None:
+    text = """
+def entropy(z, t, divisor):
+    assert t.dtype == np.int64
+    largest = z.max(axis=1)
+    logs = np.log(np.exp(z - largest[:, None]).sum(axis=1)) + largest
+    return (logs - z[np.arange(len(z)), t]).sum() / np.float32(divisor)
+def drop(x, mask, rate):
+    assert mask.dtype == bool
+    return np.where(mask, x / np.float32(1 - rate), np.float32(0))
+def drop_in_place(x, mask, rate):
+    mask[...] = True
+    return drop(x, mask, rate)
+CE = kernel("cross_entropy", entropy, dtype={"logits": "float32", "target": "int64"},
+            arguments=["logits", "target", "divisor"])
+DROP = kernel("dropout", drop, arguments=["x", "mask", "rate"])
+IN_PLACE = kernel("dropout", drop_in_place, arguments=["x", "mask", "rate"])
+"""
+    with isolated_file(str(file(tmp_path, text)), 60.0) as found:
+        reports = {
+            name: audit(backend=some, isolated=True, checks=["bound", "isolation"]) for name, some in found.items()
+        }
+    assert reports["CE"].ok, words(reports["CE"])
+    assert reports["DROP"].ok, words(reports["DROP"])
+    assert "kernel drop_in_place wrote to its input mask" in words(reports["IN_PLACE"])
+
+
 def test_a_blocks_filling_need_not_be_written(tmp_path: Path) -> None:
     path = file(
         tmp_path,
