@@ -1,7 +1,7 @@
 """A back end in a process of its own that never holds the truth; to the audit it is one more back end.
 
 child       what runs there: it loads the back end and runs kernels, and imports neither the reference nor the audit
-arena       the memory that both share, with guard pages; process: starting, asking, what went wrong
+arena       the memory that both share, with guard pages; process: starting and asking; words: what went wrong
 contracts   the same of functions by contract; recorded: what stands for the audit where their files run
 proxies     kernels that run there; candidate: which back ends can be loaded there
 timing      how fast one is, by the clock of this process, on inputs that it has never seen, all of them judged

@@ -1,6 +1,5 @@
 """A back end in a process of its own, asked for its kernels from here."""
 
-import builtins
 import contextlib
 import json
 import os
@@ -17,12 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from ... import backend as _backend
 from ..data import Array
 from ..supervise import START, death
 from ..trace import BreachError, ContractError, inputs_count, parameter_names
 from .arena import LARGE, LINE, NOT_A_NUMBER, Arena, Layout
-from .child import INPUTS
+from .words import error_of, fault_of, said_of, where_beyond
 
 SIZE = 1 << 28  # bytes of shared memory, of which only those in use are there; more where a call needs more
 LAYOUTS = 512  # that are kept: beyond these, all begin anew
@@ -93,7 +91,7 @@ class Process:
                 self._ask("", "threads", self._limit, count=self._threads)
         except Exception as error:
             self.close()
-            raise LoadError(f"{self._who} cannot be loaded in a process of its own: {_said(error)}") from None
+            raise LoadError(f"{self._who} cannot be loaded in a process of its own: {said_of(error)}") from None
 
     def close(self) -> None:
         """End it; the next call starts another."""
@@ -219,7 +217,7 @@ class Process:
             if (spilt := layout.spilt()) is not None:
                 i, at = spilt
                 self.close()
-                raise BreachError(f"kernel {kernel} wrote {_beyond(at, outputs[i])}")
+                raise BreachError(f"kernel {kernel} wrote {where_beyond(at, outputs[i])}")
             self._last = kernel, layout
             self._check_last()
         self._last = kernel, layouts[-1]
@@ -272,11 +270,11 @@ class Process:
             self._deaths[kernel] += 1
             starts = self.about["starts"] if self.about else [0, 0]
             self.close()
-            self._ended[kernel] = f"kernel {kernel} {_fault(answer, layout, starts)}"
+            self._ended[kernel] = f"kernel {kernel} {fault_of(answer, layout, starts)}"
             raise BreachError(self._ended[kernel])
         self._note(answer, f"kernel {kernel}" if kernel else "while it is imported, it")
         if "error" in answer:
-            raise _error(kernel, answer["error"])
+            raise error_of(kernel, answer["error"])
         return answer
 
     def _read(self, size: int, end: float) -> bytes:
@@ -295,49 +293,3 @@ class Process:
 def _write(descriptor: int, message: bytes) -> None:
     while message:
         message = message[os.write(descriptor, message) :]
-
-
-def _said(error: Exception) -> str:
-    return str(error) if isinstance(error, BreachError) else f"{type(error).__name__}: {error}"
-
-
-def _error(kernel: str, said: Mapping[str, Any]) -> Exception:
-    """What a kernel raised, as far as this process knows it."""
-    kind, words = said["kind"], said["words"]
-    if kind == "MissingKernelError":
-        return _backend.MissingKernelError(words, said["what"], said["why"])
-    if kind == "SystemExit":
-        return ContractError(f"kernel {kernel} ended the process, with exit code {said['code']}")
-    if kind == "BrokenError":
-        return ContractError(words)
-    known = getattr(builtins, kind, None)
-    if isinstance(known, type) and issubclass(known, Exception):
-        with contextlib.suppress(TypeError):  # some take more than words
-            return known(words)
-    return RuntimeError(f"{kind}: {words}")
-
-
-def _fault(answer: Mapping[str, Any], layout: Layout | None, starts: Sequence[int]) -> str:
-    """Which address it touched, in the words of its arrays."""
-    address, wrote = answer["fault"], answer["written"]
-    verb = {True: "wrote", False: "read", None: "read or wrote"}[wrote]
-    nearest: tuple[int, str] | None = None
-    if layout is not None:
-        for name, place in zip(layout.names, (*layout.inputs, *layout.outputs), strict=False):
-            at = address - starts[place.area]
-            if place.area == INPUTS and place.start <= at < place.stop:
-                return f"wrote to its input {name}"
-            # Behind the end, counted from it; or before the first byte, and negative.
-            beyond = at - (place.offset + place.nbytes) if at >= place.stop else at - place.offset
-            inside = any(a == place.area and o <= at < o + n for a, o, n in layout.said["guards"])
-            if inside and (nearest is None or abs(beyond) < abs(nearest[0])):
-                nearest = beyond, name
-    if nearest is None:
-        return f"ended its process: {death(-11)}, at address {address:#x}"
-    return f"{verb} {_beyond(*nearest)}"
-
-
-def _beyond(at: int, name: str) -> str:
-    if at >= 0:
-        return f"beyond the end of {name}, {at} bytes behind its last one" if at else f"right behind the end of {name}"
-    return f"before the beginning of {name}, {-at} bytes"
