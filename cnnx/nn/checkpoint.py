@@ -130,8 +130,9 @@ class Checkpoints:
         path = self.folder / f"checkpoint-{updates:010}.npz"
         for stray in self.folder.glob(".checkpoint-*.tmp"):  # of a write that was killed
             stray.unlink(missing_ok=True)
+        members: dict[str, Any] = {"json": np.frombuffer(text, np.uint8), **state.arrays}
         with replacing(path) as file:
-            np.savez(file, allow_pickle=False, json=np.frombuffer(text, np.uint8), **state.arrays)
+            np.savez(file, **members)  # NumPy 2.0 takes allow_pickle, which these do not need, for one more of them
         for old in self.paths()[: -self.keep]:
             old.unlink(missing_ok=True)
 
