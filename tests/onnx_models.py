@@ -1,12 +1,22 @@
 """ONNX models made with onnx alone, and what onnxruntime computes of them."""
 
+from importlib import metadata
+
 import numpy as np
 import onnx
 import onnxruntime as ort
+import pytest
+from packaging.version import Version
 
 RANDOM = np.random.default_rng(3)
 IMAGES = (4, 6, 5)
 FLOAT = onnx.TensorProto.FLOAT
+
+
+def needs(package, version):
+    """Of what older ones refuse, compute wrongly or crash at, though cnnx takes them: tox -e lowest has them."""
+    old = Version(metadata.version(package)) < Version(version)
+    return pytest.mark.skipif(old, reason=f"needs {package} {version}")
 
 
 def floats(*shape):

@@ -2,9 +2,11 @@
 
 import importlib.util
 from contextlib import contextmanager
+from importlib import metadata
 
 import numpy as np
 import pytest
+from packaging.version import Version
 
 import cnnx
 from cnnx import backend
@@ -179,6 +181,8 @@ def test_an_engine_that_is_not_installed_is_an_error_that_says_so(name: str) -> 
 @pytest.mark.parametrize("op", ["relu", "add", "avg_pool2d", "softplus"])
 def test_onnxs_reference_evaluator_agrees(op: str) -> None:
     pytest.importorskip("onnx", reason="an extra of its own")
+    if op == "softplus" and Version(metadata.version("onnx")) < Version("1.23"):
+        pytest.skip("an older one takes the logarithm of 1 + exp(x), which is 0 for x of -36")
     report = audit([op], backend="onnx-reference", checks=["exact", "bound"], dtypes=["float32"], measure=False)
     assert [str(d) for d in report.discrepancies()] == []
     assert report.judged > 5

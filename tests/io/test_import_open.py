@@ -12,7 +12,7 @@ onnx = pytest.importorskip("onnx", reason="ONNX models need onnx")
 pytest.importorskip("onnxruntime", reason="it says what is right")
 io = pytest.importorskip("cnnx.io")
 
-from onnx_models import assert_close, floats, ints, run, written  # noqa: E402
+from onnx_models import assert_close, floats, ints, needs, run, written  # noqa: E402
 
 NAMES = [
     "bilinear",
@@ -217,6 +217,7 @@ def rms(x, axis, scale, eps):
     return (x / np.sqrt(np.mean(x**2, axis=axes, keepdims=True) + eps) * scale).astype("f4")
 
 
+@needs("onnx", "1.18")
 @pytest.mark.parametrize(("axis", "shape"), [(-1, (7,)), (2, (5, 7)), (1, (4, 5, 7))])
 def test_rms_normalisation(tmp_path, axis, shape):
     scale, x = floats(*shape), 3 + floats(2, 4, 5, 7)

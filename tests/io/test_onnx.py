@@ -11,6 +11,8 @@ onnx = pytest.importorskip("onnx", reason="ONNX models need onnx")
 ort = pytest.importorskip("onnxruntime", reason="it computes what was exported")
 io = pytest.importorskip("cnnx.io")
 
+from onnx_models import needs  # noqa: E402
+
 IMAGES = (3, 8, 7)
 WIDE = dict(stride=(2, 3), padding=((2, 0), (1, 1)))
 
@@ -202,7 +204,7 @@ def test_several_inputs(tmp_path):
         io.export_onnx(clash, path, ((2,), (2,)))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=needs("onnxruntime", "1.28"))])
 def test_attention_of_matrix_products(tmp_path, dtype):
     """softmax(a b) c with a, b and c of x, as importers give it back too."""
     lines = [
