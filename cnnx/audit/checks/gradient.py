@@ -1,6 +1,6 @@
 """Gradient check by central differences in float64, for an op or any cost of any arrays."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -10,14 +10,17 @@ import numpy as np
 from ... import backend as _backend
 from ...ops import Case, Op
 from ..data import Array, Arrays, draw, draw_like
-from ..trace import backward_arguments, first, forward_arguments, gradients
+from ..trace import KernelCall, backward_arguments, first, forward_arguments, gradients, traced
 from ..trial import Check, Trial
+from ..truth.winograd_bound import tile_errors
 from ._taylor import Remainder, remainder
 
 STEP = 2.0**-8
 SMALL = 48  # arrays of up to this many elements are checked along every coordinate
 DIRECTIONS = 6  # larger ones along so many random directions
 MOST_EXCLUDED = 0.25
+EPS = float(np.finfo(float).eps)
+ROUNDINGS = 32  # of a cost, of the size that it is a sum of
 MOST_ZEROS = 0.95
 
 Pattern = Callable[[Arrays], Any]
@@ -206,7 +209,7 @@ def _check_direction(
         return (right - here) / h, (here - left) / h
 
     steps = [slopes(step), slopes(step / 2), slopes(step / 4)]
-    rounding = 32 * np.finfo(float).eps * largest / step
+    rounding = ROUNDINGS * EPS * largest / step
     report.checked += 1
     if _kink(steps, rounding):
         report.kinks.append(label)
@@ -238,7 +241,7 @@ def _gradient(trial: Trial) -> None:
     """Every input and parameter of a case, by central differences in float64."""
     arrays = draw(trial.op, trial.case, "float64", "real", trial.rng)
     with _backend.use_backend(trial.sides.backend):
-        report = _report(trial.op, trial.case, arrays, trial.rng)
+        report = _report(trial.op, trial.case, arrays, trial.rng, trial.sides.backend)
     if report is None:
         return
     trial.ran("forward", "backward")
@@ -262,7 +265,7 @@ def _words(report: GradientReport) -> str:
 CHECK = Check("gradient", _gradient, dtypes=("float64",))
 
 
-def _report(op: Op, case: Case, arrays: Arrays, rng: np.random.Generator) -> GradientReport | None:
+def _report(op: Op, case: Case, arrays: Arrays, rng: np.random.Generator, backend: str) -> GradientReport | None:
     y = first(op.forward(**forward_arguments(op, case, arrays)))
     weights = None if op.cost else draw_like(y, "float64", "real", rng)
     if np.size(y) == 0 or all(arrays[n].size == 0 for n in op.differentiable if n in arrays):
@@ -276,8 +279,16 @@ def _report(op: Op, case: Case, arrays: Arrays, rng: np.random.Generator) -> Gra
     delta = np.empty(0) if weights is None else weights
     got = gradients(op, case, op.backward(**backward_arguments(op, case, arrays, delta, saved)))
     size = abs(y) if weights is None else float(np.abs(y * weights).sum())
+    if case.options.get("algorithm", "direct") != "direct":
+        size += _of_tiles(traced(op.forward, forward_arguments(op, case, arrays), backend).calls, delta)
     at = {n: arrays[n] for n in got}
     return gradient_check(cost, at, got, size=size, rng=rng, pattern=_pattern(op, case))
+
+
+def _of_tiles(calls: Sequence[KernelCall], weights: Array) -> float:
+    """What the rounding of Winograd's tiles is relative to: their sums hold more inputs than the value depends on."""
+    errors = [tile_errors(call, EPS) for call in calls]
+    return sum(float((np.abs(weights) * error).sum()) / (ROUNDINGS * EPS) for error in errors if error is not None)
 
 
 def _pattern(op: Op, case: Case) -> Pattern | None:
