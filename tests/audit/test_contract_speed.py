@@ -145,7 +145,6 @@ def test_isolated(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, found = run("RELU", "--baseline", f"{file}:SLOW")
     assert (code, found["speed"]["baseline"]) == (0, f"{file}:SLOW")
     assert found["speed"]["ops"]["relu"]["ratio"] > 1
-    assert run("SLOW", "--baseline", f"{file}:RELU")[1]["speed"]["ops"]["relu"]["ratio"] < 1
     code, found = run("TIMED")
     assert (code, found["verdict"], found["speed"]) == (1, "bad", None)
     code, found = run("LEAKY")
