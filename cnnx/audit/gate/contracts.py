@@ -7,14 +7,12 @@ copy of what it gives. Each call has numbers of its own, and all results are jud
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 
 from ... import backend as _backend
-from ... import native as _native
 from ...ops import Case, Op
 from .. import known
 from ..asked import CHECK_SEARCH
@@ -30,13 +28,13 @@ from ..isolation.arena import START
 from ..isolation.proxies import process_of
 from ..report.result import Result
 from ..sides import Sides
-from ..speed import on_one_thread
 from ..spot.judged import judge_elements
 from ..supervise import Supervisor
 from ..trace import ContractError, KernelCall, Trace, forward_arguments
 from ..trial import Trial
 from ..work import Say
 from .interval import Speed
+from .rounds import judged_rounds
 
 CALLS = {False: 4, True: 64}  # of a round; of an isolated function, a message costs little beside so many
 BYTES = 1 << 24  # of the inputs of a round of an isolated function, beyond which there are fewer
@@ -111,20 +109,13 @@ def _work(
         mine = _timed(kernel)
         name = baseline if other is None else None
         theirs = _timed(other) if other is not None else _Ops(own.bases[label], kernel, str(name))
-        with _native.denormals(), on_one_thread(*([] if name is None else [str(name)])):
-            try:
-                ratios = [_round(trial, mine, theirs, bool(n % 2)) for n in range(-1, rounds)][1:]
-            except _backend.MissingKernelError as error:
-                return str(error)
-            except Exception as error:
-                trial.raised(sides.backend, error)
-    trial.result.check = task
-    trial.result.discrepancies[:] = [replace(found, check=task, repro="") for found in trial.result.discrepancies]
-    if trial.result.failing:
-        return trial.result
-    if not trial.result.elements:
-        return "no element of what was timed could be judged"
-    return Speed.of_rounds(case.name, ratios, dtype, FROM_OUTSIDE if mine.many else ALONE)
+        backends = () if name is None else (str(name),)
+        found = judged_rounds(
+            trial, task, backends, rounds, lambda swapped: _round(trial, mine, theirs, swapped), repro=""
+        )
+    if not isinstance(found, list):
+        return found
+    return Speed.of_rounds(case.name, found, dtype, FROM_OUTSIDE if mine.many else ALONE)
 
 
 def _case(own: Contracts, op: Op, sides: Sides, other: Kernel | None) -> Case | None:

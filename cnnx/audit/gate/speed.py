@@ -5,13 +5,11 @@ Each call of one side is followed or preceded by the other's on the same arrays.
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ... import backend as _backend
-from ... import native as _native
 from ...ops import OPS, Op
 from .. import known
 from ..asked import CHECK_SEARCH
@@ -20,7 +18,6 @@ from ..contract import Kernel
 from ..data import Arrays, draw
 from ..report.result import Result
 from ..sides import Sides
-from ..speed import on_one_thread
 from ..spot.judged import judge_elements
 from ..supervise import Supervisor
 from ..trace import KernelCall, Trace, forward_arguments, inputs_count
@@ -28,6 +25,7 @@ from ..trial import Trial
 from ..work import Say
 from . import contracts
 from .interval import DTYPE, Speed
+from .rounds import judged_rounds
 
 ROUNDS, TURNS = 9, 4
 
@@ -73,20 +71,10 @@ def _work(
     say(case.name, DTYPE, "")
     trial = Trial(op, CHECKS[CHECK_SEARCH], case, DTYPE, sides, seed)
     trial.rng = np.random.default_rng([seed, *b"speed", *op_name.encode()])
-    with _native.denormals(), on_one_thread(sides.backend, baseline):
-        try:
-            ratios = [_round(op, trial, baseline, bool(number % 2)) for number in range(-1, rounds)][1:]
-        except _backend.MissingKernelError as error:
-            return str(error)
-        except Exception as error:
-            trial.raised(sides.backend, error)
-    trial.result.check = task
-    trial.result.discrepancies[:] = [replace(found, check=task) for found in trial.result.discrepancies]
-    if trial.result.failing:
-        return trial.result
-    if not trial.result.elements:
-        return "no element of what was timed could be judged"
-    return Speed.of_rounds(case.name, ratios)
+    found = judged_rounds(
+        trial, task, (sides.backend, baseline), rounds, lambda swapped: _round(op, trial, baseline, swapped)
+    )
+    return Speed.of_rounds(case.name, found) if isinstance(found, list) else found
 
 
 def _round(op: Op, trial: Trial, baseline: str, swapped: bool) -> float:
