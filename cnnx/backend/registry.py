@@ -384,8 +384,8 @@ def reference_math() -> Any:
     return native.load("reference._numbers").IEEE
 
 
-def winograd_matrices(t: int) -> tuple[Any, Any, Any]:
-    """A, B and G of Winograd's algorithm, for tiles of t x t outputs."""
-    module = native.load("reference.conv2d_winograd")
-    G = [[number / module.DENOMINATOR[t] for number in row] for row in module.G[t]]
-    return module.A[t], module.B[t], G
+def winograd_matrices(t: int, R: int) -> tuple[Any, Any, Any]:
+    """A, B and G of Winograd's algorithm, for tiles of t x t outputs and kernels of R x R."""
+    module, extent = native.load("reference.conv2d_winograd"), t + R - 1
+    G = [[number / module.DENOMINATOR[extent] for number in row] for row in module.G[t, R]]
+    return module.A[t, R], module.B[extent], G

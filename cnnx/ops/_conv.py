@@ -18,9 +18,9 @@ class Geometry:
     numbers: dict[str, int]
     algorithms: tuple[str, str] = ("direct", "direct")
 
-    def winograd(self, rows: int, columns: int) -> dict[str, int]:
-        """The numbers of Winograd's kernels, for a result of so many rows and columns."""
-        return {"t": _winograd.tile(rows, columns)} | {key: self.numbers[key] for key in ("p_h", "p_w", "groups")}
+    def winograd(self, rows: int, columns: int, R: int) -> dict[str, int]:
+        """The numbers of Winograd's kernels, for a result of so many rows and columns by a kernel of R x R."""
+        return {"t": _winograd.tile(rows, columns, R)} | {key: self.numbers[key] for key in ("p_h", "p_w", "groups")}
 
 
 @_plan.remembered
@@ -51,8 +51,8 @@ def geometry(
     if word == "auto":
         fits, K_group = _winograd.fits((R, S), (u, v), (d_h, d_w)), K // groups
         algorithms = (
-            "winograd" if fits and _winograd.pays(C_group, K_group, P, Q) else "direct",
-            "winograd" if fits and _winograd.pays(K_group, C_group, H, W) else "direct",
+            "winograd" if fits and _winograd.pays(C_group, K_group, P, Q, R) else "direct",
+            "winograd" if fits and _winograd.pays(K_group, C_group, H, W, R) else "direct",
         )
     return Geometry(
         output=(N, K, P, Q),

@@ -5,12 +5,13 @@ from .. import backend as _backend
 from .._check import Array, Pair
 from . import _plan
 
+KERNEL_SIZES = ((3, 3), (5, 5))
 SIDE = 8  # output channels that stand side by side in transformed kernels
 
 
 def fits(kernel_size: Pair, stride: Pair, dilation: Pair) -> bool:
     """Whether Winograd's algorithm is for such a convolution."""
-    return (kernel_size, stride, dilation) == ((3, 3), (1, 1), (1, 1))
+    return kernel_size in KERNEL_SIZES and (stride, dilation) == ((1, 1), (1, 1))
 
 
 def check_fits(kernel_size: Pair, stride: Pair, dilation: Pair) -> None:
@@ -19,19 +20,25 @@ def check_fits(kernel_size: Pair, stride: Pair, dilation: Pair) -> None:
         got = " and ".join(
             f"{what} {rows}x{columns}"
             for what, (rows, columns), fitting in (
-                ("kernels of", kernel_size, (3, 3)),
-                ("stride", stride, (1, 1)),
-                ("dilation", dilation, (1, 1)),
+                ("kernels of", kernel_size, KERNEL_SIZES),
+                ("stride", stride, ((1, 1),)),
+                ("dilation", dilation, ((1, 1),)),
             )
-            if (rows, columns) != fitting
+            if (rows, columns) not in fitting
         )
         raise ValueError(
-            f"algorithm: expected 'direct', since 'winograd' is for kernels of 3x3, stride 1 and dilation 1, got {got}"
+            "algorithm: expected 'direct', since 'winograd' is for kernels of 3x3 and 5x5, stride 1 and dilation 1, "
+            f"got {got}"
         )
 
 
-def tile(P: int, Q: int) -> int:
-    """The tiles' extent for P x Q outputs: 4 where that takes fewer products than 2, which rounds less."""
+def tile(P: int, Q: int, R: int) -> int:
+    """The tiles' extent for P x Q outputs: 4 where that takes fewer products than 2, which rounds less.
+
+    With kernels of 5x5 it is 2: tiles of 4 x 4 would need interpolation in two more points, and round many times worse.
+    """
+    if R == 5:
+        return 2
     products = {t: (t + 2) ** 2 * -(-P // t) * -(-Q // t) for t in (2, 4)}
     return 4 if products[4] < products[2] else 2
 
@@ -56,18 +63,18 @@ def tile(P: int, Q: int) -> int:
 # kernels transformed at each call, kept, and for the gradient of x. They cost 1 % more than always the faster one.
 
 
-def pays(C: int, K: int, P: int, Q: int) -> bool:
-    """Whether Winograd's algorithm is the faster one from C to K channels of a group and P x Q outputs.
+def pays(C: int, K: int, P: int, Q: int, R: int) -> bool:
+    """Whether Winograd's algorithm is the faster one from C to K channels of a group, P x Q outputs and R x R kernels.
 
     Costs are those of one image alone, in products of the direct method, so that the answer is the same for any batch,
     dtype, number of threads and processor, and for a layer that keeps its transformed kernels. Tiles count in eights,
     as many as vectors hold with AVX2; to transform a number of a tile takes as long as 4 products, back again 16, a
     number of a kernel 8; and all of it 1.2 times as long as its products say.
     """
-    t = tile(P, Q)
+    t = tile(P, Q, R)
     tiles = -(-(-(-P // t) * -(-Q // t)) // 8) * 8
-    direct = 9 * C * K * P * Q
-    winograd = (t + 2) ** 2 * (tiles * (C * K + 4 * C + 16 * K) + 8 * C * K)
+    direct = R * R * C * K * P * Q
+    winograd = (t + R - 1) ** 2 * (tiles * (C * K + 4 * C + 16 * K) + 8 * C * K)
     return 5 * direct > 6 * winograd
 
 
@@ -86,8 +93,8 @@ class Kept:
         key = t, groups, _backend.get_backend() if backend is None else backend
         if key not in self._transformed:
             (weight,) = _check.floats(weight=self.weight)
-            K, C = weight.shape[:2]
-            shape = groups * -(-(K // groups) // SIDE), t + 2, t + 2, C, SIDE
+            K, C, R, _ = weight.shape
+            shape = groups * -(-(K // groups) // SIDE), t + R - 1, t + R - 1, C, SIDE
             U = _plan.empty("transformed weight", shape, weight.dtype)  # never a lent one
             _backend.kernel("conv2d_winograd_weight", weight.dtype.name, backend)(weight, U, t=t, groups=groups)
             self._transformed[key] = U

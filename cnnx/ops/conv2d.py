@@ -42,24 +42,26 @@ def conv2d(
     groups : int
         Divides C and K; output channels see the input channels of their own group only.
     algorithm : "direct", "winograd" or "auto"
-        Winograd's algorithm (W1-W3) takes 1/2.25 or 1/4 of the products where it fits: kernels of 3x3, stride 1,
-        dilation 1. "auto" is the faster of the two by the shapes of x and weight alone, whatever batch and processor
-        (`conv2d_algorithm` says which), so that its results are the same bits too. Tiles are 4 x 4 outputs where that
-        takes fewer products than 2 x 2 (3 or 4 and from 7 rows and columns on, for square outputs). A NaN or an
-        infinity may spread within its tile. Errors in float32, relative to the largest output, for normally
-        distributed numbers and 64 / 256 channels:
+        Winograd's algorithm (W1-W3) takes 1/2.25 or 1/4 of the products where it fits: kernels of 3x3 and, with
+        1/2.8 of them, 5x5 at stride 1, dilation 1. "auto" is the faster of the two by the shapes of x and weight
+        alone, whatever batch and processor (`conv2d_algorithm` says which), so that its results are the same bits
+        too. Tiles are 4 x 4 outputs where that takes fewer products than 2 x 2 (3 or 4 and from 7 rows and columns
+        on, for square outputs); for 5x5 kernels always 2 x 2. A NaN or an infinity may spread within its tile. Errors
+        in float32, relative to the largest output, for normally distributed numbers and 64 / 256 channels:
 
-        ============  ================  ===============
-        .             root mean square  largest
-        ============  ================  ===============
-        direct        0.9e-7 / 1.6e-7   1.1e-6 / 1.8e-6
-        2 x 2 tiles   0.5e-7 / 1.0e-7   0.4e-6 / 0.7e-6
-        4 x 4 tiles   3.4e-7 / 5.7e-7   6.4e-6 / 11e-6
-        ============  ================  ===============
+        =================  ================  ===============
+        .                  root mean square  largest
+        =================  ================  ===============
+        direct, 3x3        0.9e-7 / 1.6e-7   1.1e-6 / 1.8e-6
+        2 x 2 tiles        0.5e-7 / 1.0e-7   0.4e-6 / 0.7e-6
+        4 x 4 tiles        3.4e-7 / 5.7e-7   6.4e-6 / 11e-6
+        direct, 5x5        1.3e-7 / 2.6e-7   1.7e-6 / 3.7e-6
+        2 x 2 tiles, 5x5   3.7e-7 / 7.2e-7   4.8e-6 / 9.3e-6
+        =================  ================  ===============
 
-        It needs memory for the transformed kernels, 16/9 or 4 times the weight's, and for each thread 2 to 3 MiB
-        (more beyond 1,100 input channels of a group); where that would pass 16 MiB for each thread, some kernels at a
-        time.
+        It needs memory for the transformed kernels, 16/9, 4 or, for 5x5, 36/25 times the weight's, and for each thread
+        2 to 3 MiB (more beyond 1,100 input channels of a group); where that would pass 16 MiB for each thread, some
+        kernels at a time.
     backend : str or None
         A back end for this call; None takes the chosen one.
 
@@ -110,7 +112,7 @@ def conv2d(
     if plan.algorithms[0] == "direct":
         _backend.kernel("conv2d", kind, backend)(x, weight, bias, y, **plan.numbers)
         return y
-    numbers = plan.winograd(*output[2:])
+    numbers = plan.winograd(output[2], output[3], weight.shape[2])
     if kept is None:
         _backend.kernel("conv2d_winograd", kind, backend)(x, weight, bias, y, **numbers)
     else:
@@ -184,7 +186,7 @@ def conv2d_backward(
         grad_x = _plan.new(x.shape, dtype)
         direct = plan.algorithms[1] == "direct"
         name = "conv2d_grad_input" if direct else "conv2d_winograd_grad_input"
-        numbers = plan.numbers if direct else plan.winograd(*x.shape[2:])
+        numbers = plan.numbers if direct else plan.winograd(x.shape[2], x.shape[3], weight.shape[2])
         _backend.kernel(name, kind, backend)(grad_output, weight, grad_x, **numbers)
     grad_weight = _plan.new(weight.shape, dtype)
     _backend.kernel("conv2d_grad_weight", kind, backend)(grad_output, x, grad_weight, **plan.numbers)
@@ -204,9 +206,9 @@ def _case(name: str, x: tuple[int, ...], weight: tuple[int, ...], *, bias: bool 
 
 
 def _winograd_case(
-    name: str, x: tuple[int, ...], K: int, *, groups: int = 1, bias: bool = True, **options: object
+    name: str, x: tuple[int, ...], K: int, R: int = 3, *, groups: int = 1, bias: bool = True, **options: object
 ) -> Case:
-    weight = (K, x[1] // groups, 3, 3)
+    weight = (K, x[1] // groups, R, R)
     return _case(f"Winograd, {name}", x, weight, bias=bias, algorithm="winograd", groups=groups, **options)
 
 
@@ -289,6 +291,10 @@ OP = Op(
         _winograd_case("many small images", (9, 2, 4, 4), 2),
         _winograd_case("many channels", (1, 5, 3, 2), 17, padding=1),
         _winograd_case("empty batch", (0, 2, 5, 4), 3, padding=1),
+        _winograd_case("5x5", (2, 3, 9, 8), 9, 5, padding=2),
+        _winograd_case("5x5, one", (1, 1, 5, 5), 1, 5),
+        _winograd_case("5x5, pad by side, groups", (1, 4, 6, 7), 6, 5, groups=2, padding=((0, 3), (5, 1)), bias=False),
+        _winograd_case("5x5, many channels", (3, 5, 5, 6), 17, 5, padding="same"),
         _case("auto, direct", (2, 3, 5, 6), (4, 3, 3, 3), padding=1, algorithm="auto"),
         _case("auto, another kernel", (1, 2, 7, 6), (3, 2, 3, 2), stride=(2, 1), dilation=(1, 2), algorithm="auto"),
     ),

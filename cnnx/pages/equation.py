@@ -187,7 +187,7 @@ def _tile(key: str) -> Iterator[tuple[str, Any]]:
     """Winograd's algorithm for one tile of 2 x 2 outputs, step by step, and what C1 gives."""
     if key not in ("W1", "W2", "W3"):
         return
-    A, B, G = (np.array(matrix, float) for matrix in _backend.winograd_matrices(2))
+    A, B, G = (np.array(matrix, float) for matrix in _backend.winograd_matrices(2, 3))
     F, d = np.array(WEIGHTS, float), np.array(IMAGE, float)
     U, V = G @ F @ G.T, B.T @ d @ B
     if key == "W1":

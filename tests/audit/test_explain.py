@@ -313,7 +313,7 @@ def test_command_all(capsys):
         (["conv2d", "--at", "0,0"], "within Y of shape (2, 4, 5, 4)"),
         (["conv2d", "--at", "a"], "--at: expected whole numbers"),
         (["conv2d", "--of", "dQ"], "--of: expected one of Y, dZ, dF, db"),
-        (["conv2d", "--case", "none"], "--case: expected one of 48 names, got 'none'; did you mean one?"),
+        (["conv2d", "--case", "none"], "--case: expected one of 52 names, got 'none'; did you mean one?"),
         (["conv2d", "--case", "empty batch"], "has no elements"),
         (["conv2d", "--x", "1,1,2,2"], "weight: expected"),
         (["conv2d", "--x", "1,-1,2,2"], "--x: expected extents of at least 0"),

@@ -22,6 +22,9 @@ CHOICES = [
     ((1, 64, 28, 28), (64, 64, 3, 3), {"padding": 1, "stride": (1, 2)}, ("direct", "direct")),
     ((1, 64, 28, 28), (64, 64, 3, 3), {"padding": 1, "dilation": 2}, ("direct", "direct")),
     ((1, 32, 28, 28), (32, 32, 1, 3), {}, ("direct", "direct")),
+    ((1, 32, 28, 28), (32, 32, 5, 5), {"padding": 2}, ("winograd", "winograd")),
+    ((1, 4, 28, 28), (32, 4, 5, 5), {"padding": 2}, ("direct", "direct")),
+    ((1, 32, 28, 28), (32, 32, 5, 5), {"padding": 2, "stride": 2}, ("direct", "direct")),
     ((0, 64, 28, 28), (64, 64, 3, 3), {"padding": 1}, ("winograd", "winograd")),
 ]
 
@@ -54,7 +57,7 @@ def test_bits_of_the_algorithm_that_it_names(x, weight, options, expected, dtype
 
 def test_the_choice_is_one_of_shapes_alone(each_threads):
     """Nothing else is asked: neither the batch, nor threads, nor what the processor has, nor the numbers."""
-    assert [*inspect.signature(_winograd.pays).parameters] == ["C", "K", "P", "Q"]
+    assert [*inspect.signature(_winograd.pays).parameters] == ["C", "K", "P", "Q", "R"]
     known = {name for name, value in vars(_winograd).items() if not name.startswith("_") and callable(value)}
     assert set(_winograd.pays.__code__.co_names) <= known
     for _ in each_threads(1, 3):
@@ -82,7 +85,7 @@ def test_costs_by_hand():
     for extent, winograd in ((14, 36 * (16 * 84 / 64 + 8)), (7, 36 * (8 * 84 / 64 + 8)), (6, 16 * (16 * 84 / 64 + 8))):
         # Per product of two channels: a tile takes 1 and, transformed, 4 / 64 + 16 / 64 more.
         faster = 9 * extent**2 * products > 1.2 * winograd * products
-        assert _winograd.pays(64, 64, extent, extent) == faster == (extent == 14)
+        assert _winograd.pays(64, 64, extent, extent, 3) == faster == (extent == 14)
 
 
 @pytest.mark.parametrize(

@@ -27,9 +27,25 @@ SHAPES = [  # x, K, groups, padding
 ]
 
 
-def drawn(x, K, groups, dtype, seed=0):
+BY_FIVE = [  # with kernels of 5x5
+    ((1, 1, 5, 5), 1, 1, 0),
+    ((2, 3, 9, 8), 9, 1, 2),
+    ((1, 1, 1, 1), 1, 1, 2),
+    ((3, 6, 17, 13), 18, 2, ((0, 3), (5, 1))),
+    ((2, 20, 14, 14), 70, 1, 2),
+    ((1, 2, 5, 130), 3, 1, (0, 1)),
+    ((2, 3, 6, 7), 3, 3, "same"),
+    ((1, 2, 2, 3), 2, 1, (6, 9)),
+    ((0, 2, 6, 6), 3, 1, 1),
+    ((1, 200, 3, 4), 200, 1, 2),
+]
+ALL_SHAPES = [(3, *options) for options in SHAPES] + [(5, *options) for options in BY_FIVE]
+TILES = [(2, 3), (4, 3), (2, 5)]  # t, R
+
+
+def drawn(x, K, groups, dtype, seed=0, R=3):
     rng = np.random.default_rng(seed)
-    shapes = x, (K, x[1] // groups, 3, 3), (K,)
+    shapes = x, (K, x[1] // groups, R, R), (K,)
     return [rng.standard_normal(shape).astype(dtype) for shape in shapes]
 
 
@@ -37,10 +53,10 @@ def scale(*arrays):
     return max(1.0, *(float(np.abs(a).max(initial=0.0)) for a in arrays))
 
 
-@pytest.mark.parametrize(("shape", "K", "groups", "padding"), SHAPES)
+@pytest.mark.parametrize(("R", "shape", "K", "groups", "padding"), ALL_SHAPES)
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-13), ("float32", 5e-5)])
-def test_same_result_as_direct(shape, K, groups, padding, dtype, tolerance):
-    x, weight, bias = drawn(shape, K, groups, dtype)
+def test_same_result_as_direct(R, shape, K, groups, padding, dtype, tolerance):
+    x, weight, bias = drawn(shape, K, groups, dtype, R=R)
     options = {"padding": padding, "groups": groups}
     y = cnnx.conv2d(x, weight, bias, **options)
     delta = np.random.default_rng(1).standard_normal(y.shape).astype(dtype)
@@ -52,48 +68,48 @@ def test_same_result_as_direct(shape, K, groups, padding, dtype, tolerance):
         np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance * scale(expected))
 
 
-@pytest.mark.parametrize("t", [2, 4])
+@pytest.mark.parametrize(("t", "R"), TILES)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_both_tiles_for_any_shape(t, dtype):
-    for shape, K, groups, padding in SHAPES:
-        x, weight, bias = drawn(shape, K, groups, dtype)
+def test_every_tile_for_any_shape(t, R, dtype):
+    for shape, K, groups, padding in SHAPES if R == 3 else BY_FIVE:
+        x, weight, bias = drawn(shape, K, groups, dtype, R=R)
         expected = cnnx.conv2d(x, weight, bias, padding=padding, groups=groups)
-        rows, columns = cnnx._check.paddings(padding, shape[2:], (3, 3), (1, 1))
+        rows, columns = cnnx._check.paddings(padding, shape[2:], (R, R), (1, 1))
         y = np.full_like(expected, np.nan)
         numbers = {"t": t, "p_h": rows[0], "p_w": columns[0], "groups": groups}
         backend.kernel("conv2d_winograd", dtype)(x, weight, bias, y, **numbers)
         np.testing.assert_allclose(y, expected, rtol=0, atol=scale(y) * (1e-13 if dtype == "float64" else 5e-5))
         # What a frozen layer calls gives the same bits.
-        U = np.full((groups * -(-(K // groups) // 8), t + 2, t + 2, shape[1] // groups, 8), np.nan, dtype)
+        U = np.full((groups * -(-(K // groups) // 8), t + R - 1, t + R - 1, shape[1] // groups, 8), np.nan, dtype)
         backend.kernel("conv2d_winograd_weight", dtype)(weight, U, t=t, groups=groups)
         frozen = np.full_like(y, np.nan)
         backend.kernel("conv2d_winograd_frozen", dtype)(x, U, bias, frozen, **numbers)
         assert y.tobytes() == frozen.tobytes()
 
 
-@pytest.mark.parametrize("t", [2, 4])
-def test_transformed_kernels_are_w1(t):
+@pytest.mark.parametrize(("t", "R"), TILES)
+def test_transformed_kernels_are_w1(t, R):
     """W1."""
-    _, weight, _ = drawn((1, 6, 3, 3), 10, 2, "float64")
-    ours, theirs = (np.full((2, t + 2, t + 2, 3, 8), np.nan) for _ in range(2))
+    _, weight, _ = drawn((1, 6, R, R), 10, 2, "float64", R=R)
+    ours, theirs = (np.full((2, t + R - 1, t + R - 1, 3, 8), np.nan) for _ in range(2))
     backend.kernel("conv2d_winograd_weight", "float64")(weight, ours, t=t, groups=2)
     backend.reference_kernel("conv2d_winograd_weight")(weight, theirs, t=t, groups=2)
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=4e-15)
     assert not ours[..., 5:].any()  # five kernels in a group
 
 
-@pytest.mark.parametrize("t", [2, 4])
+@pytest.mark.parametrize(("t", "R"), TILES)
 @pytest.mark.parametrize("p_h", [0, 1, 3])
-def test_the_algorithm_is_c1_exactly(t, p_h):
+def test_the_algorithm_is_c1_exactly(t, R, p_h):
     """W1-W3 on fractions equal C1: its matrices are right."""
     rng = np.random.default_rng(t)
     Z, F, b = (
         np.array([Fraction(int(i), 7) for i in rng.integers(-9, 10, int(np.prod(shape)))]).reshape(shape)
-        for shape in ((1, 2, 5, 5), (2, 1, 3, 3), (2,))
+        for shape in ((1, 2, R + 2, R + 2), (2, 1, R, R), (2,))
     )
     numbers = {"t": t, "groups": 2}
     u = backend.equations("conv2d_winograd_weight")["U"]
-    U = np.empty((2, t + 2, t + 2, 1, 8), dtype=object)
+    U = np.empty((2, t + R - 1, t + R - 1, 1, 8), dtype=object)
     for index in np.ndindex(U.shape):
         U[index] = u(F, *index, **numbers)
     numbers |= {"p_h": p_h, "p_w": 1}
@@ -103,18 +119,19 @@ def test_the_algorithm_is_c1_exactly(t, p_h):
 
 
 @pytest.mark.parametrize("groups", [1, 2])
-def test_the_reference_is_c1_and_c5_whatever_the_algorithm(groups):
+@pytest.mark.parametrize("R", [3, 5])
+def test_the_reference_is_c1_and_c5_whatever_the_algorithm(groups, R):
     """Against NumPy's windows, on integers."""
-    x, weight, bias = (np.round(4 * a) for a in drawn((2, 4, 5, 4), 6, groups, "float64"))
-    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3)).reshape(2, groups, -1, 5, 4, 3, 3)
-    w = weight.reshape(groups, -1, 4 // groups, 3, 3)
+    x, weight, bias = (np.round(4 * a) for a in drawn((2, 4, 5, 4), 6, groups, "float64", R=R))
+    border = ((0, 0), (0, 0), (R // 2, R // 2), (R // 2, R // 2))
+    view = np.lib.stride_tricks.sliding_window_view
+    windows = view(np.pad(x, border), (R, R), axis=(2, 3)).reshape(2, groups, -1, 5, 4, R, R)
+    w = weight.reshape(groups, -1, 4 // groups, R, R)
     y = np.einsum("ngcpqrs,gkcrs->ngkpq", windows, w).reshape(2, 6, 5, 4) + bias[:, None, None]
     delta = np.round(4 * np.random.default_rng(1).standard_normal(y.shape))
-    spread = np.pad(delta, ((0, 0), (0, 0), (1, 1), (1, 1)))
-    windows = np.lib.stride_tricks.sliding_window_view(spread, (3, 3), axis=(2, 3)).reshape(2, groups, -1, 5, 4, 3, 3)
+    windows = view(np.pad(delta, border), (R, R), axis=(2, 3)).reshape(2, groups, -1, 5, 4, R, R)
     grad_x = np.einsum("ngkpqrs,gkcrs->ngcpq", windows, w[..., ::-1, ::-1]).reshape(x.shape)
-    options = {"padding": 1, "groups": groups, "algorithm": "winograd", "backend": "reference"}
+    options = {"padding": R // 2, "groups": groups, "algorithm": "winograd", "backend": "reference"}
     np.testing.assert_array_equal(cnnx.conv2d(x, weight, bias, **options), y)
     np.testing.assert_array_equal(cnnx.conv2d_backward(delta, x, weight, **options)[0], grad_x)
 
@@ -131,14 +148,16 @@ def test_a_back_end_without_it_says_so():
     ("extents", "options", "got"),
     [
         ((2, 3), {}, "kernels of 2x3"),
-        ((5, 5), {"stride": 2}, "kernels of 5x5 and stride 2x2"),
+        ((3, 5), {}, "kernels of 3x5"),
+        ((7, 7), {"stride": 2}, "kernels of 7x7 and stride 2x2"),
+        ((5, 5), {"dilation": 2}, "dilation 2x2"),
         ((3, 3), {"stride": (1, 2)}, "stride 1x2"),
         ((3, 3), {"dilation": 2}, "dilation 2x2"),
     ],
 )
 def test_where_it_does_not_fit(extents, options, got):
     x, weight = np.ones((1, 1, 9, 9)), np.ones((1, 1, *extents))
-    message = f"algorithm: expected 'direct', since 'winograd' is for kernels of 3x3, .*got {got}$"
+    message = f"algorithm: expected 'direct', since 'winograd' is for kernels of 3x3 and 5x5, .*got {got}$"
     with pytest.raises(ValueError, match=message):
         cnnx.conv2d(x, weight, algorithm="winograd", **options)
     y = cnnx.conv2d(x, weight, **options)
@@ -149,15 +168,17 @@ def test_where_it_does_not_fit(extents, options, got):
 
 
 def test_tiles_follow_the_shape():
-    assert [_winograd.tile(n, n) for n in range(1, 11)] == [2, 2, 4, 4, 2, 2, 4, 4, 4, 4]
-    assert _winograd.tile(14, 14) == _winograd.tile(56, 56) == 4
+    assert [_winograd.tile(n, n, 3) for n in range(1, 11)] == [2, 2, 4, 4, 2, 2, 4, 4, 4, 4]
+    assert _winograd.tile(14, 14, 3) == _winograd.tile(56, 56, 3) == 4
+    assert {_winograd.tile(n, n, 5) for n in range(1, 11)} == {2}
 
 
 @pytest.mark.usefixtures("needs_threads")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", [(1, 40, 30, 30), (1, 40, 8, 8), (7, 9, 14, 14)])
-def test_same_bits_for_any_number_of_threads(shape, dtype, each_threads):
-    x, weight, bias = drawn(shape, 70, 1, dtype)
+@pytest.mark.parametrize("R", [3, 5])
+def test_same_bits_for_any_number_of_threads(shape, R, dtype, each_threads):
+    x, weight, bias = drawn(shape, 70, 1, dtype, R=R)
     results = set()
     for _ in each_threads(1, 2, 3, 5):
         with native.always_parallel():
@@ -199,12 +220,12 @@ def test_nan_stays_within_its_tile():
 @pytest.mark.parametrize("shape", [(2, 64, 28, 28), (2, 256, 14, 14)])
 def test_error_of_float32(shape):
     """The figures in conv2d's docstring, with room for other processors."""
-    x, weight, _ = drawn(shape, 32, 1, "float32")
-    exact = cnnx.conv2d(x.astype("float64"), weight.astype("float64"), padding=1)
-    largest = np.abs(exact).max()
-    for t, most in ((2, 2e-6), (4, 3e-5)):
-        y = np.empty(exact.shape, "float32")
-        backend.kernel("conv2d_winograd", "float32")(x, weight, np.zeros(32, "float32"), y, t=t, p_h=1, p_w=1, groups=1)
+    for t, R, most in ((2, 3, 2e-6), (4, 3, 3e-5), (2, 5, 2e-5)):
+        x, weight, _ = drawn(shape, 32, 1, "float32", R=R)
+        exact = cnnx.conv2d(x.astype("float64"), weight.astype("float64"), padding=R // 2)
+        largest = np.abs(exact).max()
+        y, numbers = np.empty(exact.shape, "float32"), {"t": t, "p_h": R // 2, "p_w": R // 2, "groups": 1}
+        backend.kernel("conv2d_winograd", "float32")(x, weight, np.zeros(32, "float32"), y, **numbers)
         assert np.abs(y - exact).max() < most * largest
 
 
@@ -299,18 +320,18 @@ def test_the_audit_has_a_budget_per_tile():
     assert result.share < 1
 
 
-@pytest.mark.parametrize(("number", "t"), [((3, 1), 4), ((1, 0), 4), ((3, 1), 2)])
-def test_one_wrong_number_of_a_matrix_is_caught(number, t):
+@pytest.mark.parametrize(("number", "t", "R"), [((3, 1), 4, 3), ((1, 0), 4, 3), ((3, 1), 2, 3), ((4, 1), 2, 5)])
+def test_one_wrong_number_of_a_matrix_is_caught(number, t, R):
     """The algorithm with a number of A doubled, or 1 where 0 should be, but otherwise without fault."""
-    A, B, G = (np.array(matrix, dtype=float) for matrix in backend.winograd_matrices(t))
+    A, B, G = (np.array(matrix, dtype=float) for matrix in backend.winograd_matrices(t, R))
     A[number] = 2 * A[number] if A[number] else 1
 
     def wrong(Z, F, b, Y, *, t, p_h, p_w, groups):
-        a, (P, Q) = t + 2, Y.shape[2:]
+        a, (P, Q) = t + R - 1, Y.shape[2:]
         rows, columns = -(-P // t), -(-Q // t)
-        padded = np.zeros((*Z.shape[:2], t * rows + 2 + p_h + Z.shape[2], t * columns + 2 + p_w + Z.shape[3]))
+        padded = np.zeros((*Z.shape[:2], t * rows + a + p_h + Z.shape[2], t * columns + a + p_w + Z.shape[3]))
         padded[:, :, p_h : p_h + Z.shape[2], p_w : p_w + Z.shape[3]] = Z
-        if len(A) != a or groups > 1:
+        if A.shape != (a, t) or F.shape[2] != R or groups > 1:
             return backend.kernel("conv2d_winograd", Z.dtype.name, "optimized")(
                 Z, F, b, Y, t=t, p_h=p_h, p_w=p_w, groups=groups
             )

@@ -96,6 +96,35 @@ FIGURES = (
         places=3,
     ),
     Figure(
+        "conv2d",
+        "Winograd's algorithm, 5x5",
+        "by hand: the pixel at (2,2) of a window, twice the one at (4,4); the weights' is 10 x[r,s] + 2 1 + 3 6 + 4 7",
+        {
+            "x": [[[list(range(6 * row + 1, 6 * row + 7)) for row in range(6)]]],
+            "weight": [[[[0] * 5, [0] * 5, [0, 0, 1, 0, 0], [0] * 5, [0, 0, 0, 0, 2]]]],
+            "bias": [0],
+        },
+        [[[[15 + 2 * 29, 16 + 2 * 30], [21 + 2 * 35, 22 + 2 * 36]]]],
+        [[[[1, 2], [3, 4]]]],
+        {
+            "x": [[[[0] * 6, [0] * 6, [0, 0, 1, 2, 0, 0], [0, 0, 3, 4, 0, 0], [0, 0, 0, 0, 2, 4], [0, 0, 0, 0, 6, 8]]]],
+            "weight": [
+                [
+                    [
+                        [58, 68, 78, 88, 98],
+                        [118, 128, 138, 148, 158],
+                        [178, 188, 198, 208, 218],
+                        [238, 248, 258, 268, 278],
+                        [298, 308, 318, 328, 338],
+                    ]
+                ]
+            ],
+            "bias": [10],
+        },
+        {"algorithm": "winograd"},
+        places=3,
+    ),
+    Figure(
         "conv_transpose2d",
         "two pixels",
         "by hand: the kernel once at the first pixel's place, twice at the second's, one column on",

@@ -14,8 +14,8 @@ def _conv_transpose(name: str, x: tuple[int, ...], weight: tuple[int, ...], **op
     return Case(name, arrays, options, exact=True)
 
 
-def _winograd(name: str, x: tuple[int, ...], **options: Any) -> Case:
-    arrays = {"x": x, "weight": (1, x[1], 3, 3)}
+def _winograd(name: str, x: tuple[int, ...], R: int = 3, **options: Any) -> Case:
+    arrays = {"x": x, "weight": (1, x[1], R, R)}
     return Case(f"Winograd, {name}", arrays, {"algorithm": "winograd", **options})
 
 
@@ -71,6 +71,7 @@ CASES: dict[str, tuple[Case, ...]] = {
         _winograd("one tile of 2", (1, 1, 4, 4)),
         _winograd("tile of 2", (1, 2, 3, 3), padding=(1, 0)),
         _winograd("tile of 4", (1, 1, 4, 4), padding=1),
+        _winograd("5x5", (1, 1, 5, 6), 5, padding=1),
     ),
     "conv_transpose2d": (
         _conv_transpose("two images, stride", (2, 2, 3, 2), (2, 3, 3, 2), stride=(2, 3)),

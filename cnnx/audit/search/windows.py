@@ -22,7 +22,8 @@ def conv2d(d: Draws) -> Case:
     square = algorithm == "winograd" or (algorithm == "auto" and d.chance(0.7))
     d.choose_large(sizes if square else [*sizes, "kernel rows", "kernel columns"])
     N, (C, K, groups) = d.size("batch", MOST), _channels(d)
-    R, S = (3, 3) if square else (d.size("kernel rows", KERNEL), d.size("kernel columns", KERNEL))
+    sides = (3, 3), (3, 3), (3, 3), (5, 5)
+    R, S = d.of("kernel", sides) if square else (d.size("kernel rows", KERNEL), d.size("kernel columns", KERNEL))
     plain = square and algorithm == "winograd"
     u, v = (1, 1) if plain else _steps(d, "stride", STEPS)
     d_h, d_w = (1, 1) if plain else _steps(d, "dilation", DILATIONS)

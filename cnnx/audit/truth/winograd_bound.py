@@ -15,7 +15,7 @@ from ..trace import KernelCall
 GRAD_INPUT = "conv2d_winograd_grad_input"
 KERNELS = ("conv2d_winograd", GRAD_INPUT)
 
-# Roundings on the way of a product, besides those of the sum over channels: each of G's and B's two passes adds up to 4
+# Roundings on the way of a product, besides those of the sum over channels: each of G's and B's two passes adds up to 5
 # terms, with a factor each (G's factors are rounded themselves), each of A's up to 5, with factors; and the bias.
 ROUNDINGS = 2 * 5 + 2 * 5 + 2 * 6 + 1
 
@@ -30,12 +30,14 @@ def tile_errors(call: KernelCall, eps: float) -> Array | None:
     Z, F = (np.abs(a.astype(float)) for a in call.inputs[:2])
     t, p_h, p_w, groups = (int(call.numbers[name]) for name in ("t", "p_h", "p_w", "groups"))
     N, K, P, Q = call.outputs[0].shape
-    F = F.reshape(groups, -1, *F.shape[1:])  # group, its output channels, its input channels, 3, 3
+    F = F.reshape(groups, -1, *F.shape[1:])  # group, its output channels, its input channels, R, R
+    R = F.shape[-1]
     if call.kernel == GRAD_INPUT:
-        F, p_h, p_w = F.swapaxes(1, 2)[..., ::-1, ::-1], 2 - p_h, 2 - p_w
-    rows, columns = -(-P // t), -(-Q // t)
-    tiles = _tiles(Z, rows, columns, t, p_h, p_w).reshape(N, groups, F.shape[2], rows, columns, t + 2, t + 2)
-    matrices = _backend.winograd_matrices(t)
+        F, p_h, p_w = F.swapaxes(1, 2)[..., ::-1, ::-1], R - 1 - p_h, R - 1 - p_w
+    rows, columns, extent = -(-P // t), -(-Q // t), t + R - 1
+    tiles = _tiles(Z, rows, columns, t, extent, p_h, p_w)
+    tiles = tiles.reshape(N, groups, F.shape[2], rows, columns, extent, extent)
+    matrices = _backend.winograd_matrices(t, R)
     A, B, G = (np.abs(np.array(matrix, dtype=float)) for matrix in matrices)
     U, V = G @ F @ G.T, B.T @ tiles @ B
     mass = A.T @ np.einsum("gkcij,ngcpqij->ngkpqij", U, V) @ A
@@ -43,11 +45,11 @@ def tile_errors(call: KernelCall, eps: float) -> Array | None:
     return np.asarray((F.shape[2] + ROUNDINGS) * eps * outputs)
 
 
-def _tiles(Z: Array, rows: int, columns: int, t: int, p_h: int, p_w: int) -> Array:
-    """(N, C, rows, columns, t + 2, t + 2): the inputs of each tile, zeros beyond the image."""
+def _tiles(Z: Array, rows: int, columns: int, t: int, extent: int, p_h: int, p_w: int) -> Array:
+    """(N, C, rows, columns, extent, extent): the inputs of each tile, zeros beyond the image."""
     H, W = Z.shape[2:]
-    tiles = np.zeros((*Z.shape[:2], rows, columns, t + 2, t + 2))
-    for p, q, i, j in np.ndindex(rows, columns, t + 2, t + 2):
+    tiles = np.zeros((*Z.shape[:2], rows, columns, extent, extent))
+    for p, q, i, j in np.ndindex(rows, columns, extent, extent):
         h, w = p * t - p_h + i, q * t - p_w + j
         if 0 <= h < H and 0 <= w < W:
             tiles[:, :, p, q, i, j] = Z[:, :, h, w]

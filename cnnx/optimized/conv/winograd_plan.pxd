@@ -27,6 +27,7 @@ cdef struct Layer:
     Span passed, outputs, inputs
     Py_ssize_t inputs_at_once  # at most; the last are those of C where it takes but one pass
     Py_ssize_t kernel_tasks, kernels_at_once  # KERNELS output channels of a group each; in a pass
+    Py_ssize_t R  # rows and columns of a kernel
     Py_ssize_t m, a  # extents of a tile of outputs, and of the inputs that it needs
     Py_ssize_t rows, columns  # of tiles in an image
     Py_ssize_t first_row, first_column  # those before, and those behind, lie wholly in padding
@@ -36,35 +37,35 @@ cdef struct Layer:
     Py_ssize_t numbers  # a thread's scratch memory
 
 
-cdef inline Span tiles_met(Py_ssize_t m, Py_ssize_t outputs, Py_ssize_t extent, Py_ssize_t padding) noexcept nogil:
-    # Those of an axis that read any number of the image: tile i from m i - padding on, m + 2.
-    cdef Py_ssize_t first = 0
-    if padding >= m + 2:
-        first = (padding - m - 2) // m + 1
+cdef inline Span tiles_met(const Layer* layer, Py_ssize_t outputs, Py_ssize_t extent,
+                           Py_ssize_t padding) noexcept nogil:
+    # Those of an axis that read any number of the image: tile i from m i - padding on, a.
+    cdef Py_ssize_t first = 0, m = layer.m
+    if padding >= layer.a:
+        first = (padding - layer.a) // m + 1
     return Span(first, max_of(first, min_of(ceil_div(outputs, m), ceil_div(max_of(0, extent + padding), m))))
 
 
-cdef inline bint plan_tiles(Layer* layer, Py_ssize_t m) noexcept nogil:
+cdef inline bint plan_tiles(Layer* layer) noexcept nogil:
     # Which tiles are computed; whether that leaves out some.
-    cdef Span rows = tiles_met(m, layer.P, layer.H, layer.p_h), columns = tiles_met(m, layer.Q, layer.W, layer.p_w)
+    cdef Span rows = tiles_met(layer, layer.P, layer.H, layer.p_h)
+    cdef Span columns = tiles_met(layer, layer.Q, layer.W, layer.p_w)
     cdef double tiles
-    layer.rows, layer.columns = ceil_div(layer.P, m), ceil_div(layer.Q, m)
+    layer.rows, layer.columns = ceil_div(layer.P, layer.m), ceil_div(layer.Q, layer.m)
     layer.first_row = layer.first_column = 0
     tiles = <double>layer.rows * layer.columns
     if (<double>SPARSE * (rows.end - rows.first) * (columns.end - columns.first) >= tiles
-            or tiles * layer.groups * (layer.C + layer.K) * (m + 2) * (m + 2) < MANY):
+            or tiles * layer.groups * (layer.C + layer.K) * layer.a * layer.a < MANY):
         return False
     layer.rows, layer.columns = rows.end - rows.first, columns.end - columns.first
     layer.first_row, layer.first_column = rows.first, columns.first
     return True
 
 
-cdef inline Py_ssize_t plan_layer(Layer* layer, Py_ssize_t m, Py_ssize_t lanes, Py_ssize_t size,
-                                  int threads) noexcept nogil:
+cdef inline Py_ssize_t plan_layer(Layer* layer, Py_ssize_t lanes, Py_ssize_t size, int threads) noexcept nogil:
     # Cuts the work, in as many tasks as this returns. Each number is computed alike wherever it is cut.
-    cdef Py_ssize_t a = m + 2, vectors, tiles, C, groups = layer.passed.end - layer.passed.first
+    cdef Py_ssize_t m = layer.m, a = layer.a, vectors, tiles, C, groups = layer.passed.end - layer.passed.first
     cdef Py_ssize_t K = layer.outputs.end - layer.outputs.first
-    layer.m, layer.a = m, a
     tiles = layer.N * layer.rows * layer.columns
     C = layer.inputs_at_once
     vectors = ceil_div(tiles, lanes)
@@ -81,21 +82,21 @@ cdef inline Py_ssize_t plan_layer(Layer* layer, Py_ssize_t m, Py_ssize_t lanes, 
     layer.M_step = CHANNEL_BLOCK * layer.width + lanes
     layer.numbers = a * a * layer.step  # V
     layer.numbers += a * a * layer.M_step  # M
-    layer.numbers += 2 * a * (m * layer.width + lanes)  # rows of tiles, half transformed
-    layer.numbers += a * layer.width * (m + 2 + lanes)  # the tiles' inputs
+    layer.numbers += ceil_div(a, m) * a * (m * layer.width + lanes)  # rows of tiles, half transformed
+    layer.numbers += a * layer.width * (a + lanes)  # the tiles' inputs
     layer.numbers = ceil_div(layer.numbers * size, 64) * 64 // size + 64 // size
     return layer.blocks * groups * layer.parts
 
 
-cdef inline void plan_passes(Layer* layer, Py_ssize_t m, Py_ssize_t lanes, Py_ssize_t size, bint transform,
+cdef inline void plan_passes(Layer* layer, Py_ssize_t lanes, Py_ssize_t size, bint transform,
                              int threads) noexcept nogil:
     # Inputs and kernels of a pass, and how its work is cut. transform: kernels are yet to be transformed, into scratch
     # memory.
-    cdef Py_ssize_t a = m + 2, per_group = ceil_div(layer.K, KERNELS), kernels, room
+    cdef Py_ssize_t a = layer.a, per_group = ceil_div(layer.K, KERNELS), kernels, room
     layer.inputs_at_once = max_of(1, ceil_div(layer.C, ceil_div(times(a * a * 64, layer.C) + 1, MOST_BYTES)))
     layer.kernel_tasks = layer.kernels_at_once = layer.groups * per_group
     layer.passed, layer.outputs = Span(0, layer.groups), Span(0, layer.K)
-    plan_layer(layer, m, lanes, size, threads)
+    plan_layer(layer, lanes, size, threads)
     kernels = a * a * layer.inputs_at_once * KERNELS
     room = threads * (SCRATCH // size - layer.numbers) - MOST_BYTES // 64
     if transform and layer.blocks == 1:  # U is read but once: before it leaves the caches

@@ -34,23 +34,22 @@ cdef struct Block:
 
 
 cdef inline void transform_inputs(const Layer* layer, const floating* Z, Py_ssize_t group, const Block* block,
-                                  floating* V, floating* s, floating* shifted, floating* d) noexcept nogil:
-    # W2: V[i, j, c, tile] for a block of tiles.
+                                  floating* V, floating* s, floating* d) noexcept nogil:
+    # W2: V[i, j, c, tile] for a block of tiles. s holds their columns, then those from m on, and so forth.
     cdef Py_ssize_t lanes = lanes_of(Z), m = layer.m, a = layer.a, pitch = m * layer.width + lanes
     cdef Py_ssize_t C = layer.inputs.end - layer.inputs.first, first_c = group * layer.C + layer.inputs.first
-    cdef Py_ssize_t d_pitch, c, r, i, h, w, z, left, right
+    cdef Py_ssize_t copy = a * pitch, d_pitch, c, r, i, h, w, z, left, right
     cdef floating* source
     cdef Run run
-    memset(d, 0, a * layer.width * (m + 2 + lanes) * sizeof(floating))  # padding stays while the channels change
-    memset(s, 0, a * pitch * sizeof(floating))
-    memset(shifted, 0, a * pitch * sizeof(floating))
+    memset(d, 0, a * layer.width * (a + lanes) * sizeof(floating))  # padding stays while the channels change
+    memset(s, 0, ceil_div(a, m) * copy * sizeof(floating))
     for c in range(C):
         source = d
         for r in range(block.count):
             run = block.runs[r]
             w = m * run.column - layer.p_w
-            d_pitch = m * run.count + 2 + lanes
-            left, right = max_of(0, -w), min_of(m * run.count + 2, layer.W - w)
+            d_pitch = m * run.count + a - m + lanes
+            left, right = max_of(0, -w), min_of(m * run.count + a - m, layer.W - w)
             for i in range(a):
                 h = m * run.row - layer.p_h + i
                 if 0 <= h < layer.H and left < right:
@@ -58,11 +57,11 @@ cdef inline void transform_inputs(const Layer* layer, const floating* Z, Py_ssiz
                     if c + 1 < C:
                         prefetch_span(Z + z + layer.H * layer.W, (right - left) * sizeof(floating), NULL)
                     copy_row(Z + z, source + i * d_pitch + left, right - left)
-            transform_columns(<const floating*>source, d_pitch, s + m * run.first, pitch, m * run.count, m)
-            transform_columns(<const floating*>source + m, d_pitch, shifted + m * run.first, pitch, m * run.count, m)
+            for i in range(ceil_div(a, m)):
+                transform_columns(<const floating*>source + i * m, d_pitch, s + i * copy + m * run.first, pitch,
+                                  m * run.count, a)
             source += a * d_pitch
-        transform_rows(<const floating*>s, <const floating*>shifted, pitch, V + c * layer.width, layer.step,
-                       block.width, m)
+        transform_rows(<const floating*>s, copy, pitch, V + c * layer.width, layer.step, block.width, a, m)
 
 
 cdef inline void multiply_tiles(const Layer* layer, const Tiles* tiles, Py_ssize_t group, Span channels,
@@ -103,7 +102,7 @@ cdef inline void transform_outputs(const Layer* layer, const Tiles* tiles, Py_ss
     for k in range(count):
         if tiles.b != NULL and layer.inputs.first == 0:
             b = <const floating*>tiles.b + first_k + k
-        inverse_transform(M + k * layer.width, layer.M_step, b, y, pitch, block.width, m)
+        inverse_transform(M + k * layer.width, layer.M_step, b, y, pitch, block.width, layer.a, m)
         for r in range(block.count):
             run = block.runs[r]
             for i in range(min_of(m, layer.P - m * run.row)):
@@ -127,20 +126,18 @@ cdef inline void sum_tiles(const Layer* layer, const Tiles* tiles, floating* scr
     cdef Py_ssize_t outputs = layer.outputs.end - layer.outputs.first
     cdef Py_ssize_t per_part = ceil_div(ceil_div(outputs, KERNELS), layer.parts) * KERNELS
     cdef Py_ssize_t k = layer.outputs.first + part * per_part, last_k = min_of(layer.outputs.end, k + per_part), count
-    cdef Py_ssize_t row = layer.a * (layer.m * layer.width + lanes)
     cdef Block block
     cdef floating* V = scratch
     cdef floating* M = V + layer.a * layer.a * layer.step
     cdef floating* s = M + layer.a * layer.a * layer.M_step
-    cdef floating* shifted = s + row
-    cdef floating* d = shifted + row
+    cdef floating* d = s + ceil_div(layer.a, layer.m) * layer.a * (layer.m * layer.width + lanes)
     if k >= last_k:
         return
     block.count = runs_of(layer, start, end, block.runs)
     block.width = ceil_div(end - start, lanes) * lanes
     if PANEL > 0:  # a panel's terms have no gaps between them
         block.width = layer.width
-    transform_inputs(layer, <const floating*>tiles.Z, group, &block, V, s, shifted, d)
+    transform_inputs(layer, <const floating*>tiles.Z, group, &block, V, s, d)
     while k < last_k:
         count = min_of(CHANNEL_BLOCK, last_k - k)
         multiply_tiles(layer, tiles, group, Span(k, k + count), <const floating*>V, M, block.width)
