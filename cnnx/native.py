@@ -8,7 +8,6 @@ the machine itself v2 and the best of its processor. The best that the processor
 import importlib
 import os
 import platform
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from . import _forks
+
 __all__ = ["get_num_threads", "set_num_threads"]
 
 MOST_THREADS = 1024
-FORKED_WITHOUT_EXEC = 0x40  # Linux's PF_FORKNOEXEC, in /proc/self/stat
 
 # What each level asks of a processor beyond the one before, as Linux spells it (x86-64 psABI).
 X86_LEVELS = {
@@ -35,16 +35,22 @@ SMALLEST = 5e-324
 
 _isa: str | None = None
 _threads: ModuleType | None = None
-_told_of_forks = False
-_forked = False
+_counting: ModuleType | None = None
+_forked: bool | None = (
+    None  # whether it lacks threads of another process; None: not asked yet, and no fork since the import
+)
 # Held while kernels are imported and while the process forks: a child must not inherit a half-done import.
 loading = threading.RLock()
 
 
 def _in_child() -> None:
     global _forked
-    _forked = True
-    loading.release()
+    try:
+        _forked = not _forks.made_by_idle_forkserver()
+        if _counting is not None:
+            _counting.set_forked_child(_forked)  # it has counted this as a fork like any other
+    finally:
+        loading.release()
 
 
 if hasattr(os, "register_at_fork"):
@@ -223,8 +229,7 @@ def set_num_threads(n: int) -> None:
         `n` is less than 1 or more than 1024.
     RuntimeError
         More than one thread was asked of a build without OpenMP, or of a process made by fork(),
-        where OpenMP's threads do not exist: use the "spawn" or "forkserver" start method there (a
-        forkserver that has cnnx preloaded forks it all the same).
+        where OpenMP's threads do not exist: use the "spawn" or "forkserver" start method there.
 
     Examples
     --------
@@ -241,7 +246,8 @@ def set_num_threads(n: int) -> None:
 def get_num_threads() -> int:
     """How many threads the optimized kernels use for large work that is called from this thread now.
 
-    1 without OpenMP and in a child made by fork(), whether cnnx was imported before the fork or (on Linux) after it.
+    1 without OpenMP and in a child made by fork(), whether cnnx was imported before the fork or (on Linux) after it. A
+    forkserver's children have threads, if what it imported before it forked has left none behind in it.
     """
     count: int = threads().get()
     return count
@@ -287,28 +293,16 @@ def threads() -> ModuleType:
 
 def _counting_module() -> ModuleType:
     """The module itself. From now on it sees forks; of earlier ones it is told."""
-    global _told_of_forks
+    global _counting, _forked
     with loading:
-        module = load("optimized._threads")
-        if not _told_of_forks and (_forked or _made_by_fork()):
-            module.set_forked_child()
-        _told_of_forks = True
-    return module
-
-
-def _made_by_fork() -> bool:
-    """Whether this process is a copy of another one that may have had threads (known on Linux alone).
-
-    A forkserver's children are copies too, but of a process that is there to be copied, and has no threads.
-    """
-    server = getattr(sys.modules.get("multiprocessing.forkserver"), "_forkserver", None)
-    if getattr(server, "_inherited_fds", None) is not None:
-        return False
-    try:
-        flags = int(Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()[6])
-    except (OSError, ValueError, IndexError):
-        return False
-    return bool(flags & FORKED_WITHOUT_EXEC)
+        if _counting is None:
+            module = load("optimized._threads")
+            if _forked is None:
+                _forked = _forks.made_by_fork() and not _forks.made_by_idle_forkserver()
+            if _forked:
+                module.set_forked_child(True)
+            _counting = module
+    return _counting
 
 
 def _apply_environment(module: ModuleType) -> None:

@@ -135,10 +135,10 @@ def is_forked_child():
     return bool(cnnx_forked)
 
 
-def set_forked_child():
-    """This process was made by fork() before this module was loaded."""
+def set_forked_child(bint forked):
+    """Whether threads that were there before a fork() may be missed: of one that was not seen here, or did no harm."""
     global cnnx_forked
-    cnnx_forked = True
+    cnnx_forked = forked
 
 
 def set_processors(int processors, bint limits):

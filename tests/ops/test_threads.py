@@ -784,35 +784,97 @@ def test_multiprocessing_fork():
     assert run(code) == "done"
 
 
-@pytest.mark.parametrize("method", ["spawn", "forkserver"])
-def test_other_start_methods_have_threads(method, tmp_path):
-    if method not in multiprocessing.get_all_start_methods():
-        pytest.skip(f"this system has no {method}")
+PROGRAM = """
+import multiprocessing, os, sys
+import loaded
+
+def count(_=None):
+    import cnnx, numpy as np
+    cnnx.relu(np.ones(100_000))
+    return cnnx.get_num_threads()
+
+def count_in_a_child_of_the_child(_):
+    readable, writable = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(writable, bytes([count()]))
+        os._exit(0)
+    os.waitpid(child, 0)
+    return os.read(readable, 1)[0]
+
+if __name__ == "__main__":
+    method, count_them, *preload = sys.argv[1:]
+    if preload:
+        multiprocessing.set_forkserver_preload(preload)  # Python 3.14 preloads this program, as asked for nothing
+    with multiprocessing.get_context(method).Pool(1, maxtasksperchild=1) as pool:
+        print(pool.map_async(globals()[count_them], range(2), chunksize=1).get(60))
+"""
+
+
+def counted(tmp_path, *arguments, first="import cnnx", **environment):
+    """How many threads two children in a row have; the program begins with what is `first`, in a module `loaded`."""
+    if arguments[0] not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"this system has no {arguments[0]}")
     program = tmp_path / "program.py"
-    program.write_text(
-        textwrap.dedent(f"""
-        import multiprocessing
-        import cnnx, numpy as np
-
-        def count(_):
-            cnnx.relu(np.ones(100_000))
-            return cnnx.get_num_threads()
-
-        if __name__ == "__main__":
-            count(0)
-            with multiprocessing.get_context({method!r}).Pool(1) as pool:
-                print(pool.map_async(count, range(2)).get(60))
-        """)
-    )
+    program.write_text(PROGRAM)
+    (tmp_path / "loaded.py").write_text(first)
+    path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
     done = subprocess.run(
-        [sys.executable, program],
-        env=os.environ | {"CNNX_NUM_THREADS": "2" if OPENMP else "1"},
+        [sys.executable, program, *arguments],
+        env=os.environ | {"CNNX_NUM_THREADS": "2" if OPENMP else "1", "PYTHONPATH": path} | environment,
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
-    assert done.stdout.strip() == ("[2, 2]" if OPENMP else "[1, 1]"), done.stderr
+    assert not done.returncode, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_other_start_methods_have_threads(method, tmp_path):
+    assert counted(tmp_path, method, "count") == ("[2, 2]" if OPENMP else "[1, 1]")
+
+
+needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux says whose copy a process is")
+
+
+@needs_openmp
+@needs_linux
+@pytest.mark.parametrize("first", ["import cnnx", "import cnnx; cnnx.get_num_threads()", "import numpy"])
+def test_a_forkserver_that_imported_the_program_first(first, tmp_path):
+    """Also where it has threads of numpy's BLAS, which end with the first fork."""
+    assert counted(tmp_path, "forkserver", "count", "loaded", first=first, OPENBLAS_NUM_THREADS="3") == "[2, 2]"
+
+
+GOMP = """import ctypes
+try:
+    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: None)
+    ctypes.CDLL("libgomp.so.1").GOMP_parallel(function, None, 2, 0)
+except OSError:
+    import cnnx, numpy as np
+    cnnx.relu(np.ones((128, 16, 32, 32)))"""
+
+
+@needs_openmp
+@needs_linux
+@pytest.mark.parametrize(
+    "first",
+    ["import cnnx, numpy as np; cnnx.relu(np.ones((128, 16, 32, 32)))", GOMP, f"import cnnx\n{GOMP}"],
+    ids=["cnnx's", "libgomp's", "libgomp's, cnnx imported"],
+)
+def test_a_forkserver_that_has_threads(first, tmp_path):
+    """The children lack them, and compute on one."""
+    found = counted(tmp_path, "forkserver", "count", "loaded", first=first, OMP_NUM_THREADS="2")
+    assert found == "[1, 1]"
+
+
+@needs_openmp
+@pytest.mark.parametrize("preload", [(), ("loaded",)], ids=["", "preloaded"])
+@pytest.mark.parametrize("first", ["import cnnx", "import numpy"])
+def test_a_fork_of_a_forkservers_child(first, preload, tmp_path):
+    """It is a copy of a process that may have had threads, wherever cnnx is imported."""
+    assert counted(tmp_path, "forkserver", "count_in_a_child_of_the_child", *preload, first=first) == "[1, 1]"
 
 
 @needs_fork

@@ -30,7 +30,8 @@ ALLOWED = {
     "cnnx": {"ops", "backend", "native"},
     "reference": set(),
     "optimized": set(),
-    "native": {"reference", "optimized", "_processors"},
+    "native": {"reference", "optimized", "_forks", "_processors"},
+    "_forks": set(),
     "_processors": set(),
     "backend": {"native", "reference", "optimized"},
     "ops": {"backend", "_check"},
@@ -128,7 +129,7 @@ def test_the_walk_sees_imports():
     by_name = {name_of(source): set(own_imports(source)) for source in SOURCES if source.suffix == ".py"}
     assert by_name["cnnx"] == {"ops", "backend", "native"}
     assert by_name["cnnx.backend.registry"] == {"native"}
-    assert by_name["cnnx.native"] == {"reference", "optimized", "_processors"}
+    assert by_name["cnnx.native"] == {"reference", "optimized", "_forks", "_processors"}
     assert by_name["cnnx.ops.conv2d"] == {"ops", "backend", "_check"}
     assert by_name["cnnx.__main__"] == {"cli"}
     for name in ("nn", "cli", "reference", "optimized"):
@@ -228,7 +229,7 @@ def test_import_cnnx_is_light():
     before, _ = modules_after("import numpy")
     packages, parts = modules_after("import cnnx")
     assert {name for name in packages - before if name not in sys.stdlib_module_names} == {"cnnx"}
-    assert parts == {"cnnx", "backend", "native", "ops", "_check"}
+    assert parts == {"cnnx", "backend", "native", "_forks", "ops", "_check"}
 
 
 def test_no_module_can_open_a_connection():
@@ -256,7 +257,7 @@ def test_no_module_can_open_a_connection():
 def test_a_back_end_is_loaded_alone():
     statement = "import cnnx, numpy; cnnx.relu(numpy.ones(2), backend={!r})"
     packages, parts = modules_after(statement.format("reference"))
-    assert parts == {"cnnx", "backend", "native", "ops", "_check", "reference"}
+    assert parts == {"cnnx", "backend", "native", "_forks", "ops", "_check", "reference"}
     assert not packages & {"scipy", "sklearn", "matplotlib", "rich"}
 
 
