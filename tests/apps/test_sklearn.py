@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+from multiprocessing import get_all_start_methods
 
 import numpy as np
 import pytest
@@ -513,39 +514,46 @@ def threads(n_jobs):
     with limited(n_jobs):
         return cnnx.get_num_threads()
 
-X, y = load_digits(return_X_y=True)
-X, y = X[:200] / 16, y[:200]
-search = GridSearchCV(CNNClassifier((2,), max_epochs=2, random_state=0), {"learning_rate": [0.05, 0.1]}, cv=2)
-scores = [search.set_params(n_jobs=1).fit(X, y).cv_results_["mean_test_score"]]
-used = [[threads(n) for n in (None, 1, -1)]]
-for backend in "loky", "multiprocessing", "threading":
-    with joblib.parallel_config(backend=backend):
-        scores.append(search.set_params(n_jobs=2).fit(X, y).cv_results_["mean_test_score"])
-        used.append(joblib.Parallel(n_jobs=2)(joblib.delayed(threads)(n) for n in (None, 1, -1)))
-assert all(np.array_equal(s, scores[0]) for s in scores), scores
-assert 0 < scores[0].min()
-print(used, cnnx.get_num_threads())
+def main():
+    X, y = load_digits(return_X_y=True)
+    X, y = X[:200] / 16, y[:200]
+    search = GridSearchCV(CNNClassifier((2,), max_epochs=2, random_state=0), {"learning_rate": [0.05, 0.1]}, cv=2)
+    scores = [search.set_params(n_jobs=1).fit(X, y).cv_results_["mean_test_score"]]
+    used = [[threads(n) for n in (None, 1, -1)]]
+    for backend in "loky", "multiprocessing", "threading":
+        with joblib.parallel_config(backend=backend):
+            scores.append(search.set_params(n_jobs=2).fit(X, y).cv_results_["mean_test_score"])
+            used.append(joblib.Parallel(n_jobs=2)(joblib.delayed(threads)(n) for n in (None, 1, -1)))
+    assert all(np.array_equal(s, scores[0]) for s in scores), scores
+    assert 0 < scores[0].min()
+    print(used, cnnx.get_num_threads())
+
+if __name__ == "__main__":  # what a forkserver's workers import is this file
+    main()
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.parametrize("method", sorted({"fork", "forkserver"}.intersection(get_all_start_methods())))
 @pytest.mark.parametrize("environment", [{}, {"CNNX_NUM_THREADS": "2"}], ids=["openmp's", "told"])
-def test_grid_search_in_two_workers_agrees_and_takes_no_more_cores(environment):
-    """Whatever starts the workers: processes made anew, forked ones, threads; one core each, if n_jobs says no more."""
+def test_grid_search_in_two_workers_agrees_and_takes_no_more_cores(environment, method, tmp_path):
+    """Whatever starts the workers: processes made anew, copies of this one or of a forkserver (as Python 3.14 has it),
+    threads; one core each, if n_jobs says no more."""
+    program = tmp_path / "grid.py"
+    program.write_text(GRID)
     done = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", GRID],
-        env=os.environ | {"OMP_NUM_THREADS": "2"} | environment,
+        [sys.executable, "-W", "ignore::DeprecationWarning", program],
+        env=os.environ | {"OMP_NUM_THREADS": "2", "JOBLIB_START_METHOD": method} | environment,
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    (here, loky, forked, threads), after = eval(done.stdout.replace("] ", "],"))
+    (here, loky, copies, threads), after = eval(done.stdout.replace("] ", "],"))
     all_processors = min(2, len(os.sched_getaffinity(0)))
     assert here == [2, 1, all_processors]
     assert loky[:2] == [1, 1]
-    assert forked == [1, 1, 1]
+    assert copies == [1, 1, 1 if method == "fork" else all_processors]
     assert threads == [1, 1, all_processors]
     assert after == 2
 
