@@ -104,8 +104,8 @@ cdef inline Span terms_of(const Sums* m, Py_ssize_t c) noexcept nogil:
 cdef inline void multiply_row_block(const Sums* m, const Arrays* a, Operands* o, Py_ssize_t block, Span t,
                                     Span columns, Py_ssize_t own, const floating* next_x) noexcept nogil:
     # The sums of one row block of output channels over some terms; those of the terms before are in Y already. o: x,
-    # taps, Y and y_stride. own: from which column on no other thread writes. next_x: columns that will be wanted next,
-    # or NULL.
+    # taps, Y and y_stride. own: from which column on no other thread writes. next_x: what will be wanted next in place
+    # of columns.first, or NULL.
     cdef Py_ssize_t lanes = lanes_of(next_x), PQ = m.taps.P * m.taps.Q
     cdef Span k = row_block(m.K, block)
     # Whole vectors, evenly spread: a block of one vector alone keeps the processor waiting.
@@ -128,7 +128,9 @@ cdef inline void multiply_row_block(const Sums* m, const Arrays* a, Operands* o,
         # processor sees them coming, and these would be in its way.
         next = Next(<const floating*>a.w + k.end * m.T, m.taps.tap + m.T)
     for i in range(blocks):
-        if i == 1 and next_x == NULL:
+        if next_x != NULL:
+            next.x = next_x + (j - columns.first)
+        elif i == 1:
             next = nothing
         width = min_of(columns.end - j, (least_vectors + (i < more)) * lanes)
         if not m.copied and PQ - j < ceil_div(width, lanes) * lanes:
@@ -225,8 +227,8 @@ cdef inline void multiply_columns(const Sums* m, const Arrays* a, const floating
                                   Py_ssize_t parts, Py_ssize_t part, bint shared, Span blocks,
                                   floating* panel) noexcept nogil:
     # Some row blocks by a part of the columns 0 ... end - 1, whose other parts are other threads' if `shared`. Where
-    # there is no copy and a part is a block, the first row blocks prefetch the next block's columns, a vector of each
-    # term at a time: they lie so far apart that the processor does not see them coming.
+    # there is no copy, the first row blocks prefetch the next part's columns, a vector of each term and block at a
+    # time: they lie so far apart that the processor does not see them coming.
     cdef Py_ssize_t lanes = lanes_of(x), step = VECTORS * lanes if in_panels(m) else lanes, block, next
     cdef Span columns = Span(column_part(m, end, parts, part, step, lanes),
                              column_part(m, end, parts, part + 1, step, lanes))
@@ -253,13 +255,15 @@ cdef inline Py_ssize_t planes_at_a_time(const Sums* m, Py_ssize_t size) noexcept
 
 
 cdef inline Py_ssize_t column_chunks(const Sums* m, Py_ssize_t columns, Py_ssize_t size) noexcept nogil:
-    # How many parts the columns are taken in: so many that a part of the copy stays in the cache. Without a copy a
-    # block each, if all weights stay in the cache. With panels, whose copy is read but once, so many that the outputs
-    # stay there while the terms pass by, some at a time.
+    # How many parts the columns are taken in: so many that a part of the copy stays in the cache. Without a copy, if
+    # all weights stay in the cache, half as large: then the next part does so beside it, and outputs are written in
+    # long runs; a block each would write a few lines of each plane at a time, which costs more than the sums where
+    # terms are few. With panels, whose copy is read but once, so many that the outputs stay there while the terms pass
+    # by, some at a time.
     cdef Py_ssize_t blocks = ceil_div(columns, VECTORS * VECTOR_BYTES // size)
     if in_panels(m):
         return ceil_div(blocks, PANEL_BLOCKS)
     if (not m.copied and m.K > ROWS and columns * size >= 2 * VECTORS * VECTOR_BYTES
             and m.K * terms(m) * size <= L2_BYTES // 2):
-        return blocks
+        return min_of(blocks, times(terms(m) * size, columns) // (L2_BYTES // 2) + 1)
     return min_of(blocks, copy_of(&m.taps, m.planes) * size // L2_BYTES + 1)
