@@ -16,7 +16,7 @@ from .pool.grad_input cimport (
     EQUAL, OFFSET, Ring, gather, gathers_winners, next_row, ring_at, ring_length, slot,
 )
 from .pool.max_2x2 cimport covers_image, part_Y_2x2, part_dZ_2x2, tiles_2x2
-from .pool.max_row cimport Y_row, set_margins, winners_row
+from .pool.max_row cimport Y_across, Y_down, set_margins, winners_row
 from .pool.planes cimport by_planes, groups_of, planes_length, pool_planes, pool_planes_part
 from .pool.row cimport LARGEST, WINNERS, pooling
 from .pool.scatter cimport TOGETHER, Places, Table, add_plane, add_row, set_places, set_table
@@ -26,25 +26,35 @@ from .pool.window cimport (
     window_of,
 )
 from .runtime.integers cimport end_output, first_output, min_of
-from .runtime.memory cimport align_to_line, scratch
+from .runtime.memory cimport align_to_line, scratch, whole_lines
 from .simd.prefetch cimport PREFETCH_DISTANCE, prefetch_span
 from .simd.vector cimport VECTOR_BYTES, lanes_of
 
 
+cdef inline Py_ssize_t rows_length(const Window* g, const floating* tag) noexcept nogil:
+    # Of two rows of maxima, in whole lines.
+    return 2 * (whole_lines(row_length(g, lanes_of(tag)) * sizeof(floating)) // <Py_ssize_t>sizeof(floating))
+
+
 cdef inline void Y_part(const floating* Z, const floating* Z_end, floating* Y, Py_ssize_t begin, Py_ssize_t end,
                         const Window* g, floating* memory) noexcept nogil:
-    # The rows begin, ..., end - 1 of all rows of outputs.
-    cdef Py_ssize_t done = part_Y_2x2(Z, Z_end, Y, NULL, begin, end, g, LARGEST), i
+    # The rows begin, ..., end - 1 of all rows of outputs. The maxima down the columns of two of them take turns: the next
+    # row's are computed before one is read, or loads would wait for the stores that they take their numbers from.
+    cdef Py_ssize_t done = part_Y_2x2(Z, Z_end, Y, NULL, begin, end, g, LARGEST), i, length = rows_length(g, Y) // 2
     cdef Py_ssize_t ahead = numbers_ahead(g, Z)
     cdef Place at = place_of(done, g.P)
     cdef const floating* plane
-    set_margins(memory, NULL, row_length(g, lanes_of(Y)))
+    set_margins(memory, NULL, 2 * length)
     memory += row_margin(g, lanes_of(Y))
     for i in range(done, end):
         plane = Z + at.plane * g.H * g.W
         prefetch_rows(plane, Z_end, at.row, g, ahead)
-        Y_row(plane, Y + i * g.Q, at.row, g, memory)
+        Y_down(plane, at.row, g, memory + i % 2 * length)
+        if i > done:
+            Y_across(memory + (i - 1) % 2 * length, Y + (i - 1) * g.Q, g)
         next_place(&at, g.P)
+    if end > done:
+        Y_across(memory + (end - 1) % 2 * length, Y + (end - 1) * g.Q, g)
 
 
 cdef inline void winners_part(const floating* Z, const floating* Z_end, floating* Y, int32_t* B, Py_ssize_t begin,
@@ -234,7 +244,8 @@ cdef inline void fill_slot(const Ring* ring, const floating* Delta, const floati
                            floating* m) noexcept nogil:
     # The slot of row p of the plane that Delta and Z point to; the key is the maximum.
     memcpy(slot(ring, p, m), Delta + p * g.Q, g.Q * sizeof(floating))
-    Y_row(Z, slot(ring, p, m) + ring.size, p, g, m)
+    Y_down(Z, p, g, m)
+    Y_across(m, slot(ring, p, m) + ring.size, g)
 
 
 cdef void grad_input_all(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t planes,
@@ -264,17 +275,19 @@ def max_pool2d(const floating[:, :, :, ::1] Z, /, floating[:, :, :, ::1] Y, *, P
     cdef Py_ssize_t size = planes * g.H * g.W
     cdef int threads = threads_for(<double>rows * g.Q * R * S)
     cdef floating* memory
+    cdef void* raw
     if rows == 0:
         return
     if by_planes(&g, planes, &Y[0, 0, 0, 0]) and not tiles_2x2(&g):
         over_planes("max_pool2d", &Z[0, 0, 0, 0], &Y[0, 0, 0, 0], NULL, planes, &g, threads, LARGEST)
         return
-    length = row_length(&g, lanes_of(&Y[0, 0, 0, 0]))
-    memory = memory_for("max_pool2d", threads, length, &Y[0, 0, 0, 0])
+    length = rows_length(&g, &Y[0, 0, 0, 0])
+    raw = scratch("max_pool2d", threads * length, &Y[0, 0, 0, 0])
+    memory = align_to_line(raw, &Y[0, 0, 0, 0])
     for part in prange(threads, nogil=True, schedule="static", num_threads=threads):
         Y_part(&Z[0, 0, 0, 0], &Z[0, 0, 0, 0] + size, &Y[0, 0, 0, 0], rows * part // threads,
                rows * (part + 1) // threads, &g, memory + part * length)
-    free(memory)
+    free(raw)
 
 
 def max_pool2d_winners(const floating[:, :, :, ::1] Z, /, floating[:, :, :, ::1] Y, int32_t[:, :, :, ::1] B, *,

@@ -27,13 +27,17 @@ cdef inline void reduce_columns_clipped(const floating* m, floating* Y, const Wi
         Y[q] = y
 
 
-cdef inline void Y_row(const floating* Z, floating* Y, Py_ssize_t p, const Window* g, floating* m) noexcept nogil:
-    # P1 for one p; Z is the image's plane, Y the row.
+cdef inline void Y_down(const floating* Z, Py_ssize_t p, const Window* g, floating* m) noexcept nogil:
+    # The first step of P1 for one p; Z is the image's plane.
     cdef Py_ssize_t h = row_begin(g, p), rows = row_end(g, p) - h
     if floating is float:
         reduce_rows[floats](Z + h * g.W, g.W, columns_used(g), rows, 0, g.S, m, NULL, NULL, LARGEST)
     else:
         reduce_rows[doubles](Z + h * g.W, g.W, columns_used(g), rows, 0, g.S, m, NULL, NULL, LARGEST)
+
+
+cdef inline void Y_across(const floating* m, floating* Y, const Window* g) noexcept nogil:
+    # The second one; Y is the row.
     if not fits_vectors(g):
         reduce_columns_clipped(m, Y, g)
     elif floating is float:

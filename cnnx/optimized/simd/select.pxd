@@ -27,14 +27,30 @@ cdef extern from *:
     #define CNNX_BEFORE(I, n) (*(const I##_in_memory*)((const char*)cnnx_ones + 2 * CNNX_BYTES - (n)))
     static const int32_t cnnx_ones[3 * CNNX_BYTES / 4] = {[CNNX_BYTES / 4 ... 2 * CNNX_BYTES / 4 - 1] = -1};
 
+    /* a where it is larger, or less, than b; else b, also where either is NaN. */
+    #if defined(__AVX512F__) && CNNX_BYTES == 64
+    #define cnnx_floats_MAX(a, b) ((cnnx_floats)_mm512_max_ps((__m512)(a), (__m512)(b)))
+    #define cnnx_floats_MIN(a, b) ((cnnx_floats)_mm512_min_ps((__m512)(a), (__m512)(b)))
+    #define cnnx_doubles_MAX(a, b) ((cnnx_doubles)_mm512_max_pd((__m512d)(a), (__m512d)(b)))
+    #define cnnx_doubles_MIN(a, b) ((cnnx_doubles)_mm512_min_pd((__m512d)(a), (__m512d)(b)))
+    #elif defined(__AVX2__) && CNNX_BYTES == 32
+    #define cnnx_floats_MAX(a, b) ((cnnx_floats)_mm256_max_ps((__m256)(a), (__m256)(b)))
+    #define cnnx_floats_MIN(a, b) ((cnnx_floats)_mm256_min_ps((__m256)(a), (__m256)(b)))
+    #define cnnx_doubles_MAX(a, b) ((cnnx_doubles)_mm256_max_pd((__m256d)(a), (__m256d)(b)))
+    #define cnnx_doubles_MIN(a, b) ((cnnx_doubles)_mm256_min_pd((__m256d)(a), (__m256d)(b)))
+    #else
+    #define cnnx_floats_MAX(a, b) cnnx_floats_choose((a) > (b), a, b)
+    #define cnnx_floats_MIN(a, b) cnnx_floats_choose((a) < (b), a, b)
+    #define cnnx_doubles_MAX(a, b) cnnx_doubles_choose((a) > (b), a, b)
+    #define cnnx_doubles_MIN(a, b) cnnx_doubles_choose((a) < (b), a, b)
+    #endif
+
     /* V: vectors of numbers; I: of integers as wide, each a WHOLE. */
     #define CNNX_LANES(V, I, WHOLE, LANES) \\
         static inline V V##_choose(I k, V a, V b) { return (V)((k & (I)a) | (~k & (I)b)); } \\
         /* The larger of a and m; m where they are equal, NaN where either is. */ \\
-        static inline V V##_larger(V a, V m) { return V##_choose((a > m) | (a != a), a, m); } \\
-        static inline V V##_clip(V a, V low, V high) { \\
-            return V##_choose(a <= low, low, V##_choose(a > high, high, a)); \\
-        } \\
+        static inline V V##_larger(V a, V m) { return V##_choose(a != a, a, V##_MAX(a, m)); } \\
+        static inline V V##_clip(V a, V low, V high) { return V##_choose(a <= low, low, V##_MIN(high, a)); } \\
         /* Into m and i: a and j where a is larger, or the first NaN. */ \\
         static inline void V##_take(V a, V j, V* m, V* i) { \\
             I k = (a > *m) | ((a != a) & (*m == *m)); \\
@@ -199,10 +215,12 @@ cdef inline void load_partial(vector* to, const void* x, Py_ssize_t i, Py_ssize_
 
 cdef inline void store_partial(vector a, void* y, Py_ssize_t i, Py_ssize_t n, vector* tag) noexcept nogil:
     # y[i], ..., y[i + n - 1] = the first n lanes of a.
+    cdef vector edge
     if n >= lanes_in(tag):
         store(a, y, i)
-    else:
-        memcpy(vector_at(y, i, tag), &a, n * size_of(tag))
+    else:  # of a itself gcc would take the address, and write it to memory before it compares
+        edge = a
+        memcpy(vector_at(y, i, tag), &edge, n * size_of(tag))
 
 
 cdef inline vector last_of(vector x, Py_ssize_t rest) noexcept nogil:
