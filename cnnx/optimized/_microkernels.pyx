@@ -6,11 +6,14 @@ from .microkernel.depthwise cimport Band, depthwise_3x3, depthwise_taps
 from .microkernel.depthwise_planes cimport Planes, depthwise_planes
 from .microkernel.finish cimport Finish, finish_rows
 from .microkernel.grad_weight cimport SUMS, over_channels, over_positions
+from .microkernel.lanes cimport (
+    LanePlanes, LaneProducts, LaneSums, add_products, add_up, block_of, gather_planes, spread_planes, sum_lanes,
+)
 from .microkernel.multiply_accumulate cimport Next, Operands, exists, register_block
 from .microkernel.strided_rows cimport StridedRows, copy_rows_by_stride
 from .microkernel.table cimport (
-    Depthwise, DepthwisePlanes, FinishRows, Microkernels, OverChannels, OverPositions, RegisterBlock, StridedCopy,
-    Tables,
+    AddProducts, AddUp, Depthwise, DepthwisePlanes, FinishRows, Microkernels, MovePlanes, OverChannels, OverPositions,
+    RegisterBlock, StridedCopy, SumLanes, Tables,
 )
 from .simd.masks cimport MASKED
 from .simd.vector cimport doubles, floats, vector
@@ -264,6 +267,62 @@ cdef void planes_2(const Planes* planes, vector* tag) noexcept nogil:
         depthwise_planes(planes, tag, 2)
 
 
+# A block of outputs by its size's number, n1 being the first.
+
+ctypedef fused sizes:
+    n1
+    n2
+    n3
+    n4
+    n5
+
+
+cdef void lane_sums_1(const LaneSums* sums, vector* tag, sizes* size) noexcept nogil:
+    sum_lanes(sums, tag, block_of(sizeof(sizes) - 1), 1)
+
+
+cdef void lane_sums_2(const LaneSums* sums, vector* tag, sizes* size) noexcept nogil:
+    sum_lanes(sums, tag, block_of(sizeof(sizes) - 1), 2)
+
+
+cdef void spread(const LanePlanes* planes, vector* tag) noexcept nogil:
+    spread_planes(planes, tag)
+
+
+cdef void gather(const LanePlanes* planes, vector* tag) noexcept nogil:
+    gather_planes(planes, tag)
+
+
+cdef void products_3_3(const LaneProducts* products, vector* tag) noexcept nogil:
+    add_products(products, tag, 3, 3)
+
+
+cdef void products_2_5(const LaneProducts* products, vector* tag) noexcept nogil:
+    add_products(products, tag, 2, 5)
+
+
+cdef void products_2_7(const LaneProducts* products, vector* tag) noexcept nogil:
+    add_products(products, tag, 2, 7)
+
+
+cdef void added_up(const void* sums, Py_ssize_t L, void* total, Py_ssize_t count, vector* tag) noexcept nogil:
+    add_up(sums, L, total, count, tag)
+
+
+cdef void fill_lanes(Microkernels* m, vector* tag) noexcept:
+    m.spread_planes, m.gather_planes = <MovePlanes>spread[vector], <MovePlanes>gather[vector]
+    m.lane_outputs = [block_of(0), block_of(1), block_of(2), block_of(3), block_of(4)]
+    m.sum_lanes[0] = [<SumLanes>lane_sums_1[vector, n1], <SumLanes>lane_sums_1[vector, n2],
+                      <SumLanes>lane_sums_1[vector, n3], <SumLanes>lane_sums_1[vector, n4],
+                      <SumLanes>lane_sums_1[vector, n5]]
+    m.sum_lanes[1] = [<SumLanes>lane_sums_2[vector, n1], <SumLanes>lane_sums_2[vector, n2],
+                      <SumLanes>lane_sums_2[vector, n3], <SumLanes>lane_sums_2[vector, n4],
+                      <SumLanes>lane_sums_2[vector, n5]]
+    m.add_products = [<AddProducts>products_3_3[vector], <AddProducts>products_2_5[vector],
+                      <AddProducts>products_2_7[vector]]
+    m.add_up = <AddUp>added_up[vector]
+
+
 cdef void finished_rows(const Finish* finish, vector* tag) noexcept nogil:
     finish_rows(finish, tag)
 
@@ -281,6 +340,7 @@ cdef void fill_table(Microkernels* m, vector* tag) noexcept:
     m.depthwise_planes = [NULL, NULL]
     if MASKED:
         m.depthwise_planes = [<DepthwisePlanes>planes_1[vector], <DepthwisePlanes>planes_2[vector]]
+    fill_lanes(m, tag)
     m.finish_rows = <FinishRows>finished_rows[vector]
     m.copy_strided_rows = <StridedCopy>strided_rows[vector]
 

@@ -18,11 +18,14 @@ from .conv.bands_layers cimport MANY, Given, Numbers, compute_bands, forward_lay
 from .conv.bands_plan cimport Layer, plan_bands
 from .conv.grad_input cimport Phases, find_phases, pack_phases, phase_sums, phases_room
 from .conv.grad_weight cimport dF_job, dF_parts
+from .conv.grad_weight_lanes cimport dF_lanes, lanes_pay, lanes_scratch
 from .conv.grad_weight_plan cimport (
     grad_weight_scratch, limit_scratch, plan_grad_weight, scratch_at, term_by_term,
 )
 from .conv.grad_weight_terms cimport dF_row_by_terms
-from .conv.loops cimport Job, plan_scratch, sum_all_images
+from .conv.job cimport Job, Lanes
+from .conv.lanes cimport plan_lanes
+from .conv.loops cimport plan_scratch, sum_all_images
 from .microkernel.table cimport Tables, kernels_of, tables_of
 from .pack.grad_weight cimport Plan, Scratch
 from .pack.taps cimport free_taps, tables_size
@@ -36,6 +39,7 @@ from .affine import LAYERS
 cdef const Tables* tables = tables_of(TABLES)
 cdef const Layers* layers = layers_of(LAYERS)
 cdef Py_ssize_t scratch_limit = SCRATCH
+cdef Lanes NO_LANES  # all 0
 cdef Epilogue NOTHING_MORE = Epilogue(used=False, away=0, low=0, high=0)
 
 
@@ -117,7 +121,9 @@ cdef int convolve(str kernel, const floating[:, :, :, ::1] Z, const floating[:, 
         job = Job(N=Z.shape[0], groups=o.groups, parts=&sums, count=1, z_image=Z.shape[1] * size,
                   z_group=F.shape[1] * size, y_image=Y.shape[1] * sums.y_k, y_group=sums.K * sums.y_k,
                   start_group=sums.K, planes=0, scratch=copy_size(&sums, lanes_of(scratch)) if sums.copied else 0,
-                  tail=0, panel=0, u=1, v=1, H=Y.shape[2], W=Y.shape[3], part=NULL)
+                  tail=0, panel=0, u=1, v=1, H=Y.shape[2], W=Y.shape[3], part=NULL,
+                  lanes=NO_LANES)
+        plan_lanes(&job, scratch)
         bytes = plus(bytes, times(job.scratch, sizeof(floating)))
         banded = bytes > scratch_limit
         if banded:
@@ -158,7 +164,7 @@ cdef int convolve_back(str kernel, const floating[:, :, :, ::1] Delta, const flo
     cdef Job job = Job(N=dZ.shape[0], groups=groups, parts=NULL, count=0, z_image=Delta.shape[1] * size,
                        z_group=Delta.shape[1] // groups * size, y_image=dZ.shape[1] * plane,
                        y_group=F.shape[1] * plane, start_group=F.shape[1] if b != NULL else 0, scratch=0, planes=0,
-                       tail=0, panel=0, u=u, v=v, H=dZ.shape[2], W=dZ.shape[3], part=NULL)
+                       tail=0, panel=0, u=u, v=v, H=dZ.shape[2], W=dZ.shape[3], part=NULL, lanes=NO_LANES)
     cdef Given given
     cdef Layer layer
     cdef Arrays arrays
@@ -264,8 +270,14 @@ cdef int pair_up(str kernel, const floating[:, :, :, ::1] Delta, const floating[
         for i in prange(g.groups * g.K * g.C * g.R, nogil=True, schedule="static", num_threads=threads):
             dF_row_by_terms(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], &dF[0, 0, 0, 0], &g, i)
         return 0
-    limit_scratch(&g, scratch_limit, sizeof(floating), threads)
     g.kernels = kernels_of(tables, none)
+    if lanes_pay(&g, scratch_limit, sizeof(floating), threads):
+        memory = allocate(kernel, threads * lanes_scratch(&g, sizeof(floating)))
+        with nogil:
+            dF_lanes(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], &dF[0, 0, 0, 0], &g, threads, <char*>memory)
+        free(memory)
+        return 0
+    limit_scratch(&g, scratch_limit, sizeof(floating), threads)
     memory = allocate(kernel, grad_weight_scratch(&g, sizeof(floating)))
     scratch = scratch_at(&g, memory, sizeof(floating))
     for job in prange(g.jobs, nogil=True, schedule="static", num_threads=threads):

@@ -25,6 +25,7 @@ CONVOLUTIONS = {
     "depthwise, large planes": ((1, 3, 90, 97), dict(out_channels=3, kernel_size=3, padding=1, groups=3)),
     "depthwise, stride 2": ((2, 7, 15, 13), dict(out_channels=7, kernel_size=3, padding=1, groups=7, stride=2)),
     "depthwise, 5x5": ((1, 3, 33, 30), dict(out_channels=3, kernel_size=5, padding=2, groups=3)),
+    "depthwise, many planes": ((2, 21, 9, 14), dict(out_channels=21, kernel_size=7, padding=3, groups=21)),
     "Winograd": ((1, 8, 16, 16), dict(out_channels=8, kernel_size=3, padding=1, algorithm="winograd")),
 }
 BEHIND = {

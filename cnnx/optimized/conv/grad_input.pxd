@@ -14,7 +14,8 @@ from .axis cimport Axis, Line, axis_of, line_of
 from .blocks cimport Sums, copy_size, planes_at_a_time, row_block, row_blocks, terms
 from .depthwise cimport plan_plane
 from .epilogue cimport Epilogue
-from .loops cimport Job
+from .job cimport Job
+from .lanes cimport plan_lanes
 
 
 cdef struct Phases:
@@ -127,6 +128,7 @@ cdef inline bint phase_sums(Job* job, const Phases* rows, const Phases* columns,
     job.planes = job.scratch
     if job.part != NULL:
         job.scratch = plus(job.scratch, y)
+    plan_lanes(job, <floating*>NULL)
     return True
 
 

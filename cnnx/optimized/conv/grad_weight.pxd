@@ -44,14 +44,14 @@ cdef inline Py_ssize_t first_sum(const Plan* g, const Item* item) noexcept nogil
     return block + t * g.channels if g.over_channels else (block + t) * g.partial
 
 
-cdef inline void find_positions(const Plan* g, const Unit* it, Py_ssize_t image, Py_ssize_t pitch,
+cdef inline void find_positions(const Plan* g, const Unit* it, Py_ssize_t image, Py_ssize_t pitch, Py_ssize_t step,
                                 Py_ssize_t* at) noexcept nogil:
-    # at[position of a unit]: where its window begins in x.
+    # at[position of a unit]: where its window begins in x, whose columns are `step` numbers apart.
     cdef Py_ssize_t i, p, q, place = 0
     for i in range(it.images):
         for p in range(it.rows):
             for q in range(it.columns):
-                at[place] = i * image + g.u * p * pitch + g.v * q
+                at[place] = i * image + g.u * p * pitch + g.v * q * step
                 place += 1
 
 
@@ -87,7 +87,7 @@ cdef inline void sum_over_channels(const floating* Delta, const floating* Z, con
                 for i in range(count_of(&it)):
                     buffers.at[i] = i
             else:
-                find_positions(g, &it, image, pitch, buffers.at)
+                find_positions(g, &it, image, pitch, 1, buffers.at)
         z = x
         if g.compact and not g.direct:
             for t in range(t0, min_of(g.T, t0 + M)):

@@ -15,21 +15,9 @@ from .blocks cimport (
     MIN_SHARING, Arrays, Sums, column_chunks, in_panels, multiply_columns, row_blocks, terms, terms_of,
 )
 from .depthwise cimport sum_plane, sum_planes
+from .job cimport Job, arrays_of, arrays_of_part, output_plane
+from .lanes cimport sum_all_lanes
 from .tail cimport pack_tail, sum_tail, tail_columns
-
-
-cdef struct Job:
-    # All images and groups of one call.
-    Py_ssize_t N, groups
-    Sums* parts  # of one output image; one, or for a strided gradient one per phase of the stride
-    Py_ssize_t count  # of parts
-    Py_ssize_t z_image, z_group, y_image, y_group, start_group
-    Py_ssize_t scratch  # numbers that a thread needs: copy, row buffer, and the phases' planes
-    Py_ssize_t planes  # where in the scratch the phases' planes lie
-    Py_ssize_t tail  # and the vectors of tails; 0 if there are none
-    Py_ssize_t panel  # and a panel of columns; 0 if there are none
-    Py_ssize_t u, v, H, W  # the output's rows and columns are phases of this stride; 1 and 1 where they are not
-    int* part  # of phase (a, b); -1 where no tap reaches
 
 
 cdef inline void plan_scratch(Job* job, Py_ssize_t most, floating* tag) noexcept nogil:
@@ -50,23 +38,6 @@ cdef inline void plan_scratch(Job* job, Py_ssize_t most, floating* tag) noexcept
         job.panel = job.scratch
         job.scratch += (PANEL + CACHE_LINE) // <Py_ssize_t>sizeof(floating)
     job.scratch = whole_lines((job.scratch * <Py_ssize_t>sizeof(floating)) + 128) // <Py_ssize_t>sizeof(floating)
-
-
-cdef inline Arrays arrays_of(const Job* job, const Arrays* all, Py_ssize_t task, floating* planes) noexcept nogil:
-    # Of image task // groups, group task % groups; Y are the phases' planes, if there are phases.
-    cdef Py_ssize_t group = task % job.groups, image = task // job.groups
-    cdef Arrays a
-    a.Z = <const floating*>all.Z + image * job.z_image + group * job.z_group
-    a.w = all.w
-    a.start = <const floating*>all.start + group * job.start_group
-    a.Y = <floating*>all.Y + image * job.y_image + group * job.y_group
-    if job.part != NULL:
-        a.Y = planes
-    return a
-
-
-cdef inline Arrays arrays_of_part(const Sums* m, const Arrays* a, Py_ssize_t group, floating* tag) noexcept nogil:
-    return Arrays(a.Z, <const floating*>a.w + (m.w + group * m.w_group), a.start, <floating*>a.Y + m.y)
 
 
 cdef inline void sum_image(const Sums* m, const Arrays* a, Py_ssize_t tail_width, floating* tail, floating* scratch,
@@ -135,12 +106,6 @@ cdef inline void one_image(const Job* job, const Arrays* all, Py_ssize_t task, P
     if job.part != NULL:
         for c in range(job.y_group // (job.H * job.W)):
             interleave_phases(job, planes, output_plane(job, all, task, c, scratch), c, <const floating*>image.start)
-
-
-cdef inline floating* output_plane(const Job* job, const Arrays* all, Py_ssize_t task, Py_ssize_t c,
-                                   floating* tag) noexcept nogil:
-    return (<floating*>all.Y + task // job.groups * job.y_image + task % job.groups * job.y_group
-            + c * job.H * job.W)
 
 
 cdef inline void sum_groups(const Job* job, const Arrays* all, Span tasks, floating* tag) noexcept nogil:
@@ -260,6 +225,9 @@ cdef inline void sum_all_images(const Job* job, const Arrays* all, int threads, 
     # Whole images to each thread as long as there are enough; the rest by all threads together.
     cdef Py_ssize_t tasks = job.N * job.groups, share = tasks // threads
     cdef Py_ssize_t worker, task
+    if job.lanes.used:
+        sum_all_lanes(job, all, threads, scratch)
+        return
     if threads == 1:  # a parallel region costs microseconds, even one of a single thread
         sum_images(job, all, Span(0, tasks), scratch)
         return

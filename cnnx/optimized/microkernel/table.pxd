@@ -11,6 +11,7 @@ from ..simd.vector cimport lanes_of
 from .depthwise cimport Band
 from .depthwise_planes cimport Planes
 from .finish cimport Finish
+from .lanes cimport BLOCKS, LanePlanes, LaneProducts, LaneSums
 from .multiply_accumulate cimport INTERLEAVED, ROWS, Next, Operands, exists
 from .strided_rows cimport StridedRows
 
@@ -24,6 +25,10 @@ ctypedef void (*OverPositions)(const void* x, const Py_ssize_t* taps, const void
 ctypedef void (*StridedCopy)(const StridedRows* rows, void* tag) noexcept nogil
 ctypedef void (*Depthwise)(const Band* band, void* tag) noexcept nogil
 ctypedef void (*DepthwisePlanes)(const Planes* planes, void* tag) noexcept nogil
+ctypedef void (*MovePlanes)(const LanePlanes* planes, void* tag) noexcept nogil
+ctypedef void (*SumLanes)(const LaneSums* sums, void* tag, void* size) noexcept nogil
+ctypedef void (*AddProducts)(const LaneProducts* products, void* tag) noexcept nogil
+ctypedef void (*AddUp)(const void* sums, Py_ssize_t L, void* total, Py_ssize_t count, void* tag) noexcept nogil
 ctypedef void (*FinishRows)(const Finish* finish, void* tag) noexcept nogil
 
 cdef struct Microkernels:
@@ -43,6 +48,12 @@ cdef struct Microkernels:
     Depthwise depthwise_3x3_stride_2  # of 4 rows
     Depthwise depthwise_taps[3]  # of 1, 4, 8 rows, any taps
     DepthwisePlanes depthwise_planes[2]  # at a stride of 1, 2; NULL where no loads leave out lanes
+    MovePlanes spread_planes
+    MovePlanes gather_planes
+    int lane_outputs[BLOCKS]  # of a block of each size, the largest first, and its kernels:
+    SumLanes sum_lanes[2][BLOCKS]  # at a step of x of 1, 2
+    AddProducts add_products[3]  # of 3 x 3, 2 x 5, 2 x 7 taps
+    AddUp add_up
     FinishRows finish_rows
 
 

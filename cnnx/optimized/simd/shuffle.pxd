@@ -124,6 +124,14 @@ cdef inline void load_zero_filled(const void* x, Py_ssize_t i, Py_ssize_t count,
         memcpy(a, vector_at(x, i, a), count * size_of(a))
 
 
+cdef inline void transpose_square(vector* a) noexcept nogil:
+    # As many vectors as each has lanes.
+    if vector is floats:
+        transpose_floats(a)
+    else:
+        transpose_doubles(a)
+
+
 cdef inline void transpose_block(const void* x, Py_ssize_t x_row, Py_ssize_t K, Py_ssize_t L, void* y, Py_ssize_t y_row,
                                  Py_ssize_t width, vector* tag) noexcept nogil:
     cdef vector a[MAX_LANES]
@@ -134,10 +142,7 @@ cdef inline void transpose_block(const void* x, Py_ssize_t x_row, Py_ssize_t K, 
     else:
         for k in range(lanes):
             load_zero_filled(x, k * x_row, L if k < K else 0, a + k)
-    if vector is floats:
-        transpose_floats(a)
-    else:
-        transpose_doubles(a)
+    transpose_square(a)
     if L == lanes and width == lanes:
         for k in range(lanes):
             store(a[k], y, k * y_row)
