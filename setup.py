@@ -317,7 +317,8 @@ class BuildKernels(build_ext):
         self.extensions = [e for e in self.extensions if kernels_of(e)[0] in (None, *sets)]
         # What build_info() and the choice of an instruction set at run time ask for.
         macros = {"_threads": [("CNNX_CHECKED", checked)], "_cpu": [("CNNX_BUILT_FOR", f'"{" ".join(sets)}"')]}
-        remove_orphans(Path(self.build_lib), self.extensions)
+        if not self.inplace:  # a build in place packs nothing: what other instruction sets need there stays
+            remove_orphans(Path(self.build_lib), self.extensions)
         with self.folder_of_c() as folder:
             c_files = self.write_c(folder, CHECKED if checked == "1" else DIRECTIVES)
         for extension in self.extensions:

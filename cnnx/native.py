@@ -36,9 +36,8 @@ SMALLEST = 5e-324
 _isa: str | None = None
 _threads: ModuleType | None = None
 _counting: ModuleType | None = None
-_forked: bool | None = (
-    None  # whether it lacks threads of another process; None: not asked yet, and no fork since the import
-)
+# Whether this process lacks threads of the one that it is a copy of; None: not asked yet, and no fork since the import.
+_forked: bool | None = None
 # Held while kernels are imported and while the process forks: a child must not inherit a half-done import.
 loading = threading.RLock()
 
