@@ -294,14 +294,14 @@ def _counting_module() -> ModuleType:
     """The module itself. From now on it sees forks; of earlier ones it is told."""
     global _counting, _forked
     with loading:
+        module = load("optimized._threads")
         if _counting is None:
-            module = load("optimized._threads")
             if _forked is None:
                 _forked = _forks.made_by_fork() and not _forks.made_by_idle_forkserver()
             if _forked:
                 module.set_forked_child(True)
             _counting = module
-    return _counting
+    return module
 
 
 def _apply_environment(module: ModuleType) -> None:
