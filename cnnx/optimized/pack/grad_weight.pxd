@@ -6,9 +6,14 @@ from libc.string cimport memcpy, memset
 from ..microkernel.strided_rows cimport MAX_VECTOR_STRIDE, StridedRows
 from ..microkernel.table cimport Microkernels
 from ..runtime.integers cimport ceil_div, end_output, first_output, max_of, min_of
+from ..simd.masks cimport MASKED, lanes as some_lanes, lanes_between, load_lanes
 from ..simd.shuffle cimport transpose
-from ..simd.vector cimport broadcast, doubles, floats, lanes_of, load, store
+from ..simd.vector cimport broadcast, doubles, floats, lanes_in, lanes_of, load, store, vector, vector_at
 from .shift cimport shift_plane
+
+
+cdef enum:
+    NARROW = 4  # vectors
 
 
 cdef struct Plan:
@@ -45,11 +50,12 @@ cdef inline void transpose_matrix(const floating* x, Py_ssize_t rows, Py_ssize_t
     # y[j y_pitch + i] = x[i pitch + j], i < rows and j < columns.
     cdef Py_ssize_t lanes = lanes_of(y), block_i, block_j, i, j, i0, j0
     for block_j in range(ceil_div(columns, lanes)):
-        j0 = block_j * lanes
+        j0 = max_of(0, min_of(block_j * lanes, columns - lanes))  # the last ones take some a second time
         for block_i in range(ceil_div(rows, lanes)):
-            i0 = block_i * lanes
-            if i0 + lanes <= rows and j0 + lanes <= columns:
-                transpose(x + i0 * pitch + j0, pitch, lanes, lanes, y + j0 * y_pitch + i0, y_pitch, lanes)
+            i0 = max_of(0, min_of(block_i * lanes, rows - lanes))
+            if lanes <= columns:
+                transpose(x + i0 * pitch + j0, pitch, min_of(lanes, rows), lanes, y + j0 * y_pitch + i0, y_pitch,
+                          min_of(lanes, rows))
             else:
                 for j in range(j0, min_of(j0 + lanes, columns)):
                     for i in range(i0, min_of(i0 + lanes, rows)):
@@ -100,10 +106,36 @@ cdef inline const floating* row_of(const floating* Z, const Plan* g, Py_ssize_t 
     return Z + ((n * g.C * g.groups + c) * g.H + h) * g.W
 
 
+cdef inline void copy_narrow_rows(const floating* Z, const Plan* g, Py_ssize_t first, Py_ssize_t h, Py_ssize_t w,
+                                  Py_ssize_t channels, void* out, vector* tag) noexcept nogil:
+    # copy_image() in at most NARROW vectors a row, where loads can leave out the padding. first: of all planes.
+    cdef Py_ssize_t lanes = lanes_in(tag), count = ceil_div(g.w, lanes), i, j, e
+    cdef some_lanes[NARROW] within
+    cdef const floating* z
+    cdef double zero = 0
+    for e in range(count):
+        within[e] = lanes_between(-w - e * lanes, g.W - w - e * lanes, tag)
+    for i in range(channels):
+        for j in range(g.h):
+            z = row_of(Z, g, 0, first + i, h + j)
+            for e in range(count):
+                if z == NULL:
+                    store(broadcast(&zero, 0, tag), out, e * lanes)
+                else:
+                    store(load_lanes(z, w + e * lanes, within[e], tag), out, e * lanes)
+            out = vector_at(out, g.w, tag)
+
+
 cdef inline void copy_image(const floating* Z, const Plan* g, Py_ssize_t n, Py_ssize_t c, Py_ssize_t channels,
                             Py_ssize_t h, Py_ssize_t w, floating* out) noexcept nogil:
     # out[c][h][w]: the window of Z~ that begins at (h, w).
     cdef Py_ssize_t lanes = lanes_of(out), i, j
+    if MASKED and g.w <= NARROW * lanes:
+        if floating is float:
+            copy_narrow_rows(Z, g, n * g.C * g.groups + c, h, w, channels, out, <floats*>NULL)
+        else:
+            copy_narrow_rows(Z, g, n * g.C * g.groups + c, h, w, channels, out, <doubles*>NULL)
+        return
     for i in range(channels):
         for j in range(g.h):
             copy_row(row_of(Z, g, n, c + i, h + j), g.W, w, g.w, out, lanes)
