@@ -38,8 +38,8 @@ cdef inline Py_ssize_t rows_length(const Window* g, const floating* tag) noexcep
 
 cdef inline void Y_part(const floating* Z, const floating* Z_end, floating* Y, Py_ssize_t begin, Py_ssize_t end,
                         const Window* g, floating* memory) noexcept nogil:
-    # The rows begin, ..., end - 1 of all rows of outputs. The maxima down the columns of two of them take turns: the next
-    # row's are computed before one is read, or loads would wait for the stores that they take their numbers from.
+    # The rows begin, ..., end - 1 of all rows of outputs. The maxima down the columns of two of them take turns: the
+    # next row's are computed before one is read, or loads would wait for the stores that they take their numbers from.
     cdef Py_ssize_t done = part_Y_2x2(Z, Z_end, Y, NULL, begin, end, g, LARGEST), i, length = rows_length(g, Y) // 2
     cdef Py_ssize_t ahead = numbers_ahead(g, Z)
     cdef Place at = place_of(done, g.P)

@@ -11,6 +11,7 @@ from ..microkernel.table cimport RegisterBlock, multiply_accumulate
 from ..pack.taps cimport Taps, copy_of
 from ..runtime.integers cimport Span, ceil_div, max_of, min_of, plus, times
 from ..runtime.memory cimport align_to_line
+from ..simd.prefetch cimport prefetch_span
 from ..simd.vector cimport VECTOR_BYTES, lanes_of
 from .depthwise cimport Plane, band_size
 from .epilogue cimport Epilogue, finish
@@ -101,12 +102,19 @@ cdef inline Span terms_of(const Sums* m, Py_ssize_t c) noexcept nogil:
     return Span(c * m.taps.R * m.taps.S, min_of(m.taps.C, c + m.planes) * m.taps.R * m.taps.S)
 
 
+cdef inline void fetch_rows(const floating* Y, Py_ssize_t pitch, Py_ssize_t rows, Py_ssize_t width) noexcept nogil:
+    # What a block is going to write, or to add, arrives while it is summed up.
+    cdef Py_ssize_t k
+    for k in range(rows):
+        prefetch_span(Y + k * pitch, width * sizeof(floating), NULL)
+
+
 cdef inline void multiply_row_block(const Sums* m, const Arrays* a, Operands* o, Py_ssize_t block, Span t,
-                                    Span columns, Py_ssize_t own, const floating* next_x) noexcept nogil:
+                                    Span columns, Py_ssize_t own, const floating* x_0, Span ahead) noexcept nogil:
     # The sums of one row block of output channels over some terms; those of the terms before are in Y already. o: x,
-    # taps, Y and y_stride. own: from which column on no other thread writes. next_x: what will be wanted next in place
-    # of columns.first, or NULL.
-    cdef Py_ssize_t lanes = lanes_of(next_x), PQ = m.taps.P * m.taps.Q
+    # taps, Y and y_stride. own: from which column on no other thread writes. ahead: columns of x_0 that will be wanted
+    # next; each block of columns fetches a vector of theirs.
+    cdef Py_ssize_t lanes = lanes_of(x_0), PQ = m.taps.P * m.taps.Q
     cdef Span k = row_block(m.K, block)
     # Whole vectors, evenly spread: a block of one vector alone keeps the processor waiting.
     cdef Py_ssize_t blocks = column_blocks(columns.end - columns.first, k.end - k.first, lanes)
@@ -114,8 +122,8 @@ cdef inline void multiply_row_block(const Sums* m, const Arrays* a, Operands* o,
     cdef Py_ssize_t least_vectors = vectors // blocks, more = vectors % blocks, j = columns.first, i, width
     cdef const floating* x = <const floating*>o.x
     cdef floating* Y = <floating*>o.Y
-    cdef Next next = Next(next_x, o.taps), nothing = Next(NULL, NULL)
-    cdef bint finished = m.epilogue.used and t.end == terms(m)
+    cdef Next next
+    cdef bint finished = m.epilogue.used and t.end == terms(m), short_rows
     # Row blocks are such that there is a register block for each.
     cdef const RegisterBlock* multiply = m.taps.kernels.register_block[m.w_is][INDIRECT][k.end - k.first]
     o.rows = k.end - k.first
@@ -123,15 +131,17 @@ cdef inline void multiply_row_block(const Sums* m, const Arrays* a, Operands* o,
     o.stride = o.rows if m.w_is == INTERLEAVED else m.T
     o.T = t.end - t.first
     o.start = <const floating*>a.start + k.first if t.first == 0 and a.start != NULL else NULL
-    if next_x == NULL and o.T == m.T and m.T == terms(m) and m.T * <Py_ssize_t>sizeof(floating) <= SHORT_ROW:
-        # The weights of the next row blocks, which lie behind these: as many lines as terms. Of longer rows the
-        # processor sees them coming, and these would be in its way.
-        next = Next(<const floating*>a.w + k.end * m.T, m.taps.tap + m.T)
+    # The weights of the next row blocks, which lie behind these: as many lines as terms. Of longer rows the processor
+    # sees them coming, and these would be in its way.
+    short_rows = o.T == m.T and m.T == terms(m) and m.T * <Py_ssize_t>sizeof(floating) <= SHORT_ROW
     for i in range(blocks):
-        if next_x != NULL:
-            next.x = next_x + (j - columns.first)
-        elif i == 1:
-            next = nothing
+        next = Next(NULL, NULL)
+        if ahead.first < ahead.end:
+            next = Next(x_0 + ahead.first, o.taps)
+            ahead.first += lanes
+        elif short_rows:
+            next = Next(<const floating*>a.w + k.end * m.T, m.taps.tap + m.T)
+            short_rows = False
         width = min_of(columns.end - j, (least_vectors + (i < more)) * lanes)
         if not m.copied and PQ - j < ceil_div(width, lanes) * lanes:
             # It would read beyond the image: the last columns again, but none that another thread may be writing to.
@@ -145,6 +155,9 @@ cdef inline void multiply_row_block(const Sums* m, const Arrays* a, Operands* o,
             j = PQ - ceil_div(width, lanes) * lanes
             width = PQ - j
         o.x, o.Y, o.width = x + j, Y + j, width
+        fetch_rows(Y + j, o.y_stride, o.rows, width)
+        if finished and m.epilogue.away != 0:
+            fetch_rows(<const floating*>(<const char*>o.Y + m.epilogue.away), o.y_stride, o.rows, width)
         multiply[ceil_div(width, lanes)](o, &next, NULL, NULL, NULL, NULL)
         if finished:
             finish(&m.epilogue, m.taps.kernels, <floating*>o.Y, o.y_stride, o.rows, width)
@@ -218,7 +231,7 @@ cdef inline void stream_columns(const Sums* m, const Arrays* a, const floating* 
                 o.x, o.taps, o.y_stride = x + c * m.source, m.taps.tap, m.y_k
                 o.Y = <floating*>a.Y + row_block_begin(m.K, block) * m.y_k
                 multiply_row_block(m, a, &o, block, Span(c, min_of(m.taps.C, c + STREAMED_PLANES)), columns,
-                                   columns.first, <const floating*>NULL)
+                                   columns.first, x, Span(0, 0))
             c += STREAMED_PLANES
         columns.first = columns.end
 
@@ -227,9 +240,10 @@ cdef inline void multiply_columns(const Sums* m, const Arrays* a, const floating
                                   Py_ssize_t parts, Py_ssize_t part, bint shared, Span blocks,
                                   floating* panel) noexcept nogil:
     # Some row blocks by a part of the columns 0 ... end - 1, whose other parts are other threads' if `shared`. Where
-    # there is no copy, the first row blocks prefetch the next part's columns, a vector of each term and block at a
-    # time: they lie so far apart that the processor does not see them coming.
-    cdef Py_ssize_t lanes = lanes_of(x), step = VECTORS * lanes if in_panels(m) else lanes, block, next
+    # there is no copy, each row block prefetches a share of the next part's columns: they lie so far apart that the
+    # processor does not see them coming, and all at once they would be in the way of what is read now.
+    cdef Py_ssize_t lanes = lanes_of(x), step = VECTORS * lanes if in_panels(m) else lanes, block, vectors
+    cdef Span ahead
     cdef Span columns = Span(column_part(m, end, parts, part, step, lanes),
                              column_part(m, end, parts, part + 1, step, lanes))
     cdef Operands o
@@ -239,11 +253,12 @@ cdef inline void multiply_columns(const Sums* m, const Arrays* a, const floating
     if is_streamed(m, sizeof(floating)):
         stream_columns(m, a, x, columns, blocks)
         return
+    vectors = 0 if m.copied else ceil_div(min_of(end, 2 * columns.end - columns.first) - columns.end, lanes)
     for block in range(blocks.first, blocks.end):
-        next = columns.end + block * lanes
+        ahead = Span(columns.end + vectors * (block - blocks.first) // (blocks.end - blocks.first) * lanes,
+                     columns.end + vectors * (block - blocks.first + 1) // (blocks.end - blocks.first) * lanes)
         o.x, o.taps, o.Y, o.y_stride = x, m.taps.tap, <floating*>a.Y + row_block_begin(m.K, block) * m.y_k, m.y_k
-        multiply_row_block(m, a, &o, block, t, columns, columns.first if shared else 0,
-                           x + next if not m.copied and block <= VECTORS and next < end else NULL)
+        multiply_row_block(m, a, &o, block, t, columns, columns.first if shared else 0, x, ahead)
 
 
 cdef inline Py_ssize_t planes_at_a_time(const Sums* m, Py_ssize_t size) noexcept nogil:

@@ -45,8 +45,7 @@ cdef inline void sum_tail(const Sums* m, const Arrays* a, const floating* tail, 
         while c < m.taps.C:
             o.x, o.taps = tail + c * m.taps.R * m.taps.S * lanes, m.taps.tap + terms(m)
             o.Y, o.y_stride = sums, lanes
-            multiply_row_block(m, a, &o, block, terms_of(m, c), Span(0, images * columns), 0,
-                               <const floating*>NULL)
+            multiply_row_block(m, a, &o, block, terms_of(m, c), Span(0, images * columns), 0, tail, Span(0, 0))
             c += m.planes
         for n in range(images):
             for i in range(k.end - k.first):
