@@ -103,7 +103,8 @@ def test_halves_returned_and_written(tmp_path: Path) -> None:
     text = """
 def into(x, y): np.maximum(x, 0, out=y)
 def forgets(x, y): y.reshape(-1)[1:] = np.maximum(x.reshape(-1)[1:], 0)
-BF = kernel("relu", lambda x: np.maximum(x, 0), dtype="bfloat16", accumulator="float32", name="bf")
+def relu(x): return np.maximum(x, x.dtype.type(0))  # NumPy 2.0 makes float32 of bfloat16 and a number of Python's
+BF = kernel("relu", relu, dtype="bfloat16", accumulator="float32", name="bf")
 HALF = kernel("relu", into, dtype="float16", accumulator="float32", arguments=["x", "y"])
 FORGETS = kernel("relu", forgets, dtype="bfloat16", accumulator="float32", arguments=["x", "y"])
 """
