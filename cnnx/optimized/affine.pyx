@@ -6,6 +6,7 @@ from cython.parallel cimport prange
 from libc.stdlib cimport free
 
 from ._threads cimport threads_for
+from .affine_dots cimport FEW_OUTPUTS, Y_dots, dw_few
 from .affine_layers cimport LayerGradient, LayerOutputs, Layers
 from .affine_loops cimport (
     FIRST_CACHE, GROUP, PANELS, SECOND_CACHE, Shape, Y_few, Y_part, dZ_part, dw_part, few_size, pack_columns,
@@ -53,6 +54,11 @@ cdef int layer_outputs(str kernel, const floating* Z, const floating* w, const f
     cdef void* raw
     cdef floating* room
     cdef floating* shared = NULL
+    if I <= FEW_OUTPUTS:
+        parts = min_of(threads, N)
+        for part in prange(parts, nogil=True, schedule="static", num_threads=threads):
+            Y_dots(Z, w, b, Y, N * part // parts, N * (part + 1) // parts, I, J)
+        return 0
     if few_samples(N, tag):
         panels = panels_of(I, tag)
         parts = min_of(threads, panels)
@@ -129,6 +135,10 @@ cdef int layer_grad_weight(str kernel, const floating* Delta, const floating* Z,
     cdef void* raw
     cdef floating* room
     cdef floating* shared = NULL
+    if I <= FEW_OUTPUTS:
+        for part in prange(threads, nogil=True, schedule="static", num_threads=threads):
+            dw_few(Delta, Z, dw, N, I, J, J * part // threads, J * (part + 1) // threads)
+        return 0
     if share_rows(blocks, panels, threads) and not too_large(padded(J, tag) * N, tag):
         parts = min_of(threads, blocks)
         own = tables_size(tag)

@@ -1,5 +1,6 @@
 """Average pooling: P3, row by row: sums down the columns of the window rows, then across (pool/window.pxd); of small
-images with a lane for each plane (pool/planes.pxd).
+images with a lane for each plane (pool/planes.pxd); of windows side by side that fit no vectors, and of the whole
+image, window by window (pool/mean_apart.pxd).
 
 Backward, each row of the image is the sum of the shares of the windows over it (pool/grad_input.pxd): one or none where
 windows lie side by side.
@@ -12,6 +13,7 @@ from libc.string cimport memcpy, memset
 
 from ._threads cimport threads_for
 from .pool.grad_input cimport EVERY, Ring, gather, next_row, ring_at, ring_length, slot
+from .pool.mean_apart cimport Y_apart, is_image, side_by_side, window_by_window
 from .pool.mean_row cimport (
     Pad, Y_row_in_double, counts_length, in_vectors, means_window, mend_row, rows_count, set_columns_counts,
     sums_length,
@@ -24,6 +26,7 @@ from .pool.window cimport (
 )
 from .runtime.integers cimport ceil_div, min_of
 from .runtime.memory cimport align_to_line, scratch
+from .simd.runs cimport GROUP
 from .simd.vector cimport VECTOR_BYTES, doubles, floats, lanes_of
 
 
@@ -126,11 +129,6 @@ cdef void over_planes(str kernel, const floating* X, floating* out, Py_ssize_t p
     free(raw)
 
 
-cdef inline bint side_by_side(const Window* g) noexcept nogil:
-    # Whether no pixel lies in two windows.
-    return (g.R <= g.u or g.P == 1) and (g.S <= g.v or g.Q == 1)
-
-
 cdef inline void spread_row(const floating* Delta, const floating* counts, floating rows, floating* dZ,
                             const Window* g) noexcept nogil:
     # A row of the image, of which row p of the outputs has given shares, by windows side by side.
@@ -158,8 +156,7 @@ cdef inline void dZ_apart(const floating* Delta, floating* dZ, Py_ssize_t begin,
     # The rows begin, ..., end - 1 of all rows of the image, by windows side by side: those of a window are alike.
     cdef Place at = place_of(begin, g.H)
     cdef Py_ssize_t i, p, alike
-    cdef bint whole = (g.P == 1 and g.Q == 1 and row_begin(g, 0) == 0 and row_end(g, 0) == g.H
-                       and column_begin(g, 0) == 0 and column_end(g, 0) == g.W)
+    cdef bint whole = is_image(g)
     set_columns_counts(g, pad, counts, g.Q)
     i = begin
     while whole and i < end:  # a plane at a time
@@ -203,10 +200,18 @@ def avg_pool2d(const floating[:, :, :, ::1] Z, /, floating[:, :, :, ::1] Y, *, P
     cdef Window g = means_window(Z.shape[2], Z.shape[3], Y.shape[2], Y.shape[3], R, S, u, v, p_h, p_w)
     cdef Pad pad = Pad(p_b, p_r, include_pad)
     cdef Py_ssize_t planes = Y.shape[0] * Y.shape[1], rows = planes * g.P, part, length
-    cdef Py_ssize_t size = planes * g.H * g.W
+    cdef Py_ssize_t size = planes * g.H * g.W, groups = ceil_div(rows * g.Q, GROUP)
     cdef int threads = threads_for(<double>rows * g.Q * R * S)
     cdef floating* memory
     if rows == 0:
+        return
+    if window_by_window(&g):
+        memory = memory_for("avg_pool2d", 1, g.Q + g.P, &Y[0, 0, 0, 0])
+        set_counts(&g, &pad, memory)
+        for part in prange(threads, nogil=True, schedule="static", num_threads=threads):
+            Y_apart(&Z[0, 0, 0, 0], &Y[0, 0, 0, 0], groups * part // threads * GROUP,
+                    min_of(rows * g.Q, groups * (part + 1) // threads * GROUP), &g, memory, memory + g.Q)
+        free(memory)
         return
     # In double rows are added up as fast, but for short ones, or few that are long.
     if by_planes(&g, planes, &Y[0, 0, 0, 0]) and (in_vectors(&g) or g.W < WIDE or g.H < g.W // WIDE):

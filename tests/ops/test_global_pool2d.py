@@ -60,6 +60,23 @@ def test_ties_nan_and_large_numbers(backend, dtype):
     assert means[2] == most
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("size", "window"), [((4, 4), 4), ((7, 7), 7), ((14, 14), 7), ((31, 62), 31), ((23, 40), (23, 9))]
+)
+def test_sums_of_whole_images_and_of_windows_side_by_side(size, window, dtype):
+    """Of integers every sum is exact, whatever its order."""
+    rng = np.random.default_rng(3)
+    x = rng.integers(-99, 100, (3, 7, *size)).astype(dtype)
+    R, S = (window, window) if isinstance(window, int) else window
+    P, Q = size[0] // R, size[1] // S
+    windows = x[:, :, : P * R, : Q * S].reshape(3, 7, P, R, Q, S)
+    expected = (windows.astype(float).sum(axis=(3, 5)) / (R * S)).astype(dtype)
+    np.testing.assert_array_equal(cnnx.avg_pool2d(x, window), expected)
+    if (P, Q) == (1, 1) and size == (R, S):
+        np.testing.assert_array_equal(cnnx.global_avg_pool2d(x), expected)
+
+
 @pytest.mark.parametrize("layer", [nn.GlobalAvgPool2d(), nn.GlobalMaxPool2d()], ids=repr)
 def test_layers_say_what_is_wrong_with_an_image(layer):
     with pytest.raises(ValueError, match=r"^x: expected 4 axes"):

@@ -29,8 +29,31 @@ cdef extern from *:
     #else
     #define cnnx_widen_floats(x) __builtin_convertvector(*(const cnnx_sums_of_floats*)(x), cnnx_sums)
     #endif
+    /* The first n numbers, fewer than a vector has; 0 in the other lanes. What lies behind them is not read. */
+    #if defined(__AVX512F__)
+    #define cnnx_widen_some_floats(x, n) \\
+        ((cnnx_sums)_mm512_cvtps_pd(_mm256_maskz_loadu_ps((__mmask8)((1u << (n)) - 1), x)))
+    #define cnnx_widen_some_doubles(x, n) ((cnnx_sums)_mm512_maskz_loadu_pd((__mmask8)((1u << (n)) - 1), x))
+    #else
+    #define CNNX_WIDEN_SOME(TYPE) \\
+        static inline __attribute__((always_inline)) cnnx_sums cnnx_widen_some_##TYPE##s(const TYPE* x, int n) { \\
+            cnnx_sums a = {0}; \\
+            for (int i = 0; i < CNNX_SUM_LANES - 1; i++) if (i < n) a[i] = x[i]; \\
+            return a; \\
+        }
+    CNNX_WIDEN_SOME(float)
+    CNNX_WIDEN_SOME(double)
+    #endif
     #define cnnx_widen_doubles(x) ((cnnx_sums)*(const cnnx_sums_in_memory*)(x))
     #define cnnx_spread_sums(x) ((x) - (cnnx_sums){0})
+    #if defined(__AVX512F__)
+    #define cnnx_first_sums(x, n) ((cnnx_sums)_mm512_maskz_mov_pd((__mmask8)((1u << (n)) - 1), (__m512d)(x)))
+    #else
+    static inline __attribute__((always_inline)) cnnx_sums cnnx_first_sums(cnnx_sums x, int n) {
+        for (int i = 1; i < CNNX_SUM_LANES; i++) if (i >= n) x[i] = 0;
+        return x;
+    }
+    #endif
     typedef int64_t cnnx_sum_bits __attribute__((vector_size(8 * CNNX_SUM_LANES), may_alias));
     #define cnnx_not_positive(x) ((cnnx_sums)((cnnx_sum_bits)(x) & ~(cnnx_sum_bits)((x) > (cnnx_sums){0})))
     #if !CNNX_FMA
@@ -50,6 +73,9 @@ cdef extern from *:
     ctypedef double sums_in_memory "cnnx_sums_in_memory"
     sums widen_floats "cnnx_widen_floats"(const float* x) noexcept nogil
     sums widen_doubles "cnnx_widen_doubles"(const double* x) noexcept nogil
+    sums widen_some_floats "cnnx_widen_some_floats"(const float* x, int n) noexcept nogil
+    sums widen_some_doubles "cnnx_widen_some_doubles"(const double* x, int n) noexcept nogil
+    sums first_sums "cnnx_first_sums"(sums x, int n) noexcept nogil  # the first n lanes; 0 in the others
     sums broadcast_sums "cnnx_spread_sums"(double x) noexcept nogil
     sums not_positive "cnnx_not_positive"(sums x) noexcept nogil  # 0 for what is above 0; NaN stays
     sums fma_sums "cnnx_fma_sums"(sums a, sums x, sums y) noexcept nogil
@@ -80,9 +106,15 @@ cdef inline sums widen(const floating* x) noexcept nogil:
         return widen_doubles(x)
 
 
-cdef inline sums added(sums total, const floating* Delta, const floating* Z, sums mean, Py_ssize_t i,
-                       term kind) noexcept nogil:
-    cdef sums z = widen(Z + i)
+cdef inline sums widen_some(const floating* x, int n) noexcept nogil:
+    # The first n of them, and 0.
+    if floating is float:
+        return widen_some_floats(x, n)
+    else:
+        return widen_some_doubles(x, n)
+
+
+cdef inline sums with_terms(sums total, sums delta, sums z, sums mean, term kind) noexcept nogil:
     if kind == NUMBERS:
         return total + z
     elif kind == FROM_MEAN:
@@ -91,12 +123,31 @@ cdef inline sums added(sums total, const floating* Delta, const floating* Z, sum
         z = z - mean
         return fma_sums(total, z, z)
     elif kind == PRODUCTS:
-        return fma_sums(total, widen(Delta + i), z - mean)
+        return fma_sums(total, delta, z - mean)
     elif kind == NOT_POSITIVE:
-        return fma_sums(total, widen(Delta + i), not_positive(z))
+        return fma_sums(total, delta, not_positive(z))
     else:
-        z = widen(Delta + i) - z
+        z = delta - z
         return fma_sums(total, z, z)
+
+
+cdef inline sums added(sums total, const floating* Delta, const floating* Z, sums mean, Py_ssize_t i,
+                       term kind) noexcept nogil:
+    cdef sums z = widen(Z + i)
+    if kind == NUMBERS or kind == FROM_MEAN or kind == SQUARES:
+        return with_terms(total, z, z, mean, kind)
+    return with_terms(total, widen(Delta + i), z, mean, kind)
+
+
+cdef inline sums terms_of_some(const floating* Delta, const floating* Z, sums mean, Py_ssize_t i, int n,
+                               term kind) noexcept nogil:
+    # Of fewer numbers than a vector has lanes.
+    cdef sums z = widen_some(Z + i, n)
+    if kind == NUMBERS:
+        return broadcast_sums(0) + z
+    if kind == FROM_MEAN or kind == SQUARES:
+        return first_sums(with_terms(broadcast_sums(0), z, z, mean, kind), n)
+    return first_sums(with_terms(broadcast_sums(0), widen_some(Delta + i, n), z, mean, kind), n)
 
 
 cdef inline double added_one(double total, const floating* Delta, const floating* Z, double mean, Py_ssize_t i,
@@ -119,35 +170,45 @@ cdef inline double added_one(double total, const floating* Delta, const floating
         return multiply_add(z, z, total)
 
 
+cdef inline Py_ssize_t step_of(Py_ssize_t length) noexcept nogil:
+    # Short runs are no chain of sums that wait for each other. One number never is a vector: it may go anywhere.
+    cdef Py_ssize_t left = length & (PARTIAL - 1)
+    return 1 if left == 1 else (left + STEP - 1) & ~(STEP - 1)
+
+
+cdef inline void add_run(const floating* Delta, const floating* Z, sums means, double mean, Py_ssize_t length, sums* a,
+                         double* rest, Py_ssize_t at, term kind) noexcept nogil:
+    # A run's terms to the partial sums in a, and what is left of it to those in rest, from `at` on.
+    cdef Py_ssize_t i = 0, blocks = length & ~(PARTIAL - 1)
+    cdef int j
+    while i < blocks:
+        for j in range(VECTORS):
+            a[j] = added(a[j], Delta, Z, means, i + j * LANES, kind)
+        i += PARTIAL
+    while i + LANES <= length:
+        (<sums_in_memory*>(rest + at))[0] = added((<sums_in_memory*>(rest + at))[0], Delta, Z, means, i, kind)
+        i += LANES
+        at = (at + LANES) & (PARTIAL - 1)
+    while i < length:
+        rest[at] = added_one(rest[at], Delta, Z, mean, i, kind)
+        i += 1
+        at += 1
+
+
 cdef inline double sum_runs(const floating* Delta, const floating* Z, double mean, Py_ssize_t runs, Py_ssize_t length,
                             Py_ssize_t stride, term kind) noexcept nogil:
     # The sum of `runs` runs of `length` terms, `stride` apart. kind is a constant wherever this is called.
     cdef sums a[VECTORS]
     cdef double rest[PARTIAL]  # what is left of the runs
     cdef sums means = broadcast_sums(mean)
-    cdef Py_ssize_t _, i, blocks = length & ~(PARTIAL - 1), left = length - blocks, at = 0, k
-    # Short runs are no chain of sums that wait for each other. One number never is a vector: it may go anywhere.
-    cdef Py_ssize_t step = 1 if left == 1 else (left + STEP - 1) & ~(STEP - 1)
-    cdef int j
+    cdef Py_ssize_t _, at = 0, step = step_of(length)
+    cdef int j, k
     for j in range(VECTORS):
         a[j] = broadcast_sums(0)
     for j in range(PARTIAL):
         rest[j] = 0
     for _ in range(runs):
-        i = 0
-        while i < blocks:
-            for j in range(VECTORS):
-                a[j] = added(a[j], Delta, Z, means, i + j * LANES, kind)
-            i += PARTIAL
-        k = at
-        while i + LANES <= length:
-            (<sums_in_memory*>(rest + k))[0] = added((<sums_in_memory*>(rest + k))[0], Delta, Z, means, i, kind)
-            i += LANES
-            k = (k + LANES) & (PARTIAL - 1)
-        while i < length:
-            rest[k] = added_one(rest[k], Delta, Z, mean, i, kind)
-            i += 1
-            k += 1
+        add_run(Delta, Z, means, mean, length, a, rest, at, kind)
         at = (at + step) & (PARTIAL - 1)
         Delta += stride
         Z += stride
