@@ -212,15 +212,16 @@ cdef inline void rows_in(const floating* Delta, const floating* Z, const floatin
 
 cdef int element_rows(const floating* Delta, const floating* Z, const Line* lines, floating* Y, Py_ssize_t N,
                       Py_ssize_t C, Py_ssize_t HW, rule kind) except -1:
-    cdef Py_ssize_t n, i, width = C * HW
+    cdef Py_ssize_t n, c, i, width = C * HW
     cdef floating* factors = <floating*>allocate("batch_norm2d", FACTORS * width * sizeof(floating))
     cdef int threads = threads_for(<double>N * width)
-    for i in range(width):
-        factors[i] = <floating>lines[i // HW].a
-        factors[width + i] = <floating>lines[i // HW].b
-        factors[2 * width + i] = <floating>lines[i // HW].k
-        factors[3 * width + i] = <floating>lines[i // HW].mean
-        factors[4 * width + i] = <floating>lines[i // HW].low
+    for c in range(C):
+        for i in range(c * HW, (c + 1) * HW):
+            factors[i] = <floating>lines[c].a
+            factors[width + i] = <floating>lines[c].b
+            factors[2 * width + i] = <floating>lines[c].k
+            factors[3 * width + i] = <floating>lines[c].mean
+            factors[4 * width + i] = <floating>lines[c].low
     for n in prange(N, nogil=True, schedule="static", num_threads=threads):
         if kind == NORMALISE:
             rows_in(Delta + n * width, Z + n * width, factors, Y + n * width, width, NORMALISE)

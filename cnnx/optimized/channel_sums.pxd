@@ -11,11 +11,13 @@ from .runtime.integers cimport ceil_div, max_of, min_of
 from .runtime.memory cimport allocate
 from .simd.multiply_add cimport multiply_add
 from .simd.reduce cimport FROM_MEAN, NOT_POSITIVE, NUMBERS, PARTIAL, PRODUCTS, SQUARES, STEP, sum_runs, term
+from .simd.runs cimport GROUP, sums_side_by_side
 
 cdef enum:
     SIDE_BY_SIDE = 1024  # partial sums of short runs at a time
     PART = 16384  # members of a channel that one thread sums up, about
     FAR = 65536
+    NARROW = 256  # numbers of a channel in an image: more are a stream of their own
 
 
 cdef struct Cut:
@@ -45,6 +47,34 @@ cdef inline double part_sum(const floating* Delta, const floating* Z, double mea
     if kind == FROM_MEAN:
         return sum_runs(Delta + at, Z + at, mean, runs, length, pitch, FROM_MEAN)
     return sum_runs(Delta + at, Z + at, mean, runs, length, pitch, NOT_POSITIVE)
+
+
+cdef inline void narrow_runs(const floating* Delta, const floating* Z, const double* mean, double* parts, const Cut* g,
+                             Py_ssize_t first, Py_ssize_t part, term kind) noexcept nogil:
+    # One part of the sums of up to GROUP channels from `first` on, which lie side by side in an image.
+    cdef double total[GROUP]
+    cdef double means[GROUP]
+    cdef Py_ssize_t n = part * g.images, at = (n * g.C + first) * g.HW, count = min_of(GROUP, g.C - first), i
+    for i in range(count):
+        means[i] = mean[first + i] if mean != NULL else 0
+    sums_side_by_side(Delta + at, Z + at, means, count, min_of(g.images, g.N - n), g.HW, g.C * g.HW, total, kind)
+    for i in range(count):
+        parts[(first + i) * g.parts + part] = total[i]
+
+
+cdef inline void narrow_runs_of(const floating* Delta, const floating* Z, const double* mean, double* parts,
+                                const Cut* g, Py_ssize_t job, term kind) noexcept nogil:
+    cdef Py_ssize_t first = job // g.parts * GROUP, part = job % g.parts
+    if kind == NUMBERS:
+        narrow_runs(Delta, Z, mean, parts, g, first, part, NUMBERS)
+    elif kind == SQUARES:
+        narrow_runs(Delta, Z, mean, parts, g, first, part, SQUARES)
+    elif kind == PRODUCTS:
+        narrow_runs(Delta, Z, mean, parts, g, first, part, PRODUCTS)
+    elif kind == FROM_MEAN:
+        narrow_runs(Delta, Z, mean, parts, g, first, part, FROM_MEAN)
+    else:
+        narrow_runs(Delta, Z, mean, parts, g, first, part, NOT_POSITIVE)
 
 
 # Of runs shorter than sum_runs() has partial sums, term i of run r goes to partial sum (r step + i) % 16 in every
@@ -91,15 +121,22 @@ cdef inline void short_runs(const floating* Delta, const floating* Z, const doub
     cdef Py_ssize_t phases = phases_of(g.HW), n = part * g.images, end = min_of(g.N, n + g.images), at, i, c
     cdef int j, k
     memset(total, 0, phases * width * sizeof(double))
-    for i in range(width):
-        means[i] = mean[first + i // g.HW] if mean != NULL else 0
+    for c in range(channels):
+        for i in range(g.HW):
+            means[c * g.HW + i] = mean[first + c] if mean != NULL else 0
     for i in range(end - n):
         at = ((n + i) * g.C + first) * g.HW
         add_numbers(Delta + at, Z + at, means, width, total + i % phases * width, kind)
+    # The tree's steps from one phase to another are vectors.
+    at = phases // 2 * width
+    while at >= width:
+        for i in range(at):
+            total[i] = total[i] + total[at + i]
+        at //= 2
+    memset(rest, 0, sizeof(rest))
     for c in range(channels):
-        memset(rest, 0, sizeof(rest))
-        for i in range(phases * g.HW):  # a phase's begin at a multiple of STEP, or of 1
-            rest[i // g.HW * (1 if g.HW == 1 else STEP) + i % g.HW] = total[i // g.HW * width + c * g.HW + i % g.HW]
+        for i in range(g.HW):
+            rest[i] = total[c * g.HW + i]
         j = PARTIAL // 2
         while j > 0:
             for k in range(j):
@@ -141,6 +178,11 @@ cdef inline int channel_sums(str kernel, const floating* Delta, const floating* 
         jobs = ceil_div(C, channels_at_once(HW)) * g.parts
         for i in prange(jobs, nogil=True, schedule="static", num_threads=threads):
             short_runs_of(Delta, Z, mean, parts, &g, i, kind)
+        jobs = 0
+    elif HW <= NARROW and C > 1:
+        jobs = ceil_div(C, GROUP) * g.parts
+        for i in prange(jobs, nogil=True, schedule="static", num_threads=threads):
+            narrow_runs_of(Delta, Z, mean, parts, &g, i, kind)
         jobs = 0
     for i in prange(jobs, nogil=True, schedule="static", num_threads=threads):
         parts[i] = part_sum(Delta, Z, mean[i // g.parts] if mean != NULL else 0, &g, i // g.parts, i % g.parts, kind)

@@ -10,12 +10,14 @@ from libc.stdlib cimport free
 from ._threads cimport MEMORY, threads_for
 from .channel_sums cimport PART, channel_sums, far, without_rest
 from .group_norm_sums cimport (
-    Sizes, Tasks, channel_terms, factor_of, set_statistics, sizes_of, task, tasks_of, unit_terms,
+    FEW, Sizes, Tasks, channel_terms, factor_of, sizes_of, statistics_of, statistics_of_many, task, tasks_of,
+    unit_terms,
 )
 from .runtime.integers cimport ceil_div, min_of
 from .runtime.memory cimport allocate
 from .simd.multiply_add cimport multiply_add
 from .simd.reduce cimport FROM_MEAN, NUMBERS, SQUARES
+from .simd.runs cimport GROUP
 
 cdef enum:
     CHUNK = 8192  # elements that one thread changes
@@ -27,14 +29,19 @@ cdef enum:
 def group_norm_statistics(const floating[:, :, :, ::1] Z, /, double[:, ::1] mean, double[:, ::1] var):
     # S1. The corrected two-pass algorithm, as in batch_norm2d.pyx.
     cdef Sizes g = sizes_of(Z.shape)
-    cdef Py_ssize_t i, sets = g.N * g.S
+    cdef Py_ssize_t i, sets = g.N * g.S, together = GROUP if g.M <= FEW else 1
     cdef int threads = threads_for(<double>2 * sets * g.M)
     cdef double* moved
     if sets == 0:
         return
     if g.M <= PART:
+        for i in prange(ceil_div(sets, together), nogil=True, schedule="static", num_threads=threads):
+            statistics_of(&Z[0, 0, 0, 0] + i * together * g.M, min_of(together, sets - i * together), g.M,
+                          &mean[0, 0] + i * together, &var[0, 0] + i * together)
+        return
+    if sets >= threads:  # set by set: more of it is in a cache when it is read again
         for i in prange(sets, nogil=True, schedule="static", num_threads=threads):
-            set_statistics(&Z[0, 0, 0, 0] + i * g.M, g.M, &mean[0, 0] + i, &var[0, 0] + i)
+            statistics_of_many(&Z[0, 0, 0, 0] + i * g.M, g.M, &mean[0, 0] + i, &var[0, 0] + i)
         return
     channel_sums("group_norm", &Z[0, 0, 0, 0], &Z[0, 0, 0, 0], <double*>NULL, &mean[0, 0], 1, sets, g.M, NUMBERS)
     for i in range(sets):
@@ -113,9 +120,9 @@ def group_norm_grad_sums(const floating[:, :, :, ::1] Delta, const floating[:, :
                        (&mean[0, 0])[i], s.D, &e[0, 0] + i, &f[0, 0] + i)
     else:
         terms = <double*>allocate("group_norm", 2 * runs * sizeof(double))
-        for i in prange(runs, nogil=True, schedule="static", num_threads=threads):
-            channel_terms(&Delta[0, 0, 0, 0] + i * s.P, &Z[0, 0, 0, 0] + i * s.P, (&mean[0, 0])[i // s.D], s.P,
-                          terms + 2 * i, terms + 2 * i + 1)
+        for i in prange(ceil_div(runs, GROUP), nogil=True, schedule="static", num_threads=threads):
+            channel_terms(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], &mean[0, 0], &s, i * GROUP,
+                          min_of(GROUP, runs - i * GROUP), terms)
         for i in range(sets):
             (&e[0, 0])[i] = 0
             (&f[0, 0])[i] = 0
@@ -224,12 +231,14 @@ cdef inline void chunk(const floating* Delta, const floating* Z, const floating*
         if s.P == 1:
             run(Delta + first, Z + first, g + c + at, b + c + at, &line, Y + first, stop - first, True, backward)
             first = stop
+        c += at // s.P
+        length = s.P - at % s.P
         while first < stop:
-            length = min_of(stop - first, s.P - at % s.P)
-            run(Delta + first, Z + first, g + c + at // s.P, b + c + at // s.P, &line, Y + first, length, False,
-                backward)
+            length = min_of(length, stop - first)
+            run(Delta + first, Z + first, g + c, b + c, &line, Y + first, length, False, backward)
             first += length
-            at += length
+            length = s.P
+            c += 1
 
 
 cdef void elements(const floating* Delta, const floating* Z, const floating* g, const floating* b,

@@ -8,12 +8,14 @@ from .runtime.integers cimport ceil_div, min_of
 from .simd.multiply_add cimport multiply_add
 from .simd.reduce cimport (
     FROM_MEAN, LANES, NUMBERS, PARTIAL, PRODUCTS, SQUARES, VECTORS, broadcast_sums, fma_sums, sum_runs, sums,
-    sums_in_memory, widen,
+    sums_in_memory, term, widen,
 )
+from .simd.runs cimport GROUP, sums_of_runs
 
 cdef enum:
     COLUMNS = 1024  # units whose sums over examples are taken at once
     ROWS = 256  # examples of a unit's sum that one thread sums up
+    FEW = 1024  # members of a set, or places of a channel: several are summed up side by side
 
 
 cdef struct Sizes:
@@ -29,48 +31,106 @@ cdef inline double factor_of(double var, double eps) noexcept nogil:
     return 1 / sqrt(var + eps)
 
 
-cdef inline void set_statistics(const floating* Z, Py_ssize_t M, double* mean, double* var) noexcept nogil:
-    # S1 of one set of up to PART members, which is read again while it is in the cache.
-    mean[0] = sum_runs(Z, Z, 0, 1, M, M, NUMBERS) / M
-    var[0] = sum_runs(Z, Z, mean[0], 1, M, M, SQUARES) / M
+cdef inline void statistics_of(const floating* Z, Py_ssize_t count, Py_ssize_t M, double* mean,
+                               double* var) noexcept nogil:
+    # S1 of up to GROUP sets of FEW members, or of one of up to PART, which are read again while they are in the cache.
+    cdef double means[GROUP]
+    cdef double squares[GROUP]
+    cdef Py_ssize_t i
+    if M > FEW:
+        means[0] = sum_runs(Z, Z, 0, 1, M, M, NUMBERS) / M
+        squares[0] = sum_runs(Z, Z, means[0], 1, M, M, SQUARES)
+    else:
+        for i in range(GROUP):
+            squares[i] = 0
+        sums_of_runs(Z, Z, squares, count, M, M, means, NUMBERS)
+        for i in range(count):
+            means[i] /= M
+        sums_of_runs(Z, Z, means, count, M, M, squares, SQUARES)
+    for i in range(count):
+        mean[i] = means[i]
+        var[i] = squares[i] / M
+        if far(mean[i], var[i]):
+            var[i] = without_rest(var[i], sum_runs(Z + i * M, Z + i * M, mean[i], 1, M, M, FROM_MEAN) / M)
+
+
+cdef inline double sum_of_set(const floating* Z, Py_ssize_t M, double mean, term kind) noexcept nogil:
+    # Of more members: parts, added up in their order, as channel_sums() has them.
+    cdef double total = 0
+    cdef Py_ssize_t first = 0, length
+    while first < M:
+        length = min_of(PART, M - first)
+        total += sum_runs(Z + first, Z + first, mean, 1, length, length, kind)
+        first += length
+    return total
+
+
+cdef inline void statistics_of_many(const floating* Z, Py_ssize_t M, double* mean, double* var) noexcept nogil:
+    mean[0] = sum_of_set(Z, M, 0, NUMBERS) / M
+    var[0] = sum_of_set(Z, M, mean[0], SQUARES) / M
     if far(mean[0], var[0]):
-        var[0] = without_rest(var[0], sum_runs(Z, Z, mean[0], 1, M, M, FROM_MEAN) / M)
+        var[0] = without_rest(var[0], sum_of_set(Z, M, mean[0], FROM_MEAN) / M)
 
 
 # ------------------------------------------------------------------------------- of a channel of many places
 
 
-cdef inline void channel_terms(const floating* Delta, const floating* Z, double mean, Py_ssize_t P,
-                               double* of_Delta, double* of_products) noexcept nogil:
-    # sum Delta and sum Delta (Z - mean) over one channel of one example.
-    cdef Py_ssize_t first = 0, length
-    of_Delta[0] = 0
-    of_products[0] = 0
-    while first < P:
-        length = min_of(PART, P - first)
-        of_Delta[0] += sum_runs(Delta + first, Delta + first, 0, 1, length, length, NUMBERS)
-        of_products[0] += sum_runs(Delta + first, Z + first, mean, 1, length, length, PRODUCTS)
-        first += length
+cdef inline void products_of(const floating* Delta, const floating* Z, const double* mean, Py_ssize_t count,
+                             Py_ssize_t P, double* total) noexcept nogil:
+    # sum Delta (Z - mean) over each of up to GROUP channels that follow each other, in total[].
+    cdef Py_ssize_t i, first, length
+    if P <= FEW:
+        sums_of_runs(Delta, Z, mean, count, P, P, total, PRODUCTS)
+        return
+    for i in range(count):
+        total[i] = 0
+        first = i * P
+        while first < (i + 1) * P:
+            length = min_of(PART, (i + 1) * P - first)
+            total[i] += sum_runs(Delta + first, Z + first, mean[i], 1, length, length, PRODUCTS)
+            first += length
 
 
-cdef inline double weight_terms(const floating* Delta, const floating* Z, const double* mean, const double* var,
-                                double eps, const Sizes* g, Py_ssize_t c, Py_ssize_t n,
-                                Py_ssize_t end) noexcept nogil:
-    # S3: channel c's part of dg from the examples n..end-1.
-    cdef Py_ssize_t at, length, first, row
-    cdef double total = 0, products
+cdef inline void channel_terms(const floating* Delta, const floating* Z, const double* mean, const Sizes* s,
+                               Py_ssize_t run, Py_ssize_t count, double* terms) noexcept nogil:
+    # sum Delta and sum Delta (Z - mean), one behind the other, of up to GROUP channels from `run` on of all examples'.
+    cdef double total[GROUP]
+    cdef double products[GROUP]
+    cdef double means[GROUP]
+    cdef Py_ssize_t i
+    for i in range(count):
+        means[i] = mean[(run + i) // s.D]
+    if s.P <= FEW:
+        sums_of_runs(Delta + run * s.P, Delta + run * s.P, means, count, s.P, s.P, total, NUMBERS)
+    else:
+        for i in range(count):
+            total[i] = sum_of_set(Delta + (run + i) * s.P, s.P, 0, NUMBERS)
+    products_of(Delta + run * s.P, Z + run * s.P, means, count, s.P, products)
+    for i in range(count):
+        terms[2 * (run + i)] = total[i]
+        terms[2 * (run + i) + 1] = products[i]
+
+
+cdef inline void weight_terms(const floating* Delta, const floating* Z, const double* mean, const double* var,
+                              double eps, const Sizes* g, Py_ssize_t c, Py_ssize_t width, Py_ssize_t n, Py_ssize_t end,
+                              double* total) noexcept nogil:
+    # S3: the parts of dg of `width` <= GROUP channels from c on, from the examples n..end-1.
+    cdef double products[GROUP]
+    cdef double means[GROUP]
+    cdef double factors[GROUP]
+    cdef Py_ssize_t at, row, i
+    for i in range(width):
+        total[i] = 0
     while n < end:
         at = (n * g.C + c) * g.P
-        row = n * g.S + c // g.D
-        products = 0
-        first = 0
-        while first < g.P:
-            length = min_of(PART, g.P - first)
-            products += sum_runs(Delta + at + first, Z + at + first, mean[row], 1, length, length, PRODUCTS)
-            first += length
-        total += products * factor_of(var[row], eps)
+        for i in range(width):
+            row = n * g.S + (c + i) // g.D
+            means[i] = mean[row]
+            factors[i] = factor_of(var[row], eps)
+        products_of(Delta + at, Z + at, means, width, g.P, products)
+        for i in range(width):
+            total[i] += products[i] * factors[i]
         n += 1
-    return total
 
 
 # ------------------------------------------------------------------------------------- of units of one place
@@ -147,11 +207,11 @@ cdef struct Tasks:
 cdef inline Tasks tasks_of(const Sizes* g) noexcept nogil:
     # By the extents of an example, and by N only in how many parts there are.
     cdef Tasks t
-    t.width = min_of(COLUMNS, g.D) if g.P == 1 else 1
-    t.blocks = ceil_div(g.D, t.width)  # of a set
+    t.width = min_of(COLUMNS, g.D) if g.P == 1 else GROUP if g.P <= FEW else 1
+    t.blocks = ceil_div(g.D, t.width) if g.P == 1 else ceil_div(g.C, t.width)  # of a set, or of all
     t.examples = ROWS if g.P == 1 else ceil_div(PART, g.P)
     t.parts = ceil_div(g.N, t.examples)
-    t.count = g.S * t.blocks * t.parts
+    t.count = (g.S if g.P == 1 else 1) * t.blocks * t.parts
     return t
 
 
@@ -164,4 +224,4 @@ cdef inline void task(const floating* Delta, const floating* Z, const double* me
         unit_sums(Delta, Z, mean, var, eps, g, c, min_of(t.width, g.D - d), first, end, weight,
                   totals + part * g.C + c)
     else:
-        totals[part * g.C + c] = weight_terms(Delta, Z, mean, var, eps, g, c, first, end)
+        weight_terms(Delta, Z, mean, var, eps, g, d, min_of(t.width, g.C - d), first, end, totals + part * g.C + d)
