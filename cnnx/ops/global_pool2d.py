@@ -5,7 +5,7 @@ from typing import Any
 from .. import _check
 from .. import backend as _backend
 from .._check import Array
-from . import _plan, _pool
+from . import _plan, _pool, _winners
 from ._spec import Case, Op
 
 
@@ -75,7 +75,9 @@ def global_avg_pool2d_backward(grad_output: Array, x: Array, *, backend: str | N
     return _backward("avg_pool2d_grad_input", grad_output, x, backend, **NO_PADDING)
 
 
-def global_max_pool2d(x: Array, *, backend: str | None = None) -> Array:
+def global_max_pool2d(
+    x: Array, *, return_winners: bool = False, backend: str | None = None
+) -> Array | tuple[Array, Array]:
     """Take the maximum of every map.
 
         Y[n,c,0,0] = max over h, w of Z[n,c,h,w]
@@ -86,26 +88,40 @@ def global_max_pool2d(x: Array, *, backend: str | None = None) -> Array:
     ----------
     x, backend
         As `global_avg_pool2d` takes them.
+    return_winners : bool
+        Return too where each maximum is, for `global_max_pool2d_backward`, which then need not search.
 
     Returns
     -------
-    array (N, C, 1, 1), dtype of x
+    array (N, C, 1, 1), dtype of x; with return_winners a tuple of that and the winners, (N, C, 1, 1), int32:
+    each map's first maximum (or first NaN) as an offset h W + w in it
 
     Raises
     ------
     TypeError, ValueError
-        As `global_avg_pool2d` raises them.
+        As `global_avg_pool2d` raises them; ValueError also with return_winners for maps of more than 2^31 - 1 pixels.
 
     Examples
     --------
     >>> import cnnx, numpy as np
-    >>> cnnx.global_max_pool2d(np.array([[[[-3.0, -1.0], [-2.0, -4.0]]]]))
+    >>> x = np.array([[[[-3.0, -1.0], [-2.0, -4.0]]]])
+    >>> cnnx.global_max_pool2d(x)
     array([[[[-1.]]]])
+    >>> cnnx.global_max_pool2d(x, return_winners=True)[1]
+    array([[[[1]]]], dtype=int32)
     """
-    return _forward("max_pool2d", x, backend)
+    if not _check.flag("return_winners", return_winners):
+        return _forward("max_pool2d", x, backend)
+    if not _check.plain(x):
+        (x,) = _check.floats(x=x)
+    whole((x.shape,))  # which says what is wrong with x's axes
+    y, found = _winners.Winners.forward(x, x.shape[2:], None, 0, False, backend)
+    return y, found.winners
 
 
-def global_max_pool2d_backward(grad_output: Array, x: Array, *, backend: str | None = None) -> Array:
+def global_max_pool2d_backward(
+    grad_output: Array, x: Array, *, winners: Array | None = None, backend: str | None = None
+) -> Array:
     """Gradient of a cost through `global_max_pool2d`: all of it for the maximum.
 
         dZ[n,c,h,w] = Delta[n,c,0,0] where Z[n,c,h,w] is the maximum, else 0
@@ -118,6 +134,8 @@ def global_max_pool2d_backward(grad_output: Array, x: Array, *, backend: str | N
     grad_output : array (N, C, 1, 1), dtype of x
     x, backend
         As in the forward call.
+    winners : array (N, C, 1, 1), int32, or None
+        What the forward call returned: they need not be found again.
 
     Returns
     -------
@@ -126,7 +144,8 @@ def global_max_pool2d_backward(grad_output: Array, x: Array, *, backend: str | N
     Raises
     ------
     TypeError, ValueError
-        As `global_max_pool2d` does; ValueError also for a grad_output of another shape than the output's.
+        As `global_max_pool2d` does; ValueError also for a grad_output or winners of another shape than the output's,
+        and winners outside their maps.
 
     Examples
     --------
@@ -135,7 +154,14 @@ def global_max_pool2d_backward(grad_output: Array, x: Array, *, backend: str | N
     array([[[[0., 4.],
              [0., 0.]]]])
     """
-    return _backward("max_pool2d_grad_input", grad_output, x, backend)
+    if winners is None:
+        return _backward("max_pool2d_grad_input", grad_output, x, backend)
+    if not _check.plain(grad_output, x):
+        grad_output, x = _check.floats(grad_output=grad_output, x=x)
+    pool = whole((x.shape,))
+    _check.shape("grad_output", grad_output, pool.output, "(the output's)")
+    found = _winners.Winners(_winners.checked(winners, x.shape, pool), x.shape, x.dtype, pool)
+    return found.backward(grad_output, backend)
 
 
 NO_PADDING = {"p_b": 0, "p_r": 0, "include_pad": 0}
@@ -168,9 +194,9 @@ def whole(shapes: _plan.Shapes) -> _pool.Pool:
     return pool
 
 
-def _op(name: str, *, summary: str, equations: str, kernel: str, exact: bool, **more: Any) -> Op:
-    def case(label: str, x: tuple[int, ...], *, exact: bool = exact) -> Case:
-        return Case(label, {"x": x}, {}, exact=exact)
+def _op(name: str, *, summary: str, equations: str, kernel: str, exact: bool, winners: bool = False, **more: Any) -> Op:
+    def case(label: str, x: tuple[int, ...], *, exact: bool = exact, **options: object) -> Case:
+        return Case(label, {"x": x}, options, exact=exact)
 
     return Op(
         name=name,
@@ -178,7 +204,11 @@ def _op(name: str, *, summary: str, equations: str, kernel: str, exact: bool, **
         backward=globals()[f"{name}_backward"],
         summary=summary,
         equations=equations,
-        kernels=(kernel, f"{kernel}_grad_input"),
+        kernels=(
+            kernel,
+            f"{kernel}_grad_input",
+            *((f"{kernel}_winners", f"{kernel}_grad_input_winners") if winners else ()),
+        ),
         differentiable=("x",),
         cases=(
             case("one", (2, 3, 1, 1), exact=True),
@@ -191,6 +221,10 @@ def _op(name: str, *, summary: str, equations: str, kernel: str, exact: bool, **
             case("wide", (1, 1, 3, 41)),
             case("many maps", (2, 40, 2, 3)),
             case("empty batch", (0, 2, 3, 4)),
+            *((case("winners", (2, 3, 3, 5), return_winners=True),) if winners else ()),
+            *((case("winners 7x7", (1, 5, 7, 7), return_winners=True),) if winners else ()),
+            *((case("winners, long row", (1, 2, 1, 70), return_winners=True),) if winners else ()),
+            *((case("winners, empty batch", (0, 2, 3, 4), return_winners=True),) if winners else ()),
         ),
         bench=(case("7x7", (10, 16, 7, 7)),),
         **more,
@@ -213,6 +247,7 @@ OPS = (
         equations="P1, P2",
         kernel="max_pool2d",
         exact=True,
+        winners=True,
         kinks="ties",
     ),
 )

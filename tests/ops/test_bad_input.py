@@ -878,7 +878,7 @@ def check_result(name, arguments, result):
         if name == "conv_transpose2d_backward":
             expected[2] = arguments["grad_output"].shape[1:2]
     elif op.name.startswith("global_"):
-        expected = [(*arguments["x"].shape[:2], 1, 1)]
+        expected = [(*arguments["x"].shape[:2], 1, 1)] * len(results)
     elif name == "conv_transpose2d":
         expected = [transposed(arguments)]
     elif name == "upsample2d":
@@ -903,7 +903,7 @@ def check_result(name, arguments, result):
             continue
         assert type(y) is np.ndarray
         assert y.shape == shape
-        kept = np.int32 if name == "max_pool2d" else np.float64
+        kept = np.int32 if name in ("max_pool2d", "global_max_pool2d") else np.float64
         assert y.dtype == (kept if i and function is op.forward else dtype)
         assert y.dtype.isnative
         assert y.flags.c_contiguous

@@ -60,6 +60,30 @@ def test_ties_nan_and_large_numbers(backend, dtype):
     assert means[2] == most
 
 
+@pytest.mark.parametrize("backend", ["reference", "optimized"])
+def test_winners_are_offsets_in_the_map(backend):
+    x = np.array([[[[2, 5, 1], [5, 0, 5]], [[-1, 0, np.nan], [np.nan, 9, 3]]]], "float32")
+    y, winners = cnnx.global_max_pool2d(x, return_winners=True, backend=backend)
+    np.testing.assert_array_equal(y.ravel(), [5, np.nan])
+    assert (winners.dtype, winners.shape, winners.ravel().tolist()) == (np.dtype("int32"), (1, 2, 1, 1), [1, 2])
+    delta = np.array([[[[3]], [[4]]]], "float32")
+    other = np.zeros_like(x)  # of x the shape is read
+    grad_x = cnnx.global_max_pool2d_backward(delta, other, winners=winners, backend=backend)
+    assert grad_x.tolist() == [[[[0, 3, 0], [0, 0, 0]], [[0, 0, 4], [0, 0, 0]]]]
+
+
+def test_winners_that_are_none():
+    x, delta = np.zeros((1, 2, 3, 4)), np.ones((1, 2, 1, 1))
+    for winners, error, words in (
+        (np.full((1, 2, 1, 1), 12, "int32"), ValueError, "winners: expected offsets of pixels in their 3 x 4 windows"),
+        (np.full((1, 2, 1, 1), -1, "int32"), ValueError, "winners: expected offsets"),
+        (np.zeros((1, 2, 1, 1)), TypeError, "winners: expected dtype int32, got float64"),
+        (np.zeros((1, 2), "int32"), ValueError, "winners: expected shape"),
+    ):
+        with pytest.raises(error, match=f"^{words}"):
+            cnnx.global_max_pool2d_backward(delta, x, winners=winners)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
     ("size", "window"), [((4, 4), 4), ((7, 7), 7), ((14, 14), 7), ((31, 62), 31), ((23, 40), (23, 9))]

@@ -397,7 +397,10 @@ COMPOSED = {
     "conv2d_grad_bias": ("conv2d", "conv_transpose2d"),
     **dict.fromkeys(("avg_pool2d", "avg_pool2d_grad_input"), ("avg_pool2d", "global_avg_pool2d")),
     **{kernel: ("group_norm", "instance_norm", "layer_norm") for kernel in TWINS if kernel.startswith("group_norm")},
-    **dict.fromkeys(("max_pool2d", "max_pool2d_grad_input"), ("max_pool2d", "global_max_pool2d")),
+    **dict.fromkeys(
+        ("max_pool2d", "max_pool2d_grad_input", "max_pool2d_winners", "max_pool2d_grad_input_winners"),
+        ("max_pool2d", "global_max_pool2d"),
+    ),
 }
 
 
