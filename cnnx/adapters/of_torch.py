@@ -389,6 +389,12 @@ def softmax_grad_input(Delta: Array, Z: Array, dZ: Array) -> None:
 
 
 @kernel
+def softmax_grad_input_output(Delta: Array, Y: Array, dZ: Array) -> None:
+    delta, y = _tensors(Delta, Y)
+    dZ[...] = _aten._softmax_backward_data(delta, y, 1, y.dtype).numpy()
+
+
+@kernel
 def log_softmax(Z: Array, Y: Array) -> None:
     Y[...] = torch.log_softmax(_tensor(Z), 1).numpy()
 
@@ -397,6 +403,12 @@ def log_softmax(Z: Array, Y: Array) -> None:
 def log_softmax_grad_input(Delta: Array, Z: Array, dZ: Array) -> None:
     delta, z = _tensors(Delta, Z)
     dZ[...] = _aten._log_softmax_backward_data(delta, torch.log_softmax(z, 1), 1, z.dtype).numpy()
+
+
+@kernel
+def log_softmax_grad_input_output(Delta: Array, Y: Array, dZ: Array) -> None:
+    delta, y = _tensors(Delta, Y)
+    dZ[...] = _aten._log_softmax_backward_data(delta, y, 1, y.dtype).numpy()
 
 
 # ------------------------------------------------------------------------------------- normalisation

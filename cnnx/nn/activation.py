@@ -75,13 +75,14 @@ class Activation(Layer):
         if not self._option:
             y = self._functions[0](x, backend=self._back_end)
             return y, (y if self._saves_output else x)
-        return self._functions[0](x, **self._options()), x
+        y = self._functions[0](x, **self._options())
+        return y, (y if self._saves_output else x)
 
     def _backward(self, grad_output: Array, saved: Any, input_grad: bool) -> Array | None:
         if not input_grad:
             return None
         if self._saves_output:  # of x, the shape and the dtype are wanted: y's are the same, and x may go
-            return self._functions[1](grad_output, saved, output=saved, backend=self._back_end)
+            return self._functions[1](grad_output, saved, output=saved, **self._options())
         if not self._option:
             return self._functions[1](grad_output, saved, backend=self._back_end)
         return self._functions[1](grad_output, saved, **self._options())
@@ -166,8 +167,11 @@ class SiLU(Activation, forward=ops.silu, backward=ops.silu_backward):
     """z / (1 + exp(-z)), also called swish."""
 
 
-class Softmax(Activation, forward=ops.softmax, backward=ops.softmax_backward, option="axis"):
-    """exp(z_i) / sum_j exp(z_j) along an axis (U19 footnote 4). Not before CrossEntropy, which has its own."""
+class Softmax(Activation, forward=ops.softmax, backward=ops.softmax_backward, option="axis", saves_output=True):
+    """exp(z_i) / sum_j exp(z_j) along an axis (U19 footnote 4). Not before CrossEntropy, which has its own.
+
+    Keeps the output, which is all that its gradient asks for.
+    """
 
     _in_place = False
 
@@ -176,8 +180,10 @@ class Softmax(Activation, forward=ops.softmax, backward=ops.softmax_backward, op
         self.axis = _check.integer("axis", axis, -_check.LARGEST)
 
 
-class LogSoftmax(Activation, forward=ops.log_softmax, backward=ops.log_softmax_backward, option="axis"):
-    """The logarithm of Softmax, along an axis."""
+class LogSoftmax(
+    Activation, forward=ops.log_softmax, backward=ops.log_softmax_backward, option="axis", saves_output=True
+):
+    """The logarithm of Softmax, along an axis. Keeps the output."""
 
     _in_place = False
 

@@ -44,7 +44,9 @@ def softmax(x: Array, axis: int = 1, *, backend: str | None = None) -> Array:
     return _forward("softmax", x, axis, backend)
 
 
-def softmax_backward(grad_output: Array, x: Array, axis: int = 1, *, backend: str | None = None) -> Array:
+def softmax_backward(
+    grad_output: Array, x: Array, axis: int = 1, *, output: Array | None = None, backend: str | None = None
+) -> Array:
     """Gradient of a cost through `softmax`.
 
         dZ_i = Y_i (Delta_i - sum_j Delta_j Y_j)
@@ -56,6 +58,9 @@ def softmax_backward(grad_output: Array, x: Array, axis: int = 1, *, backend: st
     grad_output, x : arrays of one shape and dtype
     axis, backend
         As in the forward call.
+    output : array of x's shape and dtype, or None
+        What the forward call returned, saved: no exponential is computed then, x's numbers are not read, and the
+        gradient is as good as the rounded output allows.
 
     Returns
     -------
@@ -64,7 +69,7 @@ def softmax_backward(grad_output: Array, x: Array, axis: int = 1, *, backend: st
     Raises
     ------
     TypeError, ValueError
-        As `softmax` does; ValueError also for a grad_output of another shape than x's.
+        As `softmax` does; ValueError also for a grad_output or output of another shape than x's.
 
     Examples
     --------
@@ -72,7 +77,7 @@ def softmax_backward(grad_output: Array, x: Array, axis: int = 1, *, backend: st
     >>> cnnx.softmax_backward(np.array([[1.0, 0.0]]), np.array([[0.0, 0.0]]))
     array([[ 0.25, -0.25]])
     """
-    return _backward("softmax", grad_output, x, axis, backend)
+    return _backward("softmax", grad_output, x, axis, output, backend)
 
 
 def log_softmax(x: Array, axis: int = 1, *, backend: str | None = None) -> Array:
@@ -108,7 +113,9 @@ def log_softmax(x: Array, axis: int = 1, *, backend: str | None = None) -> Array
     return _forward("log_softmax", x, axis, backend)
 
 
-def log_softmax_backward(grad_output: Array, x: Array, axis: int = 1, *, backend: str | None = None) -> Array:
+def log_softmax_backward(
+    grad_output: Array, x: Array, axis: int = 1, *, output: Array | None = None, backend: str | None = None
+) -> Array:
     """Gradient of a cost through `log_softmax`.
 
         dZ_i = Delta_i - exp(Y_i) sum_j Delta_j
@@ -120,6 +127,9 @@ def log_softmax_backward(grad_output: Array, x: Array, axis: int = 1, *, backend
     grad_output, x : arrays of one shape and dtype
     axis, backend
         As in the forward call.
+    output : array of x's shape and dtype, or None
+        What the forward call returned, saved: one exponential is left for each number, x's are not read, and the
+        gradient is as good as the rounded output allows: where that is -100, its exponential is off by 100 roundings.
 
     Returns
     -------
@@ -136,7 +146,7 @@ def log_softmax_backward(grad_output: Array, x: Array, axis: int = 1, *, backend
     >>> cnnx.log_softmax_backward(np.array([[1.0, 0.0]]), np.array([[0.0, 0.0]]))
     array([[ 0.5, -0.5]])
     """
-    return _backward("log_softmax", grad_output, x, axis, backend)
+    return _backward("log_softmax", grad_output, x, axis, output, backend)
 
 
 def _forward(name: str, x: Array, axis: int, backend: str | None) -> Array:
@@ -148,13 +158,20 @@ def _forward(name: str, x: Array, axis: int, backend: str | None) -> Array:
     return y
 
 
-def _backward(name: str, grad_output: Array, x: Array, axis: int, backend: str | None) -> Array:
-    if not _check.plain(grad_output, x):
-        grad_output, x = _check.floats(grad_output=grad_output, x=x)
+def _backward(name: str, grad_output: Array, x: Array, axis: int, output: Array | None, backend: str | None) -> Array:
+    if output is None:
+        if not _check.plain(grad_output, x):
+            grad_output, x = _check.floats(grad_output=grad_output, x=x)
+    elif not _check.plain(grad_output, x, output):
+        grad_output, x, output = _check.floats(grad_output=grad_output, x=x, output=output)
     rows = _rows((x.shape,), axis)
     _check.shape("grad_output", grad_output, x.shape, "(x's)")
     grad_x = _plan.new(x.shape, x.dtype)
-    kernel = _backend.kernel(f"{name}_grad_input", _check.NAMES[x.dtype.char], backend)
+    kernel_name = f"{name}_grad_input"
+    if output is not None:
+        _check.shape("output", output, x.shape, "(x's)")
+        x, kernel_name = output, f"{name}_grad_input_output"
+    kernel = _backend.kernel(kernel_name, _check.NAMES[x.dtype.char], backend)
     kernel(grad_output.reshape(rows), x.reshape(rows), grad_x.reshape(rows))
     return grad_x
 
@@ -186,6 +203,11 @@ def _cases() -> tuple[Case, ...]:
         Case("inner axis", {"x": (2, 2, 4, 3)}, {"axis": 2}),
         Case("many classes", {"x": (1, 131)}),
         Case("empty batch", {"x": (0, 4)}),
+        Case("rows, output", {"x": (4, 7)}, {"output": True}),
+        Case("columns, output", {"x": (5, 3)}, {"axis": 0, "output": True}),
+        Case("channels, output", {"x": (2, 5, 3, 4)}, {"output": True}),
+        Case("many classes, output", {"x": (1, 131)}, {"output": True}),
+        Case("empty batch, output", {"x": (0, 4)}, {"output": True}),
     )
 
 
@@ -196,11 +218,11 @@ def _op(name: str, summary: str, equations: str) -> Op:
         backward=globals()[f"{name}_backward"],
         summary=summary,
         equations=equations,
-        kernels=(name, f"{name}_grad_input"),
+        kernels=(name, f"{name}_grad_input", f"{name}_grad_input_output"),
         differentiable=("x",),
         cases=_cases(),
-        bench=(Case("64 x 10", {"x": (64, 10)}),),
-        large=(Case("256 x 1000", {"x": (256, 1000)}),),
+        bench=(Case("64 x 10", {"x": (64, 10)}, {"output": True}),),
+        large=(Case("256 x 1000", {"x": (256, 1000)}, {"output": True}),),
     )
 
 

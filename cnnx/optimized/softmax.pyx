@@ -7,12 +7,15 @@ from cython cimport floating
 from cython.parallel cimport prange, threadid
 from libc.stdlib cimport free
 
-from ._threads cimport EXP, threads_for
+from ._threads cimport EXP, MEMORY, threads_for
 from .runtime.integers cimport ceil_div, min_of
-from .runtime.memory cimport align_to_line, scratch
+from .runtime.memory cimport CACHE_LINE, align_to_line, scratch
+from .simd.exp cimport exp_least, large_exp, of_large
 from .simd.multiply_add cimport multiply_add
+from .simd.prefetch cimport prefetch_span, prefetch_write
+from .simd.reduce cimport LANES as DOUBLES, broadcast_sums, fma_sums, sums, sums_in_memory, widen
 from .softmax_rows cimport (
-    LANES, NARROW, TRANSPOSED, RowLayout, contiguous_row, load_strip, log_of, maxima, partitions, row_sums,
+    LANES, NARROW, TRANSPOSED, WIDEST, RowLayout, contiguous_row, load_strip, log_of, maxima, partitions, row_sums,
     room_of, rows_at_once, rows_side_by_side, spread_sum, store_strip, transpose_back, transpose_rows,
 )
 
@@ -61,6 +64,33 @@ cdef inline void softmax_dZ(const floating* Delta, const floating* Z, floating* 
         store_strip(y, walk, step, dZ)
 
 
+cdef inline void softmax_dZ_output(const floating* Delta, const floating* Y, floating* dZ,
+                                   RowLayout walk) noexcept nogil:
+    # From the saved Y.
+    cdef floating y[LANES]
+    cdef floating delta[LANES]
+    cdef double mean[LANES]  # sum_j Delta_j Y_j
+    cdef sums a[WIDEST]
+    cdef Py_ssize_t step
+    cdef int j
+    for j in range(LANES // DOUBLES):
+        a[j] = broadcast_sums(0)
+    for step in range(walk.steps):
+        load_strip(Y, walk, step, y, <floating>0)
+        load_strip(Delta, walk, step, delta, <floating>0)
+        for j in range(LANES // DOUBLES):
+            a[j] = fma_sums(a[j], widen(&delta[j * DOUBLES]), widen(&y[j * DOUBLES]))
+    for j in range(LANES // DOUBLES):
+        (<sums_in_memory*>&mean[j * DOUBLES])[0] = a[j]
+    spread_sum(mean, walk)
+    for step in range(walk.steps):
+        load_strip(Y, walk, step, y, <floating>0)
+        load_strip(Delta, walk, step, delta, <floating>0)
+        for j in range(LANES):
+            y[j] = <floating>(y[j] * (delta[j] - mean[j]))
+        store_strip(y, walk, step, dZ)
+
+
 cdef inline void log_softmax_Y(const floating* Z, floating* Y, RowLayout walk) noexcept nogil:
     cdef floating most[LANES]
     cdef floating z[LANES]
@@ -102,6 +132,45 @@ cdef inline void log_softmax_dZ(const floating* Delta, const floating* Z, floati
         store_strip(y, walk, step, dZ)
 
 
+cdef inline void log_softmax_dZ_output(const floating* Delta, const floating* Y, floating* dZ,
+                                       RowLayout walk) noexcept nogil:
+    # From the saved Y.
+    cdef floating y[LANES]
+    cdef floating delta[LANES]
+    cdef double sum_Delta[LANES]
+    cdef double scale = of_large[floating](NULL)
+    cdef Py_ssize_t step
+    cdef int j
+    row_sums(Delta, walk, sum_Delta)
+    for step in range(walk.steps):
+        load_strip(Y, walk, step, y, <floating>0)
+        load_strip(Delta, walk, step, delta, <floating>0)
+        for j in range(LANES):
+            y[j] = exp_least(y[j])
+        for j in range(LANES):
+            y[j] = large_exp(y[j])
+        for j in range(LANES):
+            y[j] = <floating>multiply_add(-y[j] * scale, sum_Delta[j], <double>delta[j])
+        store_strip(y, walk, step, dZ)
+
+
+# Of rows side by side a strip is a few cache lines in each of M pages, which no processor fetches by itself: the next
+# strip's lines are asked for, and those that will be written, while this strip is computed.
+
+
+cdef inline void fetch_next(const floating* z, Py_ssize_t M, Py_ssize_t B, Py_ssize_t b) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(M if b + 2 * LANES <= B else 0):
+        prefetch_span(z + i * B + LANES, LANES * sizeof(floating), NULL)
+
+
+cdef inline void fetch_for_writing(floating* y, Py_ssize_t M, Py_ssize_t B) noexcept nogil:
+    cdef Py_ssize_t i, j, line = CACHE_LINE // <Py_ssize_t>sizeof(floating)
+    for i in range(M):
+        for j in range(LANES // line):
+            prefetch_write(y + i * B + j * line)
+
+
 cdef inline void each(void (*compute)(const floating*, floating*, RowLayout) noexcept nogil,
                       const floating[:, :, ::1] Z, floating[:, :, ::1] Y) except *:
     cdef Py_ssize_t A = Z.shape[0], M = Z.shape[1], B = Z.shape[2], part
@@ -121,6 +190,8 @@ cdef inline void some(void (*compute)(const floating*, floating*, RowLayout) noe
     cdef floating* y = z + TRANSPOSED
     cdef Py_ssize_t M = Z.shape[1], B = Z.shape[2], count
     if B > 1:
+        fetch_for_writing(&Y[a, 0, b], M, B)
+        fetch_next(&Z[a, 0, b], M, B, b)
         compute(&Z[a, 0, b], &Y[a, 0, b], rows_side_by_side(M, B, b))
     elif M > NARROW:
         compute(&Z[a, 0, 0], &Y[a, 0, 0], contiguous_row(M))
@@ -133,10 +204,10 @@ cdef inline void some(void (*compute)(const floating*, floating*, RowLayout) noe
 
 cdef inline void each_back(void (*compute)(const floating*, const floating*, floating*, RowLayout) noexcept nogil,
                            const floating[:, :, ::1] Delta, const floating[:, :, ::1] Z,
-                           floating[:, :, ::1] dZ) except *:
+                           floating[:, :, ::1] dZ, double cost) except *:
     cdef Py_ssize_t A = Z.shape[0], M = Z.shape[1], B = Z.shape[2], part
     cdef Py_ssize_t rows = rows_at_once(M) if B == 1 else 1, parts = ceil_div(B, LANES)
-    cdef int threads = threads_for(EXP * <double>A * M * B)
+    cdef int threads = threads_for(cost * <double>A * M * B)
     cdef floating* tag = NULL
     cdef void* raw = scratch("softmax_grad_input", threads * room_of(M), tag)
     cdef floating* room = align_to_line(raw, tag)
@@ -152,6 +223,9 @@ cdef inline void some_back(void (*compute)(const floating*, const floating*, flo
     cdef floating* d = z + TRANSPOSED
     cdef Py_ssize_t M = Z.shape[1], B = Z.shape[2], count
     if B > 1:
+        fetch_for_writing(&dZ[a, 0, b], M, B)
+        fetch_next(&Delta[a, 0, b], M, B, b)
+        fetch_next(&Z[a, 0, b], M, B, b)
         compute(&Delta[a, 0, b], &Z[a, 0, b], &dZ[a, 0, b], rows_side_by_side(M, B, b))
     elif M > NARROW:
         compute(&Delta[a, 0, 0], &Z[a, 0, 0], &dZ[a, 0, 0], contiguous_row(M))
@@ -168,7 +242,12 @@ def softmax(const floating[:, :, ::1] Z, /, floating[:, :, ::1] Y):
 
 
 def softmax_grad_input(const floating[:, :, ::1] Delta, const floating[:, :, ::1] Z, /, floating[:, :, ::1] dZ):
-    each_back(softmax_dZ[floating], Delta, Z, dZ)
+    each_back(softmax_dZ[floating], Delta, Z, dZ, EXP)
+
+
+def softmax_grad_input_output(const floating[:, :, ::1] Delta, const floating[:, :, ::1] Y, /,
+                              floating[:, :, ::1] dZ):
+    each_back(softmax_dZ_output[floating], Delta, Y, dZ, MEMORY)
 
 
 def log_softmax(const floating[:, :, ::1] Z, /, floating[:, :, ::1] Y):
@@ -177,4 +256,9 @@ def log_softmax(const floating[:, :, ::1] Z, /, floating[:, :, ::1] Y):
 
 def log_softmax_grad_input(const floating[:, :, ::1] Delta, const floating[:, :, ::1] Z, /,
                            floating[:, :, ::1] dZ):
-    each_back(log_softmax_dZ[floating], Delta, Z, dZ)
+    each_back(log_softmax_dZ[floating], Delta, Z, dZ, EXP)
+
+
+def log_softmax_grad_input_output(const floating[:, :, ::1] Delta, const floating[:, :, ::1] Y, /,
+                                  floating[:, :, ::1] dZ):
+    each_back(log_softmax_dZ_output[floating], Delta, Y, dZ, EXP)

@@ -56,6 +56,17 @@ def softmax_dZ(Delta, Z, a, i, b, *, m=IEEE):
     return Y[i] * (Delta[a, i, b] - total)
 
 
+def softmax_dZ_output(Delta, Y, a, i, b):
+    """dZ_i = Y_i (Delta_i - sum_j Delta_j Y_j), from the saved Y.
+
+    A3: U19 footnote 4.
+    """
+    total = 0
+    for j in range(Y.shape[1]):
+        total = total + Delta[a, j, b] * Y[a, j, b]
+    return Y[a, i, b] * (Delta[a, i, b] - total)
+
+
 def log_softmax_Y(Z, a, i, b, *, m=IEEE):
     """Y_i = Z_i - max Z - log sum_j exp(Z_j - max Z).
 
@@ -75,6 +86,17 @@ def log_softmax_dZ(Delta, Z, a, i, b, *, m=IEEE):
     return Delta[a, i, b] - y(Z[a, :, b], m=m)[i] * total
 
 
+def log_softmax_dZ_output(Delta, Y, a, i, b, *, m=IEEE):
+    """dZ_i = Delta_i - exp(Y_i) sum_j Delta_j, from the saved Y.
+
+    A4: standard.
+    """
+    total = 0
+    for j in range(Y.shape[1]):
+        total = total + Delta[a, j, b]
+    return Delta[a, i, b] - m.exp(Y[a, i, b]) * total
+
+
 @computes(Y=softmax_Y)
 def softmax(Z, /, Y):
     """Z (A,M,B) -> Y (A,M,B)."""
@@ -85,6 +107,11 @@ def softmax_grad_input(Delta, Z, /, dZ):
     """Delta, Z (A,M,B) -> dZ (A,M,B)."""
 
 
+@computes(dZ=softmax_dZ_output)
+def softmax_grad_input_output(Delta, Y, /, dZ):
+    """Delta, Y (A,M,B) -> dZ (A,M,B)."""
+
+
 @computes(Y=log_softmax_Y)
 def log_softmax(Z, /, Y):
     """Z (A,M,B) -> Y (A,M,B)."""
@@ -93,3 +120,8 @@ def log_softmax(Z, /, Y):
 @computes(dZ=log_softmax_dZ)
 def log_softmax_grad_input(Delta, Z, /, dZ):
     """Delta, Z (A,M,B) -> dZ (A,M,B)."""
+
+
+@computes(dZ=log_softmax_dZ_output)
+def log_softmax_grad_input_output(Delta, Y, /, dZ):
+    """Delta, Y (A,M,B) -> dZ (A,M,B)."""

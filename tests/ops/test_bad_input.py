@@ -645,7 +645,7 @@ def test_same_padding_never_leaves_a_pooling_window_empty():
 # -------------------------------------------------------------------------------------- winners and indices
 
 
-@pytest.mark.parametrize("name", ["sigmoid", "tanh"])
+@pytest.mark.parametrize("name", ["sigmoid", "tanh", "softmax", "log_softmax"])
 def test_output(name):
     x = np.linspace(-2, 2, 6, dtype="float32").reshape(2, 3)
     forward, backward = getattr(cnnx, name), getattr(cnnx, f"{name}_backward")

@@ -245,6 +245,23 @@ def test_slopes_by_a_saved_output(backend, dtype):
         np.testing.assert_allclose(saved, again, rtol=0, atol=8 * np.finfo(dtype).eps)
 
 
+def test_softmax_backward_by_the_saved_output(backend, dtype):
+    """Y (Delta - sum Delta Y) and Delta - exp(Y) sum Delta, whatever x holds: only its shape and dtype count."""
+    y, g, x = np.array([[0.25, 0.5, 0.25]], dtype), np.array([[4, 2, -4]], dtype), np.full((1, 3), nan, dtype)
+    same(cnnx.softmax_backward(g, x, output=y), np.array([[0.75, 0.5, -1.25]], dtype))  # the sum is 1
+    same(cnnx.log_softmax_backward(g, x, output=np.array([[0, -inf, 0]], dtype)), np.array([[2, 2, -6]], dtype))
+    x = np.linspace(-3, 4, 2 * 70 * 33).reshape(2, 70, 33).astype(dtype)
+    g = np.cos(x)
+    for name in ("softmax", "log_softmax"):
+        forward, backward = getattr(cnnx, name), getattr(cnnx, f"{name}_backward")
+        for axis in (1, -1):
+            saved, again = backward(g, x, axis, output=forward(x, axis)), backward(g, x, axis)
+            np.testing.assert_allclose(saved, again, rtol=0, atol=99 * np.finfo(dtype).eps)
+        with pytest.raises(ValueError, match=r"^output: expected shape"):
+            backward(g, x, output=x[:, 1:])
+    assert np.isnan(cnnx.softmax_backward(np.ones((1, 2), dtype), np.ones((1, 2), dtype), output=y[:, :2] * nan)).all()
+
+
 def test_first_of_equal_maxima_wins(backend, dtype):
     """Zeros of both signs are equal: the first counts."""
     x = np.array([[[[-0.0, 0.0], [0.0, -1]]]], dtype)

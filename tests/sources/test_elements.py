@@ -104,6 +104,7 @@ LRN = dict(size=3, alpha=Fraction(3, 2), beta=Fraction(1), k=Fraction(5, 36), m=
 
 # Softmax to base 2 of 0, 1, 2: 1/7, 2/7, 4/7.
 row, unit = fractions("0 1 2", 1, 3, 1), fractions("1 0 0", 1, 3, 1)
+third = fractions("1/3 1/3 1/3", 1, 3, 1)
 zeros, target = fractions("0 0 0 0", 1, 4), fractions("0 1/2 1 0", 1, 4)
 
 BY_HAND = [
@@ -196,6 +197,9 @@ BY_HAND = [
     ("softmax", "Y", (row,), (0, 2, 0), dict(m=Base2), "4/7"),
     ("softmax_grad_input", "dZ", (unit, row), (0, 0, 0), dict(m=Base2), "6/49"),  # 1/7 (1 - 1/7)
     ("softmax_grad_input", "dZ", (unit, row), (0, 2, 0), dict(m=Base2), "-4/49"),
+    ("softmax_grad_input_output", "dZ", (unit, third), (0, 0, 0), {}, "2/9"),  # 1/3 (1 - 1/3)
+    ("softmax_grad_input_output", "dZ", (unit, third), (0, 2, 0), {}, "-1/9"),
+    ("log_softmax_grad_input_output", "dZ", (unit, -row), (0, 1, 0), dict(m=Base2), "-1/2"),  # 0 - 2^-1
     ("log_softmax", "Y", (zeros[:, :, None],), (0, 1, 0), dict(m=Base2), "-2"),  # log2(1/4)
     ("log_softmax_grad_input", "dZ", (unit, row), (0, 0, 0), dict(m=Base2), "6/7"),
     ("affine", "Y", (z, w, fractions("1/6 0", 2)), (0, 0), {}, "7/10"),  # 1/6 + 1/3 + 1/5

@@ -110,6 +110,11 @@ def softmax_grad_input(Delta: Array, Z: Array, dZ: Array) -> None:
 
 
 @kernel
+def softmax_grad_input_output(Delta: Array, Y: Array, dZ: Array) -> None:
+    dZ[...] = Y * (Delta - (Delta * Y).sum(axis=1, keepdims=True))
+
+
+@kernel
 def log_softmax(Z: Array, Y: Array) -> None:
     Y[...] = Z - Z.max(axis=1, keepdims=True)
     Y -= np.log(np.exp(Y).sum(axis=1, keepdims=True))
@@ -120,6 +125,11 @@ def log_softmax_grad_input(Delta: Array, Z: Array, dZ: Array) -> None:
     Y = np.empty_like(Z)
     softmax(Z, Y)
     dZ[...] = Delta - Y * Delta.sum(axis=1, keepdims=True)
+
+
+@kernel
+def log_softmax_grad_input_output(Delta: Array, Y: Array, dZ: Array) -> None:
+    dZ[...] = Delta - np.exp(Y) * Delta.sum(axis=1, keepdims=True)
 
 
 @kernel

@@ -203,6 +203,16 @@ def softmax_grad_input_of_diagonal(Delta: Array, Z: Array, dZ: Array) -> None:
     dZ[...] = Delta * Y * (1 - Y)
 
 
+@BUGS.of("softmax", "softmax_grad_input_output", "the saved output is taken for the input", "softmax(y) for y")
+def softmax_grad_input_output_again(Delta: Array, Y: Array, dZ: Array) -> None:
+    right("softmax_grad_input")(Delta, Y, dZ)
+
+
+@BUGS.of("log_softmax", "log_softmax_grad_input_output", "y for exp(y)", "the saved output is taken for the softmax")
+def log_softmax_grad_input_output_of_softmax(Delta: Array, Y: Array, dZ: Array) -> None:
+    dZ[...] = Delta - Y * Delta.sum(axis=1, keepdims=True)
+
+
 @BUGS.of("log_softmax", "log_softmax", "the logarithm of the softmax", "-inf where softmax underflows")
 def log_softmax_as_log_of_softmax(Z: Array, Y: Array) -> None:
     right("softmax")(Z, Y)
