@@ -126,11 +126,10 @@ cdef inline double clip_prime(double z, double low, double high) noexcept nogil:
     return slope if z <= high else 0
 
 
-cdef inline floating hard_sigmoid_phi(floating z, double alpha, double beta) noexcept nogil:
-    # Rounded first, which keeps the order and both ends: choices among doubles for floats take three times as long.
-    cdef floating t = <floating>(alpha * z + beta)
-    t = 1 if t > 1 else t
-    return 0 if t <= 0 else t
+cdef inline floating hard_sigmoid_line(floating z, double alpha, double beta) noexcept nogil:
+    # Before it is clipped to 0 and 1. Rounded first, which keeps the order and both ends: choices among doubles for
+    # floats take three times as long.
+    return <floating>(alpha * z + beta)
 
 
 cdef inline double hard_sigmoid_prime(double z, double alpha, double beta) noexcept nogil:

@@ -6,7 +6,7 @@
 from cython cimport floating
 
 from .activation_formulas cimport (
-    clip_phi, clip_prime, hard_sigmoid_phi, hard_sigmoid_prime, hard_swish_phi, hard_swish_prime, identity_phi,
+    clip_phi, clip_prime, hard_sigmoid_line, hard_sigmoid_prime, hard_swish_phi, hard_swish_prime, identity_phi,
     identity_prime, leaky_relu_phi, leaky_relu_prime, prelu_phi, prelu_prime, relu_phi, relu_prime, sigmoid_slope,
     step_phi, step_prime, tanh_slope,
 )
@@ -142,6 +142,7 @@ cdef inline void clip_dZ(const floating* Delta, const floating* Z, floating* dZ,
 
 cdef inline void hard_sigmoid_Y(const floating* Z, floating* Y, Py_ssize_t strips,
                                 const double* line) noexcept nogil:
+    # Choice by choice: of both at once gcc makes four comparisons.
     cdef double alpha = line[0], beta = line[1]
     cdef floating z[STRIP]
     cdef Py_ssize_t i
@@ -149,7 +150,11 @@ cdef inline void hard_sigmoid_Y(const floating* Z, floating* Y, Py_ssize_t strip
     for i in range(strips):
         load_strip(Z, i, z)
         for j in range(STRIP):
-            Y[i * STRIP + j] = hard_sigmoid_phi(z[j], alpha, beta)
+            z[j] = hard_sigmoid_line(z[j], alpha, beta)
+        for j in range(STRIP):
+            z[j] = 1 if z[j] > 1 else z[j]
+        for j in range(STRIP):
+            Y[i * STRIP + j] = 0 if z[j] <= 0 else z[j]
 
 
 cdef inline void hard_sigmoid_dZ(const floating* Delta, const floating* Z, floating* dZ, Py_ssize_t strips,
