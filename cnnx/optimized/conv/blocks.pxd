@@ -48,6 +48,24 @@ cdef struct Arrays:
     void* Y
 
 
+cdef inline bint serves_as_it_lies(const Sums* m, Py_ssize_t images, Py_ssize_t lanes, Py_ssize_t size) noexcept nogil:
+    # A window of one number needs no copy, but for planes that fall on one another in the cache, where there are many
+    # outputs (few are a matter of reading: stream_columns), and for small ones of several images, whose tails share
+    # vectors.
+    cdef const Taps* t = &m.taps
+    return (t.R * t.S == 1 and t.u == 1 and t.v == 1 and t.down[0] == 0 and t.right[0] == 0 and t.P == t.H
+            and t.Q == t.W and t.P * t.Q >= (2 if images == 1 else 2 * VECTORS) * lanes
+            and (2 * m.K <= ROWS or m.source * size % STREAMED_BYTES != 0))
+
+
+cdef inline void leave_uncopied(Sums* m) noexcept nogil:
+    # After plan_taps() and plan_plane().
+    cdef Py_ssize_t c
+    m.plane.used = False
+    for c in range(m.taps.C):
+        m.taps.tap[c] = c * m.source
+
+
 cdef inline Py_ssize_t terms(const Sums* m) noexcept nogil:
     return m.taps.C * m.taps.R * m.taps.S
 

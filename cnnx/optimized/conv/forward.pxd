@@ -2,12 +2,12 @@
 
 from cython cimport floating
 
-from ..microkernel.multiply_accumulate cimport IN_ROWS, ROWS, VECTORS
+from ..microkernel.multiply_accumulate cimport IN_ROWS
 from ..microkernel.table cimport Microkernels
 from ..pack.taps cimport plan_taps, set_extents
 from ..simd.vector cimport lanes_of
 from .bands_layers cimport Numbers
-from .blocks cimport STREAMED_BYTES, Sums, planes_at_a_time
+from .blocks cimport Sums, leave_uncopied, planes_at_a_time, serves_as_it_lies
 from .depthwise cimport plan_plane
 from .epilogue cimport Epilogue
 
@@ -17,7 +17,7 @@ cdef inline bint forward_sums(Sums* m, Py_ssize_t* offsets, const floating[:, :,
                               const Numbers* o, const Epilogue* epilogue,
                               const Microkernels* kernels) noexcept nogil:
     # C1: output (p, q) takes row u p + d_h r - p_h and column v q + d_w s - p_w. False when there is no memory.
-    cdef Py_ssize_t lanes = lanes_of(<floating*>NULL), r, s, c
+    cdef Py_ssize_t lanes = lanes_of(<floating*>NULL), r, s
     cdef Py_ssize_t P = Y.shape[2], Q = Y.shape[3], size = Z.shape[2] * Z.shape[3]
     for r in range(F.shape[2]):
         offsets[r] = o.d_h * r - o.p_h
@@ -38,18 +38,11 @@ cdef inline bint forward_sums(Sums* m, Py_ssize_t* offsets, const floating[:, :,
     m.y_k = P * Q
     m.w = 0
     m.w_group = m.K * F.shape[1] * F.shape[2] * F.shape[3]
-    # A window of one number needs no copy, but for planes that fall on one another in the cache, where there are many
-    # outputs (few are a matter of reading: stream_columns), and for small ones of several images, whose tails share
-    # vectors.
-    m.copied = not (F.shape[2] * F.shape[3] == 1 and o.u == 1 and o.v == 1 and P * Q == size
-                    and P * Q >= (2 if Z.shape[0] == 1 else 2 * VECTORS) * lanes
-                    and (2 * m.K <= ROWS or size * <Py_ssize_t>sizeof(floating) % STREAMED_BYTES != 0))
+    m.copied = not serves_as_it_lies(m, Z.shape[0], lanes, sizeof(floating))
     if not plan_taps(&m.taps, lanes):
         return False
     m.planes = planes_at_a_time(m, sizeof(floating))
     plan_plane(&m.plane, &m.taps, m.K, sizeof(floating), lanes)
     if not m.copied:
-        m.plane.used = False
-        for c in range(m.taps.C):
-            m.taps.tap[c] = c * size
+        leave_uncopied(m)
     return True

@@ -11,7 +11,9 @@ from ..pack.taps cimport plan_taps, set_extents
 from ..runtime.integers cimport Span, ceil_div, max_of, min_of, plus, times
 from ..simd.vector cimport lanes_of
 from .axis cimport Axis, Line, axis_of, line_of
-from .blocks cimport Sums, copy_size, planes_at_a_time, row_block, row_blocks, terms
+from .blocks cimport (
+    Sums, copy_size, leave_uncopied, planes_at_a_time, row_block, row_blocks, serves_as_it_lies, terms,
+)
 from .depthwise cimport plan_plane
 from .epilogue cimport Epilogue
 from .job cimport Job
@@ -112,7 +114,10 @@ cdef inline bint phase_sums(Job* job, const Phases* rows, const Phases* columns,
             m.epilogue = Epilogue(used=False, away=0, low=0, high=0)
             m.source = Delta.shape[2] * Delta.shape[3]
             m.w_is = INTERLEAVED
-            m.copied = True
+            # Phases of one tap would make the same copy each. A plane by one kernel has better ways (depthwise.pxd,
+            # lanes.pxd).
+            m.copied = (job.part == NULL or m.K * m.taps.C == 1
+                        or not serves_as_it_lies(m, job.N, lanes, sizeof(floating)))
             m.y = y
             m.y_k = P * Q
             m.w = w
@@ -122,7 +127,10 @@ cdef inline bint phase_sums(Job* job, const Phases* rows, const Phases* columns,
             job.count += 1
             m.planes = planes_at_a_time(m, sizeof(floating))
             plan_plane(&m.plane, &m.taps, m.K, sizeof(floating), lanes)
-            job.scratch = max_of(job.scratch, copy_size(m, lanes))
+            if m.copied:
+                job.scratch = max_of(job.scratch, copy_size(m, lanes))
+            else:
+                leave_uncopied(m)
             y += m.K * m.y_k
             w += job.groups * m.w_group
     job.planes = job.scratch
