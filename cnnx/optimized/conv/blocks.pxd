@@ -16,6 +16,15 @@ from ..simd.vector cimport VECTOR_BYTES, lanes_of
 from .depthwise cimport Plane, band_size
 from .epilogue cimport Epilogue, finish
 
+cdef extern from *:
+    """
+    /* Reads a number of each cache line: unlike a prefetch that sets the processor's own prefetching going. */
+    static inline void cnnx_touch(const char* x, Py_ssize_t bytes) {
+        for (Py_ssize_t i = 0; i < bytes; i += 64) (void)*(const volatile char*)(x + i);
+    }
+    """
+    void touch "cnnx_touch"(const void* x, Py_ssize_t bytes) noexcept nogil
+
 cdef enum:
     L2_BYTES = 786_432  # of a copy that stay in a core's own cache while the weights pass by
     SHORT_ROW = 4096  # bytes of a row of weights
@@ -258,9 +267,10 @@ cdef inline void multiply_columns(const Sums* m, const Arrays* a, const floating
                                   Py_ssize_t parts, Py_ssize_t part, bint shared, Span blocks,
                                   floating* panel) noexcept nogil:
     # Some row blocks by a part of the columns 0 ... end - 1, whose other parts are other threads' if `shared`. Where
-    # there is no copy, each row block prefetches a share of the next part's columns: they lie so far apart that the
-    # processor does not see them coming, and all at once they would be in the way of what is read now.
-    cdef Py_ssize_t lanes = lanes_of(x), step = VECTORS * lanes if in_panels(m) else lanes, block, vectors
+    # there is no copy, columns lie so far apart that the processor does not see them coming. So each row block
+    # prefetches a share of the next part: all at once they would be in the way of what is read now. Of a source that
+    # was not in the cache before, too many would be late: a part is read in long runs first.
+    cdef Py_ssize_t lanes = lanes_of(x), step = VECTORS * lanes if in_panels(m) else lanes, block, vectors, c
     cdef Span ahead
     cdef Span columns = Span(column_part(m, end, parts, part, step, lanes),
                              column_part(m, end, parts, part + 1, step, lanes))
@@ -272,6 +282,10 @@ cdef inline void multiply_columns(const Sums* m, const Arrays* a, const floating
         stream_columns(m, a, x, columns, blocks)
         return
     vectors = 0 if m.copied else ceil_div(min_of(end, 2 * columns.end - columns.first) - columns.end, lanes)
+    if not m.copied and times(terms(m) * sizeof(floating), end) > 2 * L2_BYTES:
+        vectors = 0
+        for c in range(m.taps.C):
+            touch(x + m.taps.tap[c] + columns.first, (columns.end - columns.first) * sizeof(floating))
     for block in range(blocks.first, blocks.end):
         ahead = Span(columns.end + vectors * (block - blocks.first) // (blocks.end - blocks.first) * lanes,
                      columns.end + vectors * (block - blocks.first + 1) // (blocks.end - blocks.first) * lanes)
