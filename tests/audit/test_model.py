@@ -3,10 +3,12 @@
 import subprocess
 import sys
 from fractions import Fraction
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pytest
+from packaging.version import Version
 
 from cnnx import backend
 
@@ -241,7 +243,8 @@ def test_a_divisor_of_an_average_beyond_the_padding(tmp_path):
     found, report = faults(path, {"spoil": whole}, inputs=abs(floats(1, 1, 1, 6, 6)), in_place=False)
     assert found == [("altered", "isolated", "n2")]
     assert report.wrong[0].wrong == 7  # the last row and column
-    assert audit_model(path, backend="onnxruntime").ok
+    if Version(metadata.version("onnxruntime")) >= Version("1.29"):  # older ones do it themselves
+        assert audit_model(path, backend="onnxruntime").ok
 
 
 def test_onnxruntimes_sigmoid_of_large_negative_numbers(tmp_path):
