@@ -225,7 +225,7 @@ def test_what_wide_layers_alone_have_is_found_by_the_standing_cases(op: str, ker
 def test_a_finding_is_shrunk_and_can_be_repeated() -> None:
     kernels = only_at_stride(7)
     with installed(Mutant("searched", "conv2d", "a bug", kernels=kernels)) as name:
-        report = audit(["conv2d"], checks=["search"], backend=name, search_cases=60, shrink=5.0, measure=False)
+        report = audit(["conv2d"], checks=["search"], backend=name, search_cases=60, shrink=60.0, measure=False)
         found = next(report.discrepancies())
         assert "stride=" in found.shrunk
         assert found.terms
