@@ -25,14 +25,15 @@ def summed(Delta: Array, parts: int) -> Array:
     return total
 
 
-def columns_turned(Z: Array, w: Array, b: Array, Y: Array) -> None:
-    """Affine with the terms of every sum the other way round."""
-    right("affine")(np.ascontiguousarray(Z[:, ::-1]), np.ascontiguousarray(w[:, ::-1]), b, Y)
+def columns_dealt(Z: Array, w: Array, b: Array, Y: Array) -> None:
+    """Affine with the terms of every sum dealt out: every third one first, which no tree of partial sums makes good."""
+    order = [j for first in range(3) for j in range(first, Z.shape[1], 3)]
+    right("affine")(np.ascontiguousarray(Z[:, order]), np.ascontiguousarray(w[:, order]), b, Y)
 
 
 @BUGS.of("affine", "affine", "the first call of a process sums in another order", "tuning by trial in the first call")
 def affine_first_call_differs(Z: Array, w: Array, b: Array, Y: Array) -> None:
-    (right("affine") if _called else columns_turned)(Z, w, b, Y)
+    (right("affine") if _called else columns_dealt)(Z, w, b, Y)
     _called.append(True)
 
 

@@ -9,6 +9,8 @@ STEPS = (1, 1, 1, 1, 2, 2, 3, 3, 4, 5, 6, 7, 8, 9)
 DILATIONS = (1, 1, 1, 1, 1, 1, 2, 2, 3, 4, 5)
 GROUPS = (1, 1, 1, 1, 1, 1, 1, 2, 3, 4, 8, "depthwise")
 PADDINGS = ("none", "none", "symmetric", "by side")
+# And the rows and columns of a kernel that is to fit Winograd's algorithm.
+ALGORITHMS = (*6 * [("direct", 3)], ("auto", 3), ("auto", 5), ("winograd", 3), ("winograd", 5))
 WINDOW = 40  # rows or columns of the largest window
 KERNEL = 24  # of the largest kernel
 LONGEST = 700  # rows or columns that are large alone
@@ -17,13 +19,13 @@ MOST = 260  # images and channels
 
 def conv2d(d: Draws) -> Case:
     """A convolution of any algorithm."""
-    algorithm = d.of("algorithm", ("direct", "direct", "direct", "auto", "winograd"))
+    algorithm, side = ALGORITHMS[d.below(len(ALGORITHMS))]
+    d.note("algorithm", algorithm, ("direct", "auto", "winograd"))
     sizes = ["batch", "channels in", "channels out", "output rows", "output columns"]
     square = algorithm == "winograd" or (algorithm == "auto" and d.chance(0.7))
     d.choose_large(sizes if square else [*sizes, "kernel rows", "kernel columns"])
     N, (C, K, groups) = d.size("batch", MOST), _channels(d)
-    sides = (3, 3), (3, 3), (3, 3), (5, 5)
-    R, S = d.of("kernel", sides) if square else (d.size("kernel rows", KERNEL), d.size("kernel columns", KERNEL))
+    R, S = (side, side) if square else (d.size("kernel rows", KERNEL), d.size("kernel columns", KERNEL))
     plain = square and algorithm == "winograd"
     u, v = (1, 1) if plain else _steps(d, "stride", STEPS)
     d_h, d_w = (1, 1) if plain else _steps(d, "dilation", DILATIONS)

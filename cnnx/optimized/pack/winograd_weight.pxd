@@ -13,7 +13,7 @@ from ..simd.vector cimport MAX_LANES, doubles, floats, lanes_in, lanes_of, load,
 cdef enum:
     KERNELS = 8  # output channels that stand side by side in U
     KERNEL_CHUNK = 64  # kernels that are transformed at once
-    REACH = 2 * MAX_LANES  # numbers that may be read from where a kernel starts
+    REACH = 32  # numbers that may be read from where a kernel starts: two vectors, twice MAX_LANES
 
 
 cdef inline void transform_kernels(const void* f, Py_ssize_t count, void* U, vector* tag, int a, int R) noexcept nogil:
