@@ -457,9 +457,10 @@ def large_call(op, function, case, least, dtype="float32"):
 def variants(function, case, arguments):
     """The call, and where there is such a thing, the call with the winners that the forward function saved."""
     yield arguments
-    if function is cnnx.max_pool2d_backward and case.options.get("ties", "first") == "first":
+    forwards = {cnnx.max_pool2d_backward: cnnx.max_pool2d, cnnx.global_max_pool2d_backward: cnnx.global_max_pool2d}
+    if function in forwards and case.options.get("ties", "first") == "first":
         options = {key: value for key, value in case.options.items() if key not in ("ties", "return_winners")}
-        yield arguments | {"winners": cnnx.max_pool2d(arguments["x"], **options, return_winners=True)[1]}
+        yield arguments | {"winners": forwards[function](arguments["x"], **options, return_winners=True)[1]}
 
 
 def sound(case):
