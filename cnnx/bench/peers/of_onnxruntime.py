@@ -139,6 +139,12 @@ def _max_pool2d(arrays: Arrays, o: Options) -> Node:
     return _pool("MaxPool", arrays, o)
 
 
+def _global_max_pool2d(arrays: Arrays, o: Options) -> Node:
+    if o["return_winners"]:
+        raise NotImplementedError("ONNX's GlobalMaxPool has no winners")
+    return "GlobalMaxPool", {}, ("x",)
+
+
 def _avg_pool2d(arrays: Arrays, o: Options) -> Node:
     return _pool("AveragePool", arrays, o, count_include_pad=int(o["count_include_pad"]))
 
@@ -218,7 +224,7 @@ NODES: dict[str, Callable[[Arrays, Options], Node]] = {
     "avg_pool2d": _avg_pool2d,
     "lp_pool2d": _lp_pool2d,
     "global_avg_pool2d": _plain("GlobalAveragePool"),
-    "global_max_pool2d": _plain("GlobalMaxPool"),
+    "global_max_pool2d": _global_max_pool2d,
     "upsample2d": _upsample2d,
     "relu": _plain("Relu"),
     "sigmoid": _plain("Sigmoid"),

@@ -111,6 +111,12 @@ def _max_pool2d(t: Tensors, o: Options) -> Call:
     return partial(functional.max_pool2d, t["x"], **_pool_geometry(t, o))
 
 
+def _global_max_pool2d(t: Tensors, o: Options) -> Call:
+    if o.get("return_winners"):
+        raise NotImplementedError("torch's winners have 64 bits")
+    return partial(functional.adaptive_max_pool2d, t["x"], 1)
+
+
 def _avg_pool2d(t: Tensors, o: Options) -> Call:
     include = o["count_include_pad"]
     return partial(functional.avg_pool2d, t["x"], **_pool_geometry(t, o), count_include_pad=include)
@@ -190,7 +196,7 @@ FORWARD: dict[str, Callable[[Tensors, Options], Call]] = {
     "max_pool2d": _max_pool2d,
     "avg_pool2d": _avg_pool2d,
     "global_avg_pool2d": lambda t, o: partial(functional.adaptive_avg_pool2d, t["x"], 1),
-    "global_max_pool2d": lambda t, o: partial(functional.adaptive_max_pool2d, t["x"], 1),
+    "global_max_pool2d": _global_max_pool2d,
     "upsample2d": _upsample2d,
     "relu": lambda t, o: partial(torch.relu, t["x"]),
     "sigmoid": lambda t, o: partial(torch.sigmoid, t["x"]),
