@@ -5,7 +5,10 @@ from .. import backend as _backend
 from .._check import Array, Pair
 from . import _plan
 
-KERNEL_SIZES = ((3, 3), (5, 5))
+# By the rows and columns of a kernel: extents of tiles, those that round less first. 4 x 4 outputs of 5x5 kernels would
+# need interpolation in two more points, and round many times worse.
+TILES = {3: (2, 4), 5: (2,)}
+KERNEL_SIZES = tuple((R, R) for R in TILES)
 SIDE = 8  # output channels that stand side by side in transformed kernels
 
 
@@ -33,14 +36,8 @@ def check_fits(kernel_size: Pair, stride: Pair, dilation: Pair) -> None:
 
 
 def tile(P: int, Q: int, R: int) -> int:
-    """The tiles' extent for P x Q outputs: 4 where that takes fewer products than 2, which rounds less.
-
-    With kernels of 5x5 it is 2: tiles of 4 x 4 would need interpolation in two more points, and round many times worse.
-    """
-    if R == 5:
-        return 2
-    products = {t: (t + 2) ** 2 * -(-P // t) * -(-Q // t) for t in (2, 4)}
-    return 4 if products[4] < products[2] else 2
+    """The tiles' extent for P x Q outputs of a kernel of R x R: 4 where that takes fewer products than 2."""
+    return min(TILES[R], key=lambda t: (t + R - 1) ** 2 * -(-P // t) * -(-Q // t))
 
 
 # How many times as fast as the direct method Winograd's is, for an image alone / in a batch of 8: forward, kernels

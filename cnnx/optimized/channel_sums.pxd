@@ -24,29 +24,31 @@ cdef struct Cut:
     # How a channel's members are cut into parts: whole images, or pieces of one. Extents of an image alone decide.
     Py_ssize_t N, C, HW
     Py_ssize_t images, pieces, parts
+    Py_ssize_t channels  # whose sums are taken together
+
+
+cdef inline Py_ssize_t phases_of(Py_ssize_t HW) noexcept nogil:
+    # How many runs go to partial sums of their own.
+    return PARTIAL if HW == 1 else (2 if HW <= STEP else 1)
 
 
 cdef inline Cut cut_of(Py_ssize_t N, Py_ssize_t C, Py_ssize_t HW) noexcept nogil:
-    cdef Cut g = Cut(N, C, HW, max_of(1, PART // HW), ceil_div(HW, PART), 0)
+    cdef Cut g = Cut(N, C, HW, max_of(1, PART // HW), ceil_div(HW, PART), 0, 1)
     g.parts = ceil_div(N, g.images) * g.pieces
+    if HW < PARTIAL:
+        g.channels = SIDE_BY_SIDE // phases_of(HW) // HW
+    elif HW <= NARROW and C > 1:
+        g.channels = GROUP
     return g
 
 
-cdef inline double part_sum(const floating* Delta, const floating* Z, double mean, const Cut* g, Py_ssize_t c,
-                            Py_ssize_t part, term kind) noexcept nogil:
+cdef inline void long_runs(const floating* Delta, const floating* Z, const double* mean, double* parts, const Cut* g,
+                           Py_ssize_t c, Py_ssize_t part, term kind) noexcept nogil:
+    # One part of one channel's sum.
     cdef Py_ssize_t n = part // g.pieces * g.images, first = part % g.pieces * PART
     cdef Py_ssize_t at = (n * g.C + c) * g.HW + first
-    cdef Py_ssize_t runs = min_of(g.images, g.N - n), length = min_of(g.HW - first, PART), pitch = g.C * g.HW
-    # Within a parallel region `kind` is a variable: a loop for each value, or it would be looked at in all of them.
-    if kind == NUMBERS:
-        return sum_runs(Delta + at, Z + at, mean, runs, length, pitch, NUMBERS)
-    if kind == SQUARES:
-        return sum_runs(Delta + at, Z + at, mean, runs, length, pitch, SQUARES)
-    if kind == PRODUCTS:
-        return sum_runs(Delta + at, Z + at, mean, runs, length, pitch, PRODUCTS)
-    if kind == FROM_MEAN:
-        return sum_runs(Delta + at, Z + at, mean, runs, length, pitch, FROM_MEAN)
-    return sum_runs(Delta + at, Z + at, mean, runs, length, pitch, NOT_POSITIVE)
+    parts[c * g.parts + part] = sum_runs(Delta + at, Z + at, mean[c] if mean != NULL else 0, min_of(g.images, g.N - n),
+                                         min_of(g.HW - first, PART), g.C * g.HW, kind)
 
 
 cdef inline void narrow_runs(const floating* Delta, const floating* Z, const double* mean, double* parts, const Cut* g,
@@ -62,32 +64,8 @@ cdef inline void narrow_runs(const floating* Delta, const floating* Z, const dou
         parts[(first + i) * g.parts + part] = total[i]
 
 
-cdef inline void narrow_runs_of(const floating* Delta, const floating* Z, const double* mean, double* parts,
-                                const Cut* g, Py_ssize_t job, term kind) noexcept nogil:
-    cdef Py_ssize_t first = job // g.parts * GROUP, part = job % g.parts
-    if kind == NUMBERS:
-        narrow_runs(Delta, Z, mean, parts, g, first, part, NUMBERS)
-    elif kind == SQUARES:
-        narrow_runs(Delta, Z, mean, parts, g, first, part, SQUARES)
-    elif kind == PRODUCTS:
-        narrow_runs(Delta, Z, mean, parts, g, first, part, PRODUCTS)
-    elif kind == FROM_MEAN:
-        narrow_runs(Delta, Z, mean, parts, g, first, part, FROM_MEAN)
-    else:
-        narrow_runs(Delta, Z, mean, parts, g, first, part, NOT_POSITIVE)
-
-
 # Of runs shorter than sum_runs() has partial sums, term i of run r goes to partial sum (r step + i) % 16 in every
 # channel. Channels lie side by side in an image: the same sums are taken in vectors over channels, image by image.
-
-
-cdef inline Py_ssize_t phases_of(Py_ssize_t HW) noexcept nogil:
-    # How many runs go to partial sums of their own.
-    return PARTIAL if HW == 1 else (2 if HW <= STEP else 1)
-
-
-cdef inline Py_ssize_t channels_at_once(Py_ssize_t HW) noexcept nogil:
-    return SIDE_BY_SIDE // phases_of(HW) // HW
 
 
 cdef inline void add_numbers(const floating* Delta, const floating* Z, const double* mean, Py_ssize_t width,
@@ -113,11 +91,11 @@ cdef inline void add_numbers(const floating* Delta, const floating* Z, const dou
 
 cdef inline void short_runs(const floating* Delta, const floating* Z, const double* mean, double* parts, const Cut* g,
                             Py_ssize_t first, Py_ssize_t part, term kind) noexcept nogil:
-    # One part of the sums of the channels from `first` on, as many as channels_at_once().
+    # One part of the sums of up to g.channels channels from `first` on.
     cdef double total[SIDE_BY_SIDE]
     cdef double means[SIDE_BY_SIDE]
     cdef double rest[PARTIAL]
-    cdef Py_ssize_t channels = min_of(channels_at_once(g.HW), g.C - first), width = channels * g.HW
+    cdef Py_ssize_t channels = min_of(g.channels, g.C - first), width = channels * g.HW
     cdef Py_ssize_t phases = phases_of(g.HW), n = part * g.images, end = min_of(g.N, n + g.images), at, i, c
     cdef int j, k
     memset(total, 0, phases * width * sizeof(double))
@@ -145,19 +123,31 @@ cdef inline void short_runs(const floating* Delta, const floating* Z, const doub
         parts[(first + c) * g.parts + part] = rest[0]
 
 
-cdef inline void short_runs_of(const floating* Delta, const floating* Z, const double* mean, double* parts,
-                               const Cut* g, Py_ssize_t job, term kind) noexcept nogil:
-    cdef Py_ssize_t first = job // g.parts * channels_at_once(g.HW), part = job % g.parts
-    if kind == NUMBERS:
-        short_runs(Delta, Z, mean, parts, g, first, part, NUMBERS)
-    elif kind == SQUARES:
-        short_runs(Delta, Z, mean, parts, g, first, part, SQUARES)
-    elif kind == PRODUCTS:
-        short_runs(Delta, Z, mean, parts, g, first, part, PRODUCTS)
-    elif kind == FROM_MEAN:
-        short_runs(Delta, Z, mean, parts, g, first, part, FROM_MEAN)
+cdef inline void sum_part(const floating* Delta, const floating* Z, const double* mean, double* parts, const Cut* g,
+                          Py_ssize_t first, Py_ssize_t part, term kind) noexcept nogil:
+    # Of the channels from `first` on whose sums are taken together.
+    if g.HW < PARTIAL:
+        short_runs(Delta, Z, mean, parts, g, first, part, kind)
+    elif g.channels > 1:
+        narrow_runs(Delta, Z, mean, parts, g, first, part, kind)
     else:
-        short_runs(Delta, Z, mean, parts, g, first, part, NOT_POSITIVE)
+        long_runs(Delta, Z, mean, parts, g, first, part, kind)
+
+
+cdef inline void sum_part_of(const floating* Delta, const floating* Z, const double* mean, double* parts, const Cut* g,
+                             Py_ssize_t job, term kind) noexcept nogil:
+    # Within a parallel region `kind` is a variable: a loop for each value, or it would be looked at in all of them.
+    cdef Py_ssize_t first = job // g.parts * g.channels, part = job % g.parts
+    if kind == NUMBERS:
+        sum_part(Delta, Z, mean, parts, g, first, part, NUMBERS)
+    elif kind == SQUARES:
+        sum_part(Delta, Z, mean, parts, g, first, part, SQUARES)
+    elif kind == PRODUCTS:
+        sum_part(Delta, Z, mean, parts, g, first, part, PRODUCTS)
+    elif kind == FROM_MEAN:
+        sum_part(Delta, Z, mean, parts, g, first, part, FROM_MEAN)
+    else:
+        sum_part(Delta, Z, mean, parts, g, first, part, NOT_POSITIVE)
 
 
 cdef inline void sum_of_parts(const double* parts, Py_ssize_t count, double* total) noexcept nogil:
@@ -171,21 +161,11 @@ cdef inline int channel_sums(str kernel, const floating* Delta, const floating* 
                              double* totals, Py_ssize_t N, Py_ssize_t C, Py_ssize_t HW, term kind) except -1:
     # The sum of each channel's terms, for arrays (N, C, HW) that are not empty; kernel: whose memory it is.
     cdef Cut g = cut_of(N, C, HW)
-    cdef Py_ssize_t jobs = g.C * g.parts, i
-    cdef double* parts = <double*>allocate(kernel, jobs * sizeof(double))
+    cdef Py_ssize_t i
+    cdef double* parts = <double*>allocate(kernel, g.C * g.parts * sizeof(double))
     cdef int threads = threads_for(<double>g.N * g.C * g.HW)
-    if HW < PARTIAL:
-        jobs = ceil_div(C, channels_at_once(HW)) * g.parts
-        for i in prange(jobs, nogil=True, schedule="static", num_threads=threads):
-            short_runs_of(Delta, Z, mean, parts, &g, i, kind)
-        jobs = 0
-    elif HW <= NARROW and C > 1:
-        jobs = ceil_div(C, GROUP) * g.parts
-        for i in prange(jobs, nogil=True, schedule="static", num_threads=threads):
-            narrow_runs_of(Delta, Z, mean, parts, &g, i, kind)
-        jobs = 0
-    for i in prange(jobs, nogil=True, schedule="static", num_threads=threads):
-        parts[i] = part_sum(Delta, Z, mean[i // g.parts] if mean != NULL else 0, &g, i // g.parts, i % g.parts, kind)
+    for i in prange(ceil_div(C, g.channels) * g.parts, nogil=True, schedule="static", num_threads=threads):
+        sum_part_of(Delta, Z, mean, parts, &g, i, kind)
     for i in range(g.C):
         sum_of_parts(parts + i * g.parts, g.parts, totals + i)
     free(parts)

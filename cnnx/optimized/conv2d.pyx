@@ -18,7 +18,7 @@ from .conv.bands_layers cimport MANY, Given, Numbers, compute_bands, forward_lay
 from .conv.bands_plan cimport Layer, plan_bands
 from .conv.grad_input cimport Phases, find_phases, pack_phases, phase_sums, phases_room
 from .conv.grad_weight cimport dF_job, dF_parts
-from .conv.grad_weight_lanes cimport dF_lanes, lanes_pay, lanes_scratch
+from .conv.grad_weight_lanes cimport LaneMemory, dF_lanes, lanes_pay
 from .conv.grad_weight_plan cimport (
     grad_weight_scratch, limit_scratch, plan_grad_weight, scratch_at, term_by_term,
 )
@@ -249,6 +249,7 @@ cdef int pair_up(str kernel, const floating[:, :, :, ::1] Delta, const floating[
     cdef floating* none = NULL
     cdef void* memory
     cdef Plan g
+    cdef LaneMemory lane_memory
     cdef Scratch scratch
     cdef Numbers numbers = Numbers(u, v, p_h, p_w, d_h, d_w, groups)
     if work == 0:
@@ -271,10 +272,10 @@ cdef int pair_up(str kernel, const floating[:, :, :, ::1] Delta, const floating[
             dF_row_by_terms(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], &dF[0, 0, 0, 0], &g, i)
         return 0
     g.kernels = kernels_of(tables, none)
-    if lanes_pay(&g, scratch_limit, sizeof(floating), threads):
-        memory = allocate(kernel, threads * lanes_scratch(&g, sizeof(floating)))
+    if lanes_pay(&g, scratch_limit, sizeof(floating), threads, &lane_memory):
+        memory = allocate(kernel, threads * lane_memory.size)
         with nogil:
-            dF_lanes(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], &dF[0, 0, 0, 0], &g, threads, <char*>memory)
+            dF_lanes(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], &dF[0, 0, 0, 0], &g, &lane_memory, threads, <char*>memory)
         free(memory)
         return 0
     limit_scratch(&g, scratch_limit, sizeof(floating), threads)

@@ -54,22 +54,23 @@ cdef inline void statistics_of(const floating* Z, Py_ssize_t count, Py_ssize_t M
             var[i] = without_rest(var[i], sum_runs(Z + i * M, Z + i * M, mean[i], 1, M, M, FROM_MEAN) / M)
 
 
-cdef inline double sum_of_set(const floating* Z, Py_ssize_t M, double mean, term kind) noexcept nogil:
+cdef inline double sum_of_set(const floating* Delta, const floating* Z, Py_ssize_t M, double mean,
+                              term kind) noexcept nogil:
     # Of more members: parts, added up in their order, as channel_sums() has them.
     cdef double total = 0
     cdef Py_ssize_t first = 0, length
     while first < M:
         length = min_of(PART, M - first)
-        total += sum_runs(Z + first, Z + first, mean, 1, length, length, kind)
+        total += sum_runs(Delta + first, Z + first, mean, 1, length, length, kind)
         first += length
     return total
 
 
 cdef inline void statistics_of_many(const floating* Z, Py_ssize_t M, double* mean, double* var) noexcept nogil:
-    mean[0] = sum_of_set(Z, M, 0, NUMBERS) / M
-    var[0] = sum_of_set(Z, M, mean[0], SQUARES) / M
+    mean[0] = sum_of_set(Z, Z, M, 0, NUMBERS) / M
+    var[0] = sum_of_set(Z, Z, M, mean[0], SQUARES) / M
     if far(mean[0], var[0]):
-        var[0] = without_rest(var[0], sum_of_set(Z, M, mean[0], FROM_MEAN) / M)
+        var[0] = without_rest(var[0], sum_of_set(Z, Z, M, mean[0], FROM_MEAN) / M)
 
 
 # ------------------------------------------------------------------------------- of a channel of many places
@@ -78,17 +79,12 @@ cdef inline void statistics_of_many(const floating* Z, Py_ssize_t M, double* mea
 cdef inline void products_of(const floating* Delta, const floating* Z, const double* mean, Py_ssize_t count,
                              Py_ssize_t P, double* total) noexcept nogil:
     # sum Delta (Z - mean) over each of up to GROUP channels that follow each other, in total[].
-    cdef Py_ssize_t i, first, length
+    cdef Py_ssize_t i
     if P <= FEW:
         sums_of_runs(Delta, Z, mean, count, P, P, total, PRODUCTS)
-        return
-    for i in range(count):
-        total[i] = 0
-        first = i * P
-        while first < (i + 1) * P:
-            length = min_of(PART, (i + 1) * P - first)
-            total[i] += sum_runs(Delta + first, Z + first, mean[i], 1, length, length, PRODUCTS)
-            first += length
+    else:
+        for i in range(count):
+            total[i] = sum_of_set(Delta + i * P, Z + i * P, P, mean[i], PRODUCTS)
 
 
 cdef inline void channel_terms(const floating* Delta, const floating* Z, const double* mean, const Sizes* s,
@@ -104,7 +100,7 @@ cdef inline void channel_terms(const floating* Delta, const floating* Z, const d
         sums_of_runs(Delta + run * s.P, Delta + run * s.P, means, count, s.P, s.P, total, NUMBERS)
     else:
         for i in range(count):
-            total[i] = sum_of_set(Delta + (run + i) * s.P, s.P, 0, NUMBERS)
+            total[i] = sum_of_set(Delta + (run + i) * s.P, Delta + (run + i) * s.P, s.P, 0, NUMBERS)
     products_of(Delta + run * s.P, Z + run * s.P, means, count, s.P, products)
     for i in range(count):
         terms[2 * (run + i)] = total[i]

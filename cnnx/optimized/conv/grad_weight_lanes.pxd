@@ -18,7 +18,7 @@ cdef enum:
     MOST = 2_097_152  # bytes for one thread
 
 
-cdef struct Lanes:
+cdef struct LaneMemory:
     # One thread's memory, and how its vectors lie in it.
     Py_ssize_t R, S, block  # taps, up to whole blocks, and which kernel has them
     Py_ssize_t rows, columns  # of a block
@@ -28,7 +28,7 @@ cdef struct Lanes:
     Py_ssize_t size  # of all
 
 
-cdef inline void plan_block(const Plan* g, Lanes* m) noexcept nogil:
+cdef inline void plan_block(const Plan* g, LaneMemory* m) noexcept nogil:
     # The kernel that has the fewest taps beyond the window.
     cdef Py_ssize_t i, R, S, least = 0
     for i in range(3):
@@ -39,8 +39,8 @@ cdef inline void plan_block(const Plan* g, Lanes* m) noexcept nogil:
             least = times(m.R, m.S)
 
 
-cdef inline Lanes lanes_plan(const Plan* g, Py_ssize_t size) noexcept nogil:
-    cdef Lanes m
+cdef inline LaneMemory lanes_plan(const Plan* g, Py_ssize_t size) noexcept nogil:
+    cdef LaneMemory m
     cdef Py_ssize_t bytes = g.lanes * size, height
     plan_block(g, &m)
     m.L = 1 if g.over_channels else g.partial
@@ -57,20 +57,20 @@ cdef inline Lanes lanes_plan(const Plan* g, Py_ssize_t size) noexcept nogil:
     return m
 
 
-cdef inline Py_ssize_t lanes_scratch(const Plan* g, Py_ssize_t size) noexcept nogil:
-    return lanes_plan(g, size).size
-
-
-cdef inline bint lanes_pay(const Plan* g, Py_ssize_t most_bytes, Py_ssize_t size, int threads) noexcept nogil:
+cdef inline bint lanes_pay(const Plan* g, Py_ssize_t most_bytes, Py_ssize_t size, int threads,
+                           LaneMemory* m) noexcept nogil:
     # Whether planes had better be the lanes: enough of them for lanes and threads, and tiles that stay in the cache.
+    # Plans m then.
     cdef Py_ssize_t L = SUM_BYTES // size, blocks = ceil_div(g.groups, g.lanes)
-    return (g.C == 1 and g.K == 1 and g.parts == 1 and g.column_cuts == 1
-            and 3 * g.groups >= 2 * ceil_div(g.groups, L) * L and (blocks >= 2 * threads or blocks % threads == 0)
-            and lanes_scratch(g, size) <= min_of(MOST, most_bytes))
+    if not (g.C == 1 and g.K == 1 and g.parts == 1 and g.column_cuts == 1
+            and 3 * g.groups >= 2 * ceil_div(g.groups, L) * L and (blocks >= 2 * threads or blocks % threads == 0)):
+        return False
+    m[0] = lanes_plan(g, size)
+    return m.size <= min_of(MOST, most_bytes)
 
 
-cdef inline void spread_unit(const floating* Delta, const floating* Z, const Plan* g, const Lanes* m, const Unit* it,
-                             Py_ssize_t first, Py_ssize_t count, char* memory) noexcept nogil:
+cdef inline void spread_unit(const floating* Delta, const floating* Z, const Plan* g, const LaneMemory* m,
+                             const Unit* it, Py_ssize_t first, Py_ssize_t count, char* memory) noexcept nogil:
     # A unit's numbers of `count` planes from `first` on. Columns beside the image stay 0.
     cdef Py_ssize_t h = g.u * it.p - g.p_h, height = m.image // m.width, i
     cdef Py_ssize_t low = min_of(height, max_of(0, -h)), high = max_of(low, min_of(height, g.H - h))
@@ -91,7 +91,8 @@ cdef inline void spread_unit(const floating* Delta, const floating* Z, const Pla
         x += m.image
 
 
-cdef inline void add_unit(const Plan* g, const Lanes* m, const Unit* it, char* memory, floating* tag) noexcept nogil:
+cdef inline void add_unit(const Plan* g, const LaneMemory* m, const Unit* it, char* memory,
+                          floating* tag) noexcept nogil:
     cdef Py_ssize_t r = 0, s
     cdef LaneProducts o
     o.at, o.x_row, o.x_column = <Py_ssize_t*>(memory + m.at), g.d_h * m.width, g.d_w * g.lanes
@@ -106,7 +107,7 @@ cdef inline void add_unit(const Plan* g, const Lanes* m, const Unit* it, char* m
         r += m.rows
 
 
-cdef inline void finish_block(const floating* Delta, const floating* Z, const Plan* g, const Lanes* m,
+cdef inline void finish_block(const floating* Delta, const floating* Z, const Plan* g, const LaneMemory* m,
                               Py_ssize_t first, Py_ssize_t count, char* memory, floating* dF) noexcept nogil:
     cdef Py_ssize_t r, k
     cdef floating* totals = <floating*>(memory + m.totals)
@@ -120,7 +121,7 @@ cdef inline void finish_block(const floating* Delta, const floating* Z, const Pl
             recompute_nonfinite(Delta, Z, g, k, Span(0, 1), Span(0, g.T), dF + k * g.T)
 
 
-cdef inline void dF_block(const floating* Delta, const floating* Z, floating* dF, const Plan* g, const Lanes* m,
+cdef inline void dF_block(const floating* Delta, const floating* Z, floating* dF, const Plan* g, const LaneMemory* m,
                           Py_ssize_t block, char* memory) noexcept nogil:
     cdef Py_ssize_t first = block * g.lanes, count = min_of(g.lanes, g.groups - first), unit = 0
     cdef Unit it, known = Unit(0, 0, 0, 0, 0, 0)
@@ -136,7 +137,7 @@ cdef inline void dF_block(const floating* Delta, const floating* Z, floating* dF
     finish_block(Delta, Z, g, m, first, count, memory, dF)
 
 
-cdef inline void dF_share(const floating* Delta, const floating* Z, floating* dF, const Plan* g, const Lanes* m,
+cdef inline void dF_share(const floating* Delta, const floating* Z, floating* dF, const Plan* g, const LaneMemory* m,
                           Span blocks, char* memory) noexcept nogil:
     cdef Py_ssize_t block, i, j
     cdef Py_ssize_t* places
@@ -150,13 +151,12 @@ cdef inline void dF_share(const floating* Delta, const floating* Z, floating* dF
         dF_block(Delta, Z, dF, g, m, block, memory)
 
 
-cdef inline void dF_lanes(const floating* Delta, const floating* Z, floating* dF, const Plan* g, int threads,
-                          char* memory) noexcept nogil:
-    cdef Lanes m = lanes_plan(g, sizeof(floating))
+cdef inline void dF_lanes(const floating* Delta, const floating* Z, floating* dF, const Plan* g, const LaneMemory* m,
+                          int threads, char* memory) noexcept nogil:
     cdef Py_ssize_t blocks = ceil_div(g.groups, g.lanes), worker
     if threads == 1:
-        dF_share(Delta, Z, dF, g, &m, Span(0, blocks), memory)
+        dF_share(Delta, Z, dF, g, m, Span(0, blocks), memory)
         return
     for worker in prange(threads, schedule="static", num_threads=threads):
-        dF_share(Delta, Z, dF, g, &m, Span(blocks * worker // threads, blocks * (worker + 1) // threads),
+        dF_share(Delta, Z, dF, g, m, Span(blocks * worker // threads, blocks * (worker + 1) // threads),
                  memory + worker * m.size)

@@ -6,7 +6,7 @@ from libc.string cimport memcpy, memset
 
 from ..microkernel.winograd_transform cimport apply_G
 from ..runtime.integers cimport Span, ceil_div, min_of
-from ..simd.shuffle cimport transpose_doubles, transpose_floats
+from ..simd.shuffle cimport transpose_square
 from ..simd.vector cimport MAX_LANES, doubles, floats, lanes_in, lanes_of, load, size_of, store, vector, vector_at
 
 
@@ -46,10 +46,7 @@ cdef inline void load_kernels(const void** kernels, Py_ssize_t numbers, void* ch
     for i in range(ceil_div(last, lanes)):  # with fewer than nine lanes the last comes by itself
         for k in range(lanes):
             a[k] = load(kernels[k], i * lanes, tag)
-        if vector is floats:
-            transpose_floats(a)
-        else:
-            transpose_doubles(a)
+        transpose_square(a)
         for k in range(min_of(numbers - i * lanes, lanes)):
             store(a[k], chunk, (i * lanes + k) * step)
     if lanes < 9:
