@@ -9,26 +9,27 @@ from .activation_formulas cimport (
     elu_phi, elu_prime, factor, gelu_phi, gelu_prime, sigmoid_phi, sigmoid_prime, silu_phi, silu_prime, silu_range,
     softplus_phi, softplus_prime, tanh_phi, tanh_prime,
 )
-from .simd.elementwise cimport STRIP, load_strip
-from .simd.exp cimport exp_least, expm1, expm1_least, large_exp, of_large, size
+from .simd.elementwise cimport STRIP, bound_strip, load_strip
+from .simd.exp cimport exp_most, expm1, expm1_most, large_exp, of_large, size
+
+
+# Of -t, t >= 0: the sign costs a fused multiply-add nothing, and the bound of a size is one instruction.
 
 
 cdef inline void exp_strip(floating* t) noexcept nogil:
-    # exp(t), t <= 0.
+    # exp(-t), t >= 0.
     cdef int j
+    bound_strip(exp_most(t), t)
     for j in range(STRIP):
-        t[j] = exp_least(t[j])
-    for j in range(STRIP):
-        t[j] = large_exp(t[j]) * of_large[floating](NULL)
+        t[j] = large_exp(-t[j]) * of_large[floating](NULL)
 
 
 cdef inline void expm1_strip(floating* t) noexcept nogil:
-    # exp(t) - 1, t <= 0.
+    # exp(-t) - 1, t >= 0.
     cdef int j
+    bound_strip(expm1_most(t), t)
     for j in range(STRIP):
-        t[j] = expm1_least(t[j])
-    for j in range(STRIP):
-        t[j] = expm1(t[j])
+        t[j] = expm1(-t[j])
 
 
 cdef inline void sigmoid_Y(const floating* Z, floating* Y, Py_ssize_t strips, const double* _) noexcept nogil:
@@ -39,7 +40,7 @@ cdef inline void sigmoid_Y(const floating* Z, floating* Y, Py_ssize_t strips, co
     for i in range(strips):
         load_strip(Z, i, z)
         for j in range(STRIP):
-            t[j] = -size(z[j])
+            t[j] = size(z[j])
         exp_strip(t)
         for j in range(STRIP):
             Y[i * STRIP + j] = sigmoid_phi(t[j], z[j])
@@ -55,7 +56,7 @@ cdef inline void sigmoid_dZ(const floating* Delta, const floating* Z, floating* 
         load_strip(Delta, i, delta)
         load_strip(Z, i, t)
         for j in range(STRIP):
-            t[j] = -size(t[j])
+            t[j] = size(t[j])
         exp_strip(t)
         for j in range(STRIP):
             dZ[i * STRIP + j] = delta[j] * sigmoid_prime(t[j])
@@ -69,7 +70,7 @@ cdef inline void tanh_Y(const floating* Z, floating* Y, Py_ssize_t strips, const
     for i in range(strips):
         load_strip(Z, i, z)
         for j in range(STRIP):
-            e[j] = -size(z[j] + z[j])
+            e[j] = size(z[j] + z[j])
         expm1_strip(e)
         for j in range(STRIP):
             Y[i * STRIP + j] = tanh_phi(e[j], z[j])
@@ -85,7 +86,7 @@ cdef inline void tanh_dZ(const floating* Delta, const floating* Z, floating* dZ,
         load_strip(Delta, i, delta)
         load_strip(Z, i, t)
         for j in range(STRIP):
-            t[j] = -size(t[j] + t[j])
+            t[j] = size(t[j] + t[j])
         exp_strip(t)
         for j in range(STRIP):
             dZ[i * STRIP + j] = delta[j] * tanh_prime(t[j])
@@ -99,7 +100,7 @@ cdef inline void elu_strips(const floating* Z, floating* Y, Py_ssize_t strips, f
     for i in range(strips):
         load_strip(Z, i, z)
         for j in range(STRIP):
-            e[j] = z[j] if z[j] < 0 else 0
+            e[j] = -z[j] if z[j] < 0 else 0
         expm1_strip(e)
         for j in range(STRIP):
             Y[i * STRIP + j] = elu_phi(e[j], z[j], alpha)
@@ -116,7 +117,7 @@ cdef inline void elu_grad_strips(const floating* Delta, const floating* Z, float
         load_strip(Delta, i, delta)
         load_strip(Z, i, z)
         for j in range(STRIP):
-            t[j] = 0 if z[j] > 0 else z[j]
+            t[j] = 0 if z[j] > 0 else -z[j]
         exp_strip(t)
         for j in range(STRIP):
             dZ[i * STRIP + j] = delta[j] * elu_prime(t[j], z[j], alpha)
@@ -151,7 +152,7 @@ cdef inline void elu_dZ_in_double(const floating* Delta, const floating* Z, floa
         load_strip(Delta, i, delta)
         load_strip(Z, i, z)
         for j in range(STRIP):
-            t[j] = 0 if z[j] > 0 else z[j]
+            t[j] = 0 if z[j] > 0 else -z[j]
         exp_strip(t)
         for j in range(STRIP):
             dZ[i * STRIP + j] = delta[j] if z[j] > 0 else <floating>(delta[j] * (alpha * t[j]))
@@ -165,7 +166,7 @@ cdef inline void softplus_Y(const floating* Z, floating* Y, Py_ssize_t strips, c
     for i in range(strips):
         load_strip(Z, i, z)
         for j in range(STRIP):
-            t[j] = -size(z[j])
+            t[j] = size(z[j])
         exp_strip(t)
         for j in range(STRIP):
             Y[i * STRIP + j] = softplus_phi(t[j], z[j])
@@ -182,7 +183,7 @@ cdef inline void softplus_dZ(const floating* Delta, const floating* Z, floating*
         load_strip(Delta, i, delta)
         load_strip(Z, i, z)
         for j in range(STRIP):
-            t[j] = -size(z[j])
+            t[j] = size(z[j])
         exp_strip(t)
         for j in range(STRIP):
             dZ[i * STRIP + j] = delta[j] * softplus_prime(t[j], z[j])

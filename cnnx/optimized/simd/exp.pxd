@@ -151,14 +151,18 @@ cdef inline floating of_large(floating* tag) noexcept nogil:
 
 cdef inline floating exp_least(floating x) noexcept nogil:
     # x, or what has an exponential of 0 too.
-    cdef floating least = -105 if floating is float else -746
+    cdef floating least = -exp_most(&x)
     return least if least > x else x
 
 
-cdef inline floating expm1_least(floating x) noexcept nogil:
-    # x, or what has a result of -1 below too.
-    cdef floating least = -20 if floating is float else -40
-    return least if least > x else x
+cdef inline floating exp_most(const floating* tag) noexcept nogil:
+    # exp(-t) is 0 from it on.
+    return 105 if floating is float else 746
+
+
+cdef inline floating expm1_most(const floating* tag) noexcept nogil:
+    # exp(-t) - 1 is -1 from it on.
+    return 20 if floating is float else 40
 
 
 cdef inline floating expm1(floating x) noexcept nogil:

@@ -86,6 +86,8 @@ cdef extern from *:
     #define cnnx_last_of_doubles(x, rest) \
         ((cnnx_doubles)((cnnx_longs)(x) & *(const cnnx_longs_in_memory*)(cnnx_last_longs + (rest))))
     """
+    floats floats_least "cnnx_floats_MIN"(floats a, floats b) noexcept nogil
+    doubles doubles_least "cnnx_doubles_MIN"(doubles a, doubles b) noexcept nogil
     floats floats_larger "cnnx_floats_larger"(floats a, floats m) noexcept nogil
     doubles doubles_larger "cnnx_doubles_larger"(doubles a, doubles m) noexcept nogil
     floats floats_clip "cnnx_floats_clip"(floats a, floats low, floats high) noexcept nogil
@@ -115,6 +117,14 @@ cdef inline vector maximum(vector a, vector m) noexcept nogil:
         return floats_larger(a, m)
     else:
         return doubles_larger(a, m)
+
+
+cdef inline vector least(vector a, vector b) noexcept nogil:
+    # The lesser of a and b; b where either is NaN.
+    if vector is floats:
+        return floats_least(a, b)
+    else:
+        return doubles_least(a, b)
 
 
 cdef inline vector clip(vector a, vector low, vector high) noexcept nogil:
