@@ -23,7 +23,7 @@ SETTINGS = {
     },
     # Accesses of Python and NumPy are seen where they go through the C library, and what orders them is not.
     "thread": {
-        "TSAN_OPTIONS": "halt_on_error=1:die_after_fork=0:ignore_noninstrumented_modules=1:"
+        "TSAN_OPTIONS": "halt_on_error=1:allocator_may_return_null=1:die_after_fork=0:ignore_noninstrumented_modules=1:"
         f"suppressions={Path(__file__).with_name('races.txt')}"
     },
 }
