@@ -132,6 +132,7 @@ LOOPS_ALONE = [*NO_REGISTER_BLOCKS, "--param=max-inline-insns-single=70"]  # the
 FLAGS = {
     "_limits": NO_REGISTER_BLOCKS,  # Cython 3.1 has a recursive inline function for size_t, which cannot be forced
     "_microkernels": VECTORS_WRITTEN_OUT,
+    "_packed": LOOPS_ALONE,
     "activation": NO_REGISTER_BLOCKS,
     "affine": LOOPS_ALONE,
     "avg_pool2d": NO_REGISTER_BLOCKS,

@@ -26,6 +26,7 @@ from .registry import Held as Held
 from .registry import Kernel as Kernel
 from .registry import Kernels as Kernels
 from .registry import MissingKernelError as MissingKernelError
+from .registry import PackedLayers as PackedLayers
 from .registry import WithThreads as WithThreads
 from .registry import about as about
 from .registry import backends as backends
@@ -37,6 +38,7 @@ from .registry import equations as equations
 from .registry import finished_conv2d as finished_conv2d
 from .registry import instruction_sets as instruction_sets
 from .registry import kernel_names as kernel_names
+from .registry import packed_layers as packed_layers
 from .registry import reference_kernel as reference_kernel
 from .registry import reference_math as reference_math
 from .registry import register_backend as register_backend

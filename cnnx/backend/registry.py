@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import ModuleType, NoneType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import native
 
@@ -19,6 +19,7 @@ Held = Mapping[str, Mapping[str, str]]  # instruction set -> environment variabl
 
 ENTRY_POINTS = "cnnx.backends"
 BUILTIN = ("reference", "optimized")
+C_TYPES = {"float32": "float", "float64": "double"}
 NOT_SUPPORTED = "not supported, as its author says"
 
 
@@ -200,7 +201,7 @@ def specialise(backend: str, name: str, dtype: str) -> Kernel:
     by_type = getattr(found, "__signatures__", None)
     if by_type is None:
         return found
-    c_type = {"float32": "float", "float64": "double"}[dtype]
+    c_type = C_TYPES[dtype]
     if c_type not in by_type:
         kinds = ", ".join(by_type)
         raise MissingKernelError(
@@ -218,6 +219,26 @@ def finished_conv2d(dtype: str) -> Callable[..., None]:
     """
     finished: Callable[..., None] = native.kernels("conv2d").FINISHED[dtype]
     return finished
+
+
+class PackedLayers(NamedTuple):
+    """What the optimized back end has for layers whose weights stay as they are. No kernels: `finished_conv2d`.
+
+    A matrix of weights is (outputs, terms), and its panels a vector on a cache line.
+    """
+
+    pays: Callable[[Any, int], bool]  # weights, positions of an image: whether conv2d had better be packed
+    pays_samples: Callable[[Any, int], bool]  # weights, samples: likewise affine
+    padded: Callable[[Any], int]  # how many numbers their panels are
+    pack: Callable[[Any, Any], None]  # weights, panels
+    conv2d: Callable[..., None]  # x, panels, bias, other or None, y, low, high: of windows of one number
+    affine: Callable[..., None]  # x, panels, bias, y
+
+
+def packed_layers(dtype: str) -> PackedLayers:
+    """Those of a dtype."""
+    module = native.kernels("_packed")
+    return PackedLayers(*(getattr(module, f"_{name}").__signatures__[C_TYPES[dtype]] for name in PackedLayers._fields))
 
 
 def _limited(backend: str, name: str, kernel: Kernel, supports: Mapping[str, Any]) -> Kernel:

@@ -6,9 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._check import Array
-from ..ops._plan import empty
-
-LINE = 64  # bytes of a cache line, on which each array begins
+from ..ops._plan import LINE, on_a_line
 
 
 class Lent(NamedTuple):
@@ -30,15 +28,17 @@ class Arena:
     def __init__(self, begins: list[int], nbytes: int) -> None:
         self.nbytes = nbytes
         self._begins = begins
-        memory = empty("compiled network's memory", (nbytes + LINE,), np.uint8)
-        first = -memory.ctypes.data % LINE
-        self._memory = memory[first : first + nbytes]
+        self._memory = on_a_line("compiled network's memory", nbytes)
 
     def array(self, part: int, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
         """The array of a part."""
         begin, kind = self._begins[part], np.dtype(dtype)
         count = int(np.prod(shape, dtype=np.intp))
         return self._memory[begin : begin + count * kind.itemsize].view(kind).reshape(shape)
+
+    def has(self, array: Array) -> bool:
+        """Whether an array lies in it."""
+        return np.may_share_memory(array, self._memory)
 
 
 class Storage:

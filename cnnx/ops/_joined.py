@@ -1,4 +1,6 @@
-"""Steps of a compiled network that a convolution before them does on its way: a sum with another value, a clip."""
+"""Steps of a compiled network. A convolution does what stands behind it on its way: a sum with another value, a clip.
+Weights are packed once, where that pays.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,6 +13,7 @@ import numpy as np
 from .. import backend as _backend
 from .._check import Array
 from ..backend import Call
+from ._plan import on_a_line
 
 Step = Callable[[], object]
 Part = Call | Step
@@ -25,9 +28,16 @@ class _Finished:
     low: float = -math.inf
     high: float = math.inf
     clipped: bool = False
+    packed: bool = False  # whether its weights may be kept in another order
 
     def step(self) -> Step:
         kernel, arrays, numbers = self.call
+        panels = _panels(self.call) if self.packed else None
+        if panels is not None:
+            x, _, b, y = arrays
+            return partial(
+                _backend.packed_layers(y.dtype.name).conv2d, x, panels, b, self.other, y, self.low, self.high
+            )
         if self.other is None and not self.clipped:
             return partial(kernel, *arrays, **numbers)
         *given, y = arrays
@@ -57,22 +67,51 @@ class _Finished:
         return self.clipped
 
 
-def joined(calls: Sequence[Part], dtype: str) -> list[Step]:
+def joined(calls: Sequence[Part], dtype: str, constant: Callable[[Array], bool]) -> list[Step]:
     """The calls as steps, fewer where the optimized back end's convolution does what comes behind it.
 
     The bits stay: its outputs have the same sums, and are added to and clipped by the same operations. Where they are
-    written once instead of twice or three times, that always pays.
+    written once instead of twice or three times, that always pays. Packed weights do not change the order of sums.
+    `constant` says of an array whether it will be the same at each call.
     """
-    kernels = {name: _backend.kernel(name, dtype, "optimized") for name in ("conv2d", "add", "relu", "clip")}
+    kernels = {name: _backend.kernel(name, dtype, "optimized") for name in ("conv2d", "affine", "add", "relu", "clip")}
     found: list[_Finished | Step] = []
     for call in calls:
         if callable(call):
             found.append(call)
         elif call[0] is kernels["conv2d"]:
-            found.append(_Finished(call))
+            found.append(_Finished(call, packed=constant(call[1][1])))
+        elif call[0] is kernels["affine"] and constant(call[1][1]):
+            found.append(_affine(call))
         elif not (found and isinstance(found[-1], _Finished) and found[-1].takes(call, kernels)):
             found.append(partial(call[0], *call[1], **call[2]))
     return [one.step() if isinstance(one, _Finished) else one for one in found]
+
+
+def _panels(call: Call) -> Array | None:
+    """A convolution's weights, packed; None where that is not faster."""
+    _, (x, weight, _, y), numbers = call
+    K, C = weight.shape[:2]
+    window_of_one = weight.shape[2:] == (1, 1) and y.shape[2:] == x.shape[2:]
+    if not window_of_one or any(numbers[one] != 1 for one in ("u", "v", "groups")) or min(C, *y.shape) == 0:
+        return None
+    matrix, layers = weight.reshape(K, C), _backend.packed_layers(y.dtype.name)
+    return _packed(matrix, layers) if layers.pays(matrix, math.prod(y.shape[2:])) else None
+
+
+def _affine(call: Call) -> Step:
+    """An affine layer, its weights packed where that is faster."""
+    kernel, (x, weight, bias, y), numbers = call
+    layers = _backend.packed_layers(y.dtype.name)
+    if 0 in weight.shape or not layers.pays_samples(weight, len(x)):
+        return partial(kernel, x, weight, bias, y, **numbers)
+    return partial(layers.affine, x, _packed(weight, layers), bias, y)
+
+
+def _packed(matrix: Array, layers: _backend.PackedLayers) -> Array:
+    panels = on_a_line("packed weights", layers.padded(matrix) * matrix.itemsize).view(matrix.dtype)
+    layers.pack(matrix, panels)
+    return panels
 
 
 def _same(x: Array, y: Array) -> bool:

@@ -18,6 +18,7 @@ Shapes = tuple[tuple[int, ...], ...]
 Plan = TypeVar("Plan")
 Result = TypeVar("Result")
 
+LINE = 64  # bytes of a cache line
 REMEMBERED = 1024  # plans of one function; the one that was not asked for longest goes first
 
 
@@ -129,3 +130,10 @@ def empty(name: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
         return np.empty(shape, dtype)
     except (ValueError, MemoryError) as error:  # ValueError: NumPy's word for a size beyond the address space
         raise MemoryError(f"{name} of shape {shape}: {error}") from None
+
+
+def on_a_line(name: str, nbytes: int) -> Array:
+    """Bytes that begin on a cache line."""
+    memory = empty(name, (nbytes + LINE,), np.uint8)
+    first = -memory.ctypes.data % LINE
+    return memory[first : first + nbytes]

@@ -65,7 +65,7 @@ cdef int layer_outputs(str kernel, const floating* Z, const floating* w, const f
         raw = scratch(kernel, parts * few_size(tag), tag)
         room = align_to_line(raw, tag)
         for part in prange(parts, nogil=True, schedule="static", num_threads=threads):
-            Y_few(kernels, Z, w, b, Y, &g, room + part * few_size(tag),
+            Y_few(kernels, Z, w, b, Y, &g, False, room + part * few_size(tag),
                   share(part, parts, panels, 1, panels))
         free(raw)
         return 0

@@ -135,20 +135,20 @@ cdef inline Py_ssize_t few_size(floating* tag) noexcept nogil:
 
 
 cdef inline void Y_few(const Microkernels* kernels, const floating* Z, const floating* w, const floating* b,
-                       floating* Y, const Shape* g, floating* memory, Span panels) noexcept nogil:
+                       floating* Y, const Shape* g, bint packed, floating* memory, Span panels) noexcept nogil:
     # F1 for samples that would leave lanes empty: outputs are the columns, in panels of w transposed, and samples the
-    # rows. A sum is the same, term by term.
+    # rows. A sum is the same, term by term. packed: w is such panels, with all their terms, one after the other.
     cdef Py_ssize_t N = g.N, I = g.I, J = g.J, lanes = lanes_of(memory), p, i, n, width, columns, k  # no-cython-lint
     cdef Tables tables = tables_at(memory)
-    cdef floating* packed = memory + tables_size(memory)
+    cdef floating* panel = memory + tables_size(memory)
     cdef Operands o
     cdef Next next = Next(NULL, tables.next)
     for k in range(VECTORS):
         fill_taps(tables.taps + k * TERMS, (k + 1) * lanes, J)
-    o.x, o.start, o.stride, o.y_stride = packed, NULL, J, I
+    o.x, o.start, o.stride, o.y_stride = panel, NULL, J, I
     for p in range(panels.first, panels.end):
-        i = first_column(p, I, packed)
-        width = first_column(p + 1, I, packed) - i
+        i = first_column(p, I, panel)
+        width = first_column(p + 1, I, panel) - i
         columns = min_of(width, I - i)
         o.taps, o.width = tables.taps + (width // lanes - 1) * TERMS, columns
         for n in range(N):
@@ -156,7 +156,10 @@ cdef inline void Y_few(const Microkernels* kernels, const floating* Z, const flo
         k = 0
         while k < J:
             o.T = min_of(TERMS, J - k)
-            pack_transposed(w + i * J + k, J, o.T, columns, width, packed)
+            if packed:
+                o.x = w + i * J + k * width
+            else:
+                pack_transposed(w + i * J + k, J, o.T, columns, width, panel)
             n = 0
             while n < N:
                 o.w, o.rows, o.Y = Z + n * J + k, min_of(ROWS, N - n), Y + n * I + i
