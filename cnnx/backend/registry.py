@@ -227,11 +227,14 @@ class PackedLayers(NamedTuple):
     A matrix of weights is (outputs, terms), and its panels a vector on a cache line.
     """
 
-    pays: Callable[[Any, int], bool]  # weights, positions of an image: whether conv2d had better be packed
+    # Weights, images, positions of each, whether they serve as they lie: whether conv2d had better be packed.
+    pays: Callable[[Any, int, int, bool], bool]
     pays_samples: Callable[[Any, int], bool]  # weights, samples: likewise affine
     padded: Callable[[Any], int]  # how many numbers their panels are
     pack: Callable[[Any, Any], None]  # weights, panels
-    conv2d: Callable[..., None]  # x, panels, bias, other or None, y, low, high: of windows of one number
+    # x, panels, bias, other or None, y, low, high, (rows, columns of a kernel, u, v, p_h, p_w, d_h, d_w), or None for
+    # windows of one number at every number of the image.
+    conv2d: Callable[..., None]
     affine: Callable[..., None]  # x, panels, bias, y
 
 

@@ -33,8 +33,8 @@ class Compiled:
     weights and the back end of then. An array's place is used again once no layer needs what is there, and layers that
     work element by element write over what they read. A direct convolution takes along what stands behind it, a sum
     with another value of its shape, then ReLU or Clip: it finishes its outputs while they are in the cache. What is put
-    together along the first axis that is not 1 lies where it belongs from the start. Weights of 1x1 convolutions on
-    small images, and of affine layers of few samples, are kept in the order in which they are read, where that is
+    together along the first axis that is not 1 lies where it belongs from the start. Weights of convolutions with few
+    outputs in a plane, and of affine layers of few samples, are kept in the order in which they are read, where that is
     faster. Layers that keep something for the way back keep nothing here.
 
     Attributes
@@ -43,7 +43,7 @@ class Compiled:
     output_shape : tuple of int
     dtype : numpy.dtype
     memory : int
-        Bytes of all its arrays together, without weights, as they are and packed, and the kernels' own scratch memory.
+        Bytes of all its arrays together, without weights and the kernels' own scratch memory.
 
     Examples
     --------

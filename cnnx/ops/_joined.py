@@ -18,6 +18,8 @@ from ._plan import on_a_line
 Step = Callable[[], object]
 Part = Call | Step
 
+ORDER = "u", "v", "p_h", "p_w", "d_h", "d_w", "groups"  # of a convolution's numbers
+
 
 @dataclass
 class _Finished:
@@ -35,15 +37,13 @@ class _Finished:
         panels = _panels(self.call) if self.packed else None
         if panels is not None:
             x, _, b, y = arrays
-            return partial(
-                _backend.packed_layers(y.dtype.name).conv2d, x, panels, b, self.other, y, self.low, self.high
-            )
+            conv2d = _backend.packed_layers(y.dtype.name).conv2d
+            return partial(conv2d, x, panels, b, self.other, y, self.low, self.high, _window(self.call))
         if self.other is None and not self.clipped:
             return partial(kernel, *arrays, **numbers)
         *given, y = arrays
-        order = "u", "v", "p_h", "p_w", "d_h", "d_w", "groups"
         finished = _backend.finished_conv2d(y.dtype.name)
-        return partial(finished, *given, self.other, y, self.low, self.high, tuple(numbers[one] for one in order))
+        return partial(finished, *given, self.other, y, self.low, self.high, tuple(numbers[one] for one in ORDER))
 
     def takes(self, call: Call, kernels: dict[str, Any]) -> bool:
         """Whether the next call could be made a part of it, and now is one."""
@@ -88,15 +88,21 @@ def joined(calls: Sequence[Part], dtype: str, constant: Callable[[Array], bool])
     return [one.step() if isinstance(one, _Finished) else one for one in found]
 
 
+def _window(call: Call) -> tuple[int, ...] | None:
+    """What of an image a convolution's windows take; None where that is each number by itself."""
+    _, (x, weight, _, y), numbers = call
+    window = *weight.shape[2:], *(numbers[one] for one in ORDER[:-1])
+    return None if window[:4] == (1, 1, 1, 1) and x.shape[2:] == y.shape[2:] else window
+
+
 def _panels(call: Call) -> Array | None:
     """A convolution's weights, packed; None where that is not faster."""
     _, (x, weight, _, y), numbers = call
-    K, C = weight.shape[:2]
-    window_of_one = weight.shape[2:] == (1, 1) and y.shape[2:] == x.shape[2:]
-    if not window_of_one or any(numbers[one] != 1 for one in ("u", "v", "groups")) or min(C, *y.shape) == 0:
+    if numbers["groups"] != 1 or 0 in (*x.shape, *y.shape):
         return None
-    matrix, layers = weight.reshape(K, C), _backend.packed_layers(y.dtype.name)
-    return _packed(matrix, layers) if layers.pays(matrix, math.prod(y.shape[2:])) else None
+    matrix, layers = weight.reshape(len(weight), -1), _backend.packed_layers(y.dtype.name)
+    pays = layers.pays(matrix, len(y), math.prod(y.shape[2:]), _window(call) is None)
+    return _packed(matrix, layers) if pays else None
 
 
 def _affine(call: Call) -> Step:
