@@ -28,7 +28,7 @@ cdef const Tables* tables = tables_of(TABLES)
 
 
 cdef enum:
-    MOST_POSITIONS = 256  # of an image: beyond, whole vectors of positions leave hardly a lane empty
+    MOST_VECTORS = 16  # of an image's positions: beyond, hardly a lane would be empty if those were the lanes
     MANY_TERMS = 128  # so many are worth that sums are transposed
     MOST_UNROLLED = 262_144  # numbers of an image: they stay in the cache
     MOST_WORK = 1_000_000_000  # from there on conv2d may leave terms of padding out: MANY of conv/bands_layers.pxd
@@ -48,15 +48,17 @@ def _pays_samples(const floating[:, ::1] w, Py_ssize_t samples):
 
 def _pays(const floating[:, ::1] F, Py_ssize_t images, Py_ssize_t positions, bint as_it_lies):
     """Whether C1 at so many positions is, by weights [output channel][term]. Where windows are of one number and meet
-    each number of the image, that serves as it lies. Of others conv2d puts the ends of several images together."""
-    cdef Py_ssize_t panel = VECTORS * lanes_of(<floating*>NULL), K = F.shape[0], T = F.shape[1]
+    each number of the image, that serves as it lies. conv2d puts the ends of several images together."""
+    cdef Py_ssize_t lanes = lanes_of(<floating*>NULL), panel = VECTORS * lanes, K = F.shape[0], T = F.shape[1]
     if positions == 1:  # an affine layer, of one sample
         return images == 1 and samples_pay(F, 1)
-    if 2 * K < panel or positions > MOST_POSITIONS:
+    if 2 * K < panel or positions > MOST_VECTORS * lanes:
         return False
+    if images > 1:
+        return as_it_lies and (T >= 2 * MANY_TERMS or positions <= lanes)
     if as_it_lies:
         return T >= MANY_TERMS or positions < 2 * panel
-    return (images == 1 and T >= MANY_TERMS and positions < 2 * panel and times(T, positions) <= MOST_UNROLLED
+    return (T >= MANY_TERMS and positions < 2 * panel and times(T, positions) <= MOST_UNROLLED
             and <double>K * T * positions <= MOST_WORK)
 
 

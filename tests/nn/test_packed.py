@@ -16,9 +16,11 @@ CONVOLUTIONS = {
     "few positions": ((1, 131, 2, 3), 70, {}),
     "a column": ((1, 130, 5, 1), 97, {}),
     "7x7": ((1, 160, 7, 7), 101, {}),
-    "7x7, images": ((3, 140, 7, 7), 64, {}),
+    "7x7, images": ((3, 260, 7, 7), 64, {}),
+    "images": ((3, 260, 5, 5), 50, {}),
     "14x14, terms in three parts": ((1, 300, 14, 14), 50, {}),
-    "most positions": ((2, 128, 16, 16), 49, {}),
+    "most positions": ((2, 256, 16, 16), 49, {}),
+    "images of few terms": ((2, 130, 9, 9), 49, {}),
     "one more": ((1, 128, 1, 257), 49, {}),
     "few terms": ((1, 17, 4, 4), 200, {}),
     "few channels": ((1, 160, 7, 7), 3, {}),
@@ -42,8 +44,7 @@ CONVOLUTIONS = {
 PACKED = {  # for every instruction set and both dtypes
     "few positions",
     "a column",
-    "14x14, terms in three parts",
-    "most positions",
+    "images",
     "the image is the window",
     "3x3",
     "3x3, stride 2",
@@ -51,7 +52,7 @@ PACKED = {  # for every instruction set and both dtypes
     "1x1, padding",
     "4x5, stride as large",
 }
-AS_IT_IS = {"one more", "the image is the window, few channels", "no images", "3x3, images"}
+AS_IT_IS = {"one more", "the image is the window, few channels", "no images", "3x3, images", "images of few terms"}
 BEHIND = {
     "nothing": [],
     "clip": [("y", nn.Clip(-0.25, 0.5), "c")],
