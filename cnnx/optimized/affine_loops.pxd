@@ -158,6 +158,7 @@ cdef inline void Y_few(const Microkernels* kernels, const floating* Z, const flo
             o.T = min_of(TERMS, J - k)
             if packed:
                 o.x = w + i * J + k * width
+                next = Next(<const floating*>o.x + o.T * width, o.taps)  # a line of each of the next terms
             else:
                 pack_transposed(w + i * J + k, J, o.T, columns, width, panel)
             n = 0
