@@ -8,16 +8,16 @@ from cython.parallel cimport prange, threadid
 from libc.stdlib cimport free
 
 from ._threads cimport EXP, MEMORY, threads_for
-from .runtime.integers cimport ceil_div, min_of
-from .runtime.memory cimport CACHE_LINE, align_to_line, scratch
+from .runtime.integers cimport ceil_div, min_of, times
+from .runtime.memory cimport align_to_line, scratch
 from .simd.exp cimport exp_least, large_exp, of_large
 from .simd.multiply_add cimport multiply_add
-from .simd.prefetch cimport prefetch_span, prefetch_write
 from .simd.reduce cimport LANES as DOUBLES, broadcast_sums, fma_sums, sums, sums_in_memory, widen
 from .softmax_rows cimport (
-    LANES, NARROW, TRANSPOSED, WIDEST, RowLayout, contiguous_row, load_strip, log_of, maxima, partitions, row_sums,
-    room_of, rows_at_once, rows_side_by_side, spread_sum, store_strip, transpose_back, transpose_rows,
+    LANES, NARROW, WIDEST, RowLayout, contiguous_row, load_strip, log_of, maxima, partitions, row_sums,
+    rows_at_once, rows_side_by_side, spread_sum, store_strip, transpose_back, transpose_rows,
 )
+from .softmax_tiles cimport fetch_for_writing, fetch_next, gather_strips, room_for, scatter_strips, tile_width
 
 
 cdef inline void softmax_Y(const floating* Z, floating* Y, RowLayout walk) noexcept nogil:
@@ -154,43 +154,34 @@ cdef inline void log_softmax_dZ_output(const floating* Delta, const floating* Y,
         store_strip(y, walk, step, dZ)
 
 
-# Of rows side by side a strip is a few cache lines in each of M pages, which no processor fetches by itself: the next
-# strip's lines are asked for, and those that will be written, while this strip is computed.
-
-
-cdef inline void fetch_next(const floating* z, Py_ssize_t M, Py_ssize_t B, Py_ssize_t b) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(M if b + 2 * LANES <= B else 0):
-        prefetch_span(z + i * B + LANES, LANES * sizeof(floating), NULL)
-
-
-cdef inline void fetch_for_writing(floating* y, Py_ssize_t M, Py_ssize_t B) noexcept nogil:
-    cdef Py_ssize_t i, j, line = CACHE_LINE // <Py_ssize_t>sizeof(floating)
-    for i in range(M):
-        for j in range(LANES // line):
-            prefetch_write(y + i * B + j * line)
-
-
 cdef inline void each(void (*compute)(const floating*, floating*, RowLayout) noexcept nogil,
                       const floating[:, :, ::1] Z, floating[:, :, ::1] Y) except *:
     cdef Py_ssize_t A = Z.shape[0], M = Z.shape[1], B = Z.shape[2], part
-    cdef Py_ssize_t rows = rows_at_once(M) if B == 1 else 1, parts = ceil_div(B, LANES)
+    cdef Py_ssize_t rows = rows_at_once(M) if B == 1 else 1, width = tile_width(M, B), parts = ceil_div(B, width)
+    cdef Py_ssize_t size = room_for(M, B)
     cdef int threads = threads_for(EXP * <double>A * M * B)
     cdef floating* tag = NULL
-    cdef void* raw = scratch("softmax", threads * room_of(M), tag)
+    cdef void* raw = scratch("softmax", times(threads, 2 * size), tag)
     cdef floating* room = align_to_line(raw, tag)
     for part in prange(ceil_div(A, rows) * parts, nogil=True, schedule="static", num_threads=threads):
-        some(compute, Z, Y, part // parts * rows, part % parts * LANES, room + threadid() * room_of(M))
+        some(compute, Z, Y, part // parts * rows, part % parts * width, width, room + threadid() * 2 * size, size)
     free(raw)
 
 
 cdef inline void some(void (*compute)(const floating*, floating*, RowLayout) noexcept nogil,
                       const floating[:, :, ::1] Z, floating[:, :, ::1] Y, Py_ssize_t a, Py_ssize_t b,
-                      floating* z) noexcept nogil:
-    cdef floating* y = z + TRANSPOSED
-    cdef Py_ssize_t M = Z.shape[1], B = Z.shape[2], count
-    if B > 1:
-        fetch_for_writing(&Y[a, 0, b], M, B)
+                      Py_ssize_t width, floating* z, Py_ssize_t size) noexcept nogil:
+    cdef floating* y = z + size
+    cdef Py_ssize_t M = Z.shape[1], B = Z.shape[2], count, i
+    if width > LANES:
+        count = min_of(width, B - b)
+        gather_strips(&Z[a, 0, b], M, B, count, z)
+        for i in range(ceil_div(count, LANES)):
+            compute(z + i * M * LANES, y + i * M * LANES, rows_side_by_side(M, LANES, 0))
+        scatter_strips(y, M, B, count, &Y[a, 0, b])
+    elif B > 1:
+        for i in range(M):
+            fetch_for_writing(&Y[a, i, b], LANES)
         fetch_next(&Z[a, 0, b], M, B, b)
         compute(&Z[a, 0, b], &Y[a, 0, b], rows_side_by_side(M, B, b))
     elif M > NARROW:
@@ -206,24 +197,35 @@ cdef inline void each_back(void (*compute)(const floating*, const floating*, flo
                            const floating[:, :, ::1] Delta, const floating[:, :, ::1] Z,
                            floating[:, :, ::1] dZ, double cost) except *:
     cdef Py_ssize_t A = Z.shape[0], M = Z.shape[1], B = Z.shape[2], part
-    cdef Py_ssize_t rows = rows_at_once(M) if B == 1 else 1, parts = ceil_div(B, LANES)
+    cdef Py_ssize_t rows = rows_at_once(M) if B == 1 else 1, width = tile_width(M, B), parts = ceil_div(B, width)
+    cdef Py_ssize_t size = room_for(M, B)
     cdef int threads = threads_for(cost * <double>A * M * B)
     cdef floating* tag = NULL
-    cdef void* raw = scratch("softmax_grad_input", threads * room_of(M), tag)
+    cdef void* raw = scratch("softmax_grad_input", times(threads, 3 * size), tag)
     cdef floating* room = align_to_line(raw, tag)
     for part in prange(ceil_div(A, rows) * parts, nogil=True, schedule="static", num_threads=threads):
-        some_back(compute, Delta, Z, dZ, part // parts * rows, part % parts * LANES, room + threadid() * room_of(M))
+        some_back(compute, Delta, Z, dZ, part // parts * rows, part % parts * width, width,
+                  room + threadid() * 3 * size, size)
     free(raw)
 
 
 cdef inline void some_back(void (*compute)(const floating*, const floating*, floating*, RowLayout) noexcept nogil,
                            const floating[:, :, ::1] Delta, const floating[:, :, ::1] Z, floating[:, :, ::1] dZ,
-                           Py_ssize_t a, Py_ssize_t b, floating* delta) noexcept nogil:
-    cdef floating* z = delta + TRANSPOSED
-    cdef floating* d = z + TRANSPOSED
-    cdef Py_ssize_t M = Z.shape[1], B = Z.shape[2], count
-    if B > 1:
-        fetch_for_writing(&dZ[a, 0, b], M, B)
+                           Py_ssize_t a, Py_ssize_t b, Py_ssize_t width, floating* delta,
+                           Py_ssize_t size) noexcept nogil:
+    cdef floating* z = delta + size
+    cdef floating* d = z + size
+    cdef Py_ssize_t M = Z.shape[1], B = Z.shape[2], count, i
+    if width > LANES:
+        count = min_of(width, B - b)
+        gather_strips(&Z[a, 0, b], M, B, count, z)
+        gather_strips(&Delta[a, 0, b], M, B, count, delta)
+        for i in range(ceil_div(count, LANES)):
+            compute(delta + i * M * LANES, z + i * M * LANES, d + i * M * LANES, rows_side_by_side(M, LANES, 0))
+        scatter_strips(d, M, B, count, &dZ[a, 0, b])
+    elif B > 1:
+        for i in range(M):
+            fetch_for_writing(&dZ[a, i, b], LANES)
         fetch_next(&Delta[a, 0, b], M, B, b)
         fetch_next(&Z[a, 0, b], M, B, b)
         compute(&Delta[a, 0, b], &Z[a, 0, b], &dZ[a, 0, b], rows_side_by_side(M, B, b))

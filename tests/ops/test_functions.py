@@ -234,6 +234,28 @@ def test_a_row_does_not_depend_on_its_place(name, M, dtype):
             assert forward(z[part].T.copy(), axis=0).T.tobytes() == across[part].tobytes()
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("M", "B"), [(1, 64), (5, 300), (64, 257), (128, 95), (129, 95)], ids=str)
+def test_rows_side_by_side_have_the_bits_of_a_few_of_them(M, B, dtype, each_threads):
+    """In tiles of several strips, a last one that is not full, and strip by strip; a few rows are one strip."""
+    rng = np.random.default_rng(23)
+    z, delta = (rng.standard_normal((2, M, B)).astype(dtype) * 4 for _ in range(2))
+    few = [np.ascontiguousarray(a[..., -7:]) for a in (z, delta)]
+    first = [np.ascontiguousarray(a[..., :40]) for a in (z, delta)]
+    for name in ("softmax", "log_softmax"):
+        forward, backward = getattr(cnnx, name), getattr(cnnx, f"{name}_backward")
+
+        def all_of(z, delta, forward=forward, backward=backward):
+            y = forward(z)
+            return y, backward(delta, z), backward(delta, z, output=y)
+
+        for _ in each_threads(1, 3):
+            with native.always_parallel():
+                for whole, last, beginning in zip(all_of(z, delta), all_of(*few), all_of(*first), strict=True):
+                    assert whole[..., -7:].tobytes() == last.tobytes()
+                    assert whole[..., :40].tobytes() == beginning.tobytes()
+
+
 @pytest.mark.parametrize("backend", ["reference", "optimized"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_slopes_of_saturated_units(dtype, backend):
