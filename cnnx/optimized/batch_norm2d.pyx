@@ -14,12 +14,15 @@ from .channel_sums cimport channel_sums, far, without_rest
 from .runtime.integers cimport ceil_div, min_of, times
 from .runtime.memory cimport SCRATCH, allocate
 from .simd.multiply_add cimport multiply_add
+from .simd.prefetch cimport prefetch_span
 from .simd.reduce cimport FROM_MEAN, NUMBERS, PRODUCTS, SQUARES, term
 
 cdef enum:
     CHUNK = 8192  # elements that one thread changes
     SHORT = 16  # numbers of a channel in an image that are few
     FACTORS = 5
+    COLUMNS = 512  # numbers of an image whose factors lie in the first cache
+    IMAGES = 16  # that one thread changes
 
 
 # ------------------------------------------------------------------------------------------------- sums
@@ -183,8 +186,8 @@ cdef inline bint in_rows(const Line* lines, Py_ssize_t N, Py_ssize_t C, Py_ssize
 
 
 cdef inline void rows_in(const floating* Delta, const floating* Z, const floating* factors, floating* Y,
-                         Py_ssize_t width, rule kind) noexcept nogil:
-    # An image, as run_in() has its numbers. factors: of each number a, then b, k, mean and low.
+                         Py_ssize_t length, Py_ssize_t width, rule kind) noexcept nogil:
+    # Some of an image, as run_in() has its numbers. factors: of each number a, then b, k, mean and low, `width` apart.
     cdef const floating* a = factors
     cdef const floating* b = factors + width
     cdef const floating* k = factors + 2 * width
@@ -193,21 +196,37 @@ cdef inline void rows_in(const floating* Delta, const floating* Z, const floatin
     cdef Py_ssize_t i
     if kind == NORMALISE:
         if floating is double:
-            for i in range(width):
+            for i in range(length):
                 Y[i] = multiply_add(a[i], Z[i] - mean[i], b[i])
         else:
-            for i in range(width):
+            for i in range(length):
                 Y[i] = multiply_add(a[i], Z[i] - mean[i] - low[i], b[i])
     elif kind == GRADIENT:
         if floating is double:
-            for i in range(width):
+            for i in range(length):
                 Y[i] = a[i] * multiply_add(-k[i], Z[i] - mean[i], Delta[i] - b[i])
         else:
-            for i in range(width):
+            for i in range(length):
                 Y[i] = multiply_add(a[i], multiply_add(-k[i], Z[i] - mean[i], Delta[i] - b[i]), low[i])
     else:
-        for i in range(width):
+        for i in range(length):
             Y[i] = a[i] * Delta[i]
+
+
+cdef inline void rows_of(const floating* Delta, const floating* Z, const floating* factors, floating* Y,
+                         Py_ssize_t count, Py_ssize_t width, rule kind) noexcept nogil:
+    # Of `count` images, as many numbers of each as there are factors in the first cache.
+    cdef Py_ssize_t first = 0, n, at, length
+    while first < width:
+        length = min_of(COLUMNS, width - first)
+        for n in range(count):
+            at = n * width + first
+            if length < width and n + 1 < count:  # no stream that a processor fetches by itself
+                prefetch_span(Delta + at + width, length * sizeof(floating), NULL)
+                if kind == GRADIENT:
+                    prefetch_span(Z + at + width, length * sizeof(floating), NULL)
+            rows_in(Delta + at, Z + at, factors + first, Y + at, length, width, kind)
+        first += length
 
 
 cdef int element_rows(const floating* Delta, const floating* Z, const Line* lines, floating* Y, Py_ssize_t N,
@@ -222,13 +241,14 @@ cdef int element_rows(const floating* Delta, const floating* Z, const Line* line
             factors[2 * width + i] = <floating>lines[c].k
             factors[3 * width + i] = <floating>lines[c].mean
             factors[4 * width + i] = <floating>lines[c].low
-    for n in prange(N, nogil=True, schedule="static", num_threads=threads):
+    for i in prange(ceil_div(N, IMAGES), nogil=True, schedule="static", num_threads=threads):
+        n = i * IMAGES
         if kind == NORMALISE:
-            rows_in(Delta + n * width, Z + n * width, factors, Y + n * width, width, NORMALISE)
+            rows_of(Delta + n * width, Z + n * width, factors, Y + n * width, min_of(IMAGES, N - n), width, NORMALISE)
         elif kind == GRADIENT:
-            rows_in(Delta + n * width, Z + n * width, factors, Y + n * width, width, GRADIENT)
+            rows_of(Delta + n * width, Z + n * width, factors, Y + n * width, min_of(IMAGES, N - n), width, GRADIENT)
         else:
-            rows_in(Delta + n * width, Z + n * width, factors, Y + n * width, width, SCALE)
+            rows_of(Delta + n * width, Z + n * width, factors, Y + n * width, min_of(IMAGES, N - n), width, SCALE)
     free(factors)
     return 0
 

@@ -10,14 +10,15 @@ from ._threads cimport threads_for
 from .runtime.integers cimport ceil_div, max_of, min_of
 from .runtime.memory cimport allocate
 from .simd.multiply_add cimport multiply_add
-from .simd.reduce cimport FROM_MEAN, NOT_POSITIVE, NUMBERS, PARTIAL, PRODUCTS, SQUARES, STEP, sum_runs, term
-from .simd.runs cimport GROUP, sums_side_by_side
+from .simd.reduce cimport FROM_MEAN, NOT_POSITIVE, NUMBERS, PARTIAL, PRODUCTS, SQUARES, STEP, VECTORS, sum_runs, term
+from .simd.runs cimport GROUP, sums_of_two, sums_side_by_side
 
 cdef enum:
     SIDE_BY_SIDE = 1024  # partial sums of short runs at a time
     PART = 16384  # members of a channel that one thread sums up, about
     FAR = 65536
     NARROW = 256  # numbers of a channel in an image: more are a stream of their own
+    MANY = 64  # parts of all channels, which are enough for any threads if two are taken together
 
 
 cdef struct Cut:
@@ -39,16 +40,28 @@ cdef inline Cut cut_of(Py_ssize_t N, Py_ssize_t C, Py_ssize_t HW) noexcept nogil
         g.channels = SIDE_BY_SIDE // phases_of(HW) // HW
     elif HW <= NARROW and C > 1:
         g.channels = GROUP
+    elif C > 1 and C * g.parts >= MANY and VECTORS <= 4:
+        g.channels = 2
     return g
 
 
 cdef inline void long_runs(const floating* Delta, const floating* Z, const double* mean, double* parts, const Cut* g,
                            Py_ssize_t c, Py_ssize_t part, term kind) noexcept nogil:
-    # One part of one channel's sum.
+    # One part of one channel's sum, or of two.
     cdef Py_ssize_t n = part // g.pieces * g.images, first = part % g.pieces * PART
-    cdef Py_ssize_t at = (n * g.C + c) * g.HW + first
-    parts[c * g.parts + part] = sum_runs(Delta + at, Z + at, mean[c] if mean != NULL else 0, min_of(g.images, g.N - n),
-                                         min_of(g.HW - first, PART), g.C * g.HW, kind)
+    cdef Py_ssize_t at = (n * g.C + c) * g.HW + first, runs = min_of(g.images, g.N - n), i
+    cdef Py_ssize_t length = min_of(g.HW - first, PART)
+    cdef double total[GROUP]
+    cdef double means[2]
+    if g.channels == 1 or c + 1 == g.C:
+        parts[c * g.parts + part] = sum_runs(Delta + at, Z + at, mean[c] if mean != NULL else 0, runs, length,
+                                             g.C * g.HW, kind)
+        return
+    for i in range(2):
+        means[i] = mean[c + i] if mean != NULL else 0
+    sums_of_two(Delta + at, Z + at, means, g.HW, runs, length, g.C * g.HW, total, kind)
+    for i in range(2):
+        parts[(c + i) * g.parts + part] = total[i]
 
 
 cdef inline void narrow_runs(const floating* Delta, const floating* Z, const double* mean, double* parts, const Cut* g,
@@ -128,7 +141,7 @@ cdef inline void sum_part(const floating* Delta, const floating* Z, const double
     # Of the channels from `first` on whose sums are taken together.
     if g.HW < PARTIAL:
         short_runs(Delta, Z, mean, parts, g, first, part, kind)
-    elif g.channels > 1:
+    elif g.channels == GROUP:
         narrow_runs(Delta, Z, mean, parts, g, first, part, kind)
     else:
         long_runs(Delta, Z, mean, parts, g, first, part, kind)

@@ -13,14 +13,15 @@ from .group_norm_sums cimport (
     FEW, Sizes, Tasks, channel_terms, factor_of, sizes_of, statistics_of, statistics_of_many, task, tasks_of,
     unit_terms,
 )
-from .runtime.integers cimport ceil_div, min_of
-from .runtime.memory cimport allocate
+from .runtime.integers cimport ceil_div, min_of, times
+from .runtime.memory cimport SCRATCH, allocate
 from .simd.multiply_add cimport multiply_add
 from .simd.reduce cimport FROM_MEAN, NUMBERS, SQUARES
 from .simd.runs cimport GROUP
 
 cdef enum:
     CHUNK = 8192  # elements that one thread changes
+    SHORT = 16  # places: fewer are less than a vector
 
 
 # ------------------------------------------------------------------------------------------------- sums
@@ -241,13 +242,32 @@ cdef inline void chunk(const floating* Delta, const floating* Z, const floating*
             c += 1
 
 
-cdef void elements(const floating* Delta, const floating* Z, const floating* g, const floating* b,
-                   const double* mean, const double* var, const double* e, const double* f, floating* Y,
-                   const Sizes* s, double eps, bint backward) noexcept:
+cdef void all_elements(const floating* Delta, const floating* Z, const floating* g, const floating* b,
+                       const double* mean, const double* var, const double* e, const double* f, floating* Y,
+                       const Sizes* s, double eps, bint backward) noexcept:
     cdef Py_ssize_t i, count = s.N * s.C * s.P
     cdef int threads = threads_for(<double>MEMORY * count)
     for i in prange(ceil_div(count, CHUNK), nogil=True, schedule="static", num_threads=threads):
         chunk(Delta, Z, g, b, mean, var, e, f, Y, s, eps, i * CHUNK, min_of(count, (i + 1) * CHUNK), backward)
+
+
+cdef int elements(const floating* Delta, const floating* Z, const floating* g, const floating* b, const double* mean,
+                  const double* var, const double* e, const double* f, floating* Y, const Sizes* s, double eps,
+                  bint backward) except -1:
+    # Of few places each element gets its channel's gain and bias by itself: a set is then one run of units.
+    cdef Py_ssize_t i, units = s.C * s.P
+    cdef Sizes of_units = Sizes(s.N, s.S, s.M, 1, units, s.M)
+    cdef floating* gains
+    if s.P == 1 or s.P >= SHORT or s.N == 1 or times(units, 2 * sizeof(floating)) > SCRATCH:
+        all_elements(Delta, Z, g, b, mean, var, e, f, Y, s, eps, backward)
+        return 0
+    gains = <floating*>allocate("group_norm", 2 * units * sizeof(floating))
+    for i in range(units):
+        gains[i] = g[i // s.P]
+        gains[units + i] = b[i // s.P]
+    all_elements(Delta, Z, gains, gains + units, mean, var, e, f, Y, &of_units, eps, backward)
+    free(gains)
+    return 0
 
 
 def group_norm(const floating[:, :, :, ::1] Z, const floating[:, ::1] g, const floating[:, ::1] b,

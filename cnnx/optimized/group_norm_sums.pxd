@@ -6,11 +6,12 @@ from libc.math cimport sqrt
 from .channel_sums cimport PART, far, without_rest
 from .runtime.integers cimport ceil_div, min_of
 from .simd.multiply_add cimport multiply_add
+from .simd.prefetch cimport prefetch_span
 from .simd.reduce cimport (
     FROM_MEAN, LANES, NUMBERS, PARTIAL, PRODUCTS, SQUARES, VECTORS, broadcast_sums, fma_sums, sum_runs, sums,
     sums_in_memory, term, widen,
 )
-from .simd.runs cimport GROUP, sums_of_runs
+from .simd.runs cimport APART, GROUP, RUNS_AHEAD, sums_of_runs
 
 cdef enum:
     COLUMNS = 1024  # units whose sums over examples are taken at once
@@ -114,15 +115,21 @@ cdef inline void weight_terms(const floating* Delta, const floating* Z, const do
     cdef double products[GROUP]
     cdef double means[GROUP]
     cdef double factors[GROUP]
-    cdef Py_ssize_t at, row, i
+    cdef Py_ssize_t at, row = 0, ahead = RUNS_AHEAD * g.C * g.P, i
+    cdef double factor = 0
     for i in range(width):
         total[i] = 0
     while n < end:
         at = (n * g.C + c) * g.P
+        if g.P <= APART and n + RUNS_AHEAD < end:
+            prefetch_span(Delta + at + ahead, width * g.P * sizeof(floating), NULL)
+            prefetch_span(Z + at + ahead, width * g.P * sizeof(floating), NULL)
         for i in range(width):
-            row = n * g.S + (c + i) // g.D
+            if i == 0 or (c + i) % g.D == 0:  # another set
+                row = n * g.S + (c + i) // g.D
+                factor = factor_of(var[row], eps)
             means[i] = mean[row]
-            factors[i] = factor_of(var[row], eps)
+            factors[i] = factor
         products_of(Delta + at, Z + at, means, width, g.P, products)
         for i in range(width):
             total[i] += products[i] * factors[i]

@@ -81,6 +81,26 @@ def test_few_numbers_in_an_image(extents, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(3, 65, 17, 19), (60, 64, 16, 17), (1, 66, 129, 130)], ids=str)
+def test_channels_two_by_two_have_the_bits_of_each_alone(shape, dtype):
+    x, delta = images(shape, dtype, 3.0)
+    g = np.linspace(-2, 3, shape[1]).astype(dtype)
+
+    def results(x, delta, g):
+        _, statistics = cnnx.batch_norm2d(x, g, g, training=True, return_statistics=True)
+        return *statistics, *cnnx.batch_norm2d_backward(delta, x, g, training=True)[1:]
+
+    found = results(x, delta, g)
+    mean, var, _, _, dg, db = expected(x, delta, g, g, 1e-5)
+    for value, truth in zip(found, (mean, var, dg, db), strict=True):
+        np.testing.assert_allclose(value, truth, rtol=0, atol=np.abs(truth).max() * 64 * np.finfo(dtype).eps)
+    for c in (0, 1, shape[1] - 2, shape[1] - 1):
+        one = slice(c, c + 1)
+        for alone, of_all in zip(results(x[:, one], delta[:, one], g[one]), found, strict=True):
+            np.testing.assert_array_equal(alone, of_all[one])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("extents", [(), (2,), (3, 5), (4, 4)], ids=str)
 def test_prelu_of_few_numbers_in_an_example(extents, dtype):
     x, delta = images((1100, 33, *extents), dtype)

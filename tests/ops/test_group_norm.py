@@ -13,6 +13,7 @@ EPS = {"float32": 2.0**-24, "float64": 2.0**-53}
 
 # Calls of each kind whose sums are cut and not cut, along places, units and examples.
 IMAGES = [(2, 6, 5, 7), (3, 16, 1, 1), (1, 8, 40, 60), (2, 2, 150, 140), (70, 2, 300), (600, 6), (5, 12, 2)]
+IMAGES += [(30, 40, 3, 5)]
 ROWS = [
     ((5,), (3,)),
     ((2, 3), (4, 5)),
