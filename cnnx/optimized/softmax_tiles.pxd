@@ -1,8 +1,8 @@
 # Rows side by side lie in M pieces, B numbers apart: a strip is a few cache lines in each of M pages, which no
-# processor fetches by itself, and which share a few places of its caches where B is a power of two. Where a tile of
-# several strips fits the second cache, it is copied, each strip to one piece, and back; what is missing from the last
-# strip is 0 and goes nowhere. Else the next strip's lines are asked for, and those that will be written, while this one
-# is computed.
+# processor fetches by itself. The next strip's lines are asked for, and those that will be written, while this one is
+# computed. That is too much at once where there are more than NARROW pieces: where a tile of several strips fits the
+# second cache then, it is copied, each strip to one piece, and back; what is missing from the last strip is 0 and goes
+# nowhere.
 
 from cython cimport floating
 from libc.string cimport memcpy
@@ -22,7 +22,7 @@ cdef enum:
 cdef inline Py_ssize_t tile_width(Py_ssize_t M, Py_ssize_t B) noexcept nogil:
     # How many rows are taken at once of those that lie side by side.
     cdef Py_ssize_t strips = TILE // (3 * LANES) // M
-    return LANES * min_of(strips, STRIPS) if strips >= FEWEST and B >= 2 * LANES else LANES
+    return LANES * min_of(strips, STRIPS) if M > NARROW and strips >= FEWEST and B >= 2 * LANES else LANES
 
 
 cdef inline Py_ssize_t room_for(Py_ssize_t M, Py_ssize_t B) noexcept nogil:
