@@ -524,6 +524,7 @@ def test_same_bits_where_threads_outnumber_rows(op):
 
 @needs_openmp
 @needs_proc
+@pytest.mark.bare
 def test_threads_are_started_for_large_work_alone():
     """Without this the tests above might compare one thread with itself."""
     least = small_work()
@@ -842,6 +843,7 @@ needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux say
 
 @needs_openmp
 @needs_linux
+@pytest.mark.bare
 @pytest.mark.parametrize("first", ["import cnnx", "import cnnx; cnnx.get_num_threads()", "import numpy"])
 def test_a_forkserver_that_imported_the_program_first(first, tmp_path):
     """Also where it has threads of numpy's BLAS, which end with the first fork."""
