@@ -12,6 +12,7 @@ in this order: the call's `backend=`, `use_backend`, `set_backend`, the environm
 Only this package and `native` import kernels.
 """
 
+from .choice import batch_norm_in_one as batch_norm_in_one
 from .choice import current as current
 from .choice import get_backend as get_backend
 from .choice import kernel as kernel

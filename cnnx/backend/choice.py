@@ -7,8 +7,20 @@ from contextvars import ContextVar
 from typing import Any
 
 from ..native import SMALLEST, with_denormals
-from .interception import interceptor
-from .registry import BUILTIN, Kernel, Kernels, MissingKernelError, known, loaded, several, specialise, specialised
+from .interception import Notes, interceptor
+from .registry import (
+    BUILTIN,
+    JointBatchNorm,
+    Kernel,
+    Kernels,
+    MissingKernelError,
+    joint_batch_norm,
+    known,
+    loaded,
+    several,
+    specialise,
+    specialised,
+)
 
 # The dictionary behind os.environ and its key: to ask os.environ itself costs as much as a small kernel, at each call.
 _environment: Any = getattr(os.environ, "_data", os.environ)
@@ -131,6 +143,20 @@ def kernels(names: tuple[str, ...], dtype: str, backend: str | None = None) -> t
     if found is None:
         found = several[chosen, names, dtype] = tuple(kernel(name, dtype, chosen) for name in names)
     return found
+
+
+def batch_norm_in_one(dtype: str, backend: str | None = None) -> JointBatchNorm | None:
+    """What stands for several kernels of batch normalisation, where the optimized back end is chosen.
+
+    None where another one is, and where somebody looks into calls: they see the kernels.
+    """
+    chosen = backend or _context_choice.get() or _process_choice
+    if (chosen or (get_backend() if _VARIABLE in _environment else "optimized")) != "optimized" or not SMALLEST * 2.0:
+        return None
+    wrap, found = _intercepting(), joint_batch_norm(dtype)
+    if wrap is None:
+        return found
+    return JointBatchNorm(*(wrap("", one) for one in found)) if isinstance(wrap, Notes) else None
 
 
 def _raiser(error: MissingKernelError) -> Kernel:

@@ -27,20 +27,26 @@ def intercept(wrap: Callable[[str, Kernel], Kernel] | None) -> Iterator[None]:
         interceptor.reset(token)
 
 
-def recorded(call: Callable[..., Result], *arguments: Any) -> tuple[Result, list[Call]]:
-    """What `call(*arguments)` returns, and the kernels that it runs."""
-    calls: list[Call] = []
+class Notes:
+    """An interceptor that notes down what is called, be it one kernel or what the back end has for several."""
 
-    def note(name: str, kernel: Kernel) -> Kernel:
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+
+    def __call__(self, name: str, kernel: Kernel) -> Kernel:
         def noting(*arrays: Any, **numbers: float) -> None:
-            calls.append((kernel, tuple(a.view() for a in arrays), numbers))  # whose shapes nobody else sets
+            self.calls.append((kernel, tuple(a.view() for a in arrays), numbers))  # whose shapes nobody else sets
             kernel(*arrays, **numbers)
 
         return noting
 
+
+def recorded(call: Callable[..., Result], *arguments: Any) -> tuple[Result, list[Call]]:
+    """What `call(*arguments)` returns, and the kernels that it runs."""
+    notes = Notes()
     before = interceptor.get()
     try:  # like the lender of `ops`, without `with`: Ctrl-C cannot come in between
-        interceptor.set(note)
-        return call(*arguments), calls
+        interceptor.set(notes)
+        return call(*arguments), notes.calls
     finally:
         interceptor.set(before)

@@ -221,6 +221,28 @@ def finished_conv2d(dtype: str) -> Callable[..., None]:
     return finished
 
 
+class JointBatchNorm(NamedTuple):
+    """What the optimized back end has in place of several kernels of batch normalisation in a row, with their bits."""
+
+    statistics: Callable[..., None]  # x, mean, var
+    gradients: Callable[..., None]  # grad_output, x, weight, mean, var, grad_weight, grad_bias, grad_x, eps=
+
+
+_joint_batch_norm: dict[str, JointBatchNorm] = {}
+
+
+def joint_batch_norm(dtype: str) -> JointBatchNorm:
+    """Those of a dtype."""
+    found = _joint_batch_norm.get(dtype)
+    if found is None:
+        kernels_of("optimized")
+        module, c_type = native.kernels("batch_norm2d"), C_TYPES[dtype]
+        found = _joint_batch_norm[dtype] = JointBatchNorm(
+            module._statistics.__signatures__[c_type], module._gradients.__signatures__[c_type]
+        )
+    return found
+
+
 class PackedLayers(NamedTuple):
     """What the optimized back end has for layers whose weights stay as they are. No kernels: `finished_conv2d`.
 
@@ -318,7 +340,7 @@ def _load(backend: str) -> Kernels:
                 name: function
                 for module in _twins(backend)
                 for name, function in vars(module).items()
-                if hasattr(function, mark)
+                if hasattr(function, mark) and not name.startswith("_")  # those are no kernels: `joint_batch_norm`
             },
             with_threads=native.with_threads if backend == "optimized" else None,
             instruction_sets={name: {"CNNX_ISA": name} for name in native.alike()} if backend == "optimized" else None,

@@ -150,14 +150,19 @@ def batch_norm2d_backward(
         dg, db = _plan.new(weight.shape, x.dtype), _plan.new(weight.shape, x.dtype)
     else:
         dg, db = sums[:C], sums[C:]
-    of_bias, of_weight, of_input = _backend.kernels(_GRADIENTS if training else _GRADIENTS_INFERENCE, dtype, backend)
-    of_bias(grad_output, db)
-    of_weight(grad_output, x, mean, var, dg, eps=eps)
     grad_x = _plan.new(x.shape, x.dtype)
-    if training:
-        of_input(grad_output, x, weight, mean, var, dg, db, grad_x, eps=eps)
+    in_one = _backend.batch_norm_in_one(dtype, backend) if training else None
+    if in_one is not None:
+        in_one.gradients(grad_output, x, weight, mean, var, dg, db, grad_x, eps=eps)
     else:
-        of_input(grad_output, weight, var, grad_x, eps=eps)
+        names = _GRADIENTS if training else _GRADIENTS_INFERENCE
+        of_bias, of_weight, of_input = _backend.kernels(names, dtype, backend)
+        of_bias(grad_output, db)
+        of_weight(grad_output, x, mean, var, dg, eps=eps)
+        if training:
+            of_input(grad_output, x, weight, mean, var, dg, db, grad_x, eps=eps)
+        else:
+            of_input(grad_output, weight, var, grad_x, eps=eps)
     if sums is None:
         return grad_x, dg, db
     if sums.dot(sums) < 1e76:  # none is above 1e38; errstate takes longer than all the rest
@@ -201,10 +206,15 @@ def _statistics(
         if mean is None or var is None:
             raise TypeError("statistics: expected two arrays (C,), got None")
         return mean, var, small
-    of_mean, of_var = _backend.kernels(_STATISTICS, _check.NAMES[x.dtype.char], backend)
+    dtype = _check.NAMES[x.dtype.char]
     mean, var = _plan.new(weight.shape, np.float64), _plan.new(weight.shape, np.float64)
-    of_mean(x, mean)
-    of_var(x, mean, var)
+    in_one = _backend.batch_norm_in_one(dtype, backend)
+    if in_one is not None:
+        in_one.statistics(x, mean, var)
+    else:
+        of_mean, of_var = _backend.kernels(_STATISTICS, dtype, backend)
+        of_mean(x, mean)
+        of_var(x, mean, var)
     return mean, var, small
 
 

@@ -6,23 +6,19 @@ a float's mean.
 
 from cython cimport floating
 from cython.parallel cimport prange
-from libc.math cimport fabs, sqrt
+from libc.math cimport sqrt
 from libc.stdlib cimport free
 
-from ._threads cimport threads_for
-from .channel_sums cimport channel_sums, far, without_rest
-from .runtime.integers cimport ceil_div, min_of, times
-from .runtime.memory cimport SCRATCH, allocate
-from .simd.multiply_add cimport multiply_add
-from .simd.prefetch cimport prefetch_span
+from ._threads cimport MEMORY, threads_for
+from .batch_norm2d_elements cimport GRADIENT, NORMALISE, SCALE, Line, elements, line_of, run
+from .channel_sums cimport NARROW, Cut, channel_sum, channel_sums, cut_of, far, without_rest
+from .runtime.integers cimport min_of
+from .runtime.memory cimport allocate
 from .simd.reduce cimport FROM_MEAN, NUMBERS, PRODUCTS, SQUARES, term
 
 cdef enum:
-    CHUNK = 8192  # elements that one thread changes
-    SHORT = 16  # numbers of a channel in an image that are few
-    FACTORS = 5
-    COLUMNS = 512  # numbers of an image whose factors lie in the first cache
-    IMAGES = 16  # that one thread changes
+    WAY = 131072  # bytes of the second cache that have places of their own, about
+    WAYS = 8
 
 
 # ------------------------------------------------------------------------------------------------- sums
@@ -39,31 +35,52 @@ cdef int sums_of(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1
                         Z.shape[2] * Z.shape[3], kind)
 
 
-def batch_norm2d_statistics_mean(const floating[:, :, :, ::1] Z, /, double[::1] mean):
-    # N1
+cdef int means(const floating[:, :, :, ::1] Z, double* mean) except -1:
     cdef Py_ssize_t c, M = Z.shape[0] * Z.shape[2] * Z.shape[3]
-    sums_of(Z, Z, <const double*>NULL, &mean[0], NUMBERS)
+    sums_of(Z, Z, <const double*>NULL, mean, NUMBERS)
     for c in range(Z.shape[1]):
         mean[c] /= M
+    return 0
 
 
-def batch_norm2d_statistics_var(const floating[:, :, :, ::1] Z, const double[::1] mean, /, double[::1] var):
-    # N1. The corrected two-pass algorithm: what a rounded mean adds is (true mean - mean)^2.
+cdef int variances(const floating[:, :, :, ::1] Z, const double* mean, double* var) except -1:
+    # The corrected two-pass algorithm: what a rounded mean adds is (true mean - mean)^2.
     cdef Py_ssize_t c, C = Z.shape[1], M = Z.shape[0] * Z.shape[2] * Z.shape[3]
     cdef bint any_far = False
     cdef double* moved
-    sums_of(Z, Z, &mean[0], &var[0], SQUARES)
+    sums_of(Z, Z, mean, var, SQUARES)
     for c in range(C):
         var[c] /= M
         any_far = any_far or far(mean[c], var[c])
     if not any_far:
-        return
+        return 0
     moved = <double*>allocate("batch_norm2d", C * sizeof(double))
-    sums_of(Z, Z, &mean[0], moved, FROM_MEAN)
+    sums_of(Z, Z, mean, moved, FROM_MEAN)
     for c in range(C):
         if far(mean[c], var[c]):
             var[c] = without_rest(var[c], moved[c] / M)
     free(moved)
+    return 0
+
+
+cdef int gains(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z, const double* mean,
+               const double* var, double* dg, double eps) except -1:
+    # The root is a factor of every term, so that the sum is divided by it.
+    cdef Py_ssize_t c
+    sums_of(Delta, Z, mean, dg, PRODUCTS)
+    for c in range(Z.shape[1]):
+        dg[c] /= sqrt(var[c] + eps)
+    return 0
+
+
+def batch_norm2d_statistics_mean(const floating[:, :, :, ::1] Z, /, double[::1] mean):
+    # N1
+    means(Z, &mean[0])
+
+
+def batch_norm2d_statistics_var(const floating[:, :, :, ::1] Z, const double[::1] mean, /, double[::1] var):
+    # N1
+    variances(Z, &mean[0], &var[0])
 
 
 def batch_norm2d_grad_bias(const floating[:, :, :, ::1] Delta, /, double[::1] db):
@@ -73,198 +90,18 @@ def batch_norm2d_grad_bias(const floating[:, :, :, ::1] Delta, /, double[::1] db
 
 def batch_norm2d_grad_weight(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z,
                              const double[::1] mean, const double[::1] var, /, double[::1] dg, *, double eps):
-    cdef Py_ssize_t c
-    # N3: the root is a factor of every term, so that the sum is divided by it.
-    sums_of(Delta, Z, &mean[0], &dg[0], PRODUCTS)
-    for c in range(Z.shape[1]):
-        dg[c] /= sqrt(var[c] + eps)
+    # N3
+    gains(Delta, Z, &mean[0], &var[0], &dg[0], eps)
 
 
 # ------------------------------------------------------------------------------------- element by element
 
-cdef struct Line:
-    # What happens to a channel's elements, by one of the rules below; narrow: floats hold the numbers, in two parts
-    # where they need it, so that a mean in double costs floats nothing: for any float Z, mean - the nearest float is
-    # no larger than Z - mean.
-    double a
-    double b
-    double k
-    double mean
-    double low  # NORMALISE: what is left of the mean. GRADIENT: what is left of all, a summand
-    bint narrow
 
-
-cdef enum rule:
-    NORMALISE  # a (Z - mean - low) + b
-    GRADIENT  # a (Delta - b - k (Z - mean)) + low
-    SCALE  # a Delta
-
-
-ctypedef fused precision:
-    float
-    double
-
-
-cdef inline bint fits(double x) noexcept nogil:
-    # Whether x keeps its precision as a float, with room for products; false for NaN.
-    return x == 0 or 1e-30 < fabs(x) < 1e30
-
-
-cdef inline void run_in(const floating* Delta, const floating* Z, const Line* line, floating* Y, Py_ssize_t length,
-                        rule kind, precision* unused) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef precision a = <precision>line.a, b = <precision>line.b, k = <precision>line.k, mean = <precision>line.mean
-    cdef precision low = <precision>line.low
-    if kind == NORMALISE:
-        if precision is double:
-            for i in range(length):
-                Y[i] = <floating>multiply_add(a, Z[i] - mean, b)
-        else:
-            for i in range(length):
-                Y[i] = <floating>multiply_add(a, Z[i] - mean - low, b)
-    elif kind == GRADIENT:
-        if precision is double:
-            for i in range(length):
-                Y[i] = <floating>(a * multiply_add(-k, Z[i] - mean, Delta[i] - b))
-        else:
-            for i in range(length):
-                Y[i] = <floating>multiply_add(a, multiply_add(-k, Z[i] - mean, Delta[i] - b), low)
-    else:
-        for i in range(length):
-            Y[i] = <floating>(a * Delta[i])
-
-
-cdef inline Line line_of(double a, double b, double k, double mean, rule kind, const floating* tag) noexcept nogil:
-    # Of NORMALISE b is a float.
-    cdef Line line = Line(a, b, k, mean, 0, False)
-    cdef double low = mean - <float>mean, low_b = b - <float>b
-    if floating is float and fits(a) and fits(b) and fits(k) and fits(mean):
-        line.narrow = True
-        line.mean = <float>mean
-        line.low = low
-        if kind == GRADIENT:
-            line.b = <float>b
-            line.low = a * (k * low - low_b)
-            if not fabs(line.low) < 1e30:
-                line = Line(a, b, k, mean, 0, False)
-    return line
-
-
-cdef inline void run(const floating* Delta, const floating* Z, const Line* line, floating* Y, Py_ssize_t length,
-                     rule kind) noexcept nogil:
-    # In the arrays' own precision, but for factors that it cannot hold (a gain of 1e30, an eps of 1e-100).
-    if floating is double or line.narrow:
-        run_in(Delta, Z, line, Y, length, kind, <floating*>NULL)
-    else:
-        run_in(Delta, Z, line, Y, length, kind, <double*>NULL)
-
-
-cdef inline void chunk(const floating* Delta, const floating* Z, const Line* lines, floating* Y, Py_ssize_t C,
-                       Py_ssize_t HW, Py_ssize_t first, Py_ssize_t end, rule kind) noexcept nogil:
-    # The elements first..end-1 of all.
-    cdef Py_ssize_t c = first // HW % C, stop = min_of(end, first // HW * HW + HW)
-    while first < end:
-        run(Delta + first, Z + first, lines + c, Y + first, stop - first, kind)
-        first = stop
-        stop = min_of(end, stop + HW)
-        c = c + 1 if c + 1 < C else 0
-
-
-# Channels with few numbers in an image have a line for each of its numbers: an image is then a row of them.
-
-
-cdef inline bint in_rows(const Line* lines, Py_ssize_t N, Py_ssize_t C, Py_ssize_t HW, const floating* tag) noexcept:
-    # Whether that is worth it, and takes less memory than the images do and a thread may have; no line of floats that
-    # needs doubles.
-    cdef Py_ssize_t c
-    if HW > SHORT or N < 2 * FACTORS or times(C * HW, FACTORS * sizeof(floating)) > SCRATCH:
-        return False
-    for c in range(C):
-        if floating is float and not lines[c].narrow:
-            return False
-    return True
-
-
-cdef inline void rows_in(const floating* Delta, const floating* Z, const floating* factors, floating* Y,
-                         Py_ssize_t length, Py_ssize_t width, rule kind) noexcept nogil:
-    # Some of an image, as run_in() has its numbers. factors: of each number a, then b, k, mean and low, `width` apart.
-    cdef const floating* a = factors
-    cdef const floating* b = factors + width
-    cdef const floating* k = factors + 2 * width
-    cdef const floating* mean = factors + 3 * width
-    cdef const floating* low = factors + 4 * width
-    cdef Py_ssize_t i
-    if kind == NORMALISE:
-        if floating is double:
-            for i in range(length):
-                Y[i] = multiply_add(a[i], Z[i] - mean[i], b[i])
-        else:
-            for i in range(length):
-                Y[i] = multiply_add(a[i], Z[i] - mean[i] - low[i], b[i])
-    elif kind == GRADIENT:
-        if floating is double:
-            for i in range(length):
-                Y[i] = a[i] * multiply_add(-k[i], Z[i] - mean[i], Delta[i] - b[i])
-        else:
-            for i in range(length):
-                Y[i] = multiply_add(a[i], multiply_add(-k[i], Z[i] - mean[i], Delta[i] - b[i]), low[i])
-    else:
-        for i in range(length):
-            Y[i] = a[i] * Delta[i]
-
-
-cdef inline void rows_of(const floating* Delta, const floating* Z, const floating* factors, floating* Y,
-                         Py_ssize_t count, Py_ssize_t width, rule kind) noexcept nogil:
-    # Of `count` images, as many numbers of each as there are factors in the first cache.
-    cdef Py_ssize_t first = 0, n, at, length
-    while first < width:
-        length = min_of(COLUMNS, width - first)
-        for n in range(count):
-            at = n * width + first
-            if length < width and n + 1 < count:  # no stream that a processor fetches by itself
-                prefetch_span(Delta + at + width, length * sizeof(floating), NULL)
-                if kind == GRADIENT:
-                    prefetch_span(Z + at + width, length * sizeof(floating), NULL)
-            rows_in(Delta + at, Z + at, factors + first, Y + at, length, width, kind)
-        first += length
-
-
-cdef int element_rows(const floating* Delta, const floating* Z, const Line* lines, floating* Y, Py_ssize_t N,
-                      Py_ssize_t C, Py_ssize_t HW, rule kind) except -1:
-    cdef Py_ssize_t n, c, i, width = C * HW
-    cdef floating* factors = <floating*>allocate("batch_norm2d", FACTORS * width * sizeof(floating))
-    cdef int threads = threads_for(<double>N * width)
-    for c in range(C):
-        for i in range(c * HW, (c + 1) * HW):
-            factors[i] = <floating>lines[c].a
-            factors[width + i] = <floating>lines[c].b
-            factors[2 * width + i] = <floating>lines[c].k
-            factors[3 * width + i] = <floating>lines[c].mean
-            factors[4 * width + i] = <floating>lines[c].low
-    for i in prange(ceil_div(N, IMAGES), nogil=True, schedule="static", num_threads=threads):
-        n = i * IMAGES
-        if kind == NORMALISE:
-            rows_of(Delta + n * width, Z + n * width, factors, Y + n * width, min_of(IMAGES, N - n), width, NORMALISE)
-        elif kind == GRADIENT:
-            rows_of(Delta + n * width, Z + n * width, factors, Y + n * width, min_of(IMAGES, N - n), width, GRADIENT)
-        else:
-            rows_of(Delta + n * width, Z + n * width, factors, Y + n * width, min_of(IMAGES, N - n), width, SCALE)
-    free(factors)
-    return 0
-
-
-cdef int elements(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z, const Line* lines,
-                  floating[:, :, :, ::1] Y, rule kind) except -1:
-    cdef Py_ssize_t i, C = Y.shape[1], HW = Y.shape[2] * Y.shape[3], count = Y.shape[0] * C * HW
-    cdef int threads = threads_for(<double>count)
-    if count == 0:
-        return 0
-    if in_rows(lines, Y.shape[0], C, HW, &Y[0, 0, 0, 0]):
-        return element_rows(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], lines, &Y[0, 0, 0, 0], Y.shape[0], C, HW, kind)
-    for i in prange(ceil_div(count, CHUNK), nogil=True, schedule="static", num_threads=threads):
-        chunk(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], lines, &Y[0, 0, 0, 0], C, HW, i * CHUNK,
-              min_of(count, (i + 1) * CHUNK), kind)
-    return 0
+cdef inline Line gradient_line(floating g, double mean, double var, double dg, double db, double M,
+                               double eps) noexcept nogil:
+    # N4 of a channel.
+    cdef double deviation = sqrt(var + eps)
+    return line_of(g / deviation, db / M, dg / M / deviation, mean, GRADIENT, &g)
 
 
 def batch_norm2d(const floating[:, :, :, ::1] Z, const floating[::1] g, const floating[::1] b,
@@ -280,21 +117,27 @@ def batch_norm2d(const floating[:, :, :, ::1] Z, const floating[::1] g, const fl
         free(lines)
 
 
-def batch_norm2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z,
-                            const floating[::1] g, const double[::1] mean, const double[::1] var,
-                            const double[::1] dg, const double[::1] db, /, floating[:, :, :, ::1] dZ, *,
-                            double eps):
-    cdef Line* lines = <Line*>allocate("batch_norm2d", g.shape[0] * sizeof(Line))
+cdef int inputs(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z, const floating* g,
+                const double* mean, const double* var, const double* dg, const double* db,
+                floating[:, :, :, ::1] dZ, double eps) except -1:
+    cdef Line* lines = <Line*>allocate("batch_norm2d", Z.shape[1] * sizeof(Line))
     cdef Py_ssize_t c
-    cdef double deviation, M = <double>(Z.shape[0] * Z.shape[2] * Z.shape[3])
-    for c in range(g.shape[0]):
-        deviation = sqrt(var[c] + eps)
-        lines[c] = line_of(g[c] / deviation, db[c] / M, dg[c] / M / deviation, mean[c], GRADIENT, &g[0])
-    # N4
+    cdef double M = <double>(Z.shape[0] * Z.shape[2] * Z.shape[3])
+    for c in range(Z.shape[1]):
+        lines[c] = gradient_line(g[c], mean[c], var[c], dg[c], db[c], M, eps)
     try:
         elements(Delta, Z, lines, dZ, GRADIENT)
     finally:
         free(lines)
+    return 0
+
+
+def batch_norm2d_grad_input(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z,
+                            const floating[::1] g, const double[::1] mean, const double[::1] var,
+                            const double[::1] dg, const double[::1] db, /, floating[:, :, :, ::1] dZ, *,
+                            double eps):
+    # N4
+    inputs(Delta, Z, &g[0], &mean[0], &var[0], &dg[0], &db[0], dZ, eps)
 
 
 def batch_norm2d_grad_input_inference(const floating[:, :, :, ::1] Delta, const floating[::1] g,
@@ -308,3 +151,74 @@ def batch_norm2d_grad_input_inference(const floating[:, :, :, ::1] Delta, const 
         elements(Delta, Delta, lines, dZ, SCALE)
     finally:
         free(lines)
+
+
+# ----------------------------------------------------------------------------------------- several in one go
+
+# No kernels: what those above do one after the other, with their bits. A channel is read from memory once, and again
+# from the second cache where that holds its numbers in all images; where they are few, a call less counts.
+
+
+cdef inline bint by_channels(const Py_ssize_t* shape, Py_ssize_t size, int arrays, int threads) noexcept nogil:
+    # size: of a number. Planes a power of two apart share few of the cache's places.
+    cdef Py_ssize_t HW = shape[2] * shape[3], plane = HW * size, stride = shape[1] * plane, apart, places
+    cdef bint busy = threads == 1 or shape[1] >= 4 * threads  # all of them, to the end
+    if not busy or shape[0] == 0 or HW <= NARROW or plane > WAY:
+        return False
+    apart = min_of(stride & -stride, WAY)
+    places = WAY // apart * min_of(plane, apart)
+    return shape[0] <= WAYS * places // plane // arrays
+
+
+cdef inline void channel_statistics(const floating* Z, const Cut* cut, Py_ssize_t c, double* mean,
+                                    double* var) noexcept nogil:
+    cdef double M = <double>(cut.N * cut.HW)
+    mean[c] = channel_sum(Z, Z, 0, cut, c, NUMBERS) / M
+    var[c] = channel_sum(Z, Z, mean[c], cut, c, SQUARES) / M
+    if far(mean[c], var[c]):
+        var[c] = without_rest(var[c], channel_sum(Z, Z, mean[c], cut, c, FROM_MEAN) / M)
+
+
+cdef inline void channel_gradients(const floating* Delta, const floating* Z, const floating* g, const double* mean,
+                                   const double* var, const Cut* cut, Py_ssize_t c, double eps, double* dg,
+                                   double* db, floating* dZ) noexcept nogil:
+    cdef Py_ssize_t n, at
+    cdef Line line
+    db[c] = channel_sum(Delta, Delta, 0, cut, c, NUMBERS)
+    dg[c] = channel_sum(Delta, Z, mean[c], cut, c, PRODUCTS) / sqrt(var[c] + eps)
+    line = gradient_line(g[c], mean[c], var[c], dg[c], db[c], <double>(cut.N * cut.HW), eps)
+    for n in range(cut.N):
+        at = (n * cut.C + c) * cut.HW
+        run(Delta + at, Z + at, &line, dZ + at, cut.HW, GRADIENT)
+
+
+def _statistics(const floating[:, :, :, ::1] Z, /, double[::1] mean, double[::1] var):
+    """N1: both."""
+    cdef Py_ssize_t c, C = Z.shape[1]
+    cdef int threads = threads_for(<double>2 * Z.shape[0] * C * Z.shape[2] * Z.shape[3])
+    cdef Cut cut
+    if not by_channels(Z.shape, sizeof(floating), 1, threads):
+        means(Z, &mean[0])
+        variances(Z, &mean[0], &var[0])
+        return
+    cut = cut_of(Z.shape[0], C, Z.shape[2] * Z.shape[3])
+    for c in prange(C, nogil=True, schedule="static", num_threads=threads):
+        channel_statistics(&Z[0, 0, 0, 0], &cut, c, &mean[0], &var[0])
+
+
+def _gradients(const floating[:, :, :, ::1] Delta, const floating[:, :, :, ::1] Z, const floating[::1] g,
+               const double[::1] mean, const double[::1] var, /, double[::1] dg, double[::1] db,
+               floating[:, :, :, ::1] dZ, *, double eps):
+    """N3, N4: all three."""
+    cdef Py_ssize_t c, C = Z.shape[1]
+    cdef int threads = threads_for(<double>MEMORY * Z.shape[0] * C * Z.shape[2] * Z.shape[3])
+    cdef Cut cut
+    if not by_channels(Z.shape, sizeof(floating), 2, threads):
+        sums_of(Delta, Delta, <const double*>NULL, &db[0], NUMBERS)
+        gains(Delta, Z, &mean[0], &var[0], &dg[0], eps)
+        inputs(Delta, Z, &g[0], &mean[0], &var[0], &dg[0], &db[0], dZ, eps)
+        return
+    cut = cut_of(Z.shape[0], C, Z.shape[2] * Z.shape[3])
+    for c in prange(C, nogil=True, schedule="static", num_threads=threads):
+        channel_gradients(&Delta[0, 0, 0, 0], &Z[0, 0, 0, 0], &g[0], &mean[0], &var[0], &cut, c, eps, &dg[0], &db[0],
+                          &dZ[0, 0, 0, 0])

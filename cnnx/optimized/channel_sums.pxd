@@ -170,6 +170,19 @@ cdef inline void sum_of_parts(const double* parts, Py_ssize_t count, double* tot
         total[0] += parts[part]
 
 
+cdef inline double channel_sum(const floating* Delta, const floating* Z, double mean, const Cut* g, Py_ssize_t c,
+                               term kind) noexcept nogil:
+    # One channel's, of more than NARROW numbers in an image, as channel_sums() has it.
+    cdef Py_ssize_t part, n, first, at
+    cdef double total = 0
+    for part in range(g.parts):
+        n, first = part // g.pieces * g.images, part % g.pieces * PART
+        at = (n * g.C + c) * g.HW + first
+        total += sum_runs(Delta + at, Z + at, mean, min_of(g.images, g.N - n), min_of(g.HW - first, PART), g.C * g.HW,
+                          kind)
+    return total
+
+
 cdef inline int channel_sums(str kernel, const floating* Delta, const floating* Z, const double* mean,
                              double* totals, Py_ssize_t N, Py_ssize_t C, Py_ssize_t HW, term kind) except -1:
     # The sum of each channel's terms, for arrays (N, C, HW) that are not empty; kernel: whose memory it is.

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import cnnx
-from cnnx import native
+from cnnx import backend, native
 
 # A channel is summed up in parts of 16384 members, and elements are changed in chunks of 8192.
 SHAPES = [(1, 1, 150, 340), (3, 2, 91, 93), (70, 2, 17, 19), (20_000, 3, 1, 1), (2, 5, 1, 33), (1, 40, 3, 43)]
@@ -90,7 +90,8 @@ def test_channels_two_by_two_have_the_bits_of_each_alone(shape, dtype):
         _, statistics = cnnx.batch_norm2d(x, g, g, training=True, return_statistics=True)
         return *statistics, *cnnx.batch_norm2d_backward(delta, x, g, training=True)[1:]
 
-    found = results(x, delta, g)
+    with backend.intercept(lambda name, kernel: kernel):  # all of a kernel's channels at once
+        found = results(x, delta, g)
     mean, var, _, _, dg, db = expected(x, delta, g, g, 1e-5)
     for value, truth in zip(found, (mean, var, dg, db), strict=True):
         np.testing.assert_allclose(value, truth, rtol=0, atol=np.abs(truth).max() * 64 * np.finfo(dtype).eps)
@@ -98,6 +99,42 @@ def test_channels_two_by_two_have_the_bits_of_each_alone(shape, dtype):
         one = slice(c, c + 1)
         for alone, of_all in zip(results(x[:, one], delta[:, one], g[one]), found, strict=True):
             np.testing.assert_array_equal(alone, of_all[one])
+
+
+# Read channel by channel or not: few, many and far too many numbers in the images, powers of two apart, other threads.
+IN_ONE = [(2, 8, 17, 16), (3, 9, 91, 93), (70, 2, 17, 19), (32, 16, 32, 32), (2, 1, 300, 300), (5, 4, 3, 3)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("shape", IN_ONE, ids=str)
+def test_several_kernels_in_one_have_their_bits(shape, threads, dtype):
+    x, delta = images(shape, dtype)
+    x[:, 0] += 1e6  # far from 0: its variance is corrected
+    g, seen = np.linspace(-2, 3, shape[1]).astype(dtype), []
+
+    def results():
+        y, statistics = cnnx.batch_norm2d(x, g, g, training=True, return_statistics=True)
+        return y, *statistics, *cnnx.batch_norm2d_backward(delta, x, g, training=True)
+
+    def note(name, kernel):
+        seen.append(name)
+        return kernel
+
+    before = cnnx.get_num_threads()
+    cnnx.set_num_threads(threads)
+    try:
+        with native.always_parallel():
+            found = results()
+            replayed, calls = backend.recorded(results)
+            with backend.intercept(note):
+                expected = results()
+    finally:
+        cnnx.set_num_threads(before)
+    assert len(seen) == 8  # whoever looks into calls sees kernels
+    assert len(calls) == 4
+    for one, again, kernels in zip(found, replayed, expected, strict=True):
+        assert one.tobytes() == again.tobytes() == kernels.tobytes()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
