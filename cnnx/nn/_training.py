@@ -311,7 +311,8 @@ class Training:
     def _check_weights(self) -> None:
         """Raise where a weight is no number, or a running statistic: a cost in training mode does not show those."""
         for name, w in (*self.model.parameters.items(), *self.model.buffers.items()):
-            if w.size and not (np.isfinite(w.min()) and np.isfinite(w.max())):  # which allocate nothing
+            flat = w.reshape(-1)  # of several axes old releases of NumPy would have a buffer
+            if w.size and not (np.isfinite(flat.min()) and np.isfinite(flat.max())):  # which allocate nothing
                 raise FloatingPointError(f"update {self.history.updates}: {name} is not finite any more; {_ADVICE}")
 
     def _check_cost(self, loss: float, where: str) -> None:

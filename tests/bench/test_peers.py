@@ -4,10 +4,12 @@ import importlib
 import os
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from typing import Any
 
 import numpy as np
 import pytest
+from packaging.version import Version
 
 from cnnx.audit.data import draw, draw_like
 from cnnx.audit.trace import backward_arguments, first, forward_arguments
@@ -127,6 +129,11 @@ def name_of(peer: Any) -> str:
     return str(peer.__name__.rpartition("of_")[2])
 
 
+def keeps_windows_in_padding(peer: Any) -> bool:
+    """Old onnxruntime keeps those that begin in the padding behind: it has another shape."""
+    return name_of(peer) == "onnxruntime" and Version(metadata.version("onnxruntime")) < Version("1.23")
+
+
 def calls(op: Op, case: Case, dtype: str) -> Iterator[tuple[str, dict[str, Any], list[np.ndarray]]]:
     """Each direction, with the arguments of the public call and what it returned."""
     rng = np.random.default_rng(0)
@@ -191,7 +198,7 @@ def test_every_case(peer: Any) -> None:
     left_out = set()
     for op in OPS:
         for case in (*op.bench, *op.large, *op.cases):
-            if "empty" in case.name:
+            if "empty" in case.name or (case.options.get("ceil_mode") and keeps_windows_in_padding(peer)):
                 continue
             for dtype in ("float32", "float64"):
                 reasons = {reason.partition(", not ")[0] for _, reason in check(peer, op, case, dtype)}

@@ -305,7 +305,16 @@ WINDOWS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("nodes", "constants"), WINDOWS.values(), ids=WINDOWS)
+# onnxruntime up to 1.20, or a little later, keeps windows that begin in the padding behind and counts what lies beyond.
+NEW = {
+    "AveragePool, padding counted": needs("onnxruntime", "1.23"),
+    "AveragePool, windows beyond": needs("onnxruntime", "1.23"),
+}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "constants"), [pytest.param(*made, id=name, marks=NEW.get(name, ())) for name, made in WINDOWS.items()]
+)
 def test_windows_on_open_sizes(tmp_path, nodes, constants):
     path = written(tmp_path / "m.onnx", nodes, constants, OPEN, opset=20)
     model = io.import_onnx(path)
