@@ -7,6 +7,7 @@ in this order: the call's `backend=`, `use_backend`, `set_backend`, the environm
 
     registry        the back ends that there are, and their kernels
     choice          which of them a call uses
+    joint           what the optimized back end has for several kernels in a row
     interception    how others look into calls
 
 Only this package and `native` import kernels.
@@ -22,12 +23,14 @@ from .choice import use_backend as use_backend
 from .interception import Call as Call
 from .interception import intercept as intercept
 from .interception import recorded as recorded
+from .joint import PackedLayers as PackedLayers
+from .joint import finished_conv2d as finished_conv2d
+from .joint import packed_layers as packed_layers
 from .registry import ENTRY_POINTS as ENTRY_POINTS
 from .registry import Held as Held
 from .registry import Kernel as Kernel
 from .registry import Kernels as Kernels
 from .registry import MissingKernelError as MissingKernelError
-from .registry import PackedLayers as PackedLayers
 from .registry import WithThreads as WithThreads
 from .registry import about as about
 from .registry import backends as backends
@@ -36,10 +39,8 @@ from .registry import computed as computed
 from .registry import defined as defined
 from .registry import entry_point as entry_point
 from .registry import equations as equations
-from .registry import finished_conv2d as finished_conv2d
 from .registry import instruction_sets as instruction_sets
 from .registry import kernel_names as kernel_names
-from .registry import packed_layers as packed_layers
 from .registry import reference_kernel as reference_kernel
 from .registry import reference_math as reference_math
 from .registry import register_backend as register_backend

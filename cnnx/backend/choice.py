@@ -8,19 +8,8 @@ from typing import Any
 
 from ..native import SMALLEST, with_denormals
 from .interception import Notes, interceptor
-from .registry import (
-    BUILTIN,
-    JointBatchNorm,
-    Kernel,
-    Kernels,
-    MissingKernelError,
-    joint_batch_norm,
-    known,
-    loaded,
-    several,
-    specialise,
-    specialised,
-)
+from .joint import JointBatchNorm, joint_batch_norm
+from .registry import BUILTIN, Kernel, Kernels, MissingKernelError, known, loaded, several, specialise, specialised
 
 # The dictionary behind os.environ and its key: to ask os.environ itself costs as much as a small kernel, at each call.
 _environment: Any = getattr(os.environ, "_data", os.environ)

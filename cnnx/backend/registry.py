@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import ModuleType, NoneType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from .. import native
 
@@ -211,61 +211,6 @@ def specialise(backend: str, name: str, dtype: str) -> Kernel:
     return of_type
 
 
-def finished_conv2d(dtype: str) -> Callable[..., None]:
-    """What computes conv2d of the optimized back end, a sum with another array and a clip in one.
-
-    `finished(x, weight, bias, other or None, y, low, high, (u, v, p_h, p_w, d_h, d_w, groups))`, with the bits of the
-    kernels one by one. It is no kernel: it has no equation of its own, and no twin.
-    """
-    finished: Callable[..., None] = native.kernels("conv2d").FINISHED[dtype]
-    return finished
-
-
-class JointBatchNorm(NamedTuple):
-    """What the optimized back end has in place of several kernels of batch normalisation in a row, with their bits."""
-
-    statistics: Callable[..., None]  # x, mean, var
-    gradients: Callable[..., None]  # grad_output, x, weight, mean, var, grad_weight, grad_bias, grad_x, eps=
-
-
-_joint_batch_norm: dict[str, JointBatchNorm] = {}
-
-
-def joint_batch_norm(dtype: str) -> JointBatchNorm:
-    """Those of a dtype."""
-    found = _joint_batch_norm.get(dtype)
-    if found is None:
-        kernels_of("optimized")
-        module, c_type = native.kernels("batch_norm2d"), C_TYPES[dtype]
-        found = _joint_batch_norm[dtype] = JointBatchNorm(
-            module._statistics.__signatures__[c_type], module._gradients.__signatures__[c_type]
-        )
-    return found
-
-
-class PackedLayers(NamedTuple):
-    """What the optimized back end has for layers whose weights stay as they are. No kernels: `finished_conv2d`.
-
-    A matrix of weights is (outputs, terms), and its panels a vector on a cache line.
-    """
-
-    # Weights, images, positions of each, whether they serve as they lie: whether conv2d had better be packed.
-    pays: Callable[[Any, int, int, bool], bool]
-    pays_samples: Callable[[Any, int], bool]  # weights, samples: likewise affine
-    padded: Callable[[Any], int]  # how many numbers their panels are
-    pack: Callable[[Any, Any], None]  # weights, panels
-    # x, panels, bias, other or None, y, low, high, (rows, columns of a kernel, u, v, p_h, p_w, d_h, d_w), or None for
-    # windows of one number at every number of the image.
-    conv2d: Callable[..., None]
-    affine: Callable[..., None]  # x, panels, bias, y
-
-
-def packed_layers(dtype: str) -> PackedLayers:
-    """Those of a dtype."""
-    module = native.kernels("_packed")
-    return PackedLayers(*(getattr(module, f"_{name}").__signatures__[C_TYPES[dtype]] for name in PackedLayers._fields))
-
-
 def _limited(backend: str, name: str, kernel: Kernel, supports: Mapping[str, Any]) -> Kernel:
     """The kernel, which is not called with numbers that its author says it does not take."""
     if not isinstance(supports, Mapping):
@@ -340,7 +285,7 @@ def _load(backend: str) -> Kernels:
                 name: function
                 for module in _twins(backend)
                 for name, function in vars(module).items()
-                if hasattr(function, mark) and not name.startswith("_")  # those are no kernels: `joint_batch_norm`
+                if hasattr(function, mark) and not name.startswith("_")  # those are no kernels: joint.py
             },
             with_threads=native.with_threads if backend == "optimized" else None,
             instruction_sets={name: {"CNNX_ISA": name} for name in native.alike()} if backend == "optimized" else None,
