@@ -106,9 +106,8 @@ IN_ONE = [(2, 8, 17, 16), (3, 9, 91, 93), (70, 2, 17, 19), (32, 16, 32, 32), (2,
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("shape", IN_ONE, ids=str)
-def test_several_kernels_in_one_have_their_bits(shape, threads, dtype):
+def test_several_kernels_in_one_have_their_bits(shape, dtype, each_threads):
     x, delta = images(shape, dtype)
     x[:, 0] += 1e6  # far from 0: its variance is corrected
     g, seen = np.linspace(-2, 3, shape[1]).astype(dtype), []
@@ -121,20 +120,15 @@ def test_several_kernels_in_one_have_their_bits(shape, threads, dtype):
         seen.append(name)
         return kernel
 
-    before = cnnx.get_num_threads()
-    cnnx.set_num_threads(threads)
-    try:
-        with native.always_parallel():
-            found = results()
-            replayed, calls = backend.recorded(results)
-            with backend.intercept(note):
-                expected = results()
-    finally:
-        cnnx.set_num_threads(before)
+    with backend.intercept(note):
+        expected = results()
     assert len(seen) == 8  # whoever looks into calls sees kernels
-    assert len(calls) == 4
-    for one, again, kernels in zip(found, replayed, expected, strict=True):
-        assert one.tobytes() == again.tobytes() == kernels.tobytes()
+    for _ in each_threads(1, 2, 3):
+        with native.always_parallel():
+            found, (replayed, calls) = results(), backend.recorded(results)
+        assert len(calls) == 4
+        for one, again, kernels in zip(found, replayed, expected, strict=True):
+            assert one.tobytes() == again.tobytes() == kernels.tobytes()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
