@@ -139,8 +139,12 @@ def batch_norm_in_one(dtype: str, backend: str | None = None) -> JointBatchNorm 
 
     None where another one is, and where somebody looks into calls: they see the kernels.
     """
-    chosen = backend or _context_choice.get() or _process_choice
-    if (chosen or (get_backend() if _VARIABLE in _environment else "optimized")) != "optimized" or not SMALLEST * 2.0:
+    chosen = backend
+    if chosen is None:
+        chosen = _context_choice.get() or _process_choice
+        if not chosen:
+            chosen = get_backend() if _VARIABLE in _environment else "optimized"
+    if type(chosen) is not str or chosen != "optimized" or not SMALLEST * 2.0:
         return None
     wrap, found = _intercepting(), joint_batch_norm(dtype)
     if wrap is None:

@@ -17,7 +17,10 @@ from packages import install
 
 import cnnx
 from cnnx import backend, native
+from cnnx.audit.data import draw, draw_like
+from cnnx.audit.trace import backward_arguments, first, forward_arguments
 from cnnx.backend import choice
+from cnnx.ops import OPS
 
 X = np.array([-1.0, 2.0])
 
@@ -216,6 +219,24 @@ def test_unknown_names(name):
     with pytest.raises(ValueError, match=message):
         backend.kernel_names(name)
     assert cnnx.get_backend() == "optimized"
+
+
+@pytest.mark.parametrize("name", ["", 0, False, [], "nowhere"], ids=repr)
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+def test_every_call_refuses_what_is_no_name(op, name):
+    """Also what is false, which is not None: nothing but None takes the chosen one."""
+    if not op.kernels:
+        pytest.skip("a view, which no back end computes")
+    rng = np.random.default_rng(0)
+    for case in op.cases:
+        arrays = draw(op, case, "float32", "real", rng)
+        forward = forward_arguments(op, case, arrays)
+        result = op.forward(**forward)
+        grad_output = np.empty(0) if op.cost else draw_like(first(result), "float32", "real", rng)
+        backward = backward_arguments(op, case, arrays, grad_output, result)
+        for function, arguments in ((op.forward, forward), (op.backward, backward)):
+            with pytest.raises((TypeError, ValueError), match=r"backend: (expected the name|no back end is called)"):
+                function(**arguments, backend=name)
 
 
 @pytest.mark.parametrize("name", [None, 1, b"optimized", ["optimized"], ("optimized",), {}, object(), cnnx])
