@@ -45,17 +45,29 @@ cdef inline Cut cut_of(Py_ssize_t N, Py_ssize_t C, Py_ssize_t HW) noexcept nogil
     return g
 
 
+cdef inline Py_ssize_t part_at(const Cut* g, Py_ssize_t c, Py_ssize_t part, Py_ssize_t* runs,
+                               Py_ssize_t* length) noexcept nogil:
+    # Where a part of a channel begins; how many runs it has, and how long they are.
+    cdef Py_ssize_t n = part // g.pieces * g.images, first = part % g.pieces * PART
+    runs[0], length[0] = min_of(g.images, g.N - n), min_of(g.HW - first, PART)
+    return (n * g.C + c) * g.HW + first
+
+
+cdef inline double part_sum(const floating* Delta, const floating* Z, double mean, const Cut* g, Py_ssize_t c,
+                            Py_ssize_t part, term kind) noexcept nogil:
+    # One part of one channel's sum, of more than NARROW numbers in an image.
+    cdef Py_ssize_t runs, length, at = part_at(g, c, part, &runs, &length)
+    return sum_runs(Delta + at, Z + at, mean, runs, length, g.C * g.HW, kind)
+
+
 cdef inline void long_runs(const floating* Delta, const floating* Z, const double* mean, double* parts, const Cut* g,
                            Py_ssize_t c, Py_ssize_t part, term kind) noexcept nogil:
     # One part of one channel's sum, or of two.
-    cdef Py_ssize_t n = part // g.pieces * g.images, first = part % g.pieces * PART
-    cdef Py_ssize_t at = (n * g.C + c) * g.HW + first, runs = min_of(g.images, g.N - n), i
-    cdef Py_ssize_t length = min_of(g.HW - first, PART)
+    cdef Py_ssize_t runs, length, at = part_at(g, c, part, &runs, &length), i
     cdef double total[GROUP]
     cdef double means[2]
     if g.channels == 1 or c + 1 == g.C:
-        parts[c * g.parts + part] = sum_runs(Delta + at, Z + at, mean[c] if mean != NULL else 0, runs, length,
-                                             g.C * g.HW, kind)
+        parts[c * g.parts + part] = part_sum(Delta, Z, mean[c] if mean != NULL else 0, g, c, part, kind)
         return
     for i in range(2):
         means[i] = mean[c + i] if mean != NULL else 0
@@ -173,13 +185,10 @@ cdef inline void sum_of_parts(const double* parts, Py_ssize_t count, double* tot
 cdef inline double channel_sum(const floating* Delta, const floating* Z, double mean, const Cut* g, Py_ssize_t c,
                                term kind) noexcept nogil:
     # One channel's, of more than NARROW numbers in an image, as channel_sums() has it.
-    cdef Py_ssize_t part, n, first, at
+    cdef Py_ssize_t part
     cdef double total = 0
     for part in range(g.parts):
-        n, first = part // g.pieces * g.images, part % g.pieces * PART
-        at = (n * g.C + c) * g.HW + first
-        total += sum_runs(Delta + at, Z + at, mean, min_of(g.images, g.N - n), min_of(g.HW - first, PART), g.C * g.HW,
-                          kind)
+        total += part_sum(Delta, Z, mean, g, c, part, kind)
     return total
 
 
